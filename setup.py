@@ -1,0 +1,32 @@
+"""Package metadata: what pvr_jax needs, and the extras that some users add."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="pvr_jax",
+    version="0.1.0",
+    description="How neural networks generalize to inputs that training never showed: "
+    "canonical holdouts, Boolean influence and Fourier analysis in JAX",
+    packages=find_packages(include=["pvr_jax", "pvr_jax.*", "experiments", "experiments.*"]),
+    python_requires=">=3.11",
+    install_requires=[
+        "absl-py>=2.1",
+        "flax>=0.12",
+        "jax>=0.10,<0.13",
+        "matplotlib>=3.9",
+        "ml-collections>=1.0",
+        "numpy>=2.0",
+        "optax>=0.2.5",
+        "orbax-checkpoint>=0.12",
+        "pandas>=2.2",
+        "rich>=13.7",
+        "scipy>=1.14",
+    ],
+    extras_require={
+        "cuda": ["jax[cuda12]>=0.10,<0.13"],
+        "tpu": ["jax[tpu]>=0.10,<0.13"],
+        "tfds": ["tensorflow-datasets>=4.9.9", "array-record>=0.6"],
+        "test": ["hypothesis>=6.100", "pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.9"],
+        "bench": ["torch>=2.5"],
+    },
+)
