@@ -1,0 +1,157 @@
+"""From a configuration to the objects that training and analysis share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from experiments.canonical_holdout import settings
+from pvr_jax import models, tasks
+from pvr_jax.analysis import canonical, learned
+from pvr_jax.analysis.measures import measure_one
+from pvr_jax.boolean import cube, fourier, measures
+from pvr_jax.tasks import datasets, holdouts
+from pvr_jax.training.replicas import Replicas
+
+# Streams of a seed's key. The data stream is the seed's alone, so all bits of one seed freeze the
+# same draws; the initialisation also depends on the bit. Both as in the authors' code (data seed
+# 1000 run, network seed 1000 run + bit).
+DATA_STREAM, INIT_STREAM = 0, 1
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One configured experiment. R replicas: for each frozen bit, each seed."""
+
+    task: tasks.Task
+    model: models.Model
+    training_set: datasets.TrainingSet
+    truth: np.ndarray  # float64 [2^n]
+    coefficients: np.ndarray  # float64 [2^n], exact
+    value: int
+    bits: tuple[int, ...]
+    replica_bits: np.ndarray  # [R]
+    replica_seeds: np.ndarray  # [R]
+    pairs: dict[int, list[dict[str, Any]]]  # frozen bit -> tracked aliased pairs
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the replicas [R]."""
+        return [
+            f"bit{bit}-seed{seed}"
+            for bit, seed in zip(self.replica_bits, self.replica_seeds, strict=True)
+        ]
+
+
+def assemble(config: ConfigDict) -> Problem:
+    """Build the experiment of a validated configuration."""
+    task = settings.make_task(config)
+    bits = settings.frozen_bits(config.holdout.bits, task.n)
+    first = config.train.first_seed
+    seeds = np.arange(first, first + config.train.seeds)
+    value = config.holdout.value
+    with jax.enable_x64(True):
+        truth = np.asarray(tasks.truth_table(task), np.float64)
+    coefficients = exact_spectrum(truth)
+    return Problem(
+        task=task,
+        model=models.build(n=task.n, **config.model.to_dict()),
+        training_set=settings.training_set(config, task),
+        truth=truth,
+        coefficients=coefficients,
+        value=value,
+        bits=bits,
+        replica_bits=np.repeat(np.array(bits), len(seeds)),
+        replica_seeds=np.tile(seeds, len(bits)),
+        pairs={
+            bit: canonical.tracked_pairs(
+                coefficients, bit, value, config.evaluation.tracked_pairs
+            )
+            for bit in bits
+        },
+    )
+
+
+def exact_spectrum(values: np.ndarray) -> np.ndarray:
+    """Return the Fourier coefficients [..., 2^n] in float64."""
+    with jax.enable_x64(True):
+        return np.asarray(fourier.walsh_hadamard(jnp.asarray(values, jnp.float64)))
+
+
+def influences(problem: Problem) -> dict[int, float]:
+    """Return the exact Boolean influence of every frozen bit."""
+    with jax.enable_x64(True):
+        exact = np.asarray(measures.influences(jnp.asarray(problem.coefficients)))
+    return {bit: float(exact[bit]) for bit in problem.bits}
+
+
+def pair_indices(problem: Problem) -> np.ndarray:
+    """Return the spectrum indices of the tracked pairs, int32 [R, P, 2], -1 where a bit has fewer.
+
+    The last axis is (low-degree twin T, high-degree twin T u {k}).
+    """
+    count = max(len(pairs) for pairs in problem.pairs.values())
+    table = {}
+    for bit, pairs in problem.pairs.items():
+        table[bit] = np.full((count, 2), -1, np.int32)
+        for row, pair in enumerate(pairs):
+            table[bit][row] = [cube.index(pair[twin], problem.task.n) for twin in ("low", "high")]
+    return np.stack([table[bit] for bit in problem.replica_bits])
+
+
+def make_replicas(problem: Problem, learning_rate: float) -> Replicas:
+    """Return the replicas; each depends on its own seed and bit, never on its position."""
+
+    def keys(seed: jax.Array, bit: jax.Array) -> tuple[jax.Array, jax.Array]:
+        root = jax.random.key(seed)
+        init_key = jax.random.fold_in(jax.random.fold_in(root, INIT_STREAM), bit)
+        return init_key, jax.random.fold_in(root, DATA_STREAM)
+
+    bits = jnp.asarray(problem.replica_bits, jnp.int32)
+    init_keys, data_keys = jax.vmap(keys)(jnp.asarray(problem.replica_seeds, jnp.uint32), bits)
+    return Replicas(
+        init_key=init_keys,
+        data_key=data_keys,
+        learning_rate=jnp.full(bits.shape, learning_rate, jnp.float32),
+        conditions={"bit": bits, "pairs": jnp.asarray(pair_indices(problem))},
+    )
+
+
+def batches(training_set: datasets.TrainingSet) -> Callable[..., dict[str, jax.Array]]:
+    """Return `batch(key, step, bit=, pairs=)` of one replica; the tracked pairs play no part."""
+
+    def batch(
+        key: jax.Array, step: jax.Array, *, bit: jax.Array, pairs: jax.Array
+    ) -> dict[str, jax.Array]:
+        return training_set.batch(key, step, bit)
+
+    return batch
+
+
+def evaluator(
+    apply: Callable[[Any, jax.Array], jax.Array], truth: jax.Array, value: int
+) -> Callable[..., dict[str, jax.Array]]:
+    """Return `evaluate(params, bit=, pairs=)` of one replica on the whole cube.
+
+    It gives every measure and the tracked coefficients [P, 2] (NaN where a bit has fewer pairs);
+    nothing of size 2^n leaves it.
+
+    Args:
+        apply: the network.
+        truth: the target [2^n].
+        value: what the bit is frozen to.
+    """
+    n = cube.dimension(truth)
+
+    def evaluate(params: Any, *, bit: jax.Array, pairs: jax.Array) -> dict[str, jax.Array]:
+        outputs = learned.on_cube(apply, params, n)
+        measured = measure_one(outputs, truth, holdouts.canonical(n, bit, value))
+        coefficients = fourier.walsh_hadamard(outputs)
+        tracked = jnp.where(pairs < 0, jnp.nan, coefficients[jnp.maximum(pairs, 0)])
+        return {**measured, "tracked_coefficients": tracked}
+
+    return evaluate

@@ -1,0 +1,74 @@
+"""Run an experiment: train -> analyse -> report. The flags are in `command_line`.
+
+python -m experiments.main --config=configs/quickstart.py
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from experiments import command_line
+from experiments.command_line import STAGES, UsageError
+from pvr_jax.training.run_log import RunError
+
+
+def main(arguments: list[str]) -> int:
+    """Run the stages that the command line asks for; return the exit status.
+
+    0: done; 1: a run could not go on; 2: a mistake on the command line or in the configuration;
+    128 + n: stopped by signal n, saved.
+    """
+    try:
+        config = command_line.parse(arguments)
+        workdir = Path(command_line.WORKDIR.value)
+        stage = command_line.STAGE.value
+        if config is not None:
+            command_line.load_experiment(config.experiment, "settings").validate(config)
+        elif stage != "report":
+            raise UsageError("--config: given nothing; allowed a file such as configs/quickstart.py")
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    try:
+        for name in STAGES if stage == "all" else (stage,):
+            run_stage(name, config, workdir)
+    except (RunError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        number = getattr(error, "signal_number", None)
+        return 1 if number is None else 128 + number
+    return 0
+
+
+def run_stage(stage: str, config: Any, workdir: Path) -> None:
+    """Run one stage; the report is of all experiments under `workdir` where no config is given."""
+    if stage != "report":
+        module = command_line.load_experiment(config.experiment, stage)
+        print(f"{stage}: {getattr(module, stage)(config, workdir)}", flush=True)
+        return
+    for root in experiment_directories(config, workdir):
+        module = command_line.load_experiment(root.name, "report")
+        written = module.report(root)
+        print(written.text)
+        print(f"report: {written.page}", flush=True)
+
+
+def experiment_directories(config: Any, workdir: Path) -> list[Path]:
+    """Return the directories of the experiments to report on.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    if config is not None:
+        return [workdir / config.experiment]
+    known = {path.parent.name for path in Path(__file__).parent.glob("*/report.py")}
+    found = [path for path in (workdir, *sorted(workdir.glob("*"))) if path.name in known]
+    found = [path for path in found if path.is_dir()]
+    if not found:
+        raise FileNotFoundError(
+            f"{workdir} holds no run; make one: ./launch.sh run --workdir={workdir}"
+        )
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,5 @@
+"""What trained replicas learned, measured on the whole cube."""
+
+from pvr_jax.analysis.measures import MEASURES, measure
+
+__all__ = ["MEASURES", "measure"]

@@ -1,0 +1,110 @@
+"""Measures of the canonical holdout: training saw only x_k = v, for one coordinate k.
+
+On the seen half x_k is the constant v, so the monomials χ_T and χ_{T∪k} (k ∉ T) are the same
+function up to the sign v: they are aliased, and training can only fix g^(T) + v g^(T∪k). The
+low-degree bias says that the mass goes to the low-degree twin χ_T.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pvr_jax.boolean import cube, fourier
+
+
+def frozen_coordinate(seen: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return (k, v) of the canonical holdout with the seen set `seen` [2^n], both int32.
+
+    The indicator of {x_k = v} is ½ + ½ v χ_k: its one coefficient of degree 1 tells both. For any
+    other seen set the answer has no meaning.
+    """
+    n = cube.dimension(seen, "seen")
+    coefficients = fourier.walsh_hadamard(seen.astype(jnp.float32))
+    of_degree_one = coefficients[jnp.array([1 << (n - 1 - k) for k in range(n)])]
+    bit = jnp.argmax(jnp.abs(of_degree_one)).astype(jnp.int32)
+    return bit, jnp.where(of_degree_one[bit] < 0, -1, 1).astype(jnp.int32)
+
+
+def leak(learned: jax.Array, target: jax.Array, seen: jax.Array) -> dict[str, jax.Array]:
+    """Return which of the two aliased monomials the network put its mass on.
+
+    `leak_by_degree` [n]: for d = |T| from 0 to n-1,
+    Σ g^(T∪k)² / Σ (g^(T) + v g^(T∪k))² over the T of size d without k. 0: all on the low-degree
+    twin, as the low-degree bias has it; ¼: halved between the two; 1: all on the high-degree twin.
+    `leak`: the same over all T. NaN where the denominator is 0.
+    """
+    n = cube.dimension(learned, "learned")
+    bit, value = frozen_coordinate(seen)
+    coefficients = fourier.walsh_hadamard(learned)
+    twins = fourier.aliased(coefficients, bit)
+    without = (jnp.arange(2**n) & cube.coordinate_mask(bit, n)) == 0
+    high = jnp.where(without, jnp.square(twins), 0)
+    visible = jnp.where(without, jnp.square(coefficients + value * twins), 0)
+    degrees = cube.degrees(n)
+    high_by_degree = jax.ops.segment_sum(high, degrees, n + 1)[:n]
+    visible_by_degree = jax.ops.segment_sum(visible, degrees, n + 1)[:n]
+    return {
+        "leak": _ratio(jnp.sum(high), jnp.sum(visible)),
+        "leak_by_degree": _ratio(high_by_degree, visible_by_degree),
+    }
+
+
+def extrapolation(learned: jax.Array, target: jax.Array, seen: jax.Array) -> dict[str, jax.Array]:
+    """Return how the learned function continues the frozen target on the unseen half.
+
+    With f_{-k} the target with x_k frozen to v, `projection` is the c that minimises
+    E_unseen (g - c f_{-k})², and `residual_variance` that minimum. c = 1 and residual 0: the
+    network ignores x_k, and its error is exactly the influence. c < 1: it shrinks off the support
+    of the training data, and the loss alone misleads.
+    """
+    bit, value = frozen_coordinate(seen)
+    continuation = cube.frozen(target, bit, value)
+    unseen = (~seen).astype(learned.dtype)
+    c = _ratio(jnp.sum(unseen * learned * continuation), jnp.sum(unseen * jnp.square(continuation)))
+    residual = jnp.sum(unseen * jnp.square(learned - c * continuation)) / jnp.sum(unseen)
+    return {"projection": c, "residual_variance": residual}
+
+
+def tracked_pairs(
+    target_coefficients: np.ndarray, bit: int, value: int, count: int
+) -> list[dict[str, object]]:
+    """Choose the aliased pairs worth following through training.
+
+    Pairs whose high-degree twin is in the target come first (there the holdout matters), larger
+    ones first; then the other monomials of the frozen target. For the quadratic chain and the
+    staircase these are the monomials that the authors track.
+
+    Args:
+        target_coefficients: [2^n].
+        bit: the frozen coordinate k.
+        value: the value v it is frozen to.
+        count: the most pairs to return.
+
+    Returns:
+        For each pair the coordinates `low` (T) and `high` (T∪k), their coefficients in the target,
+        `target_low` and `target_high`, and `limit` = target_low + v target_high, which the
+        low-degree bias predicts for T (and 0 for T∪k).
+    """
+    n = int(target_coefficients.shape[-1]).bit_length() - 1
+    mask = cube.coordinate_mask(bit, n)
+    sets = [index for index in range(2**n) if not index & mask]
+    low = {index: float(target_coefficients[index]) for index in sets}
+    high = {index: float(target_coefficients[index | mask]) for index in sets}
+    matters = [index for index in sets if high[index] or low[index]]
+    matters.sort(key=lambda index: (-abs(high[index]), -abs(low[index]), index.bit_count(), -index))
+    return [
+        {
+            "low": list(cube.coordinates(index, n)),
+            "high": list(cube.coordinates(index | mask, n)),
+            "target_low": low[index],
+            "target_high": high[index],
+            "limit": low[index] + value * high[index],
+        }
+        for index in matters[:count]
+    ]
+
+
+def _ratio(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
+    """Divide, with NaN and no warning where the denominator is 0."""
+    defined = denominator > 0
+    return jnp.where(defined, numerator / jnp.where(defined, denominator, 1), jnp.nan)

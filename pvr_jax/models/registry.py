@@ -1,0 +1,82 @@
+"""The registry of models: a name and plain parameters in, two pure functions out."""
+
+import difflib
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+
+from pvr_jax.models.mlp import mlp
+
+Params = Any
+
+
+class Model(NamedTuple):
+    """A network on {-1, +1}^n as two pure functions.
+
+    `init(key, x[b, n]) -> params` and `apply(params, x[b, n]) -> y[b]`. Both can be jitted and
+    vmapped; `params` is a tree of arrays.
+    """
+
+    init: Callable[[jax.Array, jax.Array], Params]
+    apply: Callable[[Params, jax.Array], jax.Array]
+
+
+# One line adds a model: a function of (n, **parameters) that returns a Linen module [b, n] -> [b].
+_MODELS: dict[str, Callable[..., nn.Module]] = {"mlp": mlp}
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all registered models."""
+    return tuple(sorted(_MODELS))
+
+
+def parameters(name: str) -> dict[str, Any]:
+    """Return the parameters that the model `name` takes, with their defaults.
+
+    Raises:
+        ValueError: there is no such model.
+    """
+    signature = inspect.signature(_lookup(name))
+    return {key: value.default for key, value in signature.parameters.items() if key != "n"}
+
+
+def build(name: str, n: int, **params: Any) -> Model:
+    """Build the model `name` for inputs with n bits.
+
+    Raises:
+        ValueError: no such model, a parameter it does not take, or a value out of range; one line
+            "<parameter>: given <value>; allowed <what>".
+    """
+    maker = _lookup(name)
+    known = parameters(name)
+    for key, value in params.items():
+        if key not in known:
+            raise ValueError(
+                f"{key}: given {value!r}; allowed parameters of {name} are {', '.join(known)}"
+            )
+    module = maker(n, **params)
+
+    def init(key: jax.Array, x: jax.Array) -> Params:
+        return module.init(key, x)["params"]
+
+    def apply(params: Params, x: jax.Array) -> jax.Array:
+        return module.apply({"params": params}, x)
+
+    return Model(init, apply)
+
+
+def parameter_count(params: Params) -> int:
+    """Return the number of scalars in a tree of parameters (or of their shapes)."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+
+
+def _lookup(name: str) -> Callable[..., nn.Module]:
+    if name not in _MODELS:
+        near = difflib.get_close_matches(str(name), _MODELS, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise ValueError(f"name: given {name!r}; allowed {', '.join(names())}{hint}")
+    return _MODELS[name]

@@ -1,0 +1,1 @@
+"""Training of many replicas in one program; knows no task, model or measure."""

@@ -1,0 +1,130 @@
+"""An ensemble: the three compiled programs that start, advance and evaluate all replicas."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+from jax import lax
+from jax.sharding import Mesh
+
+from pvr_jax.training.replicas import Replicas, over_replicas, pad
+from pvr_jax.training.state import State, initial_state, train_step
+
+Batch = dict[str, jax.Array]
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Replicas on a mesh, and the programs over them; each is traced and compiled once per run.
+
+    `start() -> State`; `advance(state, first, last) -> State` takes the steps first <= i < last
+    and consumes `state`; `evaluate(params) -> {name: array[R, ...]}`.
+    """
+
+    count: int
+    replicas: Replicas
+    mesh: Mesh
+    execution: str
+    start: Callable[[], State]
+    advance: Callable[[State, int, int], State]
+    evaluate: Callable[[Any], dict[str, jax.Array]]
+
+
+def member_start(
+    replica: Replicas,
+    *,
+    init: Callable[[jax.Array], Any],
+    optimizer: Callable[[jax.Array], Any],
+) -> State:
+    """Return the initial state of one replica."""
+    return initial_state(init(replica.init_key), optimizer(replica.learning_rate))
+
+
+def member_advance(
+    state: State,
+    replica: Replicas,
+    first: jax.Array,
+    last: jax.Array,
+    *,
+    batch: Callable[..., Batch],
+    step: Callable[[State, Batch], tuple[State, dict[str, jax.Array]]],
+) -> State:
+    """Take the steps first <= i < last of one replica.
+
+    The bounds are data: segments of any length run the same compiled program, so where a run was
+    cut by evaluations, checkpoints or an interruption cannot change a bit of its result.
+    """
+
+    def body(index: jax.Array, state: State) -> State:
+        return step(state, batch(replica.data_key, index, **replica.conditions))[0]
+
+    return lax.fori_loop(first, last, body, state)
+
+
+def ensemble(
+    replicas: Replicas,
+    *,
+    init: Callable[[jax.Array], Any],
+    apply: Callable[[Any, jax.Array], jax.Array],
+    batch: Callable[..., Batch],
+    optimizer: Callable[[jax.Array | float], Any],
+    evaluate: Callable[..., dict[str, jax.Array]],
+    mesh: Mesh,
+    execution: str,
+    group_size: int = 1,
+    matmul_precision: str = "highest",
+) -> Ensemble:
+    """Build the programs of an ensemble from plain functions of ONE replica.
+
+    Args:
+        replicas: leading axis R.
+        init: `init(key) -> params`.
+        apply: `apply(params, x[b, ...]) -> predictions[b]`.
+        batch: `batch(key, step, **conditions) -> {x, y, weight}`, pure.
+        optimizer: `optimizer(learning_rate) -> optax.GradientTransformation`.
+        evaluate: `evaluate(params, **conditions) -> {name: array}`; always runs at "highest".
+        mesh: the devices.
+        execution: "vmap", "map" or "chunked"; see `replicas`.
+        group_size: replicas per group of "chunked".
+        matmul_precision: precision of the matrix products of training, as JAX names them.
+    """
+    count = replicas.learning_rate.shape[0]
+    placed = pad(replicas, mesh)
+    transformation = optimizer(0.0)  # `update` reads each replica's own rate from its state
+
+    def step(state: State, batch: Batch) -> tuple[State, dict[str, jax.Array]]:
+        return train_step(state, batch, apply=apply, transformation=transformation)
+
+    def member_evaluate(params: Any, replica: Replicas) -> dict[str, jax.Array]:
+        return evaluate(params, **replica.conditions)
+
+    start_all = over_replicas(partial(member_start, init=init, optimizer=optimizer), mesh, "vmap")
+    advance_all = over_replicas(
+        partial(member_advance, batch=batch, step=step),
+        mesh,
+        execution,
+        mapped=2,
+        group_size=group_size,
+        donate=True,
+    )
+    evaluate_all = over_replicas(member_evaluate, mesh, execution, mapped=2, group_size=group_size)
+
+    def advance(state: State, first: int, last: int) -> State:
+        with jax.default_matmul_precision(matmul_precision):
+            return advance_all(state, placed, first, last)
+
+    def run_evaluation(params: Any) -> dict[str, jax.Array]:
+        with jax.default_matmul_precision("highest"):
+            return evaluate_all(params, placed)
+
+    return Ensemble(
+        count=count,
+        replicas=placed,
+        mesh=mesh,
+        execution=execution,
+        start=lambda: start_all(placed),
+        advance=advance,
+        evaluate=run_evaluation,
+    )

@@ -1,0 +1,235 @@
+"""The loop of a run: advance, evaluate, save, and stop in order."""
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pvr_jax.training import run_log
+from pvr_jax.training.checkpoint import Checkpoints
+from pvr_jax.training.ensemble import Ensemble
+from pvr_jax.training.progress import ProgressDisplay, describe_duration
+from pvr_jax.training.replicas import pad, to_host, unpad
+from pvr_jax.training.state import State
+
+# One dispatch lasts about this long: rare enough to cost nothing, and a SIGTERM is heard in time.
+DISPATCH_SECONDS = 2.0
+
+
+class InterruptedRun(run_log.RunError):
+    """The run was asked to stop; its state is saved. `signal_number` says by which signal."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a run evaluates and which checkpoints it keeps; the last step is always in both."""
+
+    total: int
+    evaluations: frozenset[int]
+    kept: frozenset[int]
+    save_every_seconds: float = 60.0
+
+    def next_stop(self, step: int) -> int:
+        """Return the first step after `step` at which something has to happen."""
+        return min(stop for stop in self.evaluations | self.kept | {self.total} if stop > step)
+
+
+class Timing(NamedTuple):
+    """Seconds of this process, apart: compiling, training, evaluating, saving."""
+
+    first_step: int
+    last_step: int
+    compile_seconds: float
+    train_seconds: float
+    evaluate_seconds: float
+    save_seconds: float
+    replica_steps_per_second: float | None
+
+
+class Result(NamedTuple):
+    """What a finished run tells: the step at which each replica diverged (or None), the times."""
+
+    diverged: list[int | None]
+    timing: Timing
+
+
+def logarithmic_steps(first: int, total: int, count: int) -> tuple[int, ...]:
+    """Return 0 and about `count` - 1 steps from `first` to `total`, evenly spaced on a log scale."""
+    spaced = np.geomspace(min(first, total), total, num=max(count - 1, 1))
+    return tuple(sorted({0, total, *(round(step) for step in spaced)}))
+
+
+@contextlib.contextmanager
+def listen(*signals: int) -> Iterator[list[int]]:
+    """Collect the given signals in a list instead of dying of them; restore the old handlers."""
+    heard: list[int] = []
+    previous = {
+        number: signal.signal(number, lambda received, _: heard.append(received))
+        for number in signals
+    }
+    try:
+        yield heard
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+class _Clock:
+    """Adds up seconds per activity."""
+
+    def __init__(self) -> None:
+        self.seconds = {"compile": 0.0, "train": 0.0, "evaluate": 0.0, "save": 0.0}
+
+    @contextlib.contextmanager
+    def measure(self, activity: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        yield
+        self.seconds[activity] += time.perf_counter() - begin
+
+    def timing(self, first_step: int, last_step: int, replicas: int) -> Timing:
+        trained = (last_step - first_step) * replicas
+        rate = trained / self.seconds["train"] if self.seconds["train"] else None
+        return Timing(
+            first_step=first_step,
+            last_step=last_step,
+            replica_steps_per_second=rate,
+            **{f"{activity}_seconds": round(total, 3) for activity, total in self.seconds.items()},
+        )
+
+
+def restore_or_start(
+    ensemble: Ensemble, checkpoints: Checkpoints, say: Callable[[str], None]
+) -> State:
+    """Return the state to go on from: the newest usable checkpoint, else the initial state."""
+    abstract = jax.eval_shape(ensemble.start)
+    abstract = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((ensemble.count, *leaf.shape[1:]), leaf.dtype), abstract
+    )
+    state, passed_over = checkpoints.restore(abstract)
+    for message in passed_over:
+        say(f"warning: {message}; using the one before it")
+    if state is None:
+        return ensemble.start()
+    say(f"continuing from the checkpoint at step {int(state.step[0])}")
+    return pad(state, ensemble.mesh)
+
+
+def train(
+    ensemble: Ensemble,
+    schedule: Schedule,
+    checkpoints: Checkpoints,
+    directory: Path,
+    display: ProgressDisplay,
+    names: list[str],
+) -> Result:
+    """Train all replicas from where the run directory stands to the last step.
+
+    Writes metrics.jsonl (one line per evaluation) and checkpoints. The result does not depend on
+    how often the run was killed and started again.
+
+    Args:
+        ensemble: the replicas and their programs.
+        schedule: what happens when.
+        checkpoints: where the state is saved.
+        directory: the run directory.
+        display: where progress is shown.
+        names: names of the replicas [R], for messages.
+
+    Raises:
+        InterruptedRun: SIGTERM or SIGINT came; the state is saved.
+        CheckpointError: a checkpoint could not be written.
+    """
+    clock = _Clock()
+    with listen(signal.SIGTERM, signal.SIGINT) as heard:
+        with clock.measure("compile"):
+            state = restore_or_start(ensemble, checkpoints, display.say)
+            first_step = step = int(state.step[0])
+            # No step is taken: this compiles the program that all later dispatches run.
+            state = jax.block_until_ready(ensemble.advance(state, step, step))
+            jax.block_until_ready(ensemble.evaluate(state.params))
+        display.say(f"compiled in {describe_duration(clock.seconds['compile'])}")
+        run_log.rewind_metrics(directory, step if checkpoints.steps() else -1)
+        diverged = _report_divergence(state, names, set(), display.say)
+        last_save = time.monotonic()
+        if not checkpoints.steps():
+            state = _evaluate(ensemble, state, directory, clock)
+            _save(ensemble, state, checkpoints, clock)
+        per_dispatch = 1
+        while step < schedule.total:
+            last = min(step + per_dispatch, schedule.next_stop(step))
+            with clock.measure("train"):
+                begin = time.perf_counter()
+                state = jax.block_until_ready(ensemble.advance(state, step, last))
+                seconds_per_step = (time.perf_counter() - begin) / (last - step)
+            step = last
+            per_dispatch = max(1, int(DISPATCH_SECONDS / max(seconds_per_step, 1e-6)))
+            mean = clock.seconds["train"] / (step - first_step)
+            display.update(step, _mean_losses(ensemble, state), mean)
+            diverged = _report_divergence(state, names, diverged, display.say)
+            if step in schedule.evaluations or step == schedule.total:
+                state = _evaluate(ensemble, state, directory, clock)
+            due = time.monotonic() - last_save > schedule.save_every_seconds
+            if step in schedule.kept or step == schedule.total or due or heard:
+                _save(ensemble, state, checkpoints, clock)
+                last_save = time.monotonic()
+            if heard and step < schedule.total:
+                name = signal.Signals(heard[0]).name
+                raise InterruptedRun(
+                    f"stopped by {name}: saved at step {step} of {schedule.total}; give the same "
+                    "command again to go on",
+                    heard[0],
+                )
+    steps = to_host(state.diverged_at, ensemble.count)
+    return Result(
+        diverged=[int(at) if at >= 0 else None for at in steps],
+        timing=clock.timing(first_step, step, ensemble.count),
+    )
+
+
+def _mean_losses(ensemble: Ensemble, state: State) -> np.ndarray:
+    """Return the mean batch loss [R] since the last evaluation (NaN where there was none)."""
+    total, count = to_host((state.loss_sum, state.loss_count), ensemble.count)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _evaluate(ensemble: Ensemble, state: State, directory: Path, clock: _Clock) -> State:
+    """Append one line of metrics, and start a new mean of the training loss."""
+    with clock.measure("evaluate"):
+        measured: dict[str, Any] = to_host(ensemble.evaluate(state.params), ensemble.count)
+        record = {
+            "step": int(state.step[0]),
+            "seconds": round(clock.seconds["train"], 3),
+            "train_loss": _mean_losses(ensemble, state),
+            **measured,
+        }
+        run_log.append_metrics(directory, record)
+    return state._replace(
+        loss_sum=jnp.zeros_like(state.loss_sum), loss_count=jnp.zeros_like(state.loss_count)
+    )
+
+
+def _save(ensemble: Ensemble, state: State, checkpoints: Checkpoints, clock: _Clock) -> None:
+    with clock.measure("save"):
+        checkpoints.save(int(state.step[0]), unpad(state, ensemble.count))
+
+
+def _report_divergence(
+    state: State, names: list[str], known: set[int], say: Callable[[str], None]
+) -> set[int]:
+    """Say once, for every replica whose loss stopped being finite, at which step it did."""
+    steps = to_host(state.diverged_at, len(names))
+    for replica in np.flatnonzero(steps >= 0):
+        if int(replica) not in known:
+            say(f"warning: {names[replica]} diverged at step {steps[replica]}; the others go on")
+    return {int(replica) for replica in np.flatnonzero(steps >= 0)}

@@ -1,0 +1,103 @@
+"""The state of one replica and its training step."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+OPTIMIZERS = ("adam", "sgd")
+
+
+class State(NamedTuple):
+    """Everything that one replica carries from step to step.
+
+    In an ensemble every leaf has a leading axis R. `optimizer` holds the learning rate too, so it
+    may differ from replica to replica. `loss_sum` and `loss_count` collect the batch losses since
+    the last evaluation; `diverged_at` is the first step whose loss was not finite, or -1.
+    """
+
+    params: Any
+    optimizer: optax.OptState
+    step: jax.Array
+    loss_sum: jax.Array
+    loss_count: jax.Array
+    diverged_at: jax.Array
+
+
+def optimizer(
+    name: str, learning_rate: float | jax.Array, momentum: float = 0.9
+) -> optax.GradientTransformation:
+    """Return Adam (betas .9 and .999, eps 1e-8) or SGD with momentum, as PyTorch defines them.
+
+    The learning rate lives in the optimiser's state: `init` stores the rate given here, `update`
+    reads the stored one, so that replicas of one program may differ in it.
+
+    Raises:
+        ValueError: another name.
+    """
+    if name == "adam":
+        static = ("b1", "b2", "eps", "eps_root", "nesterov")
+        return optax.inject_hyperparams(optax.adam, static_args=static)(
+            learning_rate=learning_rate, b1=0.9, b2=0.999, eps=1e-8
+        )
+    if name == "sgd":
+        return optax.inject_hyperparams(optax.sgd, static_args=("momentum", "nesterov"))(
+            learning_rate=learning_rate, momentum=momentum
+        )
+    raise ValueError(f"optimizer: given {name!r}; allowed {', '.join(OPTIMIZERS)}")
+
+
+def initial_state(params: Any, transformation: optax.GradientTransformation) -> State:
+    """Return the state of one replica before its first step."""
+    return State(
+        params=params,
+        optimizer=transformation.init(params),
+        step=jnp.int32(0),
+        loss_sum=jnp.float32(0),
+        loss_count=jnp.int32(0),
+        diverged_at=jnp.int32(-1),
+    )
+
+
+def squared_error(predictions: jax.Array, batch: dict[str, jax.Array]) -> jax.Array:
+    """Return the weighted mean of (prediction - y)^2 over a batch.
+
+    This is the FULL squared error that the authors train with; the errors that are reported are
+    halves of it. Rows of weight 0 (the padding of a last, smaller batch) do not count.
+    """
+    weight = batch["weight"]
+    return jnp.sum(weight * jnp.square(predictions - batch["y"])) / jnp.sum(weight)
+
+
+def train_step(
+    state: State,
+    batch: dict[str, jax.Array],
+    *,
+    apply: Callable[[Any, jax.Array], jax.Array],
+    transformation: optax.GradientTransformation,
+    loss: Callable[[jax.Array, dict[str, jax.Array]], jax.Array] = squared_error,
+) -> tuple[State, dict[str, jax.Array]]:
+    """Take one optimiser step of one replica on `batch` {x [b, ...], y [b], weight [b]}.
+
+    Returns the new state and {"loss": the batch's loss before the step}.
+    """
+
+    def objective(params: Any) -> jax.Array:
+        return loss(apply(params, batch["x"]), batch)
+
+    value, gradients = jax.value_and_grad(objective)(state.params)
+    updates, optimizer_state = transformation.update(gradients, state.optimizer, state.params)
+    first_failure = (state.diverged_at < 0) & ~jnp.isfinite(value)
+    return (
+        State(
+            params=optax.apply_updates(state.params, updates),
+            optimizer=optimizer_state,
+            step=state.step + 1,
+            loss_sum=state.loss_sum + value,
+            loss_count=state.loss_count + 1,
+            diverged_at=jnp.where(first_failure, state.step, state.diverged_at),
+        ),
+        {"loss": value},
+    )
