@@ -1,0 +1,103 @@
+"""Means over replicas and their 95 % intervals."""
+
+import math
+
+import numpy as np
+import scipy.stats
+
+CONFIDENCE = 0.95
+RESAMPLES = 10_000
+SEED = 0
+FEW_REPLICAS = 10  # below this the percentile bootstrap is clearly too narrow
+
+# Resampled values held in memory at one time; bounds memory for many bits and many replicas.
+_VALUES_PER_BATCH = 20_000_000
+
+
+def mean(values: np.ndarray) -> np.ndarray:
+    """Return the mean of `values` [..., R] over its last axis.
+
+    NaN entries are left out; a row without any finite entry gives NaN.
+    """
+    values = np.asarray(values, dtype=float)
+    finite = np.isfinite(values)
+    counts = finite.sum(axis=-1)
+    totals = np.where(finite, values, 0.0).sum(axis=-1)
+    return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
+
+
+def bootstrap_interval(
+    values: np.ndarray,
+    confidence: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bounds [...] of the percentile bootstrap interval of the mean over the last axis.
+
+    `values` [..., R] holds one entry per replica; NaN entries are left out. A row with fewer
+    than two finite entries has no interval (NaN bounds); a row of equal entries has an interval of
+    width zero. Every row is resampled from the same seed, so its interval does not depend on which
+    other rows are passed with it.
+    """
+    values = np.asarray(values, dtype=float)
+    rows = values.reshape(math.prod(values.shape[:-1]), values.shape[-1])
+    finite = np.isfinite(rows)
+    counts = finite.sum(axis=-1)
+    low = np.full(len(rows), np.nan)
+    high = np.full(len(rows), np.nan)
+    for count in np.unique(counts[counts >= 2]):
+        chosen = np.flatnonzero(counts == count)
+        sample = rows[chosen][finite[chosen]].reshape(len(chosen), count)
+        constant = np.ptp(sample, axis=-1) == 0
+        low[chosen[constant]] = high[chosen[constant]] = sample[constant, 0]
+        chosen, sample = chosen[~constant], sample[~constant]
+        if len(chosen) == 0:
+            continue
+        result = scipy.stats.bootstrap(
+            (sample,),
+            np.mean,
+            axis=-1,
+            vectorized=True,
+            method="percentile",
+            confidence_level=confidence,
+            n_resamples=resamples,
+            batch=min(resamples, max(1, _VALUES_PER_BATCH // sample.size)),
+            rng=np.random.default_rng(seed),
+        )
+        low[chosen] = result.confidence_interval.low
+        high[chosen] = result.confidence_interval.high
+    return low.reshape(values.shape[:-1]), high.reshape(values.shape[:-1])
+
+
+def student_interval(
+    values: np.ndarray, confidence: float = CONFIDENCE
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bounds [...] of Student's t interval of the mean of `values` [..., R].
+
+    NaN entries are left out; fewer than two finite entries give NaN bounds.
+    """
+    values = np.asarray(values, dtype=float)
+    finite = np.isfinite(values)
+    counts = finite.sum(axis=-1)
+    center = mean(values)
+    squares = np.where(finite, (values - center[..., None]) ** 2, 0.0).sum(axis=-1)
+    freedom = np.maximum(counts - 1, 1)
+    standard_error = np.sqrt(squares / freedom / np.maximum(counts, 1))
+    half_width = scipy.stats.t.ppf((1 + confidence) / 2, freedom) * standard_error
+    half_width = np.where(counts >= 2, half_width, np.nan)
+    return center - half_width, center + half_width
+
+
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Return Spearman's rank correlation of `first` [N] with `second` [N], ties at mean rank.
+
+    Pairs with a NaN are left out. NaN where it says nothing: fewer than three distinct values
+    in `first`, or only one in `second`.
+    """
+    first = np.asarray(first, dtype=float)
+    second = np.asarray(second, dtype=float)
+    both = np.isfinite(first) & np.isfinite(second)
+    first, second = first[both], second[both]
+    if len(np.unique(first)) < 3 or len(np.unique(second)) < 2:
+        return float("nan")
+    return float(scipy.stats.spearmanr(first, second).statistic)

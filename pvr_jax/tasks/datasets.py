@@ -1,0 +1,165 @@
+"""Training sets as pure functions of (key, step): no data is stored, no loader has a state."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from pvr_jax.boolean.cube import coordinate_mask, points_at
+from pvr_jax.tasks import checks
+from pvr_jax.tasks.holdouts import VALUES, freeze
+from pvr_jax.tasks.permutation import permuted
+
+SOURCES = ("sampled", "whole", "fresh")
+ORDERS = ("fixed", "shuffled")
+LARGEST_N = 30
+MOST_SAMPLES = 2**30
+
+# Streams of one data key: rows of the data set, shuffles of its epochs, endless fresh rows.
+ROWS, SHUFFLES, FRESH_ROWS = 0, 1, 2
+
+Batch = dict[str, jax.Array]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """Batches to train on, `batch(key, step, bit) -> {"x": [b, n], "y": [b], "weight": [b]}`.
+
+    A pure function for one replica: its data key, the step and its frozen bit may all be traced
+    and vmapped. `weight` is 1 for data and 0 for padding. An epoch has `steps_per_epoch` steps
+    and shows `samples` rows (fewer where the last partial batch is left out).
+    """
+
+    batch: Callable[[jax.Array, jax.Array, jax.Array], Batch]
+    samples: int
+    steps_per_epoch: int
+
+
+def canonical_training_set(
+    target: Callable[[jax.Array], jax.Array],
+    n: int,
+    *,
+    value: int = 1,
+    source: str = "sampled",
+    samples: int | None = 1900,
+    batch_size: int = 64,
+    order: str = "fixed",
+    drop_remainder: bool = False,
+) -> TrainingSet:
+    """Training set of the canonical holdout, inputs with one coordinate frozen to `value`.
+
+    source "sampled" is the authors' data: rows drawn from the whole cube with replacement, then
+    frozen, then labelled. Neither the draw nor the order depends on the frozen bit, so one key
+    gives the same rows for every bit (the authors seed data by the run alone). "whole" is every
+    seen point once, in the order of the cube, with samples = None, as there are 2^(n-1). "fresh"
+    draws new rows at every step; `samples` then only says how long an epoch is.
+
+    order "fixed" is the authors' loader, which is not shuffled: the same batches in the same
+    order every epoch, the last one smaller. Here it is padded to `batch_size` with rows of
+    weight 0. "shuffled" permutes the rows anew every epoch. `drop_remainder` leaves the last
+    batch out where it is not full.
+
+    The authors freeze to +1 alone, and their default frozen bit is 7: both are choices of the
+    caller here, and so is that they average the training loss over batches, not over rows.
+
+    Raises ValueError for a parameter out of range. Source: Abbe et al. 2022, the authors' code.
+    """
+    if not callable(target):
+        checks.refuse("target", target, "a function target(x[..., n]) -> y[...]")
+    n = checks.whole_number("n", n, 1, LARGEST_N)
+    value = checks.one_of("value", value, VALUES)
+    source = checks.one_of("source", source, SOURCES)
+    orders = ("fixed",) if source == "fresh" else ORDERS
+    order = checks.one_of("order", order, orders)
+    drop_remainder = checks.one_of("drop_remainder", drop_remainder, (False, True))
+    size = _size(n, source, samples)
+    note = " (samples) with drop_remainder" if drop_remainder else ""
+    most = size if drop_remainder else MOST_SAMPLES
+    batch_size = checks.whole_number("batch_size", batch_size, 1, most, note)
+    steps = size // batch_size if drop_remainder else -(-size // batch_size)
+
+    def numbers(key: jax.Array, step: jax.Array, bit: Any) -> tuple[jax.Array, jax.Array]:
+        """Numbers of the points of one batch, before freezing, and their weights."""
+        if source == "fresh":
+            drawn = fresh_numbers(key, step, batch_size, n)
+            return drawn, jnp.ones(batch_size, jnp.float32)
+        rows, weight = epoch_rows(key, step, size, batch_size, steps, order)
+        drawn = half_cube_numbers(rows, bit, n) if source == "whole" else row_numbers(key, rows, n)
+        return drawn, weight
+
+    def batch(key: jax.Array, step: jax.Array, bit: jax.Array) -> Batch:
+        bit = checks.bit_number(bit, n)
+        drawn, weight = numbers(key, jnp.asarray(step, jnp.int32), bit)
+        x = freeze(points_at(drawn, n), bit, value)
+        return {"x": x, "y": target(x).astype(jnp.float32), "weight": weight}
+
+    return TrainingSet(batch, size, steps)
+
+
+def row_numbers(key: jax.Array, rows: jax.Array, n: int) -> jax.Array:
+    """Point numbers of some rows of the sampled data set that belongs to a key.
+
+    rows int32[b] -> int32[b] in 0..2^n-1, uniform over the whole cube and independent, so with
+    duplicates as in the authors' data (x = 1 - 2 Binomial(1, 1/2), rows with replacement). Row i
+    depends on the key and i alone. Freezing comes afterwards.
+    """
+    stream = jax.random.fold_in(key, ROWS)
+    draw = jax.vmap(lambda row: jax.random.bits(jax.random.fold_in(stream, row), (), jnp.uint32))
+    return _first_bits(draw(rows), n)
+
+
+def row_points(
+    key: jax.Array, rows: jax.Array, n: int, bit: int | jax.Array, value: int = 1
+) -> jax.Array:
+    """Rows of the sampled data set as points with the frozen coordinate set, x[b, n]."""
+    return freeze(points_at(row_numbers(key, rows, n), n), bit, value)
+
+
+def fresh_numbers(key: jax.Array, step: jax.Array, count: int, n: int) -> jax.Array:
+    """Point numbers int32[count] of the step of an endless stream, uniform over the cube."""
+    stream = jax.random.fold_in(jax.random.fold_in(key, FRESH_ROWS), step)
+    return _first_bits(jax.random.bits(stream, (count,), jnp.uint32), n)
+
+
+def half_cube_numbers(rows: jax.Array, bit: int | jax.Array, n: int) -> jax.Array:
+    """Point numbers of the rows of a half cube, with -1 at the frozen coordinate.
+
+    rows int32[b] in 0..2^(n-1)-1 -> int32[b]: the digits of the row are those of the other
+    coordinates, and the frozen one is inserted at its place.
+    """
+    low = rows & (coordinate_mask(bit, n) - 1)
+    return 2 * (rows - low) + low
+
+
+def epoch_rows(
+    key: jax.Array, step: jax.Array, size: int, batch_size: int, steps: int, order: str
+) -> tuple[jax.Array, jax.Array]:
+    """Rows int32[b] that a step shows, and their weight float32[b]: 1, or 0 for padding.
+
+    A step counts on over the epochs of `steps` steps. Padding repeats the last place of the
+    epoch, so that every row is a true one.
+    """
+    epoch, within = step // steps, step % steps
+    places = within * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
+    weight = (places < size).astype(jnp.float32)
+    rows = jnp.minimum(places, size - 1)
+    if order == "shuffled":
+        stream = jax.random.fold_in(jax.random.fold_in(key, SHUFFLES), epoch)
+        rows = permuted(stream, rows, size)
+    return rows, weight
+
+
+def _first_bits(words: jax.Array, n: int) -> jax.Array:
+    """First n bits of uniform uint32 words, as numbers int32 in 0..2^n-1."""
+    return (words >> (32 - n)).astype(jnp.int32)
+
+
+def _size(n: int, source: str, samples: Any) -> int:
+    """Rows of one epoch."""
+    if source != "whole":
+        return checks.whole_number("samples", samples, 1, MOST_SAMPLES)
+    if samples is not None:
+        checks.refuse("samples", samples, f"None with source whole (all {2 ** (n - 1)} points)")
+    return 2 ** (n - 1)

@@ -1,0 +1,223 @@
+"""Polynomials written as text, such as "x0*x1 - 1.25*x1*x2", read without running them.
+
+The text is parsed into a syntax tree, checked against a short list of what may occur, and turned
+into a postfix program: a tuple of (operation, argument) for a stack machine. So nothing in the
+text is ever executed as Python, and a sum of a thousand terms needs no deep recursion.
+"""
+
+import ast
+import math
+import operator
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pvr_jax.tasks import checks
+
+Program = tuple[tuple[str, Any], ...]
+
+GRAMMAR = (
+    "numbers, coordinates x0, x1, ..., + - *, division by a number, "
+    "** with a whole power 0 to 64, and parentheses"
+)
+LARGEST_POWER = 64
+LONGEST_EXPRESSION = 100_000
+# Half of what float32 can hold: no intermediate value may come out infinite.
+LARGEST_VALUE = float(np.finfo(np.float32).max) / 2
+SMALLEST_DIVISOR = float(np.finfo(np.float32).tiny)
+BINARY = {
+    ast.Add: ("+", operator.add),
+    ast.Sub: ("-", operator.sub),
+    ast.Mult: ("*", operator.mul),
+    ast.Div: ("/", operator.truediv),
+}
+COMPUTE = dict(BINARY.values())
+VARIABLE = re.compile(r"x(0|[1-9][0-9]{0,3})")
+
+
+class Bound(NamedTuple):
+    """What is known of a value before x is: its constant, if it is one, and its largest size."""
+
+    constant: float | None
+    size: float
+
+
+def _refuse(expression: str, node: ast.AST | None, allowed: str = GRAMMAR) -> None:
+    """Raise the one-line error that names the part of the expression at fault."""
+    part = expression if node is None else ast.get_source_segment(expression, node)
+    where = "" if part == expression else f" (in {_shortened(expression)!r})"
+    checks.refuse("expression", _shortened(part or expression), allowed + where)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _tree(expression: str) -> ast.AST:
+    """Syntax tree of a one-line expression."""
+    try:
+        with warnings.catch_warnings():
+            # The tokenizer warns of doubtful literals such as "1if": they are errors here.
+            warnings.simplefilter("error")
+            return ast.parse(expression, mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError, Warning):
+        return _refuse(expression, None)
+
+
+def _leaf(expression: str, node: ast.AST) -> tuple[str, Any] | None:
+    """Instruction for a number or a coordinate; None where the node is neither."""
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        if abs(node.value) > LARGEST_VALUE:
+            _refuse(expression, node, f"numbers up to {LARGEST_VALUE:.2g}")
+        return "number", float(node.value)
+    if isinstance(node, ast.Name):
+        name = VARIABLE.fullmatch(node.id)
+        if name:
+            return "x", int(name[1])
+    return None
+
+
+def _branch(node: ast.AST) -> tuple[tuple[str, Any], list[ast.AST]] | None:
+    """Instruction and operands of an operation; None where the operation is not allowed."""
+    if isinstance(node, ast.UnaryOp):
+        if isinstance(node.op, ast.USub):
+            return ("negate", None), [node.operand]
+        if isinstance(node.op, ast.UAdd):
+            return ("keep", None), [node.operand]
+    if isinstance(node, ast.BinOp):
+        if type(node.op) in BINARY:
+            return (BINARY[type(node.op)][0], None), [node.left, node.right]
+        power = node.right
+        is_power = isinstance(node.op, ast.Pow) and isinstance(power, ast.Constant)
+        if is_power and type(power.value) is int and 0 <= power.value <= LARGEST_POWER:
+            return ("**", power.value), [node.left]
+    return None
+
+
+def _bound(operation: str, argument: Any, operands: list[Bound]) -> Bound:
+    """Bound of one operation, for coordinates in {-1, +1}."""
+    constants = [operand.constant for operand in operands]
+    sizes = [operand.size for operand in operands]
+    if None not in constants:
+        constant = apply_operation(operation, argument, constants)
+        return Bound(constant, abs(constant))
+    if operation in ("negate", "keep"):
+        return Bound(None, sizes[0])
+    # The size of a difference is at most the sum of the sizes.
+    return Bound(None, apply_operation("+" if operation == "-" else operation, argument, sizes))
+
+
+def apply_operation(operation: str, argument: Any, operands: list[Any]) -> Any:
+    """Carry out one operation on numbers or arrays."""
+    if operation == "keep":
+        return operands[0]
+    if operation == "negate":
+        return -operands[0]
+    if operation == "**":
+        return operands[0] ** argument
+    return COMPUTE[operation](*operands)
+
+
+def _checked(expression: str, node: ast.AST, step: tuple[str, Any], operands: list[Bound]) -> Bound:
+    """Check one operation and return its bound."""
+    operation, argument = step
+    if operation == "/":
+        divisor = operands[1].constant
+        if divisor is None or abs(divisor) < SMALLEST_DIVISOR:
+            _refuse(expression, node, "division by a number that is not 0")
+    try:
+        bound = _bound(operation, argument, operands)
+    except OverflowError:
+        bound = Bound(None, math.inf)
+    if not bound.size <= LARGEST_VALUE:
+        _refuse(expression, node, f"values up to {LARGEST_VALUE:.2g}")
+    return bound
+
+
+def parse(expression: str) -> tuple[Program, int]:
+    """Read a polynomial: its postfix program, and how many coordinates it needs.
+
+    The number of coordinates is the largest index plus one, 0 where there is none.
+    Raises ValueError that names the part of the expression that is not allowed: anything but
+    numbers, x0, x1, ..., + - *, division by a number, small whole powers and parentheses.
+    """
+    if not isinstance(expression, str) or len(expression) > LONGEST_EXPRESSION:
+        checks.refuse("expression", expression, "text such as 'x0*x1 - 1.25*x1*x2'")
+    expression = " ".join(expression.split())
+    program: list[tuple[str, Any]] = []
+    bounds: list[Bound] = []
+    coordinates = 0
+    pending: list[tuple[ast.AST, tuple[str, Any] | None, int]] = [(_tree(expression), None, 0)]
+    while pending:
+        node, step, operands = pending.pop()
+        if step is not None:  # the operands are on the stack: now the operation itself
+            known = bounds[-operands:]
+            del bounds[-operands:]
+            bounds.append(_checked(expression, node, step, known))
+            program.append(step)
+            continue
+        leaf = _leaf(expression, node)
+        if leaf is not None:
+            kind, value = leaf
+            program.append(leaf)
+            bounds.append(Bound(value, abs(value)) if kind == "number" else Bound(None, 1.0))
+            coordinates = max(coordinates, value + 1 if kind == "x" else 0)
+            continue
+        branch = _branch(node)
+        if branch is None:
+            _refuse(expression, node)
+        step, children = branch
+        pending.append((node, step, len(children)))
+        pending.extend((child, None, 0) for child in reversed(children))
+    return tuple(program), coordinates
+
+
+def run(program: Program, x: jax.Array) -> jax.Array:
+    """Value of a parsed polynomial at the points x[..., n] -> y[...], in the type of x."""
+    stack: list[Any] = []
+    for operation, argument in program:
+        if operation == "number":
+            stack.append(argument)
+        elif operation == "x":
+            stack.append(x[..., argument])
+        else:
+            count = 2 if operation in COMPUTE else 1
+            operands = stack[-count:]
+            del stack[-count:]
+            stack.append(apply_operation(operation, argument, operands))
+    return jnp.broadcast_to(jnp.asarray(stack.pop(), x.dtype), x.shape[:-1])
+
+
+def polynomial(
+    expression: str | None = None, n: int | None = None
+) -> tuple[int, Callable[[jax.Array], jax.Array], dict[str, Any]]:
+    """Polynomial given as text over x0, x1, ...; n defaults to the largest index plus one.
+
+    Allowed: numbers, x<i> (0-indexed), + - *, division by a number, ** with a whole power
+    0 to 64, parentheses. Products are formed as written: x0**2 is 1 because x0 is -1 or +1.
+
+    Raises ValueError that names the part of the expression at fault.
+    """
+    program, needed = parse(expression)
+    if n is None and needed == 0:
+        checks.refuse("n", n, "a whole number from 1 (the expression has no coordinate)")
+    size = needed if n is None else checks.whole_number("n", n, 1, checks.LARGEST_N)
+    if needed > size:
+        _refuse_index(program, expression, size)
+
+    def target(x: jax.Array) -> jax.Array:
+        return run(program, x)
+
+    return size, target, {"expression": expression, "n": size}
+
+
+def _refuse_index(program: Program, expression: str, n: int) -> None:
+    """Raise the error for a coordinate that n leaves out."""
+    beyond = max(argument for operation, argument in program if operation == "x")
+    allowed = f"x0 to x{n - 1} with n = {n} (in {_shortened(expression)!r})"
+    checks.refuse("expression", f"x{beyond}", allowed)

@@ -1,0 +1,269 @@
+"""The registry of targets: a name and plain parameters in, a pure function on {-1, +1}^n out."""
+
+import difflib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pvr_jax.boolean.cube import points_at
+from pvr_jax.tasks import checks
+from pvr_jax.tasks.polynomial import polynomial
+from pvr_jax.tasks.pvr import binary_number, pvr, pvr_majority
+from pvr_jax.tasks.user_function import user_function
+
+Target = Callable[[jax.Array], jax.Array]
+# What every maker of targets returns: n, the target, and the parameters in full.
+Made = tuple[int, Target, dict[str, Any]]
+
+LARGEST_TABLE_N = 24
+# Points evaluated at once for a truth table: 2^16 points of 24 coordinates are 6 MB.
+CHUNK = 2**16
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A function to learn: `target(x[..., n]) -> y[...]` for x in {-1, +1}^n.
+
+    The target is pure, can be jitted and vmapped, and answers in the floating type of x.
+    `params` holds every parameter, defaults included, as plain values that JSON can write;
+    `make(name, **params)` makes the same task again.
+    """
+
+    name: str
+    n: int
+    target: Target
+    params: dict[str, Any]
+
+
+def _along_last(values: np.ndarray, x: jax.Array) -> jax.Array:
+    """Constant values[m] shaped to multiply x[..., m], in the type of x."""
+    return jnp.asarray(values.reshape((1,) * (x.ndim - 1) + (-1,)), x.dtype)
+
+
+def quadratic_chain(n: int = 11) -> Made:
+    """Weighted products of neighbours, sum of (i+1) x_i x_{i+1}: the paper's f1 with n = 11.
+
+    Source: Abbe et al. 2022, f1.
+    """
+    n = checks.whole_number("n", n, 2, checks.LARGEST_N)
+    weights = np.arange(1, n)
+
+    def target(x: jax.Array) -> jax.Array:
+        pairs = x[..., :-1] * x[..., 1:]
+        return jnp.sum(_along_last(weights, pairs) * pairs, axis=-1)
+
+    return n, target, {"n": n}
+
+
+def staircase(n: int = 14) -> Made:
+    """Sum of all prefix products x_0 + x_0 x_1 + ...: the paper's f2 with n = 14.
+
+    Source: Abbe et al. 2022, f2.
+    """
+    n = checks.whole_number("n", n, 1, checks.LARGEST_N)
+
+    def target(x: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.cumprod(x, axis=-1), axis=-1)
+
+    return n, target, {"n": n}
+
+
+def linear(
+    n: int | None = None,
+    coefficients: tuple[float, ...] | None = None,
+    intercept: float = 1.0,
+) -> Made:
+    """Linear function, intercept + sum of coefficients_i x_i.
+
+    Without coefficients: the paper's alternating 2, -3, 4, -5, ..., n of them, n = 11. With them
+    n is their number.
+
+    Source: Abbe et al. 2022, linear regression.
+    """
+    if coefficients is None:
+        size = 11 if n is None else checks.whole_number("n", n, 1, checks.LARGEST_N)
+        chosen = tuple((-1.0) ** i * (i + 2) for i in range(size))
+    else:
+        allowed = "a tuple of finite real numbers"
+        given = checks.sequence("coefficients", coefficients, allowed)
+        chosen = tuple(checks.real_number("coefficients", value) for value in given)
+        if not 1 <= len(chosen) <= checks.LARGEST_N:
+            checks.refuse("coefficients", coefficients, f"1 to {checks.LARGEST_N} numbers")
+        size = len(chosen)
+        if n is not None and checks.whole_number("n", n, 1, checks.LARGEST_N) != size:
+            checks.refuse("n", n, f"{size}, the number of coefficients (or leave it out)")
+    constant = checks.real_number("intercept", intercept)
+    weights = np.asarray(chosen)
+
+    def target(x: jax.Array) -> jax.Array:
+        # A sum, not a matrix product: those are rounded to few bits on accelerators.
+        return constant + jnp.sum(_along_last(weights, x) * x, axis=-1)
+
+    return size, target, {"n": size, "coefficients": chosen, "intercept": constant}
+
+
+def parity(
+    n: int = 11, degree: int | None = None, coordinates: tuple[int, ...] | None = None
+) -> Made:
+    """Product of some coordinates: of the first `degree`, or of the given ones, else of all.
+
+    degree = 0 and coordinates = () are the constant 1.
+    """
+    n = checks.whole_number("n", n, 1, checks.LARGEST_N)
+    if coordinates is None:
+        degree = n if degree is None else checks.whole_number("degree", degree, 0, n)
+        chosen = tuple(range(degree))
+        params = {"n": n, "degree": degree, "coordinates": None}
+    else:
+        allowed = f"a tuple of different whole numbers 0 to {n - 1}"
+        chosen = checks.sequence("coordinates", coordinates, allowed)
+        chosen = tuple(checks.whole_number("coordinates", value, 0, n - 1) for value in chosen)
+        if len(set(chosen)) != len(chosen):
+            checks.refuse("coordinates", coordinates, allowed)
+        if degree is not None:
+            checks.refuse("degree", degree, "None where coordinates are given")
+        params = {"n": n, "degree": None, "coordinates": chosen}
+    places = np.asarray(chosen, np.int32)
+
+    def target(x: jax.Array) -> jax.Array:
+        return jnp.prod(x[..., places], axis=-1)
+
+    return n, target, params
+
+
+def from_file(path: str | Path | None = None) -> Made:
+    """Function read from a .npy file with its 2^n values.
+
+    values[2^n], real and finite, in the order of `cube.points`: like
+    itertools.product([-1, 1], repeat=n), so coordinate 0 varies slowest and -1 comes first.
+    n is read off the length and is at most 24.
+
+    Raises ValueError where the file is missing, is not a plain .npy file (nothing pickled is
+    ever read), or holds anything else.
+    """
+    if not isinstance(path, str | Path) or not str(path):
+        checks.refuse("path", path, "the path of a .npy file with 2**n values")
+    path = Path(path)
+    if not path.is_file():
+        checks.refuse("path", str(path), "the path of a .npy file that exists")
+    try:
+        with path.open("rb") as file:
+            values = np.lib.format.read_array(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        checks.refuse("path", str(path), "a .npy file of numbers, nothing pickled", cause=error)
+    is_real = np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)
+    shown = f"{path} ({values.dtype}{list(values.shape)})"
+    if not is_real:
+        checks.refuse("path", shown, "an array of real numbers")
+    n = values.size.bit_length() - 1
+    if values.ndim != 1 or not 1 <= n <= LARGEST_TABLE_N or values.size != 2**n:
+        checks.refuse("path", shown, f"one axis of length 2**n, n from 1 to {LARGEST_TABLE_N}")
+    if not np.all(np.abs(values.astype(np.float64)) <= np.finfo(np.float32).max):
+        checks.refuse("path", shown, "finite numbers that float32 can hold")
+
+    def target(x: jax.Array) -> jax.Array:
+        return jnp.take(jnp.asarray(values.astype(x.dtype)), binary_number(x), mode="clip")
+
+    return n, target, {"path": str(path)}
+
+
+# One line adds a task: a function of plain parameters, every one with a default (None where the
+# user has to say), that returns (n, target, all parameters).
+_TASKS: dict[str, Callable[..., Made]] = {
+    "pvr": pvr,
+    "pvr_majority": pvr_majority,
+    "quadratic_chain": quadratic_chain,
+    "staircase": staircase,
+    "linear": linear,
+    "parity": parity,
+    "polynomial": polynomial,
+    "truth_table": from_file,
+}
+
+
+def names() -> tuple[str, ...]:
+    """Names of all registered tasks; a user's own 'module:function' comes on top."""
+    return tuple(_TASKS)
+
+
+def parameters(name: str) -> dict[str, Any]:
+    """Parameters of a task and their defaults; None is also what has to be given or follows.
+
+    Raises ValueError for an unknown task.
+    """
+    signature = inspect.signature(_maker(name))
+    return {parameter.name: parameter.default for parameter in signature.parameters.values()}
+
+
+def make(name: str, **params: Any) -> Task:
+    """Make the task `name` with the given parameters, defaults for the rest.
+
+    Raises ValueError for an unknown task, an unknown parameter or a value out of range, in one
+    line "<parameter>: given <value>; allowed <what>".
+    """
+    maker = _maker(name)
+    known = parameters(name)
+    for key, value in params.items():
+        if key not in known:
+            checks.refuse(key, value, f"parameters of {name} are {', '.join(known)}")
+    n, target, full = maker(**params)
+    return Task(name, n, _in_the_type_of_x(target, n), full)
+
+
+def truth_table(task: Task) -> jax.Array:
+    """Values of a task on the whole cube, y[2^n] in the order of `cube.points`, n up to 24.
+
+    Computed in chunks, so only the table itself is ever in memory as a whole. The values are
+    float64 where JAX has 64 bits enabled, else float32.
+
+    Raises ValueError where n is larger than 24.
+    """
+    n = checks.whole_number("n", task.n, 1, LARGEST_TABLE_N, " for a truth table")
+    chunk = min(2**n, CHUNK)
+    float_type = jnp.result_type(float)
+
+    def values(start: jax.Array) -> jax.Array:
+        x = points_at(start + jnp.arange(chunk, dtype=jnp.int32), n)
+        return task.target(x.astype(float_type))
+
+    # The starts are an argument: as a constant the compiler would evaluate the table itself.
+    starts = jnp.arange(0, 2**n, chunk, dtype=jnp.int32)
+    return jax.jit(lambda starts: jax.lax.map(values, starts))(starts).reshape(2**n)
+
+
+def _maker(name: str) -> Callable[..., Made]:
+    """Maker of the task `name`, registered or the user's own."""
+    if isinstance(name, str) and name in _TASKS:
+        return _TASKS[name]
+    if isinstance(name, str) and ":" in name:
+        return partial(_named, name)
+    near = difflib.get_close_matches(str(name), _TASKS, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    allowed = f"{', '.join(names())}, or your own 'module:function'{hint}"
+    return checks.refuse("name", name, allowed)
+
+
+def _named(name: str, /, n: int | None = None) -> Made:
+    """Maker of the user's own function; its one parameter is n."""
+    return user_function(name, n)
+
+
+def _in_the_type_of_x(target: Target, n: int) -> Target:
+    """Hold a target to its contract: x[..., n] -> y[...] in the floating type of x."""
+
+    def checked(x: jax.Array) -> jax.Array:
+        x = jnp.asarray(x)
+        if x.ndim == 0 or x.shape[-1] != n:
+            raise ValueError(f"x: given shape {x.shape}; allowed (..., {n})")
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            x = x.astype(float)
+        return jnp.asarray(target(x)).astype(x.dtype)
+
+    return checked

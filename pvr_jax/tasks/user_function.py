@@ -1,0 +1,98 @@
+"""A target of the user's own: 'module:function', found by import and checked by its shapes."""
+
+import contextlib
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from pvr_jax.tasks import checks
+
+# Leading axes to try: one point, a batch, a batch of batches.
+LEADING_SHAPES = ((), (3,), (2, 3))
+
+
+@contextlib.contextmanager
+def _working_directory_importable() -> Iterator[None]:
+    """Let modules of the working directory be imported, after the installed ones."""
+    here = str(Path.cwd())
+    if here in sys.path:
+        yield
+        return
+    sys.path.append(here)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(here)
+
+
+def _one_line(error: BaseException) -> str:
+    """Type and first line of an exception."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _find(name: str) -> Callable[[jax.Array], Any]:
+    """Import the function that 'module:function' names."""
+    module_name, _, function_name = name.partition(":")
+    parts = [*module_name.split("."), function_name]
+    if not all(part.isidentifier() for part in parts):
+        checks.refuse("name", name, "'module:function' with a module and a function of Python")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        missing = error.name or module_name
+        if module_name == missing or module_name.startswith(missing + "."):
+            allowed = "a module that is installed or lies in the working directory"
+            checks.refuse("name", name, f"{allowed} (no module named {missing!r})", cause=error)
+        checks.refuse("name", name, f"a module that imports ({_one_line(error)})", cause=error)
+    except Exception as error:  # whatever the user's module raises is told in one line
+        checks.refuse("name", name, f"a module that imports ({_one_line(error)})", cause=error)
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        kind = "is not a function" if hasattr(module, function_name) else "is not there"
+        allowed = f"a function of module {module_name!r} ({function_name!r} {kind})"
+        checks.refuse("name", name, allowed)
+    return function
+
+
+def _check_shapes(name: str, function: Callable[[jax.Array], Any], n: int) -> None:
+    """Refuse a function that is not x[..., n] -> y[...] with real y."""
+    allowed = f"a function of x[..., n] that returns real y[...], with n = {n}"
+    for leading in LEADING_SHAPES:
+        x = jax.ShapeDtypeStruct((*leading, n), jnp.float32)
+        try:
+            y = jax.eval_shape(function, x)
+        except Exception as error:  # whatever the user's function raises is told in one line
+            checks.refuse("name", name, f"{allowed} ({_one_line(error)})", cause=error)
+        if not isinstance(y, jax.ShapeDtypeStruct):
+            checks.refuse("name", name, f"{allowed} (it returns {type(y).__name__})")
+        is_real = jnp.issubdtype(y.dtype, jnp.floating) or jnp.issubdtype(y.dtype, jnp.integer)
+        if y.shape != leading or not is_real:
+            got = f"{y.dtype}{list(y.shape)} for x{list(x.shape)}"
+            checks.refuse("name", name, f"{allowed} (it returns {got})")
+
+
+def user_function(
+    name: str, n: int | None = None
+) -> tuple[int, Callable[[jax.Array], jax.Array], dict[str, Any]]:
+    """Target of the user's own, `function(x[..., n]) -> y[...]`, as 'module:function'.
+
+    The module is installed or lies in the working directory. The function must be one that JAX
+    can trace; whole-number results become floats of the type of x. An index beyond n is not
+    noticed: JAX reads the last coordinate instead.
+
+    Raises ValueError where the module or the function is not found, does not import, cannot be
+    traced, or returns another shape or complex or Boolean values.
+    """
+    n = checks.whole_number("n", n, 1, checks.LARGEST_N, f" (the number of bits of {name})")
+    with _working_directory_importable():
+        function = _find(name)
+        _check_shapes(name, function, n)
+    return n, function, {"n": n}

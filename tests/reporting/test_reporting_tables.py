@@ -1,0 +1,172 @@
+"""Table numbers against the raw files, and the formats they are written in."""
+
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+from synthetic_runs import write_run
+
+from pvr_jax.reporting import read_run, render_text, replica_table, summary_table
+from pvr_jax.reporting.tables import escape_latex, format_interval, format_number, render_latex
+
+
+def raw_finals(directory, bit, measure):
+    """Final values of the replicas that did not diverge, straight from the JSON."""
+    document = json.loads((directory / "measures.json").read_text())
+    return np.array(
+        [
+            document["measures"][measure][-1][i]
+            for i, replica in enumerate(document["replicas"])
+            if replica["bit"] == bit and replica["diverged_at"] is None
+        ],
+        dtype=float,
+    )
+
+
+def test_means_intervals_and_differences_equal_an_independent_computation(tmp_path):
+    directory = write_run(tmp_path, seeds=12, diverged={"bit0-seed4": 30})
+    table = summary_table([read_run(directory)]).set_index("frozen_bit")
+    for bit, influence in {0: 0.46875, 7: 0.1875}.items():
+        row = table.loc[bit]
+        for measure in ("generalization_error", "leak", "projection", "residual_variance"):
+            assert row[measure] == pytest.approx(raw_finals(directory, bit, measure).mean())
+        errors = raw_finals(directory, bit, "generalization_error")
+        assert row["replicas"] == len(errors)
+        chosen = np.random.default_rng(9).integers(0, len(errors), (20_000, len(errors)))
+        low, high = np.quantile(errors[chosen].mean(axis=1), [0.025, 0.975])
+        tolerance = 0.05 * (high - low)
+        assert row["generalization_error_low"] == pytest.approx(low, abs=tolerance)
+        assert row["generalization_error_high"] == pytest.approx(high, abs=tolerance)
+        student = scipy.stats.t.interval(
+            0.95, len(errors) - 1, errors.mean(), scipy.stats.sem(errors)
+        )
+        assert row["generalization_error_student_low"] == pytest.approx(student[0])
+        assert row["generalization_error_student_high"] == pytest.approx(student[1])
+        assert row["influence"] == influence
+        assert row["difference"] == pytest.approx(errors.mean() - influence)
+        assert row["difference_low"] == row["generalization_error_low"] - influence
+
+
+def test_verdict_says_where_the_error_lies(tmp_path):
+    directory = write_run(tmp_path, seeds=12, shrink={0: 0.7})
+    table = summary_table([read_run(directory)]).set_index("frozen_bit")
+    assert table.loc[0, "verdict"] == "below"
+    inside = table.loc[7, "difference_low"] <= 0 <= table.loc[7, "difference_high"]
+    assert (table.loc[7, "verdict"] == "inside") == inside
+
+
+def test_diverged_replicas_are_excluded_by_name(reported):
+    rows = reported.table[reported.table["run"] == "pvr_majority-mlp-0123abcd"]
+    row = rows.set_index("frozen_bit").loc[7]
+    assert (row["replicas"], row["excluded"]) == (2, 1)
+    assert row["excluded_replicas"] == "bit7-seed1 diverged at step 300"
+    for text in (reported.paths.text, reported.paths.table_latex.read_text(), reported.page):
+        assert "excluded: bit7-seed1" in text
+
+
+def test_single_replica_has_a_mean_but_no_interval(reported):
+    rows = reported.table[reported.table["run"] == "pvr_majority-token_mixer-00000001"]
+    assert rows["generalization_error"].notna().all()
+    assert rows[["generalization_error_low", "difference_student_high"]].isna().all(axis=None)
+    assert (rows["verdict"] == "").all()
+    assert "[–]" in render_text(rows)
+
+
+def test_all_replicas_diverged_leaves_an_empty_row(tmp_path):
+    diverged = {f"bit7-seed{seed}": 30 for seed in range(3)}
+    row = summary_table([read_run(write_run(tmp_path, diverged=diverged))]).iloc[1]
+    assert (row["replicas"], row["excluded"]) == (0, 3)
+    assert np.isnan(row["generalization_error"])
+
+
+def test_csv_reads_back_equal(reported):
+    replicas = replica_table(reported.runs)
+    for path, expected in (
+        (reported.paths.table_csv, reported.table),
+        (reported.paths.replicas_csv, replicas),
+    ):
+        # As text first: readers differ in the last digit of the floats that they parse.
+        written = pd.read_csv(path, dtype=str, keep_default_na=False)
+        assert list(written.columns) == list(expected.columns)
+        for name in expected.columns:
+            if expected[name].dtype.kind == "f":
+                texts = [float(text or "nan") for text in written[name]]
+                np.testing.assert_array_equal(texts, expected[name])
+            else:
+                texts = ["" if pd.isna(v) else str(v) for v in expected[name]]
+                assert written[name].tolist() == texts
+    assert len(replicas) == 6 + 1 + 3
+    assert replicas.query("diverged_at == 300")["replica"].tolist() == ["bit7-seed1"]
+
+
+def test_few_replicas_are_called_optimistic(reported, tmp_path):
+    assert "optimistic" in reported.paths.text
+    many = summary_table([read_run(write_run(tmp_path, seeds=10))])
+    assert "optimistic" not in render_text(many)
+
+
+def test_an_unknown_measure_appears_by_name(tmp_path):
+    directory = write_run(tmp_path)
+    path = directory / "measures.json"
+    document = json.loads(path.read_text())
+    document["measures"]["noise_stability"] = document["measures"]["leak"]
+    path.write_text(json.dumps(document))
+    table = summary_table([read_run(directory)])
+    assert (table["noise_stability"] == table["leak"]).all()
+    assert "noise stability" in render_text(table)
+
+
+def test_markdown_columns_are_aligned(reported):
+    for block in reported.paths.text.split("### ")[1:]:
+        lines = [line for line in block.splitlines() if line.startswith("|")]
+        assert len({len(line) for line in lines}) == 1
+        assert len({line.count("|") for line in lines}) == 1
+
+
+def test_latex_is_escaped_and_regular(reported):
+    text = render_latex(reported.table)
+    body = [line for line in text.splitlines() if not line.startswith("%")]
+    assert r"pvr\_majority-token\_mixer-00000001" in text
+    assert r"50 \% \& \$x\_1\$ <b>" in text
+    assert "_" not in "".join(body).replace(r"\_", "")
+    columns = body[0].count("r", body[0].index("}{"))
+    cells = [line for line in body if line.endswith(r"\\") and "multicolumn" not in line]
+    assert {line.replace(r"\&", "").count("&") + 1 for line in cells} == {columns}
+    assert [line for line in body if line.startswith("\\") and "rule" in line] == [
+        r"\toprule",
+        *[r"\midrule"] * 3,
+        r"\bottomrule",
+    ]
+    assert escape_latex("a\\b_{c}") == r"a\textbackslash{}b\_\{c\}"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0625, "0.06250"),
+        (113.0, "113.0"),
+        (1234.0, "1234"),
+        (12345.0, "1.234e+04"),
+        (0.0, "0.000"),
+        (-0.0, "0.000"),
+        (np.nan, "–"),
+    ],
+)
+def test_numbers_have_four_significant_digits(value, text):
+    assert format_number(value) == text
+
+
+def test_intervals_share_their_decimals():
+    assert format_interval(0.25, 0.2481, 0.25222) == "0.2500 [0.2481, 0.2522]"
+    assert format_interval(116.07, 115.0, 117.25) == "116.1 [115.0, 117.2]"
+    assert format_interval(-0.001, -0.002, 0.003, 0.25) == "-0.0010 [-0.0020, 0.0030]"
+    assert format_interval(0.25, np.nan, np.nan) == "0.2500 [–]"
+    assert format_interval(np.nan, np.nan, np.nan) == "–"
+
+
+def test_csv_has_no_index_column_and_names_the_loss(reported):
+    first = io.StringIO(reported.paths.table_csv.read_text()).readline()
+    assert first.startswith("run,task,task_label,model,optimizer,loss,step,frozen_bit")

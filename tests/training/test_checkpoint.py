@@ -1,0 +1,166 @@
+"""Checkpoints: what is saved comes back, and what is broken is named and passed over."""
+
+import shutil
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from pvr_jax.training import checkpoint as checkpoint_module
+from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
+from pvr_jax.training.replicas import AXIS, device_mesh, unpad
+
+
+@pytest.fixture
+def members(build):
+    return build([0, 1, 2], [0, 1, 2])
+
+
+def shapes(members):
+    return jax.eval_shape(lambda: unpad(members.start(), members.count))
+
+
+def saved(members, directory, steps=(0, 5, 10), kept=(0, 10), run="abcd0123"):
+    """Save the states after the given steps; return them by step."""
+    states = {}
+    with Checkpoints(directory, run, kept) as checkpoints:
+        for step in steps:
+            states[step] = members.advance(members.start(), 0, step)
+            checkpoints.save(step, states[step])
+    return states
+
+
+def assert_equal(left, right):
+    jax.tree.map(np.testing.assert_array_equal, left, right)
+
+
+def largest_file(directory: Path) -> Path:
+    return max((p for p in directory.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+
+
+def test_the_newest_state_comes_back_bit_for_bit(members, tmp_path):
+    states = saved(members, tmp_path)
+    with Checkpoints(tmp_path, "abcd0123") as checkpoints:
+        state, passed_over = checkpoints.restore(shapes(members))
+    assert passed_over == []
+    assert jax.tree.structure(state) == jax.tree.structure(states[10])
+    assert_equal(state, states[10])
+
+
+def test_parameters_load_without_the_optimiser(members, tmp_path):
+    states = saved(members, tmp_path, steps=(0, 5, 10, 15), kept=(0, 10))
+    with Checkpoints(tmp_path, "abcd0123", read_only=True) as checkpoints:
+        # 0 is kept, 5 is not, 10 and 15 are the newest two.
+        assert checkpoints.steps() == [0, 10, 15]
+        assert not (tmp_path / "0" / "optimizer").exists()
+        assert (tmp_path / "10" / "optimizer").exists()
+        params = checkpoints.load_params(0, shapes(members).params)
+    assert_equal(params, states[0].params)
+
+
+def test_a_state_saved_on_four_devices_loads_on_one(build, tmp_path):
+    four = build([0, 1, 2, 3], [0, 1, 2, 3], devices=4)
+    state = four.advance(four.start(), 0, 3)
+    assert len(jax.tree.leaves(state)[0].sharding.device_set) == 4
+    with Checkpoints(tmp_path, "run") as checkpoints:
+        checkpoints.save(3, state)
+        loaded, _ = checkpoints.restore(shapes(four))
+    assert len(jax.tree.leaves(loaded)[0].sharding.device_set) == 1
+    assert_equal(loaded, state)
+
+
+def truncate(directory):
+    with largest_file(directory).open("r+b") as handle:
+        handle.truncate(50)
+
+
+def flip_a_bit(directory):
+    # In the middle of the numbers, where no file format notices.
+    path = largest_file(directory)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 4] ^= 0x10
+    path.write_bytes(content)
+
+
+def remove_metadata(directory):
+    (directory / "_CHECKPOINT_METADATA").unlink()
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_bit, remove_metadata])
+def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_used(members, tmp_path, damage):
+    states = saved(members, tmp_path)
+    damage(tmp_path / "10" / "params" if damage is not remove_metadata else tmp_path / "10")
+    with Checkpoints(tmp_path, "abcd0123") as checkpoints:
+        state, passed_over = checkpoints.restore(shapes(members))
+    assert len(passed_over) == 1
+    assert str(tmp_path / "10") in passed_over[0] and "\n" not in passed_over[0]
+    assert "damaged" in passed_over[0]
+    assert_equal(state, states[5])
+
+
+def test_a_checkpoint_of_another_run_is_named_and_never_deleted(members, tmp_path):
+    states = saved(members, tmp_path / "own", steps=(0, 5))
+    saved(members, tmp_path / "other", steps=(7,), run="ffff0000")
+    shutil.copytree(tmp_path / "other" / "7", tmp_path / "own" / "7")
+    (tmp_path / "own" / "9").mkdir()
+    with Checkpoints(tmp_path / "own", "abcd0123", kept=(0,)) as checkpoints:
+        state, passed_over = checkpoints.restore(shapes(members))
+        assert_equal(state, states[5])
+        assert any("foreign: it belongs to run ffff0000" in line for line in passed_over)
+        for step in (20, 30, 40):
+            checkpoints.save(step, states[5])
+        assert checkpoints.steps() == [0, 7, 9, 30, 40]
+
+
+def test_other_shapes_are_refused_with_the_name_of_the_leaf(members, build, tmp_path):
+    saved(members, tmp_path)
+    other = build([0, 1], [0, 1])
+    with (
+        Checkpoints(tmp_path, "abcd0123", read_only=True) as checkpoints,
+        pytest.raises(CheckpointError, match=r"parameter \['Dense_0'\]\['bias'\] is float32\[3, 16\]"),
+    ):
+        checkpoints.load_params(10, shapes(other).params)
+
+
+def test_nothing_usable_is_no_state_but_every_reason(members, tmp_path):
+    saved(members, tmp_path, steps=(0, 5))
+    for step in ("0", "5"):
+        truncate(tmp_path / step / "params")
+    with Checkpoints(tmp_path, "abcd0123") as checkpoints:
+        state, passed_over = checkpoints.restore(shapes(members))
+    assert state is None and len(passed_over) == 2
+
+
+def test_a_missing_directory_is_one_line_for_readers(tmp_path):
+    with pytest.raises(CheckpointError, match="no such directory"):
+        Checkpoints(tmp_path / "none", "run", read_only=True)
+
+
+def test_too_little_space_is_said_before_anything_is_written(members, tmp_path, monkeypatch):
+    states = saved(members, tmp_path)
+    monkeypatch.setattr(
+        checkpoint_module.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1000, 990, 10)
+    )
+    with Checkpoints(tmp_path, "abcd0123") as checkpoints:
+        with pytest.raises(CheckpointError, match="the disk is full") as raised:
+            checkpoints.save(20, states[10])
+        assert "checkpoint 20" in str(raised.value) and "\n" not in str(raised.value)
+        assert checkpoints.steps() == [0, 5, 10]
+        assert_equal(checkpoints.restore(shapes(members))[0], states[10])
+
+
+def test_leaves_on_a_mesh_are_saved_as_they_are(tmp_path):
+    from pvr_jax.training.state import State
+
+    mesh = device_mesh(jax.devices()[:2])
+    leaf = jax.device_put(jnp.arange(4.0), NamedSharding(mesh, P(AXIS)))
+    ints = jnp.arange(4, dtype=jnp.int32)
+    state = State({"w": leaf}, (), ints, leaf, ints, ints)
+    with Checkpoints(tmp_path, "run") as checkpoints:
+        checkpoints.save(1, state)
+        loaded, _ = checkpoints.restore(jax.eval_shape(lambda: state))
+    assert_equal(loaded, state)

@@ -1,0 +1,128 @@
+"""Replication: a replica does not depend on the others, on the mode, or on the devices."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pvr_jax.training.replicas import (
+    choose_execution,
+    device_mesh,
+    over_replicas,
+    pad,
+    padded_count,
+    to_host,
+    unpad,
+)
+
+STEPS = 25
+
+
+def trained(members, steps=STEPS):
+    return to_host(members.advance(members.start(), 0, steps).params, members.count)
+
+
+def assert_same(left, right, rows=slice(None)):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[rows], b, atol=1e-5), left, right)
+
+
+@pytest.mark.parametrize("execution, group", [("vmap", 1), ("map", 1), ("chunked", 3)])
+@pytest.mark.parametrize("devices", [1, 4])
+def test_every_mode_and_device_count_gives_the_same_numbers(build, execution, group, devices):
+    seeds, bits = [0, 1, 2, 3, 4, 5, 6, 7], [0, 0, 1, 1, 2, 2, 3, 3]
+    reference = trained(build(seeds, bits))
+    members = build(seeds, bits, devices=devices, execution=execution, group_size=group)
+    assert_same(trained(members), reference)
+
+
+def test_44_replicas_and_4_agree_on_the_shared_4(build):
+    seeds, bits = np.repeat(np.arange(11), 4), np.tile(np.arange(4), 11)
+    many = trained(build(seeds, bits))
+    few = trained(build(seeds[8:12], bits[8:12]))
+    assert_same(many, few, slice(8, 12))
+
+
+@pytest.mark.parametrize("execution", ["vmap", "map"])
+def test_a_member_equals_the_same_member_trained_alone(build, execution):
+    together = trained(build([0, 1, 2], [4, 1, 0], execution=execution))
+    for row, (seed, bit) in enumerate([(0, 4), (1, 1), (2, 0)]):
+        assert_same(together, trained(build([seed], [bit])), slice(row, row + 1))
+
+
+def test_counts_that_do_not_divide_are_padded_and_dropped(build):
+    seeds, bits = [3, 4, 5, 6, 7], [0, 1, 2, 3, 4]
+    members = build(seeds, bits, devices=4)
+    assert members.replicas.learning_rate.shape == (8,)
+    found = trained(members)
+    assert jax.tree.leaves(found)[0].shape[0] == 5
+    assert_same(found, trained(build(seeds, bits)))
+    evaluated = to_host(members.evaluate(members.start().params), 5)
+    np.testing.assert_array_equal(evaluated["bit"], bits)
+
+
+def test_segments_of_any_length_give_the_same_bits(build):
+    members = build([0, 1], [2, 3], execution="map")
+    whole = trained(members)
+    state = members.start()
+    for first, last in [(0, 1), (1, 2), (2, 9), (9, 24), (24, 25)]:
+        state = members.advance(state, first, last)
+    cut = to_host(state.params, 2)
+    jax.tree.map(np.testing.assert_array_equal, cut, whole)
+
+
+def test_learning_rates_of_one_program_are_each_replicas_own(build):
+    together = trained(build([0, 0, 0], [1, 1, 1], rate=[1e-3, 1e-2, 0.0]))
+    for row, rate in enumerate([1e-3, 1e-2, 0.0]):
+        assert_same(together, trained(build([0], [1], rate=rate)), slice(row, row + 1))
+
+
+@pytest.mark.parametrize("execution", ["vmap", "map", "chunked"])
+def test_each_program_is_traced_once_per_run(build, execution):
+    traces = []
+    members = build([0, 1, 2, 3], [0, 1, 2, 3], execution=execution, group_size=2, traces=traces)
+    state = members.start()
+    state = members.advance(state, 0, 1)
+    after_first = len(traces)
+    for first, last in [(1, 4), (4, 5), (5, 25)]:
+        state = members.advance(state, first, last)
+    assert len(traces) == after_first, "a later segment was traced again"
+    members.evaluate(state.params)
+    after_evaluation = len(traces)
+    members.evaluate(state.params)
+    assert len(traces) == after_evaluation
+
+
+@pytest.mark.parametrize("execution", ["vmap", "map", "chunked"])
+def test_the_compiled_program_holds_no_collectives(execution):
+    mesh = device_mesh(jax.devices()[:4])
+
+    def body(index, w):
+        return w - 0.1 * jax.grad(lambda w: jnp.sum(jnp.tanh(w @ w) * index))(w)
+
+    def member(w, last):
+        return jax.lax.fori_loop(0, last, body, w)
+
+    program = over_replicas(member, mesh, execution, group_size=2, donate=True)
+    text = program.lower(pad(jnp.ones((8, 3, 3)), mesh), 5).compile().as_text()
+    found = re.findall(r"all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter", text)
+    assert not found
+    assert "num_partitions=4" in text
+
+
+def test_padding_repeats_the_last_replica():
+    mesh = device_mesh(jax.devices()[:4])
+    assert [padded_count(count, mesh) for count in (1, 4, 5, 8)] == [4, 4, 8, 8]
+    padded = pad({"a": jnp.arange(5.0)}, mesh)
+    np.testing.assert_array_equal(padded["a"], [0, 1, 2, 3, 4, 4, 4, 4])
+    np.testing.assert_array_equal(unpad(padded, 5)["a"], [0, 1, 2, 3, 4])
+
+
+def test_auto_is_resolved_by_platform_and_size():
+    assert choose_execution("auto", "cpu", 13_000_000) == "map"
+    assert choose_execution("auto", "cpu", 1000) == "vmap"
+    assert choose_execution("auto", "gpu", 13_000_000) == "vmap"
+    assert choose_execution("map", "gpu", 1000) == "map"
+    with pytest.raises(ValueError, match="execution: given 'pmap'; allowed auto, vmap, map"):
+        choose_execution("pmap", "cpu", 1)
