@@ -20,7 +20,7 @@ setup(
         "orbax-checkpoint>=0.12",
         "pandas>=2.2",
         "rich>=13.7",
-        "scipy>=1.14",
+        "scipy>=1.15",
     ],
     extras_require={
         "cuda": ["jax[cuda12]>=0.10,<0.13"],

@@ -38,7 +38,9 @@ def parse(arg: str | None) -> dict[str, str]:
     for name, value in choices.items():
         if name not in ("task", "model", "tiny") or (name == "tiny" and value):
             given = f"{name}={value}" if value else name
-            raise ValueError(f"choice after the colon: given {given}; allowed task=…, model=…, tiny")
+            raise ValueError(
+                f"choice after the colon: given {given}; allowed task=…, model=…, tiny"
+            )
     return choices
 
 

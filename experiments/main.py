@@ -25,7 +25,9 @@ def main(arguments: list[str]) -> int:
         if config is not None:
             command_line.load_experiment(config.experiment, "settings").validate(config)
         elif stage != "report":
-            raise UsageError("--config: given nothing; allowed a file such as configs/quickstart.py")
+            raise UsageError(
+                "--config: given nothing; allowed a file such as configs/quickstart.py"
+            )
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

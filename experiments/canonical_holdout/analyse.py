@@ -126,7 +126,9 @@ def measure_values(values: np.ndarray, problem: problems.Problem) -> dict[str, n
             outputs = jnp.asarray(values[some], jnp.float64)
             bits = jnp.asarray(problem.replica_bits[some])
             seen = jax.vmap(lambda bit: holdouts.canonical(n, bit, problem.value))(bits)
-            part = {name: np.asarray(array) for name, array in measure(outputs, target, seen).items()}
+            part = {
+                name: np.asarray(array) for name, array in measure(outputs, target, seen).items()
+            }
             coefficients = np.asarray(fourier.walsh_hadamard(outputs))
             rows = np.arange(len(coefficients))[:, None, None]
             pairs = indices[some]

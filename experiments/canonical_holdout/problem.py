@@ -68,9 +68,7 @@ def assemble(config: ConfigDict) -> Problem:
         replica_bits=np.repeat(np.array(bits), len(seeds)),
         replica_seeds=np.tile(seeds, len(bits)),
         pairs={
-            bit: canonical.tracked_pairs(
-                coefficients, bit, value, config.evaluation.tracked_pairs
-            )
+            bit: canonical.tracked_pairs(coefficients, bit, value, config.evaluation.tracked_pairs)
             for bit in bits
         },
     )

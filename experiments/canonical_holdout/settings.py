@@ -23,9 +23,9 @@ def whole(low: int, high: float = math.inf) -> tuple[Callable[[Any], bool], str]
     """Return (check, description) of the whole numbers from low to high."""
     text = f"a whole number of at least {low}" if high == math.inf else f"{low} to {high}"
     return (
-        lambda value: isinstance(value, int)
-        and not isinstance(value, bool)
-        and low <= value <= high,
+        lambda value: (
+            isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+        ),
         text,
     )
 
@@ -34,10 +34,12 @@ def number(low: float, high: float = math.inf) -> tuple[Callable[[Any], bool], s
     """Return (check, description) of the real numbers above `low` and up to `high`."""
     text = f"a number above {low:g}" + ("" if high == math.inf else f" and up to {high:g}")
     return (
-        lambda value: isinstance(value, (int, float))
-        and not isinstance(value, bool)
-        and low < value <= high
-        and math.isfinite(value),
+        lambda value: (
+            isinstance(value, (int, float))
+            and not isinstance(value, bool)
+            and low < value <= high
+            and math.isfinite(value)
+        ),
         text,
     )
 

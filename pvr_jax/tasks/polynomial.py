@@ -11,7 +11,7 @@ import operator
 import re
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +47,7 @@ class Bound(NamedTuple):
     size: float
 
 
-def _refuse(expression: str, node: ast.AST | None, allowed: str = GRAMMAR) -> None:
+def _refuse(expression: str, node: ast.AST | None, allowed: str = GRAMMAR) -> NoReturn:
     """Raise the one-line error that names the part of the expression at fault."""
     part = expression if node is None else ast.get_source_segment(expression, node)
     where = "" if part == expression else f" (in {_shortened(expression)!r})"
@@ -66,7 +66,7 @@ def _tree(expression: str) -> ast.AST:
             warnings.simplefilter("error")
             return ast.parse(expression, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError, Warning):
-        return _refuse(expression, None)
+        _refuse(expression, None)
 
 
 def _leaf(expression: str, node: ast.AST) -> tuple[str, Any] | None:
@@ -216,7 +216,7 @@ def polynomial(
     return size, target, {"expression": expression, "n": size}
 
 
-def _refuse_index(program: Program, expression: str, n: int) -> None:
+def _refuse_index(program: Program, expression: str, n: int) -> NoReturn:
     """Raise the error for a coordinate that n leaves out."""
     beyond = max(argument for operation, argument in program if operation == "x")
     allowed = f"x0 to x{n - 1} with n = {n} (in {_shortened(expression)!r})"

@@ -65,7 +65,7 @@ class Result(NamedTuple):
 
 
 def logarithmic_steps(first: int, total: int, count: int) -> tuple[int, ...]:
-    """Return 0 and about `count` - 1 steps from `first` to `total`, evenly spaced on a log scale."""
+    """Return 0 and about `count` - 1 log-spaced steps from `first` to `total`."""
     spaced = np.geomspace(min(first, total), total, num=max(count - 1, 1))
     return tuple(sorted({0, total, *(round(step) for step in spaced)}))
 

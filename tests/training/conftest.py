@@ -1,6 +1,6 @@
-"""A small real ensemble: linear networks that fit parities, one frozen bit per replica."""
+"""A small real ensemble: MLPs that fit a parity, one frozen bit per replica."""
 
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pvr_jax import models, tasks
+from pvr_jax.boolean import cube
 from pvr_jax.tasks import datasets
 from pvr_jax.training.ensemble import ensemble
 from pvr_jax.training.replicas import Replicas, device_mesh
@@ -20,8 +21,6 @@ N = 5
 def build():
     """Return `build(seeds, bits, devices=, execution=, ...)` -> Ensemble of small MLPs."""
     model = models.build("mlp", N, widths=(16, 8))
-    task = tasks.make("pvr", pointer_bits=1, window=2, aggregation="parity")
-    assert task.n == 3
     task = tasks.make("parity", n=N, degree=2)
     training_set = datasets.canonical_training_set(task.target, N, samples=20, batch_size=8)
 
@@ -36,19 +35,19 @@ def build():
         rates = jnp.broadcast_to(jnp.asarray(rate, jnp.float32), seeds.shape)
         return Replicas(init_key, data_key, rates, {"bit": jnp.asarray(bits, jnp.int32)})
 
-    def make(seeds, bits, devices=1, execution="vmap", group_size=1, rate=1e-2, traces=None):
+    @cache
+    def make(seeds, bits, devices=1, execution="vmap", group_size=1, rate=1e-2, counted=False):
+        traces = []
+
         def apply(params, x):
-            if traces is not None:
-                traces.append(x.shape)
+            traces.append(x.shape)
             return model.apply(params, x)
 
         def evaluate(params, *, bit):
-            from pvr_jax.boolean import cube
-
             outputs = apply(params, cube.points(N))
             return {"mean": jnp.mean(outputs), "bit": bit}
 
-        return ensemble(
+        members = ensemble(
             replicas(seeds, bits, rate),
             init=lambda key: model.init(key, jnp.ones((1, N))),
             apply=apply,
@@ -59,5 +58,14 @@ def build():
             execution=execution,
             group_size=group_size,
         )
+        return (members, traces) if counted else members
 
-    return make
+    # An ensemble holds no state, so equal ones are compiled once for all tests.
+    return lambda seeds, bits, **choices: make(
+        tuple(map(int, seeds)),
+        tuple(map(int, bits)),
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in choices.items()
+        },
+    )

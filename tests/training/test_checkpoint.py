@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -121,7 +122,9 @@ def test_other_shapes_are_refused_with_the_name_of_the_leaf(members, build, tmp_
     other = build([0, 1], [0, 1])
     with (
         Checkpoints(tmp_path, "abcd0123", read_only=True) as checkpoints,
-        pytest.raises(CheckpointError, match=r"parameter \['Dense_0'\]\['bias'\] is float32\[3, 16\]"),
+        pytest.raises(
+            CheckpointError, match=r"parameter \['Dense_0'\]\['bias'\] is float32\[3, 16\]"
+        ),
     ):
         checkpoints.load_params(10, shapes(other).params)
 
@@ -142,9 +145,7 @@ def test_a_missing_directory_is_one_line_for_readers(tmp_path):
 
 def test_too_little_space_is_said_before_anything_is_written(members, tmp_path, monkeypatch):
     states = saved(members, tmp_path)
-    monkeypatch.setattr(
-        checkpoint_module.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1000, 990, 10)
-    )
+    monkeypatch.setattr(checkpoint_module.shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
     with Checkpoints(tmp_path, "abcd0123") as checkpoints:
         with pytest.raises(CheckpointError, match="the disk is full") as raised:
             checkpoints.save(20, states[10])
