@@ -95,7 +95,7 @@ case "$command" in
   test)
     setup test
     cd "$HERE"
-    exec "$VENV/bin/python" -m pytest --numprocesses=auto --maxprocesses=4 "$@"
+    exec "$VENV/bin/python" -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile "$@"
     ;;
   help | -h | --help)
     usage

@@ -2,46 +2,76 @@
 
 import difflib
 import importlib
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 STAGES = ("train", "analyse", "report")
-
-CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "the configuration: a file of configs/, with its choices after a colon"
-)
-WORKDIR = flags.DEFINE_string("workdir", "runs", "the directory under which all files are written")
-STAGE = flags.DEFINE_enum(
-    "stage", "all", ["all", *STAGES], "which stage to run; all runs those that are not done"
-)
+EXAMPLE = "configs/quickstart.py"
 
 
 class UsageError(ValueError):
     """A mistake on the command line or in a configuration, in one line."""
 
 
-def parse(arguments: list[str]) -> ConfigDict | None:
-    """Parse the command line (`arguments[0]` is the program) and return the configuration.
+class CommandLine(NamedTuple):
+    """What the command line asks for; `config` is None where no --config was given."""
 
-    Returns None where no --config was given.
+    config: ConfigDict | None
+    workdir: Path
+    stage: str
+
+
+def define_flags(arguments: list[str]) -> flags.FlagValues:
+    """Return the flags, not parsed yet; `arguments` tell which fields are overridden."""
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file(
+        "config",
+        None,
+        "the configuration: a file of configs/, its choices after a colon",
+        flag_values=values,
+        sys_argv=arguments,
+    )
+    flags.DEFINE_string(
+        "workdir", "runs", "the directory under which all files go", flag_values=values
+    )
+    flags.DEFINE_enum(
+        "stage",
+        "all",
+        ["all", *STAGES],
+        "which stage to run; all runs those that are not done",
+        flag_values=values,
+    )
+    flags.DEFINE_bool("help", False, "show the flags", flag_values=values)
+    return values
+
+
+def parse(arguments: list[str]) -> CommandLine:
+    """Parse a command line; `arguments[0]` is the program.
 
     Raises:
         UsageError: an unknown flag, an unknown field, a value of a wrong type, a file that is not
             there; the message names it, what was given and what is allowed.
+        SystemExit: --help was given, and shown.
     """
+    values = define_flags(arguments)
     try:
-        rest = flags.FLAGS(arguments)[1:]
-    except (flags.Error, AttributeError, KeyError, ValueError, ImportError, OSError) as error:
-        _explain(arguments, error)
+        rest = values(arguments)[1:]
+    except Exception as error:  # absl's errors, and whatever the code of a configuration raises
+        raise _explained(arguments, error) from error
+    if values.help:
+        print(values.get_help())
+        raise SystemExit(0)
     if rest:
         raise UsageError(
             f"argument: given {rest[0]!r}; allowed flags of the form --config.train.seeds=5"
         )
-    if not flags.FLAGS["config"].present:
-        return None
-    return CONFIG.value
+    config = values.config
+    if values["config"].present and not isinstance(config, ConfigDict):
+        raise _unreadable(arguments)
+    return CommandLine(config, Path(values.workdir), values.stage)
 
 
 def load_experiment(name: str, module: str) -> Any:
@@ -62,54 +92,70 @@ def load_experiment(name: str, module: str) -> Any:
     return importlib.import_module(f"{path}.{module}")
 
 
-def _explain(arguments: list[str], error: Exception) -> NoReturn:
-    """Raise the one-line error that tells which argument was wrong, and what is allowed."""
-    chosen = [text for text in arguments if text.startswith("--config=")]
+def _explained(arguments: list[str], error: Exception) -> UsageError:
+    """Return the one-line error that tells which argument was wrong, and what is allowed."""
     overrides = [text for text in arguments if text.startswith("--config.")]
-    if not isinstance(error, flags.Error) or "config" in str(error):
-        config = _load(arguments[0], chosen)
+    if overrides and (not isinstance(error, flags.Error) or "config" in str(error)):
+        config = _load(arguments)
         for override in overrides:
-            _check_override(config, override)
+            if complaint := _override_error(config, override):
+                return complaint
     if isinstance(error, flags.UnrecognizedFlagError):
         near = difflib.get_close_matches(error.flagname, ["config", "workdir", "stage"], n=1)
         hint = f" (did you mean --{near[0]}?)" if near else ""
-        raise UsageError(
+        return UsageError(
             f"--{error.flagname}: no such flag; allowed --config, --workdir, --stage, and fields "
             f"as --config.train.seeds=5{hint}"
-        ) from error
-    raise UsageError(_one_line(error)) from error
+        )
+    return UsageError(_one_line(error))
 
 
-def _load(program: str, chosen: list[str]) -> ConfigDict:
+def _load(arguments: list[str]) -> ConfigDict:
     """Load the configuration alone, without the overrides."""
-    if not chosen:
-        raise UsageError("--config: given nothing; allowed a file such as configs/quickstart.py")
-    path = chosen[-1].partition("=")[2]
+    if not (chosen := _chosen(arguments)):
+        raise UsageError(f"--config: given nothing; allowed a file such as {EXAMPLE}")
+    alone = [arguments[0], f"--config={chosen}"]
+    values = define_flags(alone)
     try:
-        flags.FLAGS([program, *chosen])
-    except FileNotFoundError as error:
-        raise UsageError(
-            f"--config: given {path.partition(':')[0]!r}; no such file; allowed a file such as "
-            "configs/quickstart.py"
-        ) from error
+        values(alone)
     except Exception as error:  # whatever the code of a configuration raises
-        raise UsageError(f"--config={path}: {_one_line(error)}") from error
-    return CONFIG.value
+        raise UsageError(_one_line(error)) from error
+    if not isinstance(values.config, ConfigDict):
+        raise _unreadable(arguments)
+    return values.config
 
 
-def _check_override(config: ConfigDict, override: str) -> None:
-    """Raise the error about `--config.a.b=value` if that is the wrong one."""
+def _chosen(arguments: list[str]) -> str:
+    """Return the file and choices of the last --config, "" if there is none."""
+    chosen = ""
+    for index, text in enumerate(arguments):
+        if text.startswith("--config="):
+            chosen = text.partition("=")[2]
+        elif text == "--config" and index + 1 < len(arguments):
+            chosen = arguments[index + 1]
+    return chosen
+
+
+def _unreadable(arguments: list[str]) -> UsageError:
+    """Return the error about a configuration file that could not be loaded."""
+    path = _chosen(arguments).partition(":")[0]
+    reason = "no such file" if not Path(path).is_file() else "it has no get_config()"
+    return UsageError(f"--config: given {path!r}, {reason}; allowed a file such as {EXAMPLE}")
+
+
+def _override_error(config: ConfigDict, override: str) -> UsageError | None:
+    """Return the error about `--config.a.b=value`, None if nothing is wrong with it."""
     name, _, given = override[2:].partition("=")
     *parents, last = name.split(".")[1:]
     section: Any = config
     path = "config"
     for part in [*parents, last]:
         if not isinstance(section, ConfigDict):
-            raise UsageError(f"{name}: no such field; {path} is a value and has no fields")
+            return UsageError(f"{name}: no such field; {path} is a value and has no fields")
         if part not in section:
             near = difflib.get_close_matches(part, section.keys(), n=1)
             hint = f" (did you mean {near[0]}?)" if near else ""
-            raise UsageError(
+            return UsageError(
                 f"{path}.{part}: no such field; allowed fields of {path} are "
                 f"{', '.join(sorted(section.keys()))}{hint}"
             )
@@ -124,7 +170,8 @@ def _check_override(config: ConfigDict, override: str) -> None:
     }
     if expected in described and not _parses(given, expected):
         example = "" if expected is ConfigDict else f", such as {_written(section)}"
-        raise UsageError(f"{name}: given {given!r}; allowed {described[expected]}{example}")
+        return UsageError(f"{name}: given {given!r}; allowed {described[expected]}{example}")
+    return None
 
 
 def _parses(given: str, expected: type) -> bool:

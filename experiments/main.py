@@ -3,6 +3,7 @@
 python -m experiments.main --config=configs/quickstart.py
 """
 
+import errno
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,7 @@ def main(arguments: list[str]) -> int:
     128 + n: stopped by signal n, saved.
     """
     try:
-        config = command_line.parse(arguments)
-        workdir = Path(command_line.WORKDIR.value)
-        stage = command_line.STAGE.value
+        config, workdir, stage = command_line.parse(arguments)
         if config is not None:
             command_line.load_experiment(config.experiment, "settings").validate(config)
         elif stage != "report":
@@ -38,6 +37,15 @@ def main(arguments: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         number = getattr(error, "signal_number", None)
         return 1 if number is None else 128 + number
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(
+            f"error: {error.filename or workdir} could not be written: the disk is full; what was "
+            "saved before is intact: make room and give the same command again",
+            file=sys.stderr,
+        )
+        return 1
     return 0
 
 

@@ -5,10 +5,11 @@ the state). Steps that the caller wants to keep stay for good, with the paramete
 newest steps hold the optimiser too, so that a damaged newest one can be replaced by the one before.
 """
 
+import contextlib
 import errno
 import logging
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,6 @@ from pvr_jax.training.run_log import RunError
 from pvr_jax.training.state import State
 
 RESUMABLE = 2
-
-# Orbax reports every routine step at INFO and WARNING; what matters to users is raised here.
-logging.getLogger("absl").setLevel(logging.ERROR)
 
 
 class CheckpointError(RunError):
@@ -50,15 +48,18 @@ class Checkpoints:
             self._directory.mkdir(parents=True, exist_ok=True)
         elif not self._directory.is_dir():
             raise CheckpointError(f"checkpoints: given {directory}; no such directory")
-        self._checkpointer = orbax.training.Checkpointer(
-            self._directory, cleanup_tmp_directories=not read_only
-        )
+        with _quiet():
+            self._checkpointer = orbax.training.Checkpointer(
+                self._directory, cleanup_tmp_directories=not read_only
+            )
 
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._checkpointer.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # After a failed write, closing raises the failure again, and would hide its own message.
+        with _quiet(), contextlib.suppress(Exception) if kind else contextlib.nullcontext():
+            self._checkpointer.close()
 
     def steps(self) -> list[int]:
         """Return the steps that have a finished checkpoint, ascending."""
@@ -72,17 +73,15 @@ class Checkpoints:
         """
         parts = _parts(state)
         self._require_space(step, state)
-        try:
-            self._checkpointer.save_checkpointables(
-                step,
-                parts,
-                overwrite=True,
-                force=True,
-                custom_metadata={"run": self._run, "digests": _digests(parts)},
-            )
-        except Exception as error:  # the libraries below raise many kinds for a failed write
-            raise CheckpointError(self._not_written(step, _reason(error))) from error
-        self._prune()
+        identity = {"run": self._run, "digests": _digests(parts)}
+        with _quiet():
+            try:
+                self._checkpointer.save_checkpointables(
+                    step, parts, overwrite=True, force=True, custom_metadata=identity
+                )
+            except Exception as error:  # the libraries below raise many kinds for a failed write
+                raise CheckpointError(self._not_written(step, _reason(error))) from error
+            self._prune()
 
     def restore(self, abstract: State) -> tuple[State | None, list[str]]:
         """Load the newest usable state.
@@ -96,7 +95,8 @@ class Checkpoints:
         passed_over = []
         for step in reversed(self.steps()):
             try:
-                parts = self._load(step, _parts(abstract))
+                with _quiet():
+                    parts = self._load(step, _parts(abstract))
             except CheckpointError as error:
                 passed_over.append(str(error))
                 continue
@@ -109,7 +109,8 @@ class Checkpoints:
         Raises:
             CheckpointError: damaged, of another run, or of other shapes.
         """
-        return self._load(step, {"params": abstract_params})["params"]
+        with _quiet():
+            return self._load(step, {"params": abstract_params})["params"]
 
     def _load(self, step: int, abstract: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -126,7 +127,7 @@ class Checkpoints:
             if part not in (stored or {}):
                 raise CheckpointError(self._unusable(step, "incomplete", f"it has no {part}"))
         if mismatch := _first_mismatch(abstract["params"], stored["params"]):
-            raise CheckpointError(self._unusable(step, "foreign", mismatch))
+            raise CheckpointError(self._unusable(step, *mismatch))
         device = jax.local_devices()[0]
         placed = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(
@@ -177,21 +178,33 @@ class Checkpoints:
         return f"checkpoint {self._directory / str(step)} is {kind}: {detail}"
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence Orbax's log, a page of tracebacks for one failure: what matters is raised here."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def _parts(state: State) -> dict[str, Any]:
     rest = state._asdict()
     return {"params": rest.pop("params"), "optimizer": rest}
 
 
-def _first_mismatch(expected: Any, stored: Any) -> str | None:
-    """Return one line on the first leaf whose shape or dtype differs, or None."""
+def _first_mismatch(expected: Any, stored: Any) -> tuple[str, str] | None:
+    """Return (kind, detail) of the first leaf that is missing or of another shape, or None."""
     key = jax.tree_util.keystr
     found = {key(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(stored)}
     for path, leaf in jax.tree_util.tree_leaves_with_path(expected):
         other = found.get(key(path))
         if other is None:
-            return f"it has no parameter {key(path)}"
+            return "damaged", f"it has lost the parameter {key(path)}"
         if tuple(other.shape) != tuple(leaf.shape) or other.dtype != leaf.dtype:
-            return (
+            return "foreign", (
                 f"parameter {key(path)} is {other.dtype}{list(other.shape)}, "
                 f"expected {leaf.dtype}{list(leaf.shape)}"
             )

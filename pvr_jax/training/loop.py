@@ -174,7 +174,9 @@ def train(
                 seconds_per_step = (time.perf_counter() - begin) / (last - step)
             step = last
             per_dispatch = max(1, int(DISPATCH_SECONDS / max(seconds_per_step, 1e-6)))
-            mean = clock.seconds["train"] / (step - first_step)
+            # The very first dispatch is one step and says nothing about the rate.
+            started = step - first_step > 1
+            mean = clock.seconds["train"] / (step - first_step) if started else 0.0
             display.update(step, _mean_losses(ensemble, state), mean)
             diverged = _report_divergence(state, names, diverged, display.say)
             if step in schedule.evaluations or step == schedule.total:

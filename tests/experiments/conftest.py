@@ -1,0 +1,55 @@
+"""Runs of the command line as a user starts them: in a process of their own, from any folder."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "experiments.main", *map(str, arguments)]
+
+
+@pytest.fixture(scope="session")
+def environment():
+    # One device, as on a laptop; the four of the suite are for the tests of replication.
+    return {**os.environ, "JAX_NUM_CPU_DEVICES": "1", "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(scope="session")
+def run(environment):
+    """Return `run(*arguments)` -> CompletedProcess of the experiment's command line."""
+
+    def start(*arguments, check=True, **overrides):
+        done = subprocess.run(
+            command(*arguments),
+            capture_output=True,
+            text=True,
+            env={**environment, **overrides},
+            timeout=300,
+        )
+        if check:
+            assert done.returncode == 0, done.stderr + done.stdout
+        return done
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def start(environment):
+    """Return `start(*arguments)` -> a running Popen of the command line."""
+
+    def begin(*arguments, **overrides):
+        return subprocess.Popen(
+            command(*arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**environment, **overrides},
+        )
+
+    return begin

@@ -1,0 +1,133 @@
+"""Every mistake on the command line ends in one line that says what to type instead."""
+
+from pathlib import Path
+
+import pytest
+
+from experiments import command_line, main
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+QUICKSTART = f"--config={CONFIGS / 'quickstart.py'}"
+CANONICAL = f"--config={CONFIGS / 'canonical_holdout.py'}"
+
+
+def complaint(capsys, *arguments):
+    """Run the command line; return its only line of error output."""
+    assert main.main(["main", *arguments]) == 2
+    captured = capsys.readouterr()
+    lines = captured.err.strip().splitlines()
+    assert len(lines) == 1, captured.err
+    assert captured.out == ""
+    return lines[0]
+
+
+MISTAKES = [
+    # unknown keys
+    ("--config.train.seedz=5", ["config.train.seedz: no such field", "did you mean seeds?"]),
+    ("--config.tran.seeds=5", ["config.tran: no such field", "did you mean train?"]),
+    ("--config.train.seeds.x=5", ["config.train.seeds is a value and has no fields"]),
+    ("--wokdir=x", ["--wokdir: no such flag", "did you mean --workdir?"]),
+    ("train", ["argument: given 'train'"]),
+    ("--stage=fit", ["--stage=fit", "all|train|analyse|report"]),
+    # wrong types
+    ("--config.train.seeds=abc", ["config.train.seeds: given 'abc'; allowed a whole number"]),
+    ("--config.train.seeds=1.5", ["config.train.seeds: given '1.5'; allowed a whole number"]),
+    ("--config.train.seeds=None", ["config.train.seeds: given 'None'; allowed a whole number"]),
+    ("--config.train.learning_rate=fast", ["config.train.learning_rate: given 'fast'"]),
+    ("--config.data.drop_remainder=maybe", ["config.data.drop_remainder: given 'maybe'"]),
+    ("--config.train=3", ["config.train: given '3'; allowed its fields one by one"]),
+    # out of range
+    ("--config.train.seeds=0", ["config.train.seeds: given 0; allowed a whole number of at lea"]),
+    ("--config.train.epochs=-1", ["config.train.epochs: given -1"]),
+    ("--config.train.learning_rate=0", ["config.train.learning_rate: given 0.0"]),
+    ("--config.train.learning_rate=nan", ["config.train.learning_rate: given nan"]),
+    ("--config.train.optimizer=adamw", ["config.train.optimizer: given 'adamw'; allowed adam"]),
+    ("--config.train.execution=pmap", ["config.train.execution: given 'pmap'; allowed auto"]),
+    ("--config.holdout.value=0", ["config.holdout.value: given 0; allowed 1, -1"]),
+    ("--config.data.order=random", ["config.data.order: given 'random'; allowed fixed, shuff"]),
+    ("--config.checkpoint.count=1", ["config.checkpoint.count: given 1"]),
+    ("--config.model.widths=0,3", ["config.model.widths: given (0, 3)"]),
+    ("--config.model.initialisation=he", ["config.model.initialisation: given 'he'"]),
+    ("--config.experiment=nothing", ["config.experiment: given 'nothing'"]),
+    # impossible combinations
+    ("--config.holdout.bits=11", ["config.holdout.bits: given 11; allowed all, or bits from 0"]),
+    ("--config.holdout.bits=-1", ["config.holdout.bits: given -1; allowed all, or bits from 0"]),
+    ("--config.holdout.bits=1,1", ["config.holdout.bits: given '1,1', one of them twice"]),
+    ("--config.holdout.bits=some", ["config.holdout.bits: given 'some'; allowed all, or bits"]),
+    ("--config.task.window=9", ["config.task.window: given 9; allowed 1 to 8"]),
+    ("--config.task.pointer_bits=0", ["config.task.pointer_bits: given 0; allowed 1 to"]),
+    ("--config.task.aggregation=mean", ["config.task.aggregation: given 'mean'; allowed parity"]),
+    ("--config.task.name=pvrr", ["config.task.name: given 'pvrr'", "did you mean 'pvr'"]),
+    ("--config.task.tie=2", ["config.task.tie: given 2"]),
+]
+
+
+@pytest.mark.parametrize("flag, fragments", MISTAKES, ids=[flag for flag, _ in MISTAKES])
+def test_a_wrong_flag_is_named_with_what_is_allowed(capsys, flag, fragments):
+    line = complaint(capsys, QUICKSTART, flag)
+    for fragment in fragments:
+        assert fragment in line
+
+
+def test_a_batch_larger_than_the_data_with_dropped_remainder(capsys):
+    line = complaint(
+        capsys, QUICKSTART, "--config.data.batch_size=4096", "--config.data.drop_remainder=True"
+    )
+    assert "config.data.batch_size: given 4096; allowed 1 to 1900" in line
+
+
+def test_a_shuffled_stream_of_fresh_rows(capsys):
+    line = complaint(
+        capsys, QUICKSTART, "--config.data.source=fresh", "--config.data.order=shuffled"
+    )
+    assert "config.data.order: given 'shuffled'" in line
+
+
+@pytest.mark.parametrize(
+    "config, fragments",
+    [
+        ("", ["--config: given nothing; allowed a file such as configs/quickstart.py"]),
+        ("--config=nowhere.py", ["--config: given 'nowhere.py', no such file"]),
+        (CANONICAL + ":task=pvrr", ["task after the colon: given 'pvrr'; allowed pvr, pvr_maj"]),
+        (CANONICAL + ":model=cnn", ["model after the colon: given 'cnn'; allowed mlp"]),
+        (CANONICAL + ":tsk=pvr", ["choice after the colon: given tsk=pvr; allowed task"]),
+        (QUICKSTART + ":small", ["choice after the colon: given small; allowed tiny"]),
+        (CANONICAL + ":task=no_such_module:f", ["config.task.", "no_such_module"]),
+        (CANONICAL + ":task=truth_table", ["config.task.path"]),
+    ],
+)
+def test_a_wrong_config_is_named(capsys, config, fragments):
+    line = complaint(capsys, *([config] if config else []))
+    for fragment in fragments:
+        assert fragment in line
+
+
+def test_a_polynomial_is_never_evaluated_as_code(capsys):
+    line = complaint(
+        capsys, CANONICAL + ":task=polynomial", "--config.task.expression=__import__('os')"
+    )
+    assert line.startswith("error: config.task.expression: given")
+
+
+def test_no_mistake_is_no_complaint():
+    parsed = command_line.parse(
+        ["main", QUICKSTART, "--config.holdout.bits=all", "--config.model.widths=3,4"]
+    )
+    assert parsed.config.holdout.bits == "all"
+    assert parsed.config.model.widths == (3, 4)
+    assert parsed.stage == "all"
+
+
+def test_a_mistake_ends_before_anything_is_written(run, tmp_path):
+    done = run(QUICKSTART, "--config.train.seeds=0", f"--workdir={tmp_path / 'w'}", check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and done.stdout == ""
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_report_of_nothing_says_what_to_type(run, tmp_path):
+    done = run("--stage=report", f"--workdir={tmp_path}", check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: {tmp_path} holds no run; make one: ./launch.sh run --workdir={tmp_path}\n"
+    )

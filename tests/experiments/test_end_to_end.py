@@ -1,0 +1,194 @@
+"""Every config in its tiny mode through train -> analyse -> report, as a user runs it."""
+
+import csv
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import main
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "configs"
+QUICKSTART = f"{CONFIGS / 'quickstart.py'}:tiny"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, CONFIGS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def only_run(workdir):
+    (directory,) = (path for path in workdir.glob("*/*") if (path / "config.json").exists())
+    return directory
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory, run):
+    """The shrunk quickstart, run once to its end: (work directory, run directory, output)."""
+    workdir = tmp_path_factory.mktemp("quickstart")
+    done = run(f"--config={QUICKSTART}", f"--workdir={workdir}")
+    return workdir, only_run(workdir), done.stdout
+
+
+def test_the_quickstart_leaves_every_promised_file(quickstart):
+    _, directory, output = quickstart
+    assert directory.name.startswith("pvr-mlp-") and len(directory.name.split("-")[-1]) == 8
+    expected = {"config.json", "run.json", "metrics.jsonl", "measures.json", "spectra.npz"}
+    assert expected <= {path.name for path in directory.iterdir()}
+    report = directory.parent / "report"
+    for name in ("table.csv", "table.md", "table.tex", "replicas.csv", "report.html"):
+        assert (report / name).stat().st_size > 0
+    for suffix in ("svg", "pdf", "png"):
+        assert (report / "figures" / f"error_against_influence.{suffix}").stat().st_size > 0
+    assert f"report: {report / 'report.html'}" in output
+    assert "compiled in" in output and "replica-steps/s" in output
+    assert "frozen bit" in output
+
+
+def test_the_quickstart_is_canonical_holdout_at_a_small_count():
+    quick = load("quickstart").get_config().to_dict()
+    full = load("canonical_holdout").get_config("task=pvr").to_dict()
+    full["task"] |= {"boundary": "truncated"}
+    full["holdout"]["bits"] = "0,3,7,10"
+    full["train"]["seeds"] = 3
+    assert quick == full
+
+
+def test_measures_are_complete_and_consistent_with_the_metrics(quickstart):
+    _, directory, _ = quickstart
+    measures = read(directory / "measures.json")
+    metrics = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    assert [replica["name"] for replica in measures["replicas"]] == [
+        "bit0-seed0", "bit0-seed1", "bit2-seed0", "bit2-seed1",
+    ]  # fmt: skip
+    assert measures["influences"] == {"0": 0.46875, "2": 0.21875}
+    # Training measured in float32 inside its program, analysis in float64 from the checkpoints.
+    by_step = {record["step"]: record for record in metrics}
+    assert set(measures["steps"]) <= set(by_step)
+    for row, step in enumerate(measures["steps"]):
+        for name, column in measures["measures"].items():
+            np.testing.assert_allclose(column[row], by_step[step][name], rtol=2e-3, atol=1e-5)
+        np.testing.assert_allclose(
+            measures["tracked_coefficients"][row], by_step[step]["tracked_coefficients"], atol=1e-5
+        )
+        profile = np.array(measures["degree_profile"][row])
+        np.testing.assert_allclose(profile, by_step[step]["degree_profile"], atol=1e-5)
+    with np.load(directory / "spectra.npz", allow_pickle=False) as spectra:
+        mass = np.sum(spectra["coefficients"].astype(float) ** 2, axis=1)
+        np.testing.assert_allclose(mass, profile.sum(axis=1), rtol=1e-5)
+        assert spectra["target"].shape == (2048,)
+
+
+def test_the_table_holds_the_means_of_the_measures(quickstart):
+    _, directory, _ = quickstart
+    measures = read(directory / "measures.json")
+    errors = np.array(measures["measures"]["generalization_error"][-1]).reshape(2, 2)
+    with (directory.parent / "report" / "table.csv").open() as handle:
+        rows = list(csv.DictReader(handle))
+    assert len(rows) == 2
+    for row, values, influence in zip(rows, errors, (0.46875, 0.21875), strict=True):
+        numbers = [float(value) for value in row.values() if _is_number(value)]
+        assert any(number == pytest.approx(values.mean(), rel=1e-6) for number in numbers)
+        assert influence in numbers
+
+
+def _is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def test_a_finished_run_is_skipped_and_its_report_made_again(quickstart, run):
+    workdir, directory, _ = quickstart
+    before = {path: path.stat().st_mtime_ns for path in directory.iterdir() if path.is_file()}
+    done = run(f"--config={QUICKSTART}", f"--workdir={workdir}")
+    assert "compiled" not in done.stdout and "report:" in done.stdout
+    after = {path: path.stat().st_mtime_ns for path in directory.iterdir() if path.is_file()}
+    results = {path for path in before if path.name != "lock"}
+    assert {path: after[path] for path in results} == {path: before[path] for path in results}
+
+
+def test_the_report_is_made_from_the_files_alone_without_jax(quickstart, run, tmp_path):
+    workdir, _, _ = quickstart
+    copy = tmp_path / "copied elsewhere"
+    shutil.copytree(workdir, copy, ignore=shutil.ignore_patterns("report", "checkpoints"))
+    # A directory with a broken jax comes first on the path: importing it would fail.
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "jax.py").write_text("raise RuntimeError('the report must not import JAX')")
+    done = run("--stage=report", f"--workdir={copy}", PYTHONPATH=f"{broken}:{ROOT}")
+    assert f"report: {copy / 'canonical_holdout' / 'report' / 'report.html'}" in done.stdout
+    original = (workdir / "canonical_holdout" / "report" / "table.csv").read_text()
+    assert (copy / "canonical_holdout" / "report" / "table.csv").read_text() == original
+
+
+def test_analysis_needs_a_finished_training(run, tmp_path):
+    done = run(f"--config={QUICKSTART}", f"--workdir={tmp_path}", "--stage=analyse", check=False)
+    assert done.returncode == 1
+    assert "holds no finished training" in done.stderr and done.stderr.count("\n") == 1
+
+
+TASKS = sorted(set(load("canonical_holdout").TASKS) - {"truth_table", "pvr"})
+
+
+def invoke(*arguments):
+    """Run the command line in this process, which spares the start of another."""
+    assert main.main(["main", *map(str, arguments)]) == 0
+
+
+@pytest.mark.parametrize("task", [*TASKS, "truth_table", "user_tasks:second_bit"])
+def test_every_task_is_trained_and_analysed_in_its_tiny_mode(tmp_path, monkeypatch, task):
+    flags = []
+    if task == "truth_table":
+        path = tmp_path / "table.npy"
+        np.save(path, np.random.default_rng(0).choice([-1.0, 1.0], 2**5))
+        flags = [f"--config.task.path={path}"]
+    if ":" in task:
+        (tmp_path / "user_tasks.py").write_text("def second_bit(x):\n    return x[..., 1]\n")
+        monkeypatch.chdir(tmp_path)
+        flags = ["--config.task.n=4"]
+    if task == "staircase":
+        flags = ["--config.task.n=8"]  # the smoke test is of the path, not of 2^14 points
+    config = f"--config={CONFIGS / 'canonical_holdout.py'}:task={task},tiny"
+    for stage in ("train", "analyse"):
+        invoke(config, f"--workdir={tmp_path}", f"--stage={stage}", *flags)
+    measures = read(only_run(tmp_path) / "measures.json")
+    assert np.isfinite(measures["measures"]["generalization_error"][-1]).all()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--config.data.source=whole", "--config.data.order=shuffled"],
+        ["--config.data.source=fresh", "--config.holdout.value=-1"],
+        ["--config.train.optimizer=sgd", "--config.train.learning_rate=1e-3"],
+        ["--config.train.execution=chunked", "--config.train.group_size=3"],
+    ],
+    ids=lambda flags: flags[0],
+)
+def test_the_choices_of_data_optimiser_and_execution_train(tmp_path, flags):
+    invoke(f"--config={QUICKSTART}", f"--workdir={tmp_path}", "--stage=train", *flags)
+    assert (only_run(tmp_path) / "train.done").exists()
+
+
+def test_a_frozen_value_of_minus_one_is_reported_with_its_sign(tmp_path):
+    # x_k = -1: the low-degree bias gives T the coefficient f^(T) - f^(T u {k}).
+    config = f"--config={CONFIGS / 'canonical_holdout.py'}:task=quadratic_chain,tiny"
+    flags = ("--config.holdout.value=-1", "--config.holdout.bits=7")
+    invoke(config, f"--workdir={tmp_path}", *flags)
+    measures = read(only_run(tmp_path) / "measures.json")
+    limits = {tuple(p["low"]): p["limit"] for p in measures["tracked"]["7"]["pairs"]}
+    assert limits[(6,)] == -7 and limits[(8,)] == -8
+    assert (tmp_path / "canonical_holdout" / "report" / "report.html").exists()

@@ -1,0 +1,161 @@
+"""Runs that are killed, stopped, doubled, damaged or cut short by a full disk lose nothing."""
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+QUICKSTART = f"--config={ROOT / 'configs' / 'quickstart.py'}:tiny"
+# Long enough to be interrupted in the middle: 300 epochs of 2 steps, a save at least every second.
+LONG = (
+    QUICKSTART,
+    "--config.train.epochs=6000",
+    "--config.evaluation.every_epochs=300",
+    "--config.checkpoint.count=8",
+    "--config.checkpoint.save_every_seconds=0.3",
+)
+
+
+def only_run(workdir):
+    (directory,) = (path for path in Path(workdir).glob("*/*") if (path / "config.json").exists())
+    return directory
+
+
+def results(workdir):
+    """Return what must be equal bit for bit: measures, spectra, and metrics without the clock."""
+    directory = only_run(workdir)
+    lines = (directory / "metrics.jsonl").read_text().splitlines()
+    metrics = [{**json.loads(line), "seconds": None} for line in lines]
+    return (
+        (directory / "measures.json").read_bytes(),
+        (directory / "spectra.npz").read_bytes(),
+        metrics,
+    )
+
+
+def wait_for_checkpoint(workdir, least, process):
+    """Wait until a checkpoint of at least that step is finished; return all finished steps."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        steps = [
+            int(path.parent.name)
+            for path in Path(workdir).glob("*/*/checkpoints/*/commit_success.txt")
+            if path.parent.name.isdigit()
+        ]
+        if any(step >= least for step in steps):
+            return sorted(steps)
+        time.sleep(0.02)
+    raise AssertionError(f"no checkpoint at step {least}: {process.communicate()[0]}")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, run):
+    workdir = tmp_path_factory.mktemp("whole")
+    run(*LONG, f"--workdir={workdir}")
+    return results(workdir)
+
+
+def test_killed_at_any_moment_a_run_ends_with_the_same_bits(uninterrupted, run, start, tmp_path):
+    # kill -9 before the first checkpoint, soon after one, and later, at arbitrary moments.
+    for least, pause in ((None, 1.0), (1, 0.0), (100, 0.15), (2000, 0.31)):
+        process = start(*LONG, f"--workdir={tmp_path}")
+        if least is not None:
+            wait_for_checkpoint(tmp_path, least, process)
+        time.sleep(pause)
+        assert process.poll() is None, "the run ended before it could be killed"
+        process.kill()
+        process.wait()
+    done = run(*LONG, f"--workdir={tmp_path}")
+    assert "continuing from the checkpoint at step" in done.stdout
+    assert results(tmp_path) == uninterrupted
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_leaves_with_a_message(uninterrupted, run, start, tmp_path, number):
+    process = start(*LONG, f"--workdir={tmp_path}")
+    wait_for_checkpoint(tmp_path, 100, process)
+    process.send_signal(number)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 128 + number
+    last = output.strip().splitlines()[-1]
+    assert last.startswith(f"error: stopped by {signal.Signals(number).name}: saved at step")
+    assert "give the same command again" in last
+    stopped_at = int(last.split("saved at step ")[1].split()[0])
+    assert (only_run(tmp_path) / "checkpoints" / str(stopped_at)).is_dir()
+    done = run(*LONG, f"--workdir={tmp_path}")
+    assert f"continuing from the checkpoint at step {stopped_at}" in done.stdout
+    assert results(tmp_path) == uninterrupted
+
+
+def test_a_second_process_on_the_same_run_is_refused(run, start, tmp_path):
+    process = start(*LONG, f"--workdir={tmp_path}")
+    try:
+        wait_for_checkpoint(tmp_path, 0, process)
+        second = run(*LONG, f"--workdir={tmp_path}", check=False)
+        assert second.returncode == 1
+        assert second.stderr.count("\n") == 1
+        assert f"is in use by process {process.pid}" in second.stderr
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_used(uninterrupted, run, start, tmp_path):
+    process = start(*LONG, f"--workdir={tmp_path}")
+    wait_for_checkpoint(tmp_path, 1000, process)
+    process.kill()
+    process.wait()
+    checkpoints = only_run(tmp_path) / "checkpoints"
+    newest = max(int(p.name) for p in checkpoints.iterdir() if p.name.isdigit())
+    for path in (checkpoints / str(newest) / "params").rglob("*"):
+        if path.is_file() and "d" in path.parts:
+            with path.open("r+b") as handle:
+                handle.truncate(10)
+    done = run(*LONG, f"--workdir={tmp_path}")
+    assert f"warning: checkpoint {checkpoints / str(newest)} is damaged" in done.stdout, done.stdout
+    assert "using the one before it" in done.stdout
+    assert results(tmp_path) == uninterrupted
+
+
+def test_a_diverged_replica_is_named_and_the_others_go_on(run, tmp_path):
+    done = run(
+        QUICKSTART,
+        "--config.train.optimizer=sgd",
+        "--config.train.learning_rate=1e30",
+        f"--workdir={tmp_path}",
+    )
+    assert "warning: bit0-seed0 diverged at step" in done.stdout
+    measures = json.loads((only_run(tmp_path) / "measures.json").read_text())
+    assert all(replica["diverged_at"] is not None for replica in measures["replicas"])
+    report = (tmp_path / "canonical_holdout" / "report" / "report.html").read_text()
+    assert "bit0-seed0" in report and "diverged" in report
+
+
+def test_a_full_disk_is_one_clear_line_and_what_was_saved_stays_readable(
+    run, tmp_path, environment
+):
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", small], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs rights that this user has not")
+    try:
+        done = run(*LONG, f"--workdir={small}", check=False)
+        assert done.returncode == 1
+        line = done.stderr.strip().splitlines()[-1]
+        assert "could not be written" in line and "the disk is full" in line
+        assert "what was saved before is intact" in line
+        # With room again, the same command goes on from what is there.
+        roomy = tmp_path / "roomy"
+        shutil.copytree(small, roomy)
+        again = run(*LONG, f"--workdir={roomy}")
+        assert "continuing from the checkpoint at step" in again.stdout
+    finally:
+        subprocess.run(["umount", small], check=True)
