@@ -78,6 +78,16 @@ def test_learning_rates_of_one_program_are_each_replicas_own(build):
         assert_same(together, trained(build([0], [1], rate=rate)), slice(row, row + 1))
 
 
+@pytest.mark.parametrize("execution", ["vmap", "map"])
+def test_a_replica_that_diverges_is_dated_and_touches_no_other(build, execution):
+    members = build([0, 1], [1, 2], rate=[1e30, 1e-2], execution=execution)
+    state = members.advance(members.start(), 0, STEPS)
+    first_bad, healthy = np.asarray(state.diverged_at)
+    assert 0 < first_bad < STEPS and healthy == -1
+    alone = trained(build([1], [2]))
+    assert_same(to_host(state.params, 2), alone, slice(1, 2))
+
+
 @pytest.mark.parametrize("execution", ["vmap", "map", "chunked"])
 def test_each_program_is_traced_once_per_run(build, execution):
     members, traces = build(
