@@ -90,7 +90,7 @@ def panels(
     `width` and `height` are of one panel in inches, `margin` is the height kept for the legend,
     `labels` name the x axis (under the lowest panels) and the y axis (at the left ones).
     """
-    columns = min(count, columns)
+    columns = 2 if count == 4 else min(count, columns)  # 2 x 2 rather than 3 + 1
     rows = -(-count // columns)
     size = (max(columns * width, 4.2), rows * height + margin)
     figure = Figure(figsize=size, layout="constrained")

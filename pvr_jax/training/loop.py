@@ -20,7 +20,7 @@ from pvr_jax.training.replicas import pad, to_host, unpad
 from pvr_jax.training.state import State
 
 # One dispatch lasts about this long: rare enough to cost nothing, and a SIGTERM is heard in time.
-DISPATCH_SECONDS = 2.0
+DISPATCH_SECONDS = 5.0
 
 
 class InterruptedRun(run_log.RunError):
