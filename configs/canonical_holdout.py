@@ -90,6 +90,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
             "evaluation": {
                 "every_epochs": 5,  # on the whole cube; also at every kept checkpoint
                 "tracked_pairs": 16,  # aliased pairs of monomials to follow, per frozen bit
+                "spectra": "last",  # full spectra to keep: last, or all (at every kept checkpoint)
             },
             "checkpoint": {
                 "count": 11,  # kept for good: step 0 and log-spaced from one epoch to the end

@@ -55,7 +55,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
                 "execution": "auto",
                 "group_size": 4,  # of execution=chunked
             },
-            "evaluation": {"every_epochs": 5, "tracked_pairs": 16},
+            "evaluation": {"every_epochs": 5, "tracked_pairs": 16, "spectra": "last"},
             "checkpoint": {"count": 11, "save_every_seconds": 60.0},
         }
     )

@@ -66,7 +66,7 @@ def _analyse(config: ConfigDict, directory: Path) -> None:
     )
     plan = schedule(config, problem.training_set.steps_per_epoch)
     values_of = values_program(members, problem)
-    steps, measured = [], []
+    steps, measured, spectra = [], [], []
     with Checkpoints(
         directory / "checkpoints", settings.identity(config), read_only=True
     ) as checkpoints:
@@ -84,10 +84,11 @@ def _analyse(config: ConfigDict, directory: Path) -> None:
             values = to_host(values_of(pad(params, members.mesh)), members.count)
             steps.append(step)
             measured.append(measure_values(values, problem))
+            if config.evaluation.spectra == "all" or step == plan.total:
+                spectra.append(problems.exact_spectrum(values).astype(np.float32))
     if plan.total not in steps:
         raise CheckpointError(f"{directory / 'checkpoints'} has no checkpoint of step {plan.total}")
-    coefficients = problems.exact_spectrum(values)
-    _write_spectra(directory, problem, coefficients)
+    _write_spectra(directory, problem, steps[-len(spectra) :], np.stack(spectra))
     document = _document(config, problem, steps, measured, _diverged(directory, values))
     run_log.write_json(directory / "measures.json", document)
     run = run_log.read_json(directory / "run.json")
@@ -152,12 +153,15 @@ def _diverged(directory: Path, values: np.ndarray) -> list[int | None]:
     ]
 
 
-def _write_spectra(directory: Path, problem: problems.Problem, coefficients: np.ndarray) -> None:
-    """Write the spectra at the last step, [R, 2^n], and the target's."""
+def _write_spectra(
+    directory: Path, problem: problems.Problem, steps: list[int], coefficients: np.ndarray
+) -> None:
+    """Write the learned spectra [steps, R, 2^n] and the target's [2^n]."""
     temporary = directory / f".spectra.{os.getpid()}.npz"
     np.savez(
         temporary,
-        coefficients=coefficients.astype(np.float32),
+        step=np.array(steps),
+        coefficients=coefficients,
         target=problem.coefficients,
         bit=problem.replica_bits,
         seed=problem.replica_seeds,

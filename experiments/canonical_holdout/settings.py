@@ -70,6 +70,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "train.group_size": whole(1),
     "evaluation.every_epochs": whole(1),
     "evaluation.tracked_pairs": whole(0, 4096),
+    "evaluation.spectra": one_of("last", "all"),
     "checkpoint.count": whole(2),
     "checkpoint.save_every_seconds": number(0),
 }

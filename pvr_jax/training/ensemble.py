@@ -17,19 +17,30 @@ Batch = dict[str, jax.Array]
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Replicas on a mesh, and the programs over them; each is traced and compiled once per run.
-
-    `start() -> State`; `advance(state, first, last) -> State` takes the steps first <= i < last
-    and consumes `state`; `evaluate(params) -> {name: array[R, ...]}`.
-    """
+    """Replicas on a mesh, and the programs over them; each is traced and compiled once per run."""
 
     count: int
-    replicas: Replicas
+    replicas: Replicas  # padded to a multiple of the mesh
     mesh: Mesh
     execution: str
-    start: Callable[[], State]
-    advance: Callable[[State, int, int], State]
-    evaluate: Callable[[Any], dict[str, jax.Array]]
+    matmul_precision: str
+    start_program: Callable[[Replicas], State]
+    advance_program: Callable[[State, Replicas, int, int], State]
+    evaluate_program: Callable[[Any, Replicas], dict[str, jax.Array]]
+
+    def start(self) -> State:
+        """Return the initial states."""
+        return self.start_program(self.replicas)
+
+    def advance(self, state: State, first: int, last: int) -> State:
+        """Take the steps first <= i < last; consumes `state`."""
+        with jax.default_matmul_precision(self.matmul_precision):
+            return self.advance_program(state, self.replicas, first, last)
+
+    def evaluate(self, params: Any) -> dict[str, jax.Array]:
+        """Return {name: [R, ...]} of the parameters, computed at full precision."""
+        with jax.default_matmul_precision("highest"):
+            return self.evaluate_program(params, self.replicas)
 
 
 def member_start(
@@ -90,8 +101,6 @@ def ensemble(
         group_size: replicas per group of "chunked".
         matmul_precision: precision of the matrix products of training, as JAX names them.
     """
-    count = replicas.learning_rate.shape[0]
-    placed = pad(replicas, mesh)
     transformation = optimizer(0.0)  # `update` reads each replica's own rate from its state
 
     def step(state: State, batch: Batch) -> tuple[State, dict[str, jax.Array]]:
@@ -100,31 +109,24 @@ def ensemble(
     def member_evaluate(params: Any, replica: Replicas) -> dict[str, jax.Array]:
         return evaluate(params, **replica.conditions)
 
-    start_all = over_replicas(partial(member_start, init=init, optimizer=optimizer), mesh, "vmap")
-    advance_all = over_replicas(
-        partial(member_advance, batch=batch, step=step),
-        mesh,
-        execution,
-        mapped=2,
-        group_size=group_size,
-        donate=True,
-    )
-    evaluate_all = over_replicas(member_evaluate, mesh, execution, mapped=2, group_size=group_size)
-
-    def advance(state: State, first: int, last: int) -> State:
-        with jax.default_matmul_precision(matmul_precision):
-            return advance_all(state, placed, first, last)
-
-    def run_evaluation(params: Any) -> dict[str, jax.Array]:
-        with jax.default_matmul_precision("highest"):
-            return evaluate_all(params, placed)
-
     return Ensemble(
-        count=count,
-        replicas=placed,
+        count=replicas.learning_rate.shape[0],
+        replicas=pad(replicas, mesh),
         mesh=mesh,
         execution=execution,
-        start=lambda: start_all(placed),
-        advance=advance,
-        evaluate=run_evaluation,
+        matmul_precision=matmul_precision,
+        start_program=over_replicas(
+            partial(member_start, init=init, optimizer=optimizer), mesh, "vmap"
+        ),
+        advance_program=over_replicas(
+            partial(member_advance, batch=batch, step=step),
+            mesh,
+            execution,
+            mapped=2,
+            group_size=group_size,
+            donate=True,
+        ),
+        evaluate_program=over_replicas(
+            member_evaluate, mesh, execution, mapped=2, group_size=group_size
+        ),
     )

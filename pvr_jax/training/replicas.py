@@ -80,7 +80,8 @@ def over_replicas(
         execution: "vmap", "map" or "chunked".
         mapped: how many arguments have the axis R.
         group_size: replicas per group, for "chunked".
-        donate: the program may overwrite the buffers of its first argument.
+        donate: the output has the form of the first argument and takes its place, so the program
+            may overwrite that argument's buffers.
 
     Returns:
         The jitted function, whose outputs have the leading axis R.
@@ -94,7 +95,7 @@ def over_replicas(
             return jax.vmap(of_one)(replicas)
         if execution == "chunked":
             return lax.map(of_one, replicas, batch_size=group_size)
-        return lax.map(of_one, replicas)
+        return _map_in_place(of_one, replicas) if donate else lax.map(of_one, replicas)
 
     # check_vma=False: the replication checker would ask for casts around the inner loops; there is
     # nothing to check where no value crosses devices.
@@ -106,6 +107,20 @@ def over_replicas(
         return sharded(arguments[:mapped], arguments[mapped:])
 
     return jax.jit(over_all, donate_argnums=(0,) if donate else ())
+
+
+def _map_in_place(function: Callable[[Any], Any], replicas: tuple[Any, ...]) -> Any:
+    """Replace `replicas[0]` by the outputs, one replica after the other, in its own buffers.
+
+    `lax.map` would hold the old and the new states of all replicas at once, and copy them.
+    """
+
+    def replace(index: jax.Array, first: Any) -> Any:
+        one = jax.tree.map(lambda leaf: leaf[index], (first, *replicas[1:]))
+        return jax.tree.map(lambda leaf, new: leaf.at[index].set(new), first, function(one))
+
+    count = jax.tree.leaves(replicas[0])[0].shape[0]
+    return lax.fori_loop(0, count, replace, replicas[0])
 
 
 def padded_count(count: int, mesh: Mesh) -> int:

@@ -84,7 +84,8 @@ def test_measures_are_complete_and_consistent_with_the_metrics(quickstart):
         profile = np.array(measures["degree_profile"][row])
         np.testing.assert_allclose(profile, by_step[step]["degree_profile"], atol=1e-5)
     with np.load(directory / "spectra.npz", allow_pickle=False) as spectra:
-        mass = np.sum(spectra["coefficients"].astype(float) ** 2, axis=1)
+        assert spectra["step"].tolist() == measures["steps"][-1:]
+        mass = np.sum(spectra["coefficients"][-1].astype(float) ** 2, axis=1)
         np.testing.assert_allclose(mass, profile.sum(axis=1), rtol=1e-5)
         assert spectra["target"].shape == (2048,)
 
@@ -181,6 +182,17 @@ def test_every_task_is_trained_and_analysed_in_its_tiny_mode(tmp_path, monkeypat
 def test_the_choices_of_data_optimiser_and_execution_train(tmp_path, flags):
     invoke(f"--config={QUICKSTART}", f"--workdir={tmp_path}", "--stage=train", *flags)
     assert (only_run(tmp_path) / "train.done").exists()
+
+
+def test_spectra_of_every_kept_checkpoint_are_written_when_asked_for(tmp_path):
+    for stage in ("train", "analyse"):
+        flags = ("--config.evaluation.spectra=all", f"--stage={stage}")
+        invoke(f"--config={QUICKSTART}", f"--workdir={tmp_path}", *flags)
+    measures = read(only_run(tmp_path) / "measures.json")
+    with np.load(only_run(tmp_path) / "spectra.npz", allow_pickle=False) as spectra:
+        assert spectra["step"].tolist() == measures["steps"]
+        mass = np.sum(np.square(spectra["coefficients"].astype(float)), axis=2)
+    np.testing.assert_allclose(mass, np.sum(measures["degree_profile"], axis=2), rtol=1e-5)
 
 
 def test_a_frozen_value_of_minus_one_is_reported_with_its_sign(tmp_path):

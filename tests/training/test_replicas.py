@@ -10,7 +10,6 @@ import pytest
 from pvr_jax.training.replicas import (
     choose_execution,
     device_mesh,
-    over_replicas,
     pad,
     padded_count,
     to_host,
@@ -106,20 +105,20 @@ def test_each_program_is_traced_once_per_run(build, execution):
 
 
 @pytest.mark.parametrize("execution", ["vmap", "map", "chunked"])
-def test_the_compiled_program_holds_no_collectives(execution):
-    mesh = device_mesh(jax.devices()[:4])
-
-    def body(index, w):
-        return w - 0.1 * jax.grad(lambda w: jnp.sum(jnp.tanh(w @ w) * index))(w)
-
-    def member(w, last):
-        return jax.lax.fori_loop(0, last, body, w)
-
-    program = over_replicas(member, mesh, execution, group_size=2, donate=True)
-    text = program.lower(pad(jnp.ones((8, 3, 3)), mesh), 5).compile().as_text()
-    found = re.findall(r"all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter", text)
-    assert not found
+@pytest.mark.parametrize("program", ["start", "advance", "evaluate"])
+def test_the_compiled_programs_hold_no_collectives(build, execution, program):
+    members = build(range(8), [0] * 8, devices=4, execution=execution, group_size=2)
+    state = members.start()
+    lowered = {
+        "start": lambda: members.start_program.lower(members.replicas),
+        "advance": lambda: members.advance_program.lower(state, members.replicas, 0, 5),
+        "evaluate": lambda: members.evaluate_program.lower(state.params, members.replicas),
+    }[program]()
+    text = lowered.compile().as_text()
     assert "num_partitions=4" in text
+    assert not re.findall(
+        r"all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter", text
+    )
 
 
 def test_padding_repeats_the_last_replica():
