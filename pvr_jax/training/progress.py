@@ -48,7 +48,7 @@ class ProgressDisplay:
                 TextColumn("{task.description}"),
                 console=Console(file=self._stream),
             )
-            self._task = self._bar.add_task("starting", total=total_steps)
+            self._task = self._bar.add_task("compiling", total=total_steps)
 
     def __enter__(self) -> "ProgressDisplay":
         if self._bar:
