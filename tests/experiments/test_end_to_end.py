@@ -195,12 +195,12 @@ def test_spectra_of_every_kept_checkpoint_are_written_when_asked_for(tmp_path):
     np.testing.assert_allclose(mass, np.sum(measures["degree_profile"], axis=2), rtol=1e-5)
 
 
-def test_a_frozen_value_of_minus_one_is_reported_with_its_sign(tmp_path):
+def test_a_frozen_value_of_minus_one_has_its_sign_in_the_prediction(tmp_path):
     # x_k = -1: the low-degree bias gives T the coefficient f^(T) - f^(T u {k}).
     config = f"--config={CONFIGS / 'canonical_holdout.py'}:task=quadratic_chain,tiny"
     flags = ("--config.holdout.value=-1", "--config.holdout.bits=7")
-    invoke(config, f"--workdir={tmp_path}", *flags)
+    for stage in ("train", "analyse"):
+        invoke(config, f"--workdir={tmp_path}", f"--stage={stage}", *flags)
     measures = read(only_run(tmp_path) / "measures.json")
     limits = {tuple(p["low"]): p["limit"] for p in measures["tracked"]["7"]["pairs"]}
     assert limits[(6,)] == -7 and limits[(8,)] == -8
-    assert (tmp_path / "canonical_holdout" / "report" / "report.html").exists()
