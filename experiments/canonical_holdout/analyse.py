@@ -24,14 +24,6 @@ from pvr_jax.training.replicas import over_replicas, pad, to_host
 STAGE = "analyse"
 # Numbers of learned functions that are measured together: 2^22 in float64 are 32 MB.
 GROUP = 1 << 22
-SCALARS = (
-    "generalization_error",
-    "in_distribution_error",
-    "unseen_error",
-    "leak",
-    "projection",
-    "residual_variance",
-)
 
 
 def analyse(config: ConfigDict, workdir: Path) -> Path:
@@ -176,11 +168,13 @@ def _document(
     measured: list[dict[str, np.ndarray]],
     diverged: list[int | None],
 ) -> dict[str, Any]:
-    """Return measures.json: columns over [steps][replicas]."""
+    """Return measures.json: columns over [steps][replicas].
 
-    def column(name: str) -> list[np.ndarray]:
-        return [at_step[name] for at_step in measured]
-
+    Whatever the registry of measures holds is in it by name: scalars under "measures", where the
+    report finds them, vectors beside it.
+    """
+    columns = {name: [at_step[name] for at_step in measured] for name in measured[0]}
+    scalars = {name for name, column in columns.items() if column[0].ndim == 1}
     n, task = problem.task.n, problem.task
     parameters = ", ".join(f"{name}={value}" for name, value in task.params.items())
     return {
@@ -204,15 +198,13 @@ def _document(
             )
         ],
         "influences": problems.influences(problem),
-        "measures": {name: column(name) for name in SCALARS},
-        "leak_by_degree": column("leak_by_degree"),
-        "degree_profile": column("degree_profile"),
+        "measures": {name: columns[name] for name in columns if name in scalars},
+        **{name: columns[name] for name in columns if name not in scalars},
         "target_degree_profile": _profile(problem.truth),
         "frozen_degree_profile": {
             bit: _profile(problem.truth, bit, problem.value) for bit in problem.bits
         },
         "tracked": {bit: {"pairs": pairs} for bit, pairs in problem.pairs.items()},
-        "tracked_coefficients": column("tracked_coefficients"),
     }
 
 

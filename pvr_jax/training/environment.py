@@ -1,6 +1,7 @@
 """What a run was made with: versions, devices, commit, command."""
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 import sys
@@ -23,6 +24,7 @@ def describe() -> dict[str, Any]:
             "kind": devices[0].device_kind,
             "count": len(devices),
             "processes": jax.process_count(),
+            "host_cores": os.cpu_count(),
         },
         "git_commit": git_commit(Path(__file__).parent),
         "command": " ".join(["python -m experiments.main", *sys.argv[1:]]),

@@ -159,10 +159,10 @@ def train(
             state = jax.block_until_ready(ensemble.advance(state, step, step))
             jax.block_until_ready(ensemble.evaluate(state.params))
         display.say(f"compiled in {describe_duration(clock.seconds['compile'])}")
-        run_log.rewind_metrics(directory, step if checkpoints.steps() else -1)
+        run_log.rewind_metrics(directory, step if step > 0 else -1)
         diverged = _report_divergence(state, names, set(), display.say)
         last_save = time.monotonic()
-        if not checkpoints.steps():
+        if step == 0:
             state = _evaluate(ensemble, state, directory, clock)
             _save(ensemble, state, checkpoints, clock)
         per_dispatch = 1

@@ -6,10 +6,13 @@ import json
 import shutil
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments import main
+from pvr_jax.analysis import measures as measures_module
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
@@ -193,6 +196,21 @@ def test_spectra_of_every_kept_checkpoint_are_written_when_asked_for(tmp_path):
         assert spectra["step"].tolist() == measures["steps"]
         mass = np.sum(np.square(spectra["coefficients"].astype(float)), axis=2)
     np.testing.assert_allclose(mass, np.sum(measures["degree_profile"], axis=2), rtol=1e-5)
+
+
+def test_a_new_measure_is_in_every_file_and_in_the_report_by_its_name(tmp_path, monkeypatch):
+    def largest_value(learned, target, seen):
+        return {"largest_value": jnp.max(learned)}
+
+    monkeypatch.setattr(measures_module, "MEASURES", (*measures_module.MEASURES, largest_value))
+    jax.clear_caches()
+    invoke(f"--config={QUICKSTART}", "--config.holdout.bits=4", f"--workdir={tmp_path}")
+    jax.clear_caches()
+    measured = read(only_run(tmp_path) / "measures.json")["measures"]["largest_value"]
+    assert np.shape(measured) == (3, 2)  # at three checkpoints, for two seeds
+    with (tmp_path / "canonical_holdout" / "report" / "table.csv").open() as handle:
+        (row,) = csv.DictReader(handle)
+    assert float(row["largest_value"]) == pytest.approx(np.mean(measured[-1]))
 
 
 def test_a_frozen_value_of_minus_one_has_its_sign_in_the_prediction(tmp_path):
