@@ -4,7 +4,7 @@ Paper:     Abbe et al. 2022, "Learning to Reason with Neural Networks: Generaliz
            and Boolean Measures": Pointer Value Retrieval with 3 pointer bits, window 3, majority,
            truncated (their f3), their MLP, Adam and training set; one bit frozen to +1.
 Command:   ./launch.sh run
-Time:      about 3 minutes on 2 CPU cores for 12 replicas (4 frozen bits x 3 seeds).
+Time:      about 2 minutes on 2 CPU cores for 12 replicas (4 frozen bits x 3 seeds).
 Expect:    in-distribution error below 0.01 for every replica. The influences, which the paper's
            hypothesis predicts as generalization error, are .46875, .0625, .1875 and .21875 for
            bits 0, 3, 7 and 10; bit 0, a pointer bit, comes out well below its influence.
