@@ -37,6 +37,9 @@ def main(arguments: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         number = getattr(error, "signal_number", None)
         return 1 if number is None else 128 + number
+    except BrokenPipeError:  # whoever read the output went away, as `head` does
+        sys.stdout = None  # nothing more can be said there, not even while Python exits
+        return 1
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
