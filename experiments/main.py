@@ -4,6 +4,7 @@ python -m experiments.main --config=configs/quickstart.py
 """
 
 import errno
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,9 @@ def main(arguments: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         number = getattr(error, "signal_number", None)
         return 1 if number is None else 128 + number
+    except KeyboardInterrupt:  # outside training, which saves and says so itself
+        print("error: stopped; give the same command again to go on", file=sys.stderr)
+        return 128 + signal.SIGINT
     except BrokenPipeError:  # whoever read the output went away, as `head` does
         sys.stdout = None  # nothing more can be said there, not even while Python exits
         return 1

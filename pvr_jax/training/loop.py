@@ -86,9 +86,10 @@ def listen(*signals: int) -> Iterator[list[int]]:
 
 
 class _Clock:
-    """Adds up seconds per activity."""
+    """Adds up seconds per activity; `before` are the training seconds of earlier processes."""
 
     def __init__(self) -> None:
+        self.before = 0.0
         self.seconds = {"compile": 0.0, "train": 0.0, "evaluate": 0.0, "save": 0.0}
 
     @contextlib.contextmanager
@@ -159,7 +160,7 @@ def train(
             state = jax.block_until_ready(ensemble.advance(state, step, step))
             jax.block_until_ready(ensemble.evaluate(state.params))
         display.say(f"compiled in {describe_duration(clock.seconds['compile'])}")
-        run_log.rewind_metrics(directory, step if step > 0 else -1)
+        clock.before = run_log.rewind_metrics(directory, step if step > 0 else -1)
         diverged = _report_divergence(state, names, set(), display.say)
         last_save = time.monotonic()
         if step == 0:
@@ -185,7 +186,7 @@ def train(
             if step in schedule.kept or step == schedule.total or due or heard:
                 _save(ensemble, state, checkpoints, clock)
                 last_save = time.monotonic()
-            if heard and step < schedule.total:
+            if heard:
                 name = signal.Signals(heard[0]).name
                 raise InterruptedRun(
                     f"stopped by {name}: saved at step {step} of {schedule.total}; give the same "
@@ -211,7 +212,7 @@ def _evaluate(ensemble: Ensemble, state: State, directory: Path, clock: _Clock) 
         measured: dict[str, Any] = to_host(ensemble.evaluate(state.params), ensemble.count)
         record = {
             "step": int(state.step[0]),
-            "seconds": round(clock.seconds["train"], 3),
+            "seconds": round(clock.before + clock.seconds["train"], 3),
             "train_loss": _mean_losses(ensemble, state),
             **measured,
         }

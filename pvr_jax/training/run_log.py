@@ -97,12 +97,16 @@ def read_metrics(directory: Path) -> list[dict[str, Any]]:
     return records
 
 
-def rewind_metrics(directory: Path, step: int) -> None:
-    """Drop every line after `step`, and a half-written one: those evaluations are made again."""
+def rewind_metrics(directory: Path, step: int) -> float:
+    """Drop every line after `step`, and a half-written one: those evaluations are made again.
+
+    Returns the training seconds that the last line left speaks of, 0 if none is left.
+    """
     kept = [record for record in read_metrics(directory) if record["step"] <= step]
     temporary = directory / f".{METRICS}.{os.getpid()}"
     temporary.write_text("".join(json.dumps(record) + "\n" for record in kept))
     temporary.replace(directory / METRICS)
+    return kept[-1]["seconds"] if kept else 0.0
 
 
 def mark_done(directory: Path, stage: str) -> None:

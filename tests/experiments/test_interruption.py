@@ -78,6 +78,9 @@ def test_killed_at_any_moment_a_run_ends_with_the_same_bits(uninterrupted, run, 
     done = run(*LONG, f"--workdir={tmp_path}")
     assert "continuing from the checkpoint at step" in done.stdout
     assert results(tmp_path) == uninterrupted
+    lines = (only_run(tmp_path) / "metrics.jsonl").read_text().splitlines()
+    seconds = [json.loads(line)["seconds"] for line in lines]
+    assert seconds == sorted(seconds), "the clock of training goes on where it stood"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -48,13 +48,13 @@ def test_writing_twice_gives_the_same_bytes(tmp_path):
 
 
 def test_root_may_be_one_experiment_and_out_elsewhere(tmp_path):
-    small_run(tmp_path / "work")
-    experiment = tmp_path / "work" / "canonical_holdout"
+    small_run(tmp_path / "runs")
+    experiment = tmp_path / "runs" / "canonical_holdout"
     direct = write_report(experiment, tmp_path / "a")["canonical_holdout"]
-    nested = write_report(tmp_path / "work", tmp_path / "b")["canonical_holdout"]
+    nested = write_report(tmp_path / "runs", tmp_path / "b")["canonical_holdout"]
     assert direct.directory == tmp_path / "a"
     assert nested.directory == tmp_path / "b" / "canonical_holdout"
-    link = '../work/canonical_holdout/pvr_majority-mlp-0123abcd/config.json"'
+    link = '../runs/canonical_holdout/pvr_majority-mlp-0123abcd/config.json"'
     assert f'href="{link}' in direct.page.read_text(encoding="utf-8")
     assert not (experiment / "report").exists()
 
