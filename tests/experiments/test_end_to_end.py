@@ -35,6 +35,11 @@ def read(path):
     return json.loads(path.read_text())
 
 
+def invoke(*arguments):
+    """Run the command line in this process, which spares the start of another."""
+    assert main.main(["main", *map(str, arguments)]) == 0
+
+
 @pytest.fixture(scope="module")
 def quickstart(tmp_path_factory, run):
     """The shrunk quickstart, run once to its end: (work directory, run directory, output)."""
@@ -114,11 +119,12 @@ def _is_number(text):
     return True
 
 
-def test_a_finished_run_is_skipped_and_its_report_made_again(quickstart, run):
+def test_the_stages_of_a_finished_run_are_skipped(quickstart, capsys):
     workdir, directory, _ = quickstart
     before = {path: path.stat().st_mtime_ns for path in directory.iterdir() if path.is_file()}
-    done = run(f"--config={QUICKSTART}", f"--workdir={workdir}")
-    assert "compiled" not in done.stdout and "report:" in done.stdout
+    for stage in ("train", "analyse"):
+        invoke(f"--config={QUICKSTART}", f"--workdir={workdir}", f"--stage={stage}")
+    assert "compiled" not in capsys.readouterr().out
     after = {path: path.stat().st_mtime_ns for path in directory.iterdir() if path.is_file()}
     results = {path for path in before if path.name != "lock"}
     assert {path: after[path] for path in results} == {path: before[path] for path in results}
@@ -145,11 +151,6 @@ def test_analysis_needs_a_finished_training(run, tmp_path):
 
 
 TASKS = sorted(set(load("canonical_holdout").TASKS) - {"truth_table", "pvr"})
-
-
-def invoke(*arguments):
-    """Run the command line in this process, which spares the start of another."""
-    assert main.main(["main", *map(str, arguments)]) == 0
 
 
 @pytest.mark.parametrize("task", [*TASKS, "truth_table", "user_tasks:second_bit"])
