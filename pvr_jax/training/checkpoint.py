@@ -24,6 +24,16 @@ from pvr_jax.training.state import State
 RESUMABLE = 2
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return not ("exception was never retrieved" in message and "tensorstore" in message)
+
+
+# For a damaged checkpoint the storage library leaves one failed task per parameter behind, each of
+# which asyncio would print, whenever it is collected, as a page of its own.
+logging.getLogger("asyncio").addFilter(_is_news)
+
+
 class CheckpointError(RunError):
     """A checkpoint that cannot be written or read, in one line."""
 

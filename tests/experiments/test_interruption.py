@@ -138,6 +138,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(uninterrupted, ru
     done = run(*LONG, f"--workdir={tmp_path}")
     assert f"warning: checkpoint {checkpoints / str(newest)} is damaged" in done.stdout, done.stdout
     assert "using the one before it" in done.stdout
+    assert done.stderr == ""
     assert results(tmp_path) == uninterrupted
 
 
