@@ -3,35 +3,31 @@
 `DIRECTORY/<step>/` holds two separately loadable parts: `params`, and `optimizer` (all the rest of
 the state). Steps that the caller wants to keep stay for good, with the parameters alone; the two
 newest steps hold the optimiser too, so that a damaged newest one can be replaced by the one before.
+
+A finished checkpoint is sealed: `seal.json` names its run and the checksum of every file. Nothing
+without an intact seal is handed to Orbax, which does not notice every flipped bit, and answers a
+damaged file with pages of tracebacks from threads that outlive the call.
 """
 
 import contextlib
 import errno
 import logging
 import shutil
+import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint import v1 as orbax
 
+from pvr_jax.training import run_log
 from pvr_jax.training.run_log import RunError
 from pvr_jax.training.state import State
 
 RESUMABLE = 2
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    message = record.getMessage()
-    return not ("exception was never retrieved" in message and "tensorstore" in message)
-
-
-# For a damaged checkpoint the storage library leaves one failed task per parameter behind, each of
-# which asyncio would print, whenever it is collected, as a page of its own.
-logging.getLogger("asyncio").addFilter(_is_news)
+SEAL = "seal.json"
 
 
 class CheckpointError(RunError):
@@ -81,14 +77,13 @@ class Checkpoints:
         Raises:
             CheckpointError: it could not be written (a full disk, say); earlier ones are intact.
         """
-        parts = _parts(state)
         self._require_space(step, state)
-        identity = {"run": self._run, "digests": _digests(parts)}
         with _quiet():
             try:
                 self._checkpointer.save_checkpointables(
-                    step, parts, overwrite=True, force=True, custom_metadata=identity
+                    step, _parts(state), overwrite=True, force=True
                 )
+                self._seal(step)
             except Exception as error:  # the libraries below raise many kinds for a failed write
                 raise CheckpointError(self._not_written(step, _reason(error))) from error
             self._prune()
@@ -123,21 +118,7 @@ class Checkpoints:
             return self._load(step, {"params": abstract_params})["params"]
 
     def _load(self, step: int, abstract: dict[str, Any]) -> dict[str, Any]:
-        try:
-            found = self._checkpointer.checkpointables_metadata(step)
-            stored, custom = found.metadata, found.custom_metadata or {}
-        except Exception as error:
-            raise CheckpointError(self._unusable(step, "damaged", _reason(error))) from error
-        if not custom:
-            raise CheckpointError(self._unusable(step, "damaged", "its metadata is missing"))
-        if custom.get("run") != self._run:
-            detail = f"it belongs to run {custom.get('run')}, this one is {self._run}"
-            raise CheckpointError(self._unusable(step, "foreign", detail))
-        for part in abstract:
-            if part not in (stored or {}):
-                raise CheckpointError(self._unusable(step, "incomplete", f"it has no {part}"))
-        if mismatch := _first_mismatch(abstract["params"], stored["params"]):
-            raise CheckpointError(self._unusable(step, *mismatch))
+        self._verify(step, abstract)
         device = jax.local_devices()[0]
         placed = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(
@@ -146,14 +127,47 @@ class Checkpoints:
             abstract,
         )
         try:
-            parts = self._checkpointer.load_checkpointables(step, placed)
-        except Exception as error:
+            stored = self._checkpointer.checkpointables_metadata(step).metadata
+            if mismatch := _first_mismatch(abstract["params"], stored["params"]):
+                raise CheckpointError(self._unusable(step, "foreign", mismatch))
+            return self._checkpointer.load_checkpointables(step, placed)
+        except CheckpointError:
+            raise
+        except Exception as error:  # the libraries below raise many kinds
             raise CheckpointError(self._unusable(step, "damaged", _reason(error))) from error
-        for part, digest in _digests(parts).items():
-            if digest != custom["digests"].get(part):
-                detail = f"the numbers in {part} are not the ones that were saved"
+
+    def _seal(self, step: int) -> None:
+        root = self._directory / str(step)
+        files = {path.relative_to(root).as_posix(): _checksum(path) for path in _files(root)}
+        run_log.write_json(root / SEAL, {"run": self._run, "files": files})
+
+    def _verify(self, step: int, parts: Collection[str]) -> None:
+        """Raise CheckpointError unless the parts of a checkpoint are this run's, and as saved."""
+        root = self._directory / str(step)
+        seal = self._read_seal(step)
+        if seal is None:
+            detail = "it has no readable seal, as if its writing never ended"
+            raise CheckpointError(self._unusable(step, "damaged", detail))
+        if seal["run"] != self._run:
+            detail = f"it belongs to run {seal['run']}, this one is {self._run}"
+            raise CheckpointError(self._unusable(step, "foreign", detail))
+        for part in parts:
+            if not (root / part).is_dir():
+                raise CheckpointError(self._unusable(step, "incomplete", f"it has no {part}"))
+        for name, checksum in seal["files"].items():
+            path, part = root / name, name.split("/")[0]
+            # Orbax rewrites its own file at the top when the optimiser is dropped.
+            intact = path.is_file() and (part == name or _checksum(path) == checksum)
+            if (part == name or part in parts) and not intact:
+                detail = f"its file {name} is not as it was saved"
                 raise CheckpointError(self._unusable(step, "damaged", detail))
-        return parts
+
+    def _read_seal(self, step: int) -> dict[str, Any] | None:
+        try:
+            seal = run_log.read_json(self._directory / str(step) / SEAL)
+        except (OSError, ValueError):
+            return None
+        return seal if isinstance(seal, dict) and {"run", "files"} <= seal.keys() else None
 
     def _prune(self) -> None:
         own = [step for step in self.steps() if self._is_own(step)]
@@ -165,11 +179,8 @@ class Checkpoints:
 
     def _is_own(self, step: int) -> bool:
         """Return whether this run wrote the checkpoint: nothing else is ever deleted."""
-        try:
-            custom = self._checkpointer.checkpointables_metadata(step).custom_metadata
-        except Exception:  # unreadable: not known to be ours
-            return False
-        return (custom or {}).get("run") == self._run
+        seal = self._read_seal(step)
+        return seal is not None and seal["run"] == self._run
 
     def _require_space(self, step: int, state: State) -> None:
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
@@ -205,38 +216,33 @@ def _parts(state: State) -> dict[str, Any]:
     return {"params": rest.pop("params"), "optimizer": rest}
 
 
-def _first_mismatch(expected: Any, stored: Any) -> tuple[str, str] | None:
-    """Return (kind, detail) of the first leaf that is missing or of another shape, or None."""
+def _first_mismatch(expected: Any, stored: Any) -> str | None:
+    """Return one line on the first leaf that is missing or of another shape, or None."""
     key = jax.tree_util.keystr
     found = {key(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(stored)}
     for path, leaf in jax.tree_util.tree_leaves_with_path(expected):
         other = found.get(key(path))
         if other is None:
-            return "damaged", f"it has lost the parameter {key(path)}"
+            return f"it has no parameter {key(path)}"
         if tuple(other.shape) != tuple(leaf.shape) or other.dtype != leaf.dtype:
-            return "foreign", (
+            return (
                 f"parameter {key(path)} is {other.dtype}{list(other.shape)}, "
                 f"expected {leaf.dtype}{list(leaf.shape)}"
             )
     return None
 
 
-@jax.jit
-def _leaf_digests(leaves: list[jax.Array]) -> list[jax.Array]:
-    def digest(leaf: jax.Array) -> jax.Array:
-        unsigned = {1: jnp.uint8, 2: jnp.uint16}.get(leaf.dtype.itemsize, jnp.uint32)
-        bits = jax.lax.bitcast_convert_type(leaf, unsigned).astype(jnp.uint32).reshape(-1)
-        # Odd weights: a changed bit, and two numbers that swapped places, both change the sum.
-        weights = 2 * jnp.arange(bits.size, dtype=jnp.uint32) + 1
-        return jnp.sum(bits * weights, dtype=jnp.uint32)
-
-    return [digest(leaf) for leaf in leaves]
+def _files(root: Path) -> list[Path]:
+    return sorted(path for path in root.rglob("*") if path.is_file() and path.name != SEAL)
 
 
-def _digests(parts: dict[str, Any]) -> dict[str, list[int]]:
-    """Return a checksum of every leaf: storage formats do not notice every flipped bit."""
-    leaves = {part: _leaf_digests(jax.tree.leaves(tree)) for part, tree in parts.items()}
-    return {part: [int(value) for value in values] for part, values in leaves.items()}
+def _checksum(path: Path) -> int:
+    """Return the CRC-32 of a file, read in pieces."""
+    value = 0
+    with path.open("rb") as handle:
+        while piece := handle.read(1 << 24):
+            value = zlib.crc32(piece, value)
+    return value
 
 
 def _reason(error: Exception) -> str:

@@ -83,7 +83,7 @@ def flip_a_bit(directory):
     # In the middle of the numbers, where no file format notices.
     path = largest_file(directory)
     content = bytearray(path.read_bytes())
-    content[len(content) // 4] ^= 0x10
+    content[len(content) // 2] ^= 0x10
     path.write_bytes(content)
 
 
@@ -91,10 +91,14 @@ def remove_metadata(directory):
     (directory / "_CHECKPOINT_METADATA").unlink()
 
 
-@pytest.mark.parametrize("damage", [truncate, flip_a_bit, remove_metadata])
+def remove_seal(directory):
+    (directory / "seal.json").unlink()
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_bit, remove_metadata, remove_seal])
 def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_used(members, tmp_path, damage):
     states = saved(members, tmp_path)
-    damage(tmp_path / "10" / "params" if damage is not remove_metadata else tmp_path / "10")
+    damage(tmp_path / "10" if "remove" in damage.__name__ else tmp_path / "10" / "params")
     with Checkpoints(tmp_path, "abcd0123") as checkpoints:
         state, passed_over = checkpoints.restore(shapes(members))
     assert len(passed_over) == 1
