@@ -94,7 +94,11 @@ def load_experiment(name: str, module: str) -> Any:
 
 def _explained(arguments: list[str], error: Exception) -> UsageError:
     """Return the one-line error that tells which argument was wrong, and what is allowed."""
-    overrides = [text for text in arguments if text.startswith("--config.")]
+    overrides = [
+        text if "=" in text else f"{text}={following}"  # absl also takes --config.a.b VALUE
+        for text, following in zip(arguments, [*arguments[1:], ""], strict=True)
+        if text.startswith("--config.")
+    ]
     if overrides and (not isinstance(error, flags.Error) or "config" in str(error)):
         config = _load(arguments)
         for override in overrides:

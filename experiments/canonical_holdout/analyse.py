@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from experiments.canonical_holdout import problem as problems
 from experiments.canonical_holdout import settings
 from experiments.canonical_holdout.train import build_ensemble, run_directory, schedule
-from pvr_jax.analysis import learned, measure
+from pvr_jax.analysis import canonical, learned, measure
 from pvr_jax.boolean import cube, fourier
 from pvr_jax.tasks import holdouts
 from pvr_jax.training import run_log
@@ -52,10 +52,7 @@ def _analyse(config: ConfigDict, directory: Path) -> None:
     begin = time.perf_counter()
     problem = problems.assemble(config)
     members = build_ensemble(config, problem)
-    abstract = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((members.count, *leaf.shape[1:]), leaf.dtype),
-        jax.eval_shape(members.start).params,
-    )
+    abstract = members.shapes().params
     plan = schedule(config, problem.training_set.steps_per_epoch)
     values_of = values_program(members, problem)
     steps, measured, spectra = [], [], []
@@ -119,15 +116,10 @@ def measure_values(values: np.ndarray, problem: problems.Problem) -> dict[str, n
             outputs = jnp.asarray(values[some], jnp.float64)
             bits = jnp.asarray(problem.replica_bits[some])
             seen = jax.vmap(lambda bit: holdouts.canonical(n, bit, problem.value))(bits)
-            part = {
-                name: np.asarray(array) for name, array in measure(outputs, target, seen).items()
-            }
-            coefficients = np.asarray(fourier.walsh_hadamard(outputs))
-            rows = np.arange(len(coefficients))[:, None, None]
-            pairs = indices[some]
-            tracked = coefficients[rows, np.maximum(pairs, 0)]
-            part["tracked_coefficients"] = np.where(pairs < 0, np.nan, tracked)
-            parts.append(part)
+            part = measure(outputs, target, seen)
+            pairs = jnp.asarray(indices[some])
+            part["tracked_coefficients"] = jax.vmap(canonical.tracked_coefficients)(outputs, pairs)
+            parts.append(jax.tree.map(np.asarray, part))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -148,8 +148,7 @@ def evaluator(
     def evaluate(params: Any, *, bit: jax.Array, pairs: jax.Array) -> dict[str, jax.Array]:
         outputs = learned.on_cube(apply, params, n)
         measured = measure_one(outputs, truth, holdouts.canonical(n, bit, value))
-        coefficients = fourier.walsh_hadamard(outputs)
-        tracked = jnp.where(pairs < 0, jnp.nan, coefficients[jnp.maximum(pairs, 0)])
+        tracked = canonical.tracked_coefficients(outputs, pairs)
         return {**measured, "tracked_coefficients": tracked}
 
     return evaluate

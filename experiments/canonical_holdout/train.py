@@ -87,9 +87,7 @@ def _train(config: ConfigDict, directory: Path) -> None:
     problem = problems.assemble(config)
     members = build_ensemble(config, problem)
     plan = schedule(config, problem.training_set.steps_per_epoch)
-    parameters = models.parameter_count(jax.eval_shape(members.start).params) // len(
-        members.replicas.learning_rate
-    )
+    parameters = models.parameter_count(members.shapes().params) // members.count
     record: dict[str, Any] = {
         **environment.describe(),
         "precision": {"training": config.train.matmul_precision, "analysis": "float64"},

@@ -65,6 +65,15 @@ def extrapolation(learned: jax.Array, target: jax.Array, seen: jax.Array) -> dic
     return {"projection": c, "residual_variance": residual}
 
 
+def tracked_coefficients(learned: jax.Array, pairs: jax.Array) -> jax.Array:
+    """Return the learned function's coefficients of chosen monomials.
+
+    learned [2^n] and spectrum indices `pairs` int32 [...] give [...]; NaN where an index is -1.
+    """
+    coefficients = fourier.walsh_hadamard(learned)
+    return jnp.where(pairs < 0, jnp.nan, coefficients[jnp.maximum(pairs, 0)])
+
+
 def tracked_pairs(
     target_coefficients: np.ndarray, bit: int, value: int, count: int
 ) -> list[dict[str, object]]:

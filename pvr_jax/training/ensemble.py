@@ -28,6 +28,13 @@ class Ensemble:
     advance_program: Callable[[State, Replicas, int, int], State]
     evaluate_program: Callable[[Any, Replicas], dict[str, jax.Array]]
 
+    def shapes(self) -> State:
+        """Return shapes and dtypes of the states without the padding, as checkpoints hold them."""
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((self.count, *leaf.shape[1:]), leaf.dtype),
+            jax.eval_shape(self.start),
+        )
+
     def start(self) -> State:
         """Return the initial states."""
         return self.start_program(self.replicas)

@@ -113,11 +113,7 @@ def restore_or_start(
     ensemble: Ensemble, checkpoints: Checkpoints, say: Callable[[str], None]
 ) -> State:
     """Return the state to go on from: the newest usable checkpoint, else the initial state."""
-    abstract = jax.eval_shape(ensemble.start)
-    abstract = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((ensemble.count, *leaf.shape[1:]), leaf.dtype), abstract
-    )
-    state, passed_over = checkpoints.restore(abstract)
+    state, passed_over = checkpoints.restore(ensemble.shapes())
     for message in passed_over:
         say(f"warning: {message}; using the one before it")
     if state is None:

@@ -69,6 +69,11 @@ def test_a_wrong_flag_is_named_with_what_is_allowed(capsys, flag, fragments):
         assert fragment in line
 
 
+def test_values_may_follow_their_flag_as_absl_allows(capsys):
+    line = complaint(capsys, QUICKSTART, "--config.train.seeds", "abc")
+    assert "config.train.seeds: given 'abc'; allowed a whole number" in line
+
+
 def test_a_batch_larger_than_the_data_with_dropped_remainder(capsys):
     line = complaint(
         capsys, QUICKSTART, "--config.data.batch_size=4096", "--config.data.drop_remainder=True"

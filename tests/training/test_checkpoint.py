@@ -13,16 +13,12 @@ from jax.sharding import PartitionSpec as P
 
 from pvr_jax.training import checkpoint as checkpoint_module
 from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
-from pvr_jax.training.replicas import AXIS, device_mesh, unpad
+from pvr_jax.training.replicas import AXIS, device_mesh
 
 
 @pytest.fixture
 def members(build):
     return build([0, 1, 2], [0, 1, 2])
-
-
-def shapes(members):
-    return jax.eval_shape(lambda: unpad(members.start(), members.count))
 
 
 def saved(members, directory, steps=(0, 5, 10), kept=(0, 10), run="abcd0123"):
@@ -46,7 +42,7 @@ def largest_file(directory: Path) -> Path:
 def test_the_newest_state_comes_back_bit_for_bit(members, tmp_path):
     states = saved(members, tmp_path)
     with Checkpoints(tmp_path, "abcd0123") as checkpoints:
-        state, passed_over = checkpoints.restore(shapes(members))
+        state, passed_over = checkpoints.restore(members.shapes())
     assert passed_over == []
     assert jax.tree.structure(state) == jax.tree.structure(states[10])
     assert_equal(state, states[10])
@@ -59,7 +55,7 @@ def test_parameters_load_without_the_optimiser(members, tmp_path):
         assert checkpoints.steps() == [0, 10, 15]
         assert not (tmp_path / "0" / "optimizer").exists()
         assert (tmp_path / "10" / "optimizer").exists()
-        params = checkpoints.load_params(0, shapes(members).params)
+        params = checkpoints.load_params(0, members.shapes().params)
     assert_equal(params, states[0].params)
 
 
@@ -69,7 +65,7 @@ def test_a_state_saved_on_four_devices_loads_on_one(build, tmp_path):
     assert len(jax.tree.leaves(state)[0].sharding.device_set) == 4
     with Checkpoints(tmp_path, "run") as checkpoints:
         checkpoints.save(3, state)
-        loaded, _ = checkpoints.restore(shapes(four))
+        loaded, _ = checkpoints.restore(four.shapes())
     assert len(jax.tree.leaves(loaded)[0].sharding.device_set) == 1
     assert_equal(loaded, state)
 
@@ -100,7 +96,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_used(members, t
     states = saved(members, tmp_path)
     damage(tmp_path / "10" if "remove" in damage.__name__ else tmp_path / "10" / "params")
     with Checkpoints(tmp_path, "abcd0123") as checkpoints:
-        state, passed_over = checkpoints.restore(shapes(members))
+        state, passed_over = checkpoints.restore(members.shapes())
     assert len(passed_over) == 1
     assert str(tmp_path / "10") in passed_over[0] and "\n" not in passed_over[0]
     assert "damaged" in passed_over[0]
@@ -113,7 +109,7 @@ def test_a_checkpoint_of_another_run_is_named_and_never_deleted(members, tmp_pat
     shutil.copytree(tmp_path / "other" / "7", tmp_path / "own" / "7")
     (tmp_path / "own" / "9").mkdir()
     with Checkpoints(tmp_path / "own", "abcd0123", kept=(0,)) as checkpoints:
-        state, passed_over = checkpoints.restore(shapes(members))
+        state, passed_over = checkpoints.restore(members.shapes())
         assert_equal(state, states[5])
         assert any("foreign: it belongs to run ffff0000" in line for line in passed_over)
         for step in (20, 30, 40):
@@ -130,7 +126,7 @@ def test_other_shapes_are_refused_with_the_name_of_the_leaf(members, build, tmp_
             CheckpointError, match=r"parameter \['Dense_0'\]\['bias'\] is float32\[3, 16\]"
         ),
     ):
-        checkpoints.load_params(10, shapes(other).params)
+        checkpoints.load_params(10, other.shapes().params)
 
 
 def test_nothing_usable_is_no_state_but_every_reason(members, tmp_path):
@@ -138,7 +134,7 @@ def test_nothing_usable_is_no_state_but_every_reason(members, tmp_path):
     for step in ("0", "5"):
         truncate(tmp_path / step / "params")
     with Checkpoints(tmp_path, "abcd0123") as checkpoints:
-        state, passed_over = checkpoints.restore(shapes(members))
+        state, passed_over = checkpoints.restore(members.shapes())
     assert state is None and len(passed_over) == 2
 
 
@@ -155,7 +151,7 @@ def test_too_little_space_is_said_before_anything_is_written(members, tmp_path, 
             checkpoints.save(20, states[10])
         assert "checkpoint 20" in str(raised.value) and "\n" not in str(raised.value)
         assert checkpoints.steps() == [0, 5, 10]
-        assert_equal(checkpoints.restore(shapes(members))[0], states[10])
+        assert_equal(checkpoints.restore(members.shapes())[0], states[10])
 
 
 def test_leaves_on_a_mesh_are_saved_as_they_are(tmp_path):
