@@ -8,10 +8,13 @@ usage() {
   cat <<'TEXT'
 usage: ./launch.sh COMMAND [ARGUMENTS]
 
-  setup [EXTRA ...]          make .venv with the pinned dependencies (extras: cuda tpu tfds test bench)
+  setup [EXTRA ...]          make .venv with the pinned dependencies (extras: cuda tpu tfds test torch bench)
   run [CONFIG] [FLAGS]       train, analyse, report; CONFIG is configs/quickstart.py if not given
                              ./launch.sh run configs/canonical_holdout.py:task=quadratic_chain \
                                --config.train.seeds=5 --config.holdout.bits=7 --workdir=runs
+  reproduce NAME [--size=paper|small] [--workdir=runs]
+                             every run of an experiment of the paper, expected beside measured;
+                             NAME is all, or a config with that name: ./launch.sh reproduce --help
   report WORKDIR             make the report again from the files in WORKDIR alone
   test [PYTEST ARGUMENTS]    run the test suite
 
@@ -42,8 +45,8 @@ setup() {
   local extras="" name lock stamp
   for name in "$@"; do
     case "$name" in
-      cuda | tpu | tfds | test | bench) extras="${extras:+$extras,}$name" ;;
-      *) fail "extra: given $name; allowed cuda, tpu, tfds, test, bench" ;;
+      cuda | tpu | tfds | test | torch | bench) extras="${extras:+$extras,}$name" ;;
+      *) fail "extra: given $name; allowed cuda, tpu, tfds, test, torch, bench" ;;
     esac
   done
   lock="$(cat "$HERE/requirements.lock" "$HERE/setup.py" | cksum)"
@@ -85,6 +88,10 @@ case "$command" in
     [ -z "$config" ] || config="--config=$(config_path "$config")"
     exec "$VENV/bin/python" -m experiments.main ${config:+"$config"} "$@"
     ;;
+  reproduce)
+    setup
+    exec "$VENV/bin/python" -m experiments.reproduce "$@"
+    ;;
   report)
     [ $# -ge 1 ] || fail "report: given no directory; allowed the --workdir of a run: ./launch.sh report runs"
     setup
@@ -102,6 +109,6 @@ case "$command" in
     ;;
   *)
     usage >&2
-    fail "command: given $command; allowed setup, run, report, test"
+    fail "command: given $command; allowed setup, run, reproduce, report, test"
     ;;
 esac

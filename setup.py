@@ -7,7 +7,9 @@ setup(
     version="0.1.0",
     description="How neural networks generalize to inputs that training never showed: "
     "canonical holdouts, Boolean influence and Fourier analysis in JAX",
-    packages=find_packages(include=["pvr_jax", "pvr_jax.*", "experiments", "experiments.*"]),
+    packages=find_packages(
+        include=["pvr_jax", "pvr_jax.*", "experiments", "experiments.*", "configs"]
+    ),
     python_requires=">=3.11",
     install_requires=[
         "absl-py>=2.1",
@@ -28,5 +30,6 @@ setup(
         "tfds": ["tensorflow-datasets>=4.9.9", "array-record>=0.6"],
         "test": ["hypothesis>=6.100", "pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.9"],
         "bench": ["torch>=2.5"],
+        "torch": ["torch>=2.5"],
     },
 )

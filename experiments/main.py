@@ -6,6 +6,7 @@ python -m experiments.main --config=configs/quickstart.py
 import errno
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,18 @@ def main(arguments: list[str]) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    try:
+
+    def stages() -> None:
         for name in STAGES if stage == "all" else (stage,):
             run_stage(name, config, workdir)
+
+    return exit_status(stages, workdir)
+
+
+def exit_status(work: Callable[[], None], workdir: Path) -> int:
+    """Do the work; return 0, or, after one line about what went wrong, the status that tells it."""
+    try:
+        work()
     except (RunError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         number = getattr(error, "signal_number", None)

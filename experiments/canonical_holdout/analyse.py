@@ -1,7 +1,7 @@
 """Measure what the replicas learned, from the checkpoints alone."""
 
-import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,24 @@ from ml_collections import ConfigDict
 
 from experiments.canonical_holdout import problem as problems
 from experiments.canonical_holdout import settings
+from experiments.canonical_holdout.document import document
+from experiments.canonical_holdout.spectra import SpectraFile
 from experiments.canonical_holdout.train import build_ensemble, run_directory, schedule
+from pvr_jax import theory
 from pvr_jax.analysis import canonical, learned, measure
-from pvr_jax.boolean import cube, fourier
-from pvr_jax.tasks import holdouts
-from pvr_jax.training import run_log
+from pvr_jax.boolean import fourier
+from pvr_jax.training import environment, run_log
 from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
 from pvr_jax.training.ensemble import Ensemble
+from pvr_jax.training.loop import Schedule
 from pvr_jax.training.replicas import over_replicas, pad, to_host
 
 STAGE = "analyse"
 # Numbers of learned functions that are measured together: 2^22 in float64 are 32 MB.
 GROUP = 1 << 22
+
+# Replicas that are measured together, and their learned functions [r, 2^n].
+Group = tuple[slice, np.ndarray]
 
 
 def analyse(config: ConfigDict, workdir: Path) -> Path:
@@ -41,7 +47,7 @@ def analyse(config: ConfigDict, workdir: Path) -> Path:
             f"{directory} holds no finished training; train first: give the same command with "
             "--stage=train"
         )
-    with run_log.exclusive(directory):
+    with run_log.exclusive(directory), environment.arithmetic(config.train.dtype):
         if not run_log.is_done(directory, STAGE):
             _analyse(config, directory)
             run_log.mark_done(directory, STAGE)
@@ -52,158 +58,130 @@ def _analyse(config: ConfigDict, directory: Path) -> None:
     begin = time.perf_counter()
     problem = problems.assemble(config)
     members = build_ensemble(config, problem)
-    abstract = members.shapes().params
     plan = schedule(config, problem.training_set.steps_per_epoch)
-    values_of = values_program(members, problem)
-    steps, measured, spectra = [], [], []
-    with Checkpoints(
-        directory / "checkpoints", settings.identity(config), read_only=True
-    ) as checkpoints:
-        for step in sorted(plan.kept & set(checkpoints.steps())):
-            try:
-                params = checkpoints.load_params(step, abstract)
-            except CheckpointError as error:
-                if step == plan.total:
-                    raise CheckpointError(
-                        f"{error}; remove {directory / 'train.done'} and give the same command "
-                        "again to train on from the checkpoint before it"
-                    ) from error
-                print(f"warning: {error}; left out of the analysis", flush=True)
-                continue
-            values = to_host(values_of(pad(params, members.mesh)), members.count)
+    functions = functions_program(members, problem)
+    steps: list[int] = []
+    measured: list[dict[str, np.ndarray]] = []
+    predictions: dict[str, np.ndarray] = {}
+    with (
+        Checkpoints(
+            directory / "checkpoints", settings.identity(config), read_only=True
+        ) as checkpoints,
+        SpectraFile(directory, members.count, problem.task.n) as spectra,
+    ):
+        for step, params in _kept_parameters(checkpoints, members, plan, directory):
+            keep = config.evaluation.spectra == "all" or step == plan.total
+            parts = []
+            for some, values in functions(params):
+                parts.append(measure_values(values, problem, some))
+                if keep:
+                    spectra.append(step, problems.exact_spectrum(values))
+            if step == 0:
+                predictions = predict(config, problem, functions(params))
             steps.append(step)
-            measured.append(measure_values(values, problem))
-            if config.evaluation.spectra == "all" or step == plan.total:
-                spectra.append(problems.exact_spectrum(values).astype(np.float32))
-    if plan.total not in steps:
-        raise CheckpointError(f"{directory / 'checkpoints'} has no checkpoint of step {plan.total}")
-    _write_spectra(directory, problem, steps[-len(spectra) :], np.stack(spectra))
-    document = _document(config, problem, steps, measured, _diverged(directory, values))
-    run_log.write_json(directory / "measures.json", document)
+            measured.append({name: np.concatenate([p[name] for p in parts]) for name in parts[0]})
+        spectra.finish(
+            target=problem.coefficients, bit=problem.replica_bits, seed=problem.replica_seeds
+        )
     run = run_log.read_json(directory / "run.json")
+    run_log.write_json(
+        directory / "measures.json",
+        document(config, problem, steps, measured, predictions, run),
+    )
     run["stages"][STAGE] = {"seconds": round(time.perf_counter() - begin, 3)}
     run_log.write_json(directory / "run.json", run)
 
 
-def values_program(members: Ensemble, problem: problems.Problem) -> Any:
-    """Return the compiled function from parameters [R, ...] to learned functions [R, 2^n]."""
+def _kept_parameters(
+    checkpoints: Checkpoints, members: Ensemble, plan: Schedule, directory: Path
+) -> Iterator[tuple[int, Any]]:
+    """Yield the kept steps and their parameters [R, ...]; a damaged one is named and left out.
+
+    Raises:
+        CheckpointError: the last step is missing or damaged.
+    """
+    if plan.total not in checkpoints.steps():
+        raise CheckpointError(f"{directory / 'checkpoints'} has no checkpoint of step {plan.total}")
+    abstract = members.shapes().params
+    for step in sorted(plan.kept & set(checkpoints.steps())):
+        try:
+            yield step, checkpoints.load_params(step, abstract)
+        except CheckpointError as error:
+            if step == plan.total:
+                raise CheckpointError(
+                    f"{error}; remove {directory / 'train.done'} and give the same command "
+                    "again to train on from the checkpoint before it"
+                ) from error
+            print(f"warning: {error}; left out of the analysis", flush=True)
+
+
+def functions_program(members: Ensemble, problem: problems.Problem) -> Any:
+    """Return `functions(params[R, ...])`, which yields the learned functions group by group.
+
+    However many replicas there are and however large the cube, only one group's functions are in
+    memory at a time.
+    """
 
     def values(params: Any) -> jax.Array:
         return learned.on_cube(problem.model.apply, params, problem.task.n)
 
     compiled = over_replicas(values, members.mesh, members.execution)
+    group = min(members.count, max(1, GROUP >> problem.task.n))
 
-    def run(params: Any) -> jax.Array:
-        with jax.default_matmul_precision("highest"):
-            return compiled(params)
+    def functions(params: Any) -> Iterator[Group]:
+        for first in range(0, members.count, group):
+            last = min(first + group, members.count)
+            # The last group overlaps the one before it, so that one program serves all.
+            start = last - group
+            some = jax.tree.map(lambda leaf, start=start, last=last: leaf[start:last], params)
+            with jax.default_matmul_precision("highest"):
+                outputs = to_host(compiled(pad(some, members.mesh)), group)
+            yield slice(first, last), outputs[first - start :]
 
-    return run
+    return functions
 
 
-def measure_values(values: np.ndarray, problem: problems.Problem) -> dict[str, np.ndarray]:
-    """Return every measure of the learned functions [R, 2^n], in float64.
+def measure_values(
+    values: np.ndarray, problem: problems.Problem, some: slice
+) -> dict[str, np.ndarray]:
+    """Return every measure of the learned functions [r, 2^n] of some replicas, in float64.
 
-    A few replicas at a time, so that memory does not grow with their number.
+    Beside the registry's measures: the tracked coefficients, and whether all values are finite.
     """
-    n = problem.task.n
-    indices = problems.pair_indices(problem)
-    group = max(1, GROUP >> n)
-    parts = []
+    indices = problems.pair_indices(problem)[some]
     with jax.enable_x64(True):
-        target = jnp.asarray(problem.truth)
-        for first in range(0, len(values), group):
-            some = slice(first, first + group)
-            outputs = jnp.asarray(values[some], jnp.float64)
-            bits = jnp.asarray(problem.replica_bits[some])
-            seen = jax.vmap(lambda bit: holdouts.canonical(n, bit, problem.value))(bits)
-            part = measure(outputs, target, seen)
-            pairs = jnp.asarray(indices[some])
-            part["tracked_coefficients"] = jax.vmap(canonical.tracked_coefficients)(outputs, pairs)
-            parts.append(jax.tree.map(np.asarray, part))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        outputs = jnp.asarray(values, jnp.float64)
+        seen = jax.vmap(problems.seen_inputs(problem))(jnp.asarray(problem.replica_bits[some]))
+        measured = measure(outputs, jnp.asarray(problem.truth), seen)
+        measured["tracked_coefficients"] = jax.vmap(canonical.tracked_coefficients)(
+            outputs, jnp.asarray(indices)
+        )
+        measured["finite"] = jnp.isfinite(outputs).all(axis=1)
+        return jax.tree.map(np.asarray, measured)
 
 
-def _diverged(directory: Path, values: np.ndarray) -> list[int | None]:
-    """Return, for each replica, the step at which it diverged, or None.
+def predict(
+    config: ConfigDict, problem: problems.Problem, initial: Iterator[Group]
+) -> dict[str, np.ndarray]:
+    """Return the exact generalization errors [R] that theory predicts for these replicas, by name.
 
-    A network can end non-finite in its very last step, which no training loss shows.
+    None is defined for most models; the influence, which needs no network, is not among them.
+    `initial` are the untrained networks' functions.
     """
-    run = run_log.read_json(directory / "run.json")
-    steps: list[int | None] = list(run["diverged"])
-    finite = np.isfinite(values).all(axis=1)
-    last = run["stages"]["train"]["last_step"]
-    return [
-        step if step is not None or ok else last for step, ok in zip(steps, finite, strict=True)
-    ]
-
-
-def _write_spectra(
-    directory: Path, problem: problems.Problem, steps: list[int], coefficients: np.ndarray
-) -> None:
-    """Write the learned spectra [steps, R, 2^n] and the target's [2^n]."""
-    temporary = directory / f".spectra.{os.getpid()}.npz"
-    np.savez(
-        temporary,
-        step=np.array(steps),
-        coefficients=coefficients,
-        target=problem.coefficients,
-        bit=problem.replica_bits,
-        seed=problem.replica_seeds,
-    )
-    temporary.replace(directory / "spectra.npz")
-
-
-def _document(
-    config: ConfigDict,
-    problem: problems.Problem,
-    steps: list[int],
-    measured: list[dict[str, np.ndarray]],
-    diverged: list[int | None],
-) -> dict[str, Any]:
-    """Return measures.json: columns over [steps][replicas].
-
-    Whatever the registry of measures holds is in it by name: scalars under "measures", where the
-    report finds them, vectors beside it.
-    """
-    columns = {name: [at_step[name] for at_step in measured] for name in measured[0]}
-    scalars = {name for name, column in columns.items() if column[0].ndim == 1}
-    n, task = problem.task.n, problem.task
-    parameters = ", ".join(f"{name}={value}" for name, value in task.params.items())
-    return {
-        "experiment": config.experiment,
-        "task": task.name,
-        "task_label": f"{task.name} ({parameters})" if parameters else task.name,
-        "model": config.model.name,
-        "n": n,
-        "frozen_value": problem.value,
-        "loss": "half squared error",
-        "steps": steps,
-        "steps_per_epoch": problem.training_set.steps_per_epoch,
-        "replicas": [
-            {"name": name, "bit": int(bit), "seed": int(seed), "diverged_at": step}
-            for name, bit, seed, step in zip(
-                problem.names,
-                problem.replica_bits,
-                problem.replica_seeds,
-                diverged,
-                strict=True,
-            )
-        ],
-        "influences": problems.influences(problem),
-        "measures": {name: columns[name] for name in columns if name in scalars},
-        **{name: columns[name] for name in columns if name not in scalars},
-        "target_degree_profile": _profile(problem.truth),
-        "frozen_degree_profile": {
-            bit: _profile(problem.truth, bit, problem.value) for bit in problem.bits
-        },
-        "tracked": {bit: {"pairs": pairs} for bit, pairs in problem.pairs.items()},
-    }
-
-
-def _profile(values: np.ndarray, bit: int | None = None, value: int = 1) -> np.ndarray:
-    """Return the exact degree profile [n + 1] of a function, or of it with `bit` frozen."""
     with jax.enable_x64(True):
-        function = jnp.asarray(values, jnp.float64)
-        if bit is not None:
-            function = cube.frozen(function, bit, value)
-        return np.asarray(fourier.degree_profile(fourier.walsh_hadamard(function)))
+        above_one = np.asarray(fourier.degree_profile(problem.coefficients))[2:]
+    if config.model.name != "linear_regression" or problem.matched or np.any(above_one > 1e-20):
+        return {}
+    errors = []
+    for some, values in initial:
+        spectra = problems.exact_spectrum(values)
+        with jax.enable_x64(True):
+            errors += [
+                float(
+                    theory.linear_regression_error(
+                        problem.coefficients, spectrum, int(bit), problem.value
+                    )
+                )
+                for spectrum, bit in zip(spectra, problem.replica_bits[some], strict=True)
+            ]
+    return {"linear_regression": np.array(errors)}

@@ -1,5 +1,6 @@
 """From a configuration to the objects that training and analysis share."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,11 +22,13 @@ from pvr_jax.training.replicas import Replicas
 # same draws; the initialisation also depends on the bit. Both as in the authors' code (data seed
 # 1000 run, network seed 1000 run + bit).
 DATA_STREAM, INIT_STREAM = 0, 1
+# The "bit" of replicas that see the whole cube.
+NOTHING_FROZEN = -1
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One configured experiment. R replicas: for each frozen bit, each seed."""
+    """One configured experiment. R replicas: frozen bits x learning rates x init scales x seeds."""
 
     task: tasks.Task
     model: models.Model
@@ -33,17 +36,35 @@ class Problem:
     truth: np.ndarray  # float64 [2^n]
     coefficients: np.ndarray  # float64 [2^n], exact
     value: int
-    bits: tuple[int, ...]
-    replica_bits: np.ndarray  # [R]
+    bits: tuple[int, ...]  # none of them in the matched setting
+    replica_bits: np.ndarray  # [R], NOTHING_FROZEN in the matched setting
+    replica_rates: np.ndarray  # [R]
+    replica_scales: np.ndarray  # [R]
     replica_seeds: np.ndarray  # [R]
     pairs: dict[int, list[dict[str, Any]]]  # frozen bit -> tracked aliased pairs
 
     @property
+    def matched(self) -> bool:
+        """Whether training sees the whole cube."""
+        return not self.bits
+
+    @property
     def names(self) -> list[str]:
-        """The names of the replicas [R]."""
+        """The names of the replicas [R]; rate and scale are in them where replicas differ in it."""
+        rates_differ = len(set(self.replica_rates)) > 1
+        scales_differ = len(set(self.replica_scales)) > 1
         return [
-            f"bit{bit}-seed{seed}"
-            for bit, seed in zip(self.replica_bits, self.replica_seeds, strict=True)
+            ("matched" if bit == NOTHING_FROZEN else f"bit{bit}")
+            + (f"-rate{rate:g}" if rates_differ else "")
+            + (f"-scale{scale:g}" if scales_differ else "")
+            + f"-seed{seed}"
+            for bit, rate, scale, seed in zip(
+                self.replica_bits,
+                self.replica_rates,
+                self.replica_scales,
+                self.replica_seeds,
+                strict=True,
+            )
         ]
 
 
@@ -52,7 +73,14 @@ def assemble(config: ConfigDict) -> Problem:
     task = settings.make_task(config)
     bits = settings.frozen_bits(config.holdout.bits, task.n)
     first = config.train.first_seed
-    seeds = np.arange(first, first + config.train.seeds)
+    members = list(
+        itertools.product(
+            bits or (NOTHING_FROZEN,),
+            map(float, config.train.learning_rates),
+            map(float, config.train.init_scales),
+            range(first, first + config.train.seeds),
+        )
+    )
     value = config.holdout.value
     with jax.enable_x64(True):
         truth = np.asarray(tasks.truth_table(task), np.float64)
@@ -65,8 +93,10 @@ def assemble(config: ConfigDict) -> Problem:
         coefficients=coefficients,
         value=value,
         bits=bits,
-        replica_bits=np.repeat(np.array(bits), len(seeds)),
-        replica_seeds=np.tile(seeds, len(bits)),
+        replica_bits=np.array([bit for bit, _, _, _ in members]),
+        replica_rates=np.array([rate for _, rate, _, _ in members]),
+        replica_scales=np.array([scale for _, _, scale, _ in members]),
+        replica_seeds=np.array([seed for _, _, _, seed in members]),
         pairs={
             bit: canonical.tracked_pairs(coefficients, bit, value, config.evaluation.tracked_pairs)
             for bit in bits
@@ -92,8 +122,8 @@ def pair_indices(problem: Problem) -> np.ndarray:
 
     The last axis is (low-degree twin T, high-degree twin T u {k}).
     """
-    count = max(len(pairs) for pairs in problem.pairs.values())
-    table = {}
+    count = max((len(pairs) for pairs in problem.pairs.values()), default=0)
+    table = {NOTHING_FROZEN: np.full((count, 2), -1, np.int32)}
     for bit, pairs in problem.pairs.items():
         table[bit] = np.full((count, 2), -1, np.int32)
         for row, pair in enumerate(pairs):
@@ -101,8 +131,12 @@ def pair_indices(problem: Problem) -> np.ndarray:
     return np.stack([table[bit] for bit in problem.replica_bits])
 
 
-def make_replicas(problem: Problem, learning_rate: float) -> Replicas:
-    """Return the replicas; each depends on its own seed and bit, never on its position."""
+def make_replicas(problem: Problem) -> Replicas:
+    """Return the replicas; each depends on its own seed and bit, never on its position.
+
+    Replicas of one seed and bit that differ in learning rate or init scale start from the same
+    draw.
+    """
 
     def keys(seed: jax.Array, bit: jax.Array) -> tuple[jax.Array, jax.Array]:
         root = jax.random.key(seed)
@@ -110,13 +144,27 @@ def make_replicas(problem: Problem, learning_rate: float) -> Replicas:
         return init_key, jax.random.fold_in(root, DATA_STREAM)
 
     bits = jnp.asarray(problem.replica_bits, jnp.int32)
-    init_keys, data_keys = jax.vmap(keys)(jnp.asarray(problem.replica_seeds, jnp.uint32), bits)
+    seeds = jnp.asarray(problem.replica_seeds, jnp.uint32)
+    # With nothing frozen, the initialisation is that of a bit past the last.
+    init_keys, data_keys = jax.vmap(keys)(seeds, jnp.where(bits < 0, problem.task.n, bits))
     return Replicas(
         init_key=init_keys,
         data_key=data_keys,
-        learning_rate=jnp.full(bits.shape, learning_rate, jnp.float32),
+        learning_rate=jnp.asarray(problem.replica_rates, jnp.float32),
+        init_scale=jnp.asarray(problem.replica_scales, jnp.float32),
         conditions={"bit": bits, "pairs": jnp.asarray(pair_indices(problem))},
     )
+
+
+def seen_inputs(problem: Problem) -> Callable[[jax.Array], jax.Array]:
+    """Return `seen(bit)`, the mask bool[2^n] of what training shows."""
+    n = problem.task.n
+
+    def seen(bit: jax.Array) -> jax.Array:
+        everything = jnp.ones(2**n, bool)
+        return everything if problem.matched else holdouts.canonical(n, bit, problem.value)
+
+    return seen
 
 
 def batches(training_set: datasets.TrainingSet) -> Callable[..., dict[str, jax.Array]]:
@@ -131,7 +179,9 @@ def batches(training_set: datasets.TrainingSet) -> Callable[..., dict[str, jax.A
 
 
 def evaluator(
-    apply: Callable[[Any, jax.Array], jax.Array], truth: jax.Array, value: int
+    apply: Callable[[Any, jax.Array], jax.Array],
+    truth: jax.Array,
+    seen: Callable[[jax.Array], jax.Array],
 ) -> Callable[..., dict[str, jax.Array]]:
     """Return `evaluate(params, bit=, pairs=)` of one replica on the whole cube.
 
@@ -141,13 +191,13 @@ def evaluator(
     Args:
         apply: the network.
         truth: the target [2^n].
-        value: what the bit is frozen to.
+        seen: from the frozen bit to the mask [2^n] of the seen inputs.
     """
     n = cube.dimension(truth)
 
     def evaluate(params: Any, *, bit: jax.Array, pairs: jax.Array) -> dict[str, jax.Array]:
         outputs = learned.on_cube(apply, params, n)
-        measured = measure_one(outputs, truth, holdouts.canonical(n, bit, value))
+        measured = measure_one(outputs, truth, seen(bit))
         tracked = canonical.tracked_coefficients(outputs, pairs)
         return {**measured, "tracked_coefficients": tracked}
 

@@ -52,6 +52,22 @@ def one_of(*allowed: Any) -> tuple[Callable[[Any], bool], str]:
     )
 
 
+def several(
+    rule: tuple[Callable[[Any], bool], str], example: str
+) -> tuple[Callable[[Any], bool], str]:
+    """Return (check, description) of lists of one or more different values that fit `rule`."""
+    check, description = rule
+    return (
+        lambda values: (
+            isinstance(values, (tuple, list))
+            and len(values) > 0
+            and len(set(values)) == len(values)
+            and all(map(check, values))
+        ),
+        f"different values separated by commas, such as {example}, each {description}",
+    )
+
+
 RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "holdout.value": one_of(1, -1),
     "data.source": one_of(*datasets.SOURCES),
@@ -63,8 +79,10 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "train.first_seed": whole(0, 2**31 - 1),
     "train.epochs": whole(1),
     "train.optimizer": one_of("adam", "sgd"),
-    "train.learning_rate": number(0),
+    "train.learning_rates": several(number(0), "5e-5,1e-4"),
+    "train.init_scales": several(number(0), "1,0.5"),
     "train.momentum": number(-1e-12, 1 - 1e-12),
+    "train.dtype": one_of("float32", "float64"),
     "train.matmul_precision": one_of("highest", "high", "default"),
     "train.execution": one_of("auto", "vmap", "map", "chunked"),
     "train.group_size": whole(1),
@@ -74,6 +92,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "checkpoint.count": whole(2),
     "checkpoint.save_every_seconds": number(0),
 }
+SIZES = ("", "small", "paper")  # of a reproduction; "" where the numbers are the user's own
 SECTIONS = ("task", "model", "holdout", "data", "train", "evaluation", "checkpoint")
 
 
@@ -92,6 +111,8 @@ def validate(config: ConfigDict) -> None:
     for section in SECTIONS:
         if not isinstance(config.get(section), ConfigDict):
             raise refuse(section, config.get(section), "a section with the fields of this group")
+    if config.get("size") not in SIZES:
+        raise refuse("size", config.get("size"), "small, paper, or an empty text")
     for field, (check, allowed) in RULES.items():
         section, name = field.split(".")
         value = config[section].get(name)
@@ -119,6 +140,7 @@ def training_set(config: ConfigDict, task: tasks.Task) -> datasets.TrainingSet:
         lambda: datasets.canonical_training_set(
             task.target,
             task.n,
+            frozen=not is_matched(config),
             value=config.holdout.value,
             source=data.source,
             samples=None if data.source == "whole" else data.samples,
@@ -129,17 +151,22 @@ def training_set(config: ConfigDict, task: tasks.Task) -> datasets.TrainingSet:
     )
 
 
+def is_matched(config: ConfigDict) -> bool:
+    """Return whether nothing is frozen: training and evaluation have the same distribution."""
+    return str(config.holdout.bits).strip() == "none"
+
+
 def frozen_bits(text: str, n: int) -> tuple[int, ...]:
-    """Return the frozen bits that "all" or "0,3,7" names, ascending.
+    """Return the frozen bits that "all", "none" or "0,3,7" names, ascending.
 
     Raises:
         ValueError: not such a text, a bit out of range, or one named twice.
     """
-    allowed = f"all, or bits from 0 to {n - 1} such as 0,{n - 1}"
+    allowed = f"all, none (the matched setting), or bits from 0 to {n - 1} such as 0,{n - 1}"
     if not isinstance(text, str):
         raise ValueError(f"bits: given {text!r}; allowed {allowed}")
-    if text.strip() == "all":
-        return tuple(range(n))
+    if text.strip() in ("all", "none"):
+        return tuple(range(n)) if text.strip() == "all" else ()
     parts = [part.strip() for part in text.strip().strip("()[]").split(",") if part.strip()]
     if not parts or not all(re.fullmatch(r"-?\d+", part) for part in parts):
         raise ValueError(f"bits: given {text!r}; allowed {allowed}")

@@ -32,7 +32,7 @@ def train(config: ConfigDict, workdir: Path) -> Path:
     """
     settings.validate(config)
     directory = run_directory(config, workdir)
-    with run_log.exclusive(directory):
+    with run_log.exclusive(directory), environment.arithmetic(config.train.dtype):
         if run_log.is_done(directory, STAGE):
             return directory
         run_log.write_json(directory / "config.json", config.to_dict())
@@ -66,13 +66,15 @@ def build_ensemble(config: ConfigDict, problem: problems.Problem) -> Ensemble:
     make_optimizer = partial(_optimizer, settings_of.optimizer, settings_of.momentum)
     mesh = device_mesh()
     return ensemble(
-        problems.make_replicas(problem, settings_of.learning_rate),
+        problems.make_replicas(problem),
         init=init,
         apply=problem.model.apply,
         batch=problems.batches(problem.training_set),
         optimizer=make_optimizer,
         evaluate=problems.evaluator(
-            problem.model.apply, jnp.asarray(problem.truth, jnp.float32), problem.value
+            problem.model.apply,
+            jnp.asarray(problem.truth, settings_of.dtype),
+            problems.seen_inputs(problem),
         ),
         mesh=mesh,
         execution=choose_execution(
@@ -80,6 +82,7 @@ def build_ensemble(config: ConfigDict, problem: problems.Problem) -> Ensemble:
         ),
         group_size=settings_of.group_size,
         matmul_precision=settings_of.matmul_precision,
+        dtype=jnp.dtype(settings_of.dtype),
     )
 
 
@@ -90,7 +93,11 @@ def _train(config: ConfigDict, directory: Path) -> None:
     parameters = models.parameter_count(members.shapes().params) // members.count
     record: dict[str, Any] = {
         **environment.describe(),
-        "precision": {"training": config.train.matmul_precision, "analysis": "float64"},
+        "precision": {
+            "training": config.train.dtype,
+            "matrix_products": config.train.matmul_precision,
+            "analysis": "float64",
+        },
         "parameters": parameters,
         "execution": members.execution,
         "replicas": problem.names,

@@ -39,7 +39,9 @@ def leak(learned: jax.Array, target: jax.Array, seen: jax.Array) -> dict[str, ja
     twins = fourier.aliased(coefficients, bit)
     without = (jnp.arange(2**n) & cube.coordinate_mask(bit, n)) == 0
     high = jnp.where(without, jnp.square(twins), 0)
-    visible = jnp.where(without, jnp.square(coefficients + value * twins), 0)
+    # Where training saw the whole cube nothing is aliased, and there is no such ratio.
+    aliased = without & jnp.any(~seen)
+    visible = jnp.where(aliased, jnp.square(coefficients + value * twins), 0)
     degrees = cube.degrees(n)
     high_by_degree = jax.ops.segment_sum(high, degrees, n + 1)[:n]
     visible_by_degree = jax.ops.segment_sum(visible, degrees, n + 1)[:n]
@@ -96,20 +98,21 @@ def tracked_pairs(
     """
     n = int(target_coefficients.shape[-1]).bit_length() - 1
     mask = cube.coordinate_mask(bit, n)
-    sets = [index for index in range(2**n) if not index & mask]
-    low = {index: float(target_coefficients[index]) for index in sets}
-    high = {index: float(target_coefficients[index | mask]) for index in sets}
-    matters = [index for index in sets if high[index] or low[index]]
-    matters.sort(key=lambda index: (-abs(high[index]), -abs(low[index]), index.bit_count(), -index))
+    sets = np.arange(2**n)
+    sets = sets[sets & mask == 0]
+    low, high = target_coefficients[sets], target_coefficients[sets | mask]
+    matters = np.flatnonzero((low != 0) | (high != 0))
+    sets, low, high = sets[matters], low[matters], high[matters]
+    order = np.lexsort((-sets, np.bitwise_count(sets), -np.abs(low), -np.abs(high)))[:count]
     return [
         {
-            "low": list(cube.coordinates(index, n)),
-            "high": list(cube.coordinates(index | mask, n)),
-            "target_low": low[index],
-            "target_high": high[index],
-            "limit": low[index] + value * high[index],
+            "low": list(cube.coordinates(int(sets[place]), n)),
+            "high": list(cube.coordinates(int(sets[place] | mask), n)),
+            "target_low": float(low[place]),
+            "target_high": float(high[place]),
+            "limit": float(low[place] + value * high[place]),
         }
-        for index in matters[:count]
+        for place in order
     ]
 
 

@@ -1,22 +1,37 @@
-"""Initialisers, explicit, because the authors' results depend on them."""
+"""How dense layers start and how their parameters enter, because the results depend on both."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from pvr_jax.models.checks import choice
+
 Initializer = Callable[..., jax.Array]
 
-NAMES = ("pytorch", "lecun")
+NAMES = ("pytorch", "lecun", "scaled", "ntk", "mup", "mup_adam")
+
+# Of the NTK parametrisation: the variance of the biases is its square.
+NTK_BIAS_SCALE = 0.1
 
 
-def uniform_fan_in(fan_in: int) -> Initializer:
-    """Return an initialiser that draws U(-1/sqrt(fan_in), +1/sqrt(fan_in)).
+class DenseLaw(NamedTuple):
+    """A dense layer y = weight_multiplier W x + bias_multiplier b, and what W and b start from."""
 
-    This is PyTorch's default for the weights AND the biases of a linear layer
+    weights: Initializer
+    biases: Initializer
+    weight_multiplier: float = 1.0
+    bias_multiplier: float = 1.0
+
+
+def uniform_fan_in(fan_in: int, alpha: float = 0.5) -> Initializer:
+    """Return an initialiser that draws U(-fan_in^-alpha, +fan_in^-alpha).
+
+    With alpha = 1/2 this is PyTorch's default for the weights AND the biases of a linear layer
     (`kaiming_uniform_` with a = sqrt(5)), which the networks of Abbe et al. 2022 use.
     """
-    bound = fan_in**-0.5
+    bound = fan_in**-alpha
 
     def initializer(
         key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32
@@ -26,17 +41,66 @@ def uniform_fan_in(fan_in: int) -> Initializer:
     return initializer
 
 
-def dense_initializers(name: str, fan_in: int) -> tuple[Initializer, Initializer]:
+def dense_initializers(
+    name: str, fan_in: int, alpha: float = 0.5
+) -> tuple[Initializer, Initializer]:
     """Return the initialisers of (weights, biases) of a dense layer with `fan_in` inputs.
 
-    "pytorch": both uniform in +-1/sqrt(fan_in), as in the authors' code. "lecun": Flax's default,
-    truncated normal of variance 1/fan_in, biases zero.
+    "pytorch": both uniform in +-fan_in^-1/2, as in the authors' code. "scaled": both uniform in
+    +-fan_in^-alpha. "lecun": Flax's default, truncated normal of variance 1/fan_in, biases zero.
+    "zero": both zero.
 
     Raises:
         ValueError: another name.
     """
-    if name == "pytorch":
-        return uniform_fan_in(fan_in), uniform_fan_in(fan_in)
-    if name == "lecun":
-        return jax.nn.initializers.lecun_normal(), jax.nn.initializers.zeros
-    raise ValueError(f"initialisation: given {name!r}; allowed {', '.join(NAMES)}")
+    zeros = jax.nn.initializers.zeros
+    laws = {
+        "pytorch": (uniform_fan_in(fan_in), uniform_fan_in(fan_in)),
+        "lecun": (jax.nn.initializers.lecun_normal(), zeros),
+        "scaled": (uniform_fan_in(fan_in, alpha), uniform_fan_in(fan_in, alpha)),
+        "zero": (zeros, zeros),
+    }
+    return laws[choice("initialisation", name, tuple(laws))]
+
+
+def dense_law(
+    name: str, fan_in: int, fan_out: int, *, last: bool = False, alpha: float = 0.5
+) -> DenseLaw:
+    """Return the law of a dense layer fan_in -> fan_out of a network; `last` reads the output off.
+
+    "pytorch", "lecun" and "scaled" (the only one with `alpha`): see `dense_initializers`; plain
+    layers, both multipliers 1. The others have multipliers, and parameters that start as normal
+    variables of mean 0:
+
+    "ntk": W and b of variance 1, y = W x / sqrt(fan_in) + NTK_BIAS_SCALE b. The variance of the
+    outputs at the start and the tangent kernel have limits as the widths grow (Jacot et al. 2018).
+
+    "mup" and "mup_adam": maximal update (Yang & Hu 2021). One learning rate of SGD ("mup") or of
+    Adam ("mup_adam") moves every layer's output, and the network's, by as much at every width.
+    The effective weights have variance 1/fan_in, in the last layer 1/fan_in^2, and biases are 0.
+
+    In powers of one common width N, y = N^-a W x with W of variance N^-2b: "mup" has (a, b) =
+    (-1/2, 1/2) in the first layer, (0, 1/2) in hidden layers, (1/2, 1/2) in the last; "mup_adam"
+    (0, 0), (1, -1/2) and (1, 0).
+
+    Raises:
+        ValueError: another name.
+    """
+    normal, zeros = jax.nn.initializers.normal, jax.nn.initializers.zeros
+    choice("initialisation", name, NAMES)
+    if name == "ntk":
+        return DenseLaw(normal(1.0), normal(1.0), fan_in**-0.5, NTK_BIAS_SCALE)
+    if name in ("mup", "mup_adam"):
+        # At learning rate 1 an effective weight m W moves by m^2 times its gradient under SGD and
+        # by m under Adam. Each of the fan_out outputs should move by order 1. Its gradient is of
+        # order 1/fan_out, and the fan_in inputs, of order 1, add up: m^2 fan_in / fan_out = 1 for
+        # SGD and m fan_in = 1 for Adam. A bias is a weight with fan_in = 1.
+        multiplier = (fan_out / fan_in) ** 0.5 if name == "mup" else 1 / fan_in
+        deviation = 1 / fan_in if last else fan_in**-0.5
+        return DenseLaw(
+            normal(deviation / multiplier),
+            zeros,
+            multiplier,
+            fan_out**0.5 if name == "mup" else 1.0,
+        )
+    return DenseLaw(*dense_initializers(name, fan_in, alpha))

@@ -5,7 +5,11 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 
-from pvr_jax.models.initialisation import NAMES, dense_initializers
+from pvr_jax.models.checks import choice, real_number, whole_numbers
+from pvr_jax.models.initialisation import NAMES, dense_law
+
+PAPER_WIDTHS = (512, 1024, 512, 64)
+PYTORCH_ALPHA = 0.5
 
 
 class MLP(nn.Module):
@@ -13,30 +17,57 @@ class MLP(nn.Module):
 
     widths: tuple[int, ...]
     initialisation: str
+    alpha: float
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map x [b, n] to the outputs [b]."""
-        for width in (*self.widths, 1):
-            weights, biases = dense_initializers(self.initialisation, x.shape[-1])
-            hidden = nn.Dense(width, kernel_init=weights, bias_init=biases)(x)
+        for index, width in enumerate((*self.widths, 1)):
+            law = dense_law(
+                self.initialisation,
+                x.shape[-1],
+                width,
+                last=index == len(self.widths),
+                alpha=self.alpha,
+            )
+            dense = nn.Dense(width, kernel_init=law.weights, bias_init=law.biases)
+            # Both multipliers without touching the parameters; both are 1 in plain layers.
+            hidden = law.bias_multiplier * dense(law.weight_multiplier / law.bias_multiplier * x)
             x = nn.relu(hidden)
         return hidden[..., 0]
 
 
 def mlp(
-    n: int, widths: Sequence[int] = (512, 1024, 512, 64), initialisation: str = "pytorch"
+    n: int,
+    widths: Sequence[int] = PAPER_WIDTHS,
+    initialisation: str = "pytorch",
+    alpha: float = PYTORCH_ALPHA,
 ) -> nn.Module:
     """Return the MLP n -> 512 -> 1024 -> 512 -> 64 -> 1 (1,089,153 parameters at n = 11).
 
+    Args:
+        n: bits of the input.
+        widths: of the hidden layers, any number of them.
+        initialisation: "pytorch", the authors'; "scaled", uniform in +-fan_in^-alpha; "lecun",
+            Flax's; "ntk", "mup" (learning rates of SGD), "mup_adam" (of Adam): parametrisations,
+            see `initialisation.dense_law`.
+        alpha: the exponent of "scaled" (2 in the authors' code of 2023, where it is not used).
+
+    With "mup" and "mup_adam" the learning rate does not depend on the widths and is not that of
+    "pytorch": Adam moves an effective weight by 1/fan_in of the learning rate. The gradients of
+    "mup_adam" are of order 1/width^2, which Adam's eps of 1e-8 cuts off from widths of 10,000 on.
+
     Raises:
-        ValueError: a width below 1, or an unknown initialisation.
+        ValueError: a width below 1, an unknown initialisation, an `alpha` that is not a finite
+            number or that is changed where nothing uses it.
+
+    Source: Abbe et al. 2022, the authors' code.
     """
-    allowed = "whole numbers of at least 1, such as (512, 1024, 512, 64)"
-    if not isinstance(widths, Sequence) or isinstance(widths, str):
-        raise ValueError(f"widths: given {widths!r}; allowed {allowed}")
-    if any(not isinstance(width, int) or isinstance(width, bool) or width < 1 for width in widths):
-        raise ValueError(f"widths: given {tuple(widths)!r}; allowed {allowed}")
-    if initialisation not in NAMES:
-        raise ValueError(f"initialisation: given {initialisation!r}; allowed {', '.join(NAMES)}")
-    return MLP(tuple(widths), initialisation)
+    widths = whole_numbers("widths", widths, 1, PAPER_WIDTHS)
+    choice("initialisation", initialisation, NAMES)
+    alpha = real_number("alpha", alpha)
+    if initialisation != "scaled" and alpha != PYTORCH_ALPHA:
+        raise ValueError(
+            f"alpha: given {alpha!r}; allowed {PYTORCH_ALPHA} unless initialisation is scaled"
+        )
+    return MLP(widths, initialisation, alpha)

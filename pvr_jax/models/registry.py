@@ -9,7 +9,12 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 
+from pvr_jax.models.linear import deep_linear, linear_regression
+from pvr_jax.models.mean_field import mean_field
+from pvr_jax.models.mixer import mixer
 from pvr_jax.models.mlp import mlp
+from pvr_jax.models.random_features import random_features
+from pvr_jax.models.transformer import transformer
 
 Params = Any
 
@@ -26,7 +31,15 @@ class Model(NamedTuple):
 
 
 # One line adds a model: a function of (n, **parameters) that returns a Linen module [b, n] -> [b].
-_MODELS: dict[str, Callable[..., nn.Module]] = {"mlp": mlp}
+_MODELS: dict[str, Callable[..., nn.Module]] = {
+    "mlp": mlp,
+    "transformer": transformer,
+    "mixer": mixer,
+    "linear_regression": linear_regression,
+    "deep_linear": deep_linear,
+    "random_features": random_features,
+    "mean_field": mean_field,
+}
 
 
 def names() -> tuple[str, ...]:

@@ -60,15 +60,44 @@ EXPLANATIONS = {
     ),
 }
 
+# What theory predicts the generalization error of a replica to be, by the name in measures.json.
+THEORIES = {
+    "linear_regression": Definition(
+        "linear regression",
+        "¼ (f̂(∅) − v f̂({k}) − b⁰ + v w⁰ₖ)², v the frozen value, b⁰ and w⁰ₖ the initial bias and "
+        "weight of bit k: exactly the generalization error of linear regression trained to zero "
+        "loss (Abbe et al. 2022). Not the influence: a bias and a constant bit look alike to it.",
+    ),
+}
+
+TARGETS = {
+    "target_noise_stability": Definition(
+        "Stab_½",
+        "Noise stability Σ (½)^|S| f̂(S)² of the target, every bit flipped with probability ¼.",
+    ),
+    "target_orbit_cross_predictability_bound": Definition(
+        "bound",
+        "Σ f̂(S)² C(n, |S|) / C(2n, |S|), which bounds CP from above.",
+    ),
+    "target_orbit_cross_predictability": Definition(
+        "CP",
+        "Cross-predictability of the orbit: the mean over permutations π of the 2n coordinates of "
+        "⟨f̄, f̄∘π⟩², where f̄ is the target with n more coordinates that it ignores.",
+    ),
+}
+
 MEASURES = LOSSES | EXPLANATIONS
-DEFINITIONS = LOSSES | PREDICTIONS | EXPLANATIONS
+DEFINITIONS = LOSSES | PREDICTIONS | THEORIES | EXPLANATIONS | TARGETS
 
 
 def heading(name: str) -> str:
-    """Return the table heading of a measure; a measure without a definition shows its own name."""
+    """Return the table heading of a measure, prediction or property of the target.
+
+    One without a definition shows its own name.
+    """
     return DEFINITIONS[name].heading if name in DEFINITIONS else name.replace("_", " ")
 
 
-def ordered(names: set[str]) -> list[str]:
-    """Return measure names in table order: the defined ones first, then the others by name."""
-    return [name for name in MEASURES if name in names] + sorted(names - MEASURES.keys())
+def ordered(names: set[str], registry: dict[str, Definition] = MEASURES) -> list[str]:
+    """Return names in the order of a registry: the defined ones first, then the others by name."""
+    return [name for name in registry if name in names] + sorted(names - registry.keys())

@@ -21,8 +21,8 @@ def overview(table: pd.DataFrame) -> str:
     replicas = int(table["replicas"].sum())
     excluded = int(table["excluded"].sum())
     sentences = [
-        f"{_count(runs, 'run')} with {_count(len(table), 'frozen bit')} and "
-        f"{_count(replicas, 'counted replica')} in all; {excluded or 'no'} "
+        f"{count(runs, 'run')} with {count(len(table), 'frozen bit')} and "
+        f"{count(replicas, 'counted replica')} in all; {excluded or 'no'} "
         f"{'replica' if excluded == 1 else 'replicas'} diverged"
         f"{' and is' if excluded == 1 else ' and are' if excluded else ', so none is'} excluded."
     ]
@@ -34,7 +34,7 @@ def overview(table: pd.DataFrame) -> str:
     counts = judged["verdict"].value_counts()
     inside, below, above = (int(counts.get(v, 0)) for v in ("inside", "below", "above"))
     sentences.append(
-        f"Of the {_count(len(judged), 'bit')} with an interval, the influence lies inside the 95 % "
+        f"Of the {count(len(judged), 'bit')} with an interval, the influence lies inside the 95 % "
         f"interval of the generalization error for {inside}; the error lies below it for {below} "
         f"and above it for {above}."
     )
@@ -198,5 +198,6 @@ def _range(values: pd.Series) -> str:
     return first if first == last else f"{first} to {last}"
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

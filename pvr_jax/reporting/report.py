@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from pvr_jax.reporting import drawing, figures
 from pvr_jax.reporting.page import Illustration, render_page
-from pvr_jax.reporting.runs import Run, find_experiments, read_runs
+from pvr_jax.reporting.reading import find_experiments, read_runs
+from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.tables import render_latex, render_text, replica_table, summary_table
 
 

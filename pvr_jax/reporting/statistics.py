@@ -9,6 +9,7 @@ CONFIDENCE = 0.95
 RESAMPLES = 10_000
 SEED = 0
 FEW_REPLICAS = 10  # below this the percentile bootstrap is clearly too narrow
+FEWEST_PAIRS = 4  # of which a rank correlation can have an interval
 
 # Resampled values held in memory at one time; bounds memory for many bits and many replicas.
 _VALUES_PER_BATCH = 20_000_000
@@ -101,3 +102,64 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
     if len(np.unique(first)) < 3 or len(np.unique(second)) < 2:
         return float("nan")
     return float(scipy.stats.spearmanr(first, second).statistic)
+
+
+def rank_correlation_interval(
+    first: np.ndarray,
+    second: np.ndarray,
+    confidence: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of Spearman's rank correlation over the N pairs.
+
+    Pairs with a NaN are left out, and so are resamples in which one side is constant. NaN bounds
+    with fewer than four pairs left, or where `rank_correlation` is NaN.
+    """
+    first = np.asarray(first, dtype=float)
+    second = np.asarray(second, dtype=float)
+    both = np.isfinite(first) & np.isfinite(second)
+    first, second = first[both], second[both]
+    if len(first) < FEWEST_PAIRS or math.isnan(rank_correlation(first, second)):
+        return float("nan"), float("nan")
+    chosen = np.random.default_rng(seed).integers(0, len(first), (resamples, len(first)))
+    ranks = [scipy.stats.rankdata(values[chosen], axis=1) for values in (first, second)]
+    ranks = [rank - rank.mean(axis=1, keepdims=True) for rank in ranks]
+    scale = np.sqrt((ranks[0] ** 2).sum(axis=1) * (ranks[1] ** 2).sum(axis=1))
+    products = (ranks[0] * ranks[1]).sum(axis=1)
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    low, high = np.quantile(products[scale > 0] / scale[scale > 0], tails)
+    return float(low), float(high)
+
+
+def mean_over_cells(values: np.ndarray) -> float:
+    """Return the mean over cells of the mean over seeds of `values` [C, S], NaN left out."""
+    return float(mean(mean(values)))
+
+
+def interval_over_seeds(
+    values: np.ndarray,
+    confidence: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of `mean_over_cells` of `values` [C, S].
+
+    Seeds are resampled, one draw for all cells, as replicas of one seed share their data. NaN
+    entries are left out; NaN bounds with fewer than two seeds.
+    """
+    values = np.asarray(values, dtype=float)
+    finite = np.isfinite(values)
+    values, finite = values[:, finite.any(axis=0)], finite[:, finite.any(axis=0)]
+    seeds = values.shape[1]
+    if seeds < 2:
+        return float("nan"), float("nan")
+    chosen = np.random.default_rng(seed).integers(0, seeds, (resamples, seeds))
+    weights = np.zeros((resamples, seeds))
+    np.add.at(weights, (np.arange(resamples)[:, None], chosen), 1.0)
+    counts = weights @ finite.T.astype(float)
+    totals = weights @ np.where(finite, values, 0.0).T
+    cells = np.where(counts > 0, totals / np.maximum(counts, 1.0), np.nan)
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    low, high = np.nanquantile(mean(cells), tails)
+    return float(low), float(high)

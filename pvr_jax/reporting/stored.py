@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from pvr_jax.reporting import drawing, figures
-from pvr_jax.reporting.runs import read_run
+from pvr_jax.reporting.reading import read_run
 from pvr_jax.reporting.tables import render_text, replica_table, summary_table
 
 KEPT = ("config.json", "run.json")

@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 
 from pvr_jax.reporting import statistics
-from pvr_jax.reporting.definitions import heading, ordered
+from pvr_jax.reporting.definitions import THEORIES, heading, ordered
 from pvr_jax.reporting.runs import Run
 
 MISSING = "–"
-GROUP = ["run", "task_label", "model", "optimizer"]
+GROUP = ["run", "task_label", "model_label", "optimizer"]
+LEFT_ALIGNED = ("task", "model")
+PREDICTION, DEVIATION = "prediction_", "deviation_"
 _SHOWN_FIRST = ["in_distribution_error", "generalization_error", "influence", "difference"]
 _LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -31,17 +33,64 @@ _LATEX_ESCAPES = {
 
 
 def summary_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Return one row per run and frozen bit with means over the replicas that did not diverge.
+    """Return one row per canonical run and frozen bit, means over replicas that did not diverge.
 
     `<measure>_low` and `<measure>_high` bound the 95 % percentile bootstrap interval of the mean,
     `generalization_error_student_low` and `_high` Student's t interval. All errors are half
     losses at the last evaluation; `difference` is generalization error minus influence; `verdict`
     says where the error lies: "above" or "below" the influence, or "inside" when the bootstrap
     interval holds the influence, empty without an interval; `verdict_student` judges by Student's.
+    `prediction_<theory>` is the mean of what theory predicts for the replicas, and
+    `deviation_<theory>` the largest |error / prediction − 1| of one of them.
     """
     names = ordered({name for run in runs for name in run.measures})
-    rows = [_row(run, bit, names) for run in runs for bit in run.bits]
-    return pd.DataFrame(rows)
+    theories = ordered({name for run in runs for name in run.predictions}, THEORIES)
+    return pd.DataFrame(
+        [_row(run, bit, names) | predicted(run, bit, theories) for run in runs for bit in run.bits]
+    )
+
+
+def settings_columns(run: Run) -> dict[str, object]:
+    """Return what names a run and its settings in every table."""
+    return {
+        "run": run.name,
+        "task": run.task,
+        "task_label": run.task_label,
+        "model": run.model,
+        "model_label": run.model_label,
+        "optimizer": run.optimizer,
+        "learning_rate": math.nan if run.learning_rate is None else run.learning_rate,
+        "init_scale": math.nan if run.init_scale is None else run.init_scale,
+        "size": run.size or "",
+        "loss": run.loss,
+        "step": int(run.steps[-1]),
+    }
+
+
+def replica_counts(run: Run, bit: int | None) -> dict[str, object]:
+    """Return how many replicas of a bit count, and which are excluded."""
+    excluded = run.excluded(bit)
+    return {
+        "replicas": len(run.counted(bit)),
+        "excluded": len(excluded),
+        "excluded_replicas": "; ".join(
+            f"{replica.name} diverged at step {replica.diverged_at}" for replica in excluded
+        ),
+    }
+
+
+def predicted(run: Run, bit: int, theories: Sequence[str]) -> dict[str, float]:
+    """Return, per theory, its mean prediction for a bit and the largest relative deviation."""
+    error = run.final("generalization_error", bit)
+    row = {}
+    for name in theories:
+        values = run.predictions.get(name)
+        values = np.full(len(error), np.nan) if values is None else values[run.counted(bit)]
+        usable = np.isfinite(values) & np.isfinite(error) & (values != 0)
+        deviations = np.abs(error[usable] / values[usable] - 1)
+        row[f"{PREDICTION}{name}"] = float(statistics.mean(values))
+        row[f"{DEVIATION}{name}"] = float(deviations.max(initial=-math.inf))
+    return {key: math.nan if value == -math.inf else value for key, value in row.items()}
 
 
 def _row(run: Run, bit: int, names: list[str]) -> dict[str, object]:
@@ -50,21 +99,7 @@ def _row(run: Run, bit: int, names: list[str]) -> dict[str, object]:
     values = np.stack([run.final(n, bit) if n in run.measures else empty for n in names])
     means = statistics.mean(values)
     low, high = statistics.bootstrap_interval(values)
-    row: dict[str, object] = {
-        "run": run.name,
-        "task": run.task,
-        "task_label": run.task_label,
-        "model": run.model,
-        "optimizer": run.optimizer,
-        "loss": run.loss,
-        "step": int(run.steps[-1]),
-        "frozen_bit": bit,
-        "replicas": len(kept),
-        "excluded": len(run.excluded(bit)),
-        "excluded_replicas": "; ".join(
-            f"{r.name} diverged at step {r.diverged_at}" for r in run.excluded(bit)
-        ),
-    }
+    row = settings_columns(run) | {"frozen_bit": bit} | replica_counts(run, bit)
     for i, name in enumerate(names):
         row |= {name: means[i], f"{name}_low": low[i], f"{name}_high": high[i]}
         if name == "generalization_error":
@@ -88,27 +123,25 @@ def _verdict(low: float, high: float) -> str:
 def replica_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Return one row per replica, diverged ones too, with its values at the last evaluation."""
     names = ordered({name for run in runs for name in run.measures})
+    theories = ordered({name for run in runs for name in run.predictions}, THEORIES)
     rows = []
     for run in runs:
         for i, replica in enumerate(run.replicas):
-            row = {
-                "run": run.name,
-                "task": run.task,
-                "model": run.model,
-                "optimizer": run.optimizer,
-                "loss": run.loss,
-                "step": int(run.steps[-1]),
+            row = settings_columns(run) | {
                 "replica": replica.name,
                 "frozen_bit": replica.bit,
                 "seed": replica.seed,
                 "diverged_at": replica.diverged_at,
-                "influence": run.influences[replica.bit],
+                "influence": math.nan if run.matched else run.influences[replica.bit],
             }
             for name in names:
                 row[name] = float(run.measures[name][-1, i]) if name in run.measures else math.nan
             row["difference"] = row["generalization_error"] - row["influence"]
+            for name in theories:
+                values = run.predictions.get(name)
+                row[f"{PREDICTION}{name}"] = math.nan if values is None else float(values[i])
             rows.append(row)
-    return pd.DataFrame(rows).astype({"diverged_at": "Int64"})
+    return pd.DataFrame(rows).astype({"diverged_at": "Int64", "frozen_bit": "Int64"})
 
 
 def format_number(value: float, digits: int = 4) -> str:
@@ -117,6 +150,11 @@ def format_number(value: float, digits: int = 4) -> str:
         return MISSING
     text = f"{value:#.{digits}g}".rstrip(".")
     return text.replace("-0.000", "0.000") if value == 0 else text
+
+
+def format_exact(value: float) -> str:
+    """Return an exact value as it is, 0.46875 or 113; a dash for NaN."""
+    return f"{value:.6g}" if math.isfinite(value) else MISSING
 
 
 def format_interval(value: float, low: float, high: float, scale: float | None = None) -> str:
@@ -154,11 +192,33 @@ def display_table(table: pd.DataFrame) -> pd.DataFrame:
             columns[f"{heading(name)} [95 %]"] = [
                 format_interval(*row) for row in numbers.to_numpy()
             ]
-        elif name == "influence":  # exact, so shown as it is: 0.46875, 113
-            columns[heading(name)] = [f"{value:.6g}" for value in table[name]]
+        elif name == "influence":
+            columns[heading(name)] = [format_exact(value) for value in table[name]]
+            columns |= prediction_columns(table)
         else:
             columns[heading(name)] = [format_number(value, 3) for value in table[name]]
     return pd.DataFrame(columns, index=table.index)
+
+
+def prediction_columns(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Return what theories other than the influence predict, as text under full headings."""
+    columns = {}
+    for name in theories_of(table):
+        columns[heading(name)] = [format_number(value) for value in table[f"{PREDICTION}{name}"]]
+        columns[f"deviation from {heading(name)}"] = [
+            f"{value:.1e}" if math.isfinite(value) else MISSING
+            for value in table[f"{DEVIATION}{name}"]
+        ]
+    return columns
+
+
+def theories_of(table: pd.DataFrame) -> list[str]:
+    """Return the names of the theories that predict something in a summary table."""
+    return [
+        column.removeprefix(PREDICTION)
+        for column in table.columns
+        if column.startswith(PREDICTION) and table[column].notna().any()
+    ]
 
 
 def group_titles(table: pd.DataFrame) -> list[tuple[str, pd.Index]]:
@@ -183,6 +243,16 @@ def table_notes(table: pd.DataFrame) -> list[str]:
             f"With fewer than {statistics.FEW_REPLICAS} replicas the bootstrap interval is "
             "optimistic (too narrow); the CSV table also has Student's t interval."
         )
+    notes += [
+        f"Deviation from {heading(name)}: the largest |error / {heading(name)} − 1| of a replica."
+        for name in theories_of(table)
+    ]
+    return notes + excluded_notes(table)
+
+
+def excluded_notes(table: pd.DataFrame) -> list[str]:
+    """Return a note per run of a table that has excluded replicas, naming them."""
+    notes = []
     for run, rows in table.groupby("run", sort=False):
         names = "; ".join(text for text in rows["excluded_replicas"] if text)
         if names:
@@ -193,18 +263,39 @@ def table_notes(table: pd.DataFrame) -> list[str]:
 def render_text(table: pd.DataFrame) -> str:
     """Return a summary table as aligned Markdown that also reads well in a terminal."""
     shown = display_table(table)
-    parts = []
-    for title, index in group_titles(table):
-        rows = [list(shown.columns), *shown.loc[index].to_numpy().tolist()]
-        widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
-        lines = [
-            "| " + " | ".join(str(c).rjust(w) for c, w in zip(row, widths, strict=True)) + " |"
-            for row in rows
-        ]
-        lines.insert(1, "|" + "|".join("-" * (w + 1) + ":" for w in widths) + "|")
-        parts.append(f"### {title}\n\n" + "\n".join(lines))
-    parts.append("\n".join(f"- {note}" for note in table_notes(table)))
-    return "\n\n".join(parts) + "\n"
+    parts = [
+        f"### {title}\n\n" + render_markdown(shown.loc[index])
+        for title, index in group_titles(table)
+    ]
+    parts.append(render_notes(table_notes(table)))
+    return "\n".join(parts)
+
+
+def render_markdown(shown: pd.DataFrame) -> str:
+    """Return a table of text as aligned Markdown; columns of numbers end at the right."""
+    rows = [list(shown.columns), *shown.to_numpy().tolist()]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    left = [name in LEFT_ALIGNED for name in shown.columns]
+    lines = [
+        "| "
+        + " | ".join(
+            cell.ljust(width) if to_left else cell.rjust(width)
+            for cell, width, to_left in zip(row, widths, left, strict=True)
+        )
+        + " |"
+        for row in rows
+    ]
+    rule = [
+        ":" + "-" * (width + 1) if to_left else "-" * (width + 1) + ":"
+        for width, to_left in zip(widths, left, strict=True)
+    ]
+    lines.insert(1, "|" + "|".join(rule) + "|")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def render_notes(notes: Sequence[str]) -> str:
+    """Return notes as a Markdown list."""
+    return "".join(f"- {note}\n" for note in notes)
 
 
 def render_latex(table: pd.DataFrame) -> str:

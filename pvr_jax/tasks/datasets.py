@@ -41,6 +41,7 @@ def canonical_training_set(
     target: Callable[[jax.Array], jax.Array],
     n: int,
     *,
+    frozen: bool = True,
     value: int = 1,
     source: str = "sampled",
     samples: int | None = 1900,
@@ -61,6 +62,9 @@ def canonical_training_set(
     weight 0. "shuffled" permutes the rows anew every epoch. `drop_remainder` leaves the last
     batch out where it is not full.
 
+    frozen False is the matched setting: no coordinate is frozen, training sees the whole cube (a
+    "whole" set has 2^n points), and the batch's `bit` plays no part.
+
     The authors freeze to +1 alone, and their default frozen bit is 7: both are choices of the
     caller here, and so is that they average the training loss over batches, not over rows.
 
@@ -74,7 +78,8 @@ def canonical_training_set(
     orders = ("fixed",) if source == "fresh" else ORDERS
     order = checks.one_of("order", order, orders)
     drop_remainder = checks.one_of("drop_remainder", drop_remainder, (False, True))
-    size = _size(n, source, samples)
+    frozen = checks.one_of("frozen", frozen, (True, False))
+    size = _size(n - frozen, source, samples)
     note = " (samples) with drop_remainder" if drop_remainder else ""
     most = size if drop_remainder else MOST_SAMPLES
     batch_size = checks.whole_number("batch_size", batch_size, 1, most, note)
@@ -86,13 +91,15 @@ def canonical_training_set(
             drawn = fresh_numbers(key, step, batch_size, n)
             return drawn, jnp.ones(batch_size, jnp.float32)
         rows, weight = epoch_rows(key, step, size, batch_size, steps, order)
-        drawn = half_cube_numbers(rows, bit, n) if source == "whole" else row_numbers(key, rows, n)
-        return drawn, weight
+        if source != "whole":
+            return row_numbers(key, rows, n), weight
+        return half_cube_numbers(rows, bit, n) if frozen else rows, weight
 
     def batch(key: jax.Array, step: jax.Array, bit: jax.Array) -> Batch:
-        bit = checks.bit_number(bit, n)
+        bit = checks.bit_number(bit, n) if frozen else bit
         drawn, weight = numbers(key, jnp.asarray(step, jnp.int32), bit)
-        x = freeze(points_at(drawn, n), bit, value)
+        x = points_at(drawn, n)
+        x = freeze(x, bit, value) if frozen else x
         return {"x": x, "y": target(x).astype(jnp.float32), "weight": weight}
 
     return TrainingSet(batch, size, steps)
@@ -156,10 +163,10 @@ def _first_bits(words: jax.Array, n: int) -> jax.Array:
     return (words >> (32 - n)).astype(jnp.int32)
 
 
-def _size(n: int, source: str, samples: Any) -> int:
-    """Rows of one epoch."""
+def _size(free: int, source: str, samples: Any) -> int:
+    """Rows of one epoch, `free` coordinates being free."""
     if source != "whole":
         return checks.whole_number("samples", samples, 1, MOST_SAMPLES)
     if samples is not None:
-        checks.refuse("samples", samples, f"None with source whole (all {2 ** (n - 1)} points)")
-    return 2 ** (n - 1)
+        checks.refuse("samples", samples, f"None with source whole (all {2**free} points)")
+    return 2**free

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh
 
@@ -55,9 +56,13 @@ def member_start(
     *,
     init: Callable[[jax.Array], Any],
     optimizer: Callable[[jax.Array], Any],
+    dtype: jnp.dtype,
 ) -> State:
-    """Return the initial state of one replica."""
-    return initial_state(init(replica.init_key), optimizer(replica.learning_rate))
+    """Return the initial state of one replica, its parameters scaled, in the type of training."""
+    params = jax.tree.map(
+        lambda leaf: leaf.astype(dtype) * replica.init_scale.astype(dtype), init(replica.init_key)
+    )
+    return initial_state(params, optimizer(replica.learning_rate))
 
 
 def member_advance(
@@ -93,6 +98,7 @@ def ensemble(
     execution: str,
     group_size: int = 1,
     matmul_precision: str = "highest",
+    dtype: jnp.dtype = jnp.float32,
 ) -> Ensemble:
     """Build the programs of an ensemble from plain functions of ONE replica.
 
@@ -107,6 +113,7 @@ def ensemble(
         execution: "vmap", "map" or "chunked"; see `replicas`.
         group_size: replicas per group of "chunked".
         matmul_precision: precision of the matrix products of training, as JAX names them.
+        dtype: of the parameters; float64 needs JAX's x64 mode (see `environment.arithmetic`).
     """
     transformation = optimizer(0.0)  # `update` reads each replica's own rate from its state
 
@@ -123,7 +130,7 @@ def ensemble(
         execution=execution,
         matmul_precision=matmul_precision,
         start_program=over_replicas(
-            partial(member_start, init=init, optimizer=optimizer), mesh, "vmap"
+            partial(member_start, init=init, optimizer=optimizer, dtype=dtype), mesh, "vmap"
         ),
         advance_program=over_replicas(
             partial(member_advance, batch=batch, step=step),

@@ -1,16 +1,33 @@
 """What a run was made with: versions, devices, commit, command."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 
 PACKAGES = ("pvr_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy")
+
+
+@contextlib.contextmanager
+def arithmetic(dtype: str) -> Iterator[None]:
+    """Let JAX compute in float64 for the time of the context where `dtype` is "float64".
+
+    The mode is set for the whole process, not with `jax.enable_x64`, which is one thread's alone:
+    checkpoints are read by threads of their own, and would round what they read.
+    """
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", before or dtype == "float64")
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_x64", before)
 
 
 def describe() -> dict[str, Any]:
@@ -27,7 +44,7 @@ def describe() -> dict[str, Any]:
             "host_cores": os.cpu_count(),
         },
         "git_commit": git_commit(Path(__file__).parent),
-        "command": " ".join(["python -m experiments.main", *sys.argv[1:]]),
+        "command": " ".join([f"python -m experiments.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
     }
 
 

@@ -30,12 +30,14 @@ class Replicas(NamedTuple):
 
     `init_key` and `data_key` are typed PRNG keys, derived from the replica's own seed and
     condition and never from its position, so a replica does not depend on how many others there
-    are. `conditions` holds per-replica data of the experiment, such as the frozen bit.
+    are. `init_scale` multiplies every initial parameter. `conditions` holds per-replica data of the
+    experiment, such as the frozen bit.
     """
 
     init_key: jax.Array
     data_key: jax.Array
     learning_rate: jax.Array
+    init_scale: jax.Array
     conditions: dict[str, jax.Array]
 
 

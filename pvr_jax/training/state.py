@@ -95,7 +95,7 @@ def train_step(
             params=optax.apply_updates(state.params, updates),
             optimizer=optimizer_state,
             step=state.step + 1,
-            loss_sum=state.loss_sum + value,
+            loss_sum=state.loss_sum + value.astype(state.loss_sum.dtype),
             loss_count=state.loss_count + 1,
             diverged_at=jnp.where(first_failure, state.step, state.diverged_at),
         ),

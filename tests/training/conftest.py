@@ -33,7 +33,9 @@ def build():
 
         init_key, data_key = jax.vmap(keys)(jnp.asarray(seeds, jnp.uint32), jnp.asarray(bits))
         rates = jnp.broadcast_to(jnp.asarray(rate, jnp.float32), seeds.shape)
-        return Replicas(init_key, data_key, rates, {"bit": jnp.asarray(bits, jnp.int32)})
+        return Replicas(
+            init_key, data_key, rates, jnp.ones_like(rates), {"bit": jnp.asarray(bits, jnp.int32)}
+        )
 
     @cache
     def make(seeds, bits, devices=1, execution="vmap", group_size=1, rate=1e-2, counted=False):

@@ -1,0 +1,1 @@
+"""The configurations: one runnable document per experiment."""

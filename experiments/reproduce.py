@@ -1,0 +1,117 @@
+"""Reproduce an experiment of the paper, all its runs, or all experiments; skip what is done.
+
+python -m experiments.reproduce pvr_majority --size=small
+
+An experiment is a file in configs/ with `runs(size)`, the choices of all its runs. Results go to
+WORKDIR/<name>-<size>/, each run to a directory of its own, and one report compares them.
+"""
+
+import importlib.util
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import jax
+from absl import flags
+from rich.console import Console
+
+from experiments import command_line
+from experiments.command_line import UsageError
+from experiments.main import exit_status, run_stage
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+SIZES = ("small", "paper")
+
+
+class Request(NamedTuple):
+    """What the command line asks for."""
+
+    names: tuple[str, ...]
+    size: str
+    workdir: Path
+
+
+def names() -> tuple[str, ...]:
+    """Return the experiments that can be reproduced."""
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(CONFIGS.glob("*.py"))}
+    return tuple(name for name, text in texts.items() if "\ndef runs(" in text)
+
+
+def load(name: str) -> ModuleType:
+    """Import configs/<name>.py."""
+    spec = importlib.util.spec_from_file_location(name, CONFIGS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def parse(arguments: list[str]) -> Request:
+    """Parse a command line; `arguments[0]` is the program.
+
+    Raises:
+        UsageError: no name, an unknown one, an unknown flag or size; one line.
+        SystemExit: --help was given, and shown.
+    """
+    values = flags.FlagValues()
+    flags.DEFINE_enum("size", "small", SIZES, "small or paper", flag_values=values)
+    flags.DEFINE_string(
+        "workdir", "runs", "the directory under which all files go", flag_values=values
+    )
+    flags.DEFINE_bool("help", False, "show the flags", flag_values=values)
+    try:
+        rest = values(arguments)[1:]
+    except flags.Error as error:
+        raise UsageError(" ".join(str(error).split())) from error
+    if values.help:
+        print(f"{__doc__}\nNames: all, {', '.join(names())}\n{values.get_help()}")
+        raise SystemExit(0)
+    known = names()
+    given = " ".join(rest) or "nothing"
+    if len(rest) != 1 or rest[0] not in (*known, "all"):
+        raise UsageError(f"reproduce: given {given}; allowed all, {', '.join(known)}")
+    return Request(known if rest[0] == "all" else (rest[0],), values.size, Path(values.workdir))
+
+
+def reproduce(name: str, size: str, workdir: Path) -> None:
+    """Train, analyse and report every run of one experiment; what is done already is skipped."""
+    begin = time.perf_counter()
+    module = load(name)
+    choices = module.runs(size)
+    place = workdir / f"{name}-{size}"
+    experiments = []
+    for number, choice in enumerate(choices, 1):
+        config = module.get_config(choice)
+        command_line.load_experiment(config.experiment, "settings").validate(config)
+        Console(highlight=False).rule(f"{name} {number}/{len(choices)}: {choice}", align="left")
+        for stage in ("train", "analyse"):
+            run_stage(stage, config, place)
+        jax.clear_caches()  # the programs of one run serve no other
+        if config.experiment not in experiments:
+            experiments.append(config.experiment)
+    for experiment in experiments:
+        written = command_line.load_experiment(experiment, "report").report(place / experiment)
+        print(written.text)
+        print(f"report: {written.page}")
+    minutes = (time.perf_counter() - begin) / 60
+    print(f"reproduced {name}, size {size}: {len(choices)} runs, {minutes:.1f} min", flush=True)
+
+
+def main(arguments: list[str]) -> int:
+    """Reproduce what the command line names; return the exit status, as `experiments.main` does."""
+    try:
+        request = parse(arguments)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+    def work() -> None:
+        for name in request.names:
+            reproduce(name, request.size, request.workdir)
+
+    return exit_status(work, request.workdir)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,56 @@
+"""Checks of the models' parameters; each complaint is one line."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+
+def whole_number(name: str, value: Any, low: int) -> int:
+    """Return `value` if it is a whole number of at least `low`.
+
+    Raises:
+        ValueError: it is not; one line "<name>: given <value>; allowed <what>".
+    """
+    if not _is_whole(value, low):
+        raise ValueError(f"{name}: given {value!r}; allowed whole numbers of at least {low}")
+    return value
+
+
+def whole_numbers(name: str, values: Any, low: int, example: tuple[int, ...]) -> tuple[int, ...]:
+    """Return `values` as a tuple if it is a sequence of whole numbers of at least `low`.
+
+    Raises:
+        ValueError: it is not; the line ends with the `example`.
+    """
+    allowed = f"whole numbers of at least {low}, such as {example}"
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise ValueError(f"{name}: given {values!r}; allowed {allowed}")
+    if not all(_is_whole(value, low) for value in values):
+        raise ValueError(f"{name}: given {tuple(values)!r}; allowed {allowed}")
+    return tuple(values)
+
+
+def real_number(name: str, value: Any) -> float:
+    """Return `value` as a float if it is a finite number.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise ValueError(f"{name}: given {value!r}; allowed finite numbers")
+    return float(value)
+
+
+def choice(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
+    """Return `value` if it is one of `allowed`, and of its type (1 is not True).
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not any(type(value) is type(entry) and value == entry for entry in allowed):
+        raise ValueError(f"{name}: given {value!r}; allowed {', '.join(map(str, allowed))}")
+    return value
+
+
+def _is_whole(value: Any, low: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= low

@@ -1,0 +1,91 @@
+"""The token Mixer of Abbe et al. 2022: layers over the tokens and over the channels in turn.
+
+Inside, arrays are [tokens, batch, width] (see `transformer`).
+"""
+
+import flax.linen as nn
+import jax
+
+from pvr_jax.models.checks import whole_number
+from pvr_jax.models.initialisation import dense_initializers
+from pvr_jax.models.transformer import TokenEmbedding, dense, gelu, layer_norm
+
+
+class TokenDense(nn.Module):
+    """A dense layer over the tokens, the same for every channel; PyTorch's initialisation."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map the tokens [n, b, width] to [features, b, width]."""
+        weights, biases = dense_initializers("pytorch", x.shape[0])
+        kernel = self.param("kernel", weights, (x.shape[0], self.features))
+        bias = self.param("bias", biases, (self.features,))
+        # The kernel on the left: the product comes out in the order of the axes that is kept.
+        return jax.lax.dot_general(kernel, x, (((0,), (0,)), ((), ()))) + bias[:, None, None]
+
+
+class MixerLayer(nn.Module):
+    """Mixing of the tokens, then of the channels; each normalised before and added to its input."""
+
+    token_expansion: int
+    channel_width: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array, _: None) -> tuple[jax.Array, None]:
+        """Map the tokens [n, b, width] to [n, b, width], in the form that `nn.scan` asks for."""
+        n, _, width = x.shape
+        hidden = layer_norm("token_norm")(x)
+        hidden = gelu(TokenDense(self.token_expansion * n, name="token_in")(hidden))
+        x = x + TokenDense(n, name="token_out")(hidden)
+        hidden = layer_norm("channel_norm")(x)
+        hidden = gelu(dense(width, self.channel_width, "channel_in")(hidden))
+        return x + dense(self.channel_width, width, "channel_out")(hidden), None
+
+
+class Mixer(nn.Module):
+    """An MLP-Mixer over the bits, read off as the mean over the tokens."""
+
+    width: int
+    depth: int
+    token_expansion: int
+    channel_width: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map x [b, n] in {-1, +1} to the outputs [b]."""
+        tokens = TokenEmbedding(self.width, name="embedding")(x)
+        # One traced layer, whatever the depth: the time to compile does not grow with it.
+        layers = nn.scan(
+            MixerLayer,
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            length=self.depth,
+        )(self.token_expansion, self.channel_width, name="layers")
+        tokens, _ = layers(tokens, None)
+        pooled = layer_norm("head_norm")(tokens).mean(axis=0)
+        return dense(self.width, 1, "head")(pooled)[:, 0]
+
+
+def mixer(
+    n: int, width: int = 256, depth: int = 12, token_expansion: int = 4, channel_width: int = 128
+) -> nn.Module:
+    """Return the token Mixer (816,885 parameters at n = 11); Abbe et al. 2022, the authors' code.
+
+    Bits become tokens (one embedding per value, drawn from N(0, 1), without positions); `depth`
+    layers that mix the tokens, n -> token_expansion * n -> n, and then the channels, width ->
+    channel_width -> width; layer normalisation, the mean over the tokens and a linear map. Linear
+    layers start with PyTorch's uniform law. The inputs are bits: the output depends on x only
+    through the sign of each entry, so x has no gradient.
+
+    Raises:
+        ValueError: a size that is not a whole number of at least 1.
+    """
+    sizes = {
+        "width": width,
+        "depth": depth,
+        "token_expansion": token_expansion,
+        "channel_width": channel_width,
+    }
+    return Mixer(**{name: whole_number(name, size, 1) for name, size in sizes.items()})

@@ -1,0 +1,93 @@
+"""The random features models of Abbe et al. 2023: a linear readout of a random layer."""
+
+import flax.linen as nn
+import jax
+
+from pvr_jax.models.checks import choice, whole_number
+
+KINDS = ("relu", "polynomial")
+SCALES = ("none", "inverse_sqrt")
+DEGREE = 6
+# As in the authors' code: keeps the sixth power of order 1.
+POLYNOMIAL_DIVISOR = 1000
+
+
+def relu(x: jax.Array) -> jax.Array:
+    """Return max(x, 0)."""
+    return nn.relu(x)
+
+
+def polynomial(x: jax.Array) -> jax.Array:
+    """Return (1 + x)^6 / 1000."""
+    return (1 + x) ** DEGREE / POLYNOMIAL_DIVISOR
+
+
+class RandomLayer(nn.Module):
+    """W x + b with W and b drawn from N(0, 1/n); gradients reach them only if `trainable`."""
+
+    features: int
+    trainable: bool
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map x [b, n] to [b, features]."""
+        n = x.shape[-1]
+        normal = nn.initializers.normal(n**-0.5)
+        kernel = self.param("kernel", normal, (n, self.features))
+        bias = self.param("bias", normal, (self.features,))
+        if not self.trainable:
+            # On the parameters, not on the features: the gradient in x is left as it is.
+            kernel, bias = jax.lax.stop_gradient((kernel, bias))
+        return x @ kernel + bias[None, :]
+
+
+class RandomFeatures(nn.Module):
+    """A readout without bias, zero at the start, of an activation of a random layer."""
+
+    features: int
+    kind: str
+    trainable: bool
+    scale: str
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map x [b, n] to the outputs [b]."""
+        activation = {"relu": relu, "polynomial": polynomial}[self.kind]
+        hidden = activation(RandomLayer(self.features, self.trainable, name="random_layer")(x))
+        readout = nn.Dense(1, False, kernel_init=nn.initializers.zeros, name="readout")
+        outputs = readout(hidden)[..., 0]
+        return outputs * self.features**-0.5 if self.scale == "inverse_sqrt" else outputs
+
+
+def random_features(
+    n: int,
+    features: int = 8192,
+    kind: str = "relu",
+    trainable: bool = False,
+    scale: str = "none",
+) -> nn.Module:
+    """Return sum_i a_i phi(w_i x + b_i) with random w_i, b_i from N(0, 1/n) and a_i = 0 at first.
+
+    The random layer is in the parameters, where a checkpoint keeps it, but receives no gradient:
+    SGD and Adam leave it as it was drawn, bit for bit.
+
+    Args:
+        n: bits of the input.
+        features: their number N.
+        kind: "relu", phi(h) = max(h, 0); or "polynomial", phi(h) = (1 + h)^6 / 1000.
+        trainable: train the random layer too. The authors' code does: it freezes the layer by a
+            misspelt attribute, which has no effect. Its results are those of True.
+        scale: "none", as in the authors' code; or "inverse_sqrt", outputs divided by sqrt(N), so
+            that one learning rate serves every N.
+
+    Raises:
+        ValueError: a value out of range.
+
+    Source: Abbe et al. 2023 (generalization on the unseen), the authors' code.
+    """
+    return RandomFeatures(
+        whole_number("features", features, 1),
+        choice("kind", kind, KINDS),
+        choice("trainable", trainable, (False, True)),
+        choice("scale", scale, SCALES),
+    )

@@ -1,0 +1,141 @@
+"""The token Transformer of Abbe et al. 2022 and the parts that it shares with the Mixer.
+
+Inside, arrays are [tokens, batch, width]: with the tokens first, layers over the channels and
+layers over the tokens are both single matrix products without a transposition.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from pvr_jax.models.checks import whole_number
+from pvr_jax.models.initialisation import dense_initializers
+
+# As in the authors' code: PyTorch's value, ten times Flax's.
+LAYER_NORM_EPSILON = 1e-5
+
+
+def gelu(x: jax.Array) -> jax.Array:
+    """Return x times the probability that a standard normal variable is below x (exact form)."""
+    # `jax.nn.gelu` goes through erfc, which costs more and differs by rounding only.
+    return x * (0.5 + 0.5 * jax.lax.erf(x * 0.5**0.5))
+
+
+def layer_norm(name: str) -> nn.Module:
+    """Return a layer normalisation with scale and bias, as PyTorch computes it."""
+    return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, use_fast_variance=False, name=name)
+
+
+def dense(fan_in: int, features: int, name: str, use_bias: bool = True) -> nn.Module:
+    """Return a dense layer [..., fan_in] -> [..., features] with PyTorch's initialisation."""
+    weights, biases = dense_initializers("pytorch", fan_in)
+    return nn.Dense(features, use_bias, kernel_init=weights, bias_init=biases, name=name)
+
+
+class TokenEmbedding(nn.Module):
+    """One vector for each of the two values of a bit, drawn from N(0, 1)."""
+
+    width: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map x [b, n] in {-1, +1} to the tokens [n, b, width]."""
+        rows = self.param("rows", nn.initializers.normal(1.0), (2, self.width))
+        # A choice between two rows needs no gather; its gradient is then a sum, not a scatter.
+        return jnp.where(x.T[:, :, None] > 0, rows[1], rows[0])
+
+
+class Attention(nn.Module):
+    """Softmax attention between all tokens; queries, keys and values without bias."""
+
+    heads: int
+    head_width: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map the tokens [t, b, width] to [t, b, width]."""
+        width, inner = x.shape[-1], self.heads * self.head_width
+        projected = dense(width, 3 * inner, "queries_keys_values", use_bias=False)(x)
+        split = projected.reshape(*x.shape[:2], 3, self.heads, self.head_width)
+        queries, keys, values = (split[:, :, part] for part in range(3))
+        scores = jnp.einsum("tbhd,sbhd->bhts", queries, keys) * self.head_width**-0.5
+        mixed = jnp.einsum("bhts,sbhd->tbhd", nn.softmax(scores, axis=-1), values)
+        return dense(inner, width, "output")(mixed.reshape(*x.shape[:2], inner))
+
+
+class TransformerLayer(nn.Module):
+    """Attention, then a feed-forward network; each normalised before and added to its input."""
+
+    heads: int
+    head_width: int
+    feed_forward_width: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array, _: None) -> tuple[jax.Array, None]:
+        """Map the tokens [t, b, width] to [t, b, width], in the form that `nn.scan` asks for."""
+        width = x.shape[-1]
+        attention = Attention(self.heads, self.head_width, name="attention")
+        x = x + attention(layer_norm("attention_norm")(x))
+        hidden = layer_norm("feed_forward_norm")(x)
+        hidden = gelu(dense(width, self.feed_forward_width, "feed_forward_in")(hidden))
+        return x + dense(self.feed_forward_width, width, "feed_forward_out")(hidden), None
+
+
+class Transformer(nn.Module):
+    """A Transformer over the bits, read off at an additional first token."""
+
+    width: int
+    depth: int
+    heads: int
+    head_width: int
+    feed_forward_width: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map x [b, n] in {-1, +1} to the outputs [b]."""
+        batch, n = x.shape
+        normal = nn.initializers.normal(1.0)
+        start = self.param("start_token", normal, (self.width,))
+        positions = self.param("positions", normal, (n + 1, self.width))
+        tokens = TokenEmbedding(self.width, name="embedding")(x)
+        first = jnp.broadcast_to(start, (1, batch, self.width))
+        tokens = jnp.concatenate([first, tokens]) + positions[:, None, :]
+        # One traced layer, whatever the depth: the time to compile does not grow with it.
+        layers = nn.scan(
+            TransformerLayer,
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            length=self.depth,
+        )(self.heads, self.head_width, self.feed_forward_width, name="layers")
+        tokens, _ = layers(tokens, None)
+        return dense(self.width, 1, "head")(layer_norm("head_norm")(tokens[0]))[:, 0]
+
+
+def transformer(
+    n: int,
+    width: int = 256,
+    depth: int = 12,
+    heads: int = 6,
+    head_width: int = 64,
+    feed_forward_width: int = 256,
+) -> nn.Module:
+    """Return the token Transformer (6,317,569 parameters at n = 11); Abbe et al. 2022, the
+    authors' code.
+
+    Bits become tokens (one embedding per value), with learned positions and a start token, all
+    drawn from N(0, 1); `depth` layers that normalise first, without dropout and without a
+    normalisation after the last; the output is layer normalisation and a linear map of the start
+    token. Linear layers start with PyTorch's uniform law. The inputs are bits: the output depends
+    on x only through the sign of each entry, so x has no gradient.
+
+    Raises:
+        ValueError: a size that is not a whole number of at least 1.
+    """
+    sizes = {
+        "width": width,
+        "depth": depth,
+        "heads": heads,
+        "head_width": head_width,
+        "feed_forward_width": feed_forward_width,
+    }
+    return Transformer(**{name: whole_number(name, size, 1) for name, size in sizes.items()})

@@ -1,0 +1,209 @@
+"""Every task and frozen bit of a study, the trained models side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pvr_jax.reporting import statistics
+from pvr_jax.reporting.comparison_findings import arm_findings
+from pvr_jax.reporting.definitions import THEORIES, heading
+from pvr_jax.reporting.labels import arm_labels, label_notes, natural, short_labels
+from pvr_jax.reporting.runs import Run
+from pvr_jax.reporting.tables import (
+    MISSING,
+    excluded_notes,
+    format_exact,
+    format_interval,
+    format_number,
+    prediction_columns,
+    render_markdown,
+    render_notes,
+    summary_table,
+    theories_of,
+)
+
+MOST_ARM_COLUMNS = 4  # with more arms each gets its own row
+MARKS = {"below": " ↓", "above": " ↑"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A study's tables as text, the sentences about them, and the numbers behind them.
+
+    `cells` is the summary table, a row per run and frozen bit, with the columns `arm` (what was
+    trained) and `task_short` added, sorted by task, bit and arm.
+    """
+
+    cells: pd.DataFrame
+    errors: pd.DataFrame
+    why: pd.DataFrame
+    notes: list[str]
+    findings: list[tuple[str, str]]
+
+
+def compare(runs: Sequence[Run], table: pd.DataFrame) -> Comparison:
+    """Return the comparison of canonical runs; `table` is their summary table."""
+    cells = comparison_cells(runs, table)
+    return Comparison(
+        cells=cells,
+        errors=error_table(cells),
+        why=why_table(cells),
+        notes=_notes(cells),
+        findings=arm_findings(runs, cells),
+    )
+
+
+def comparison_table(runs: Sequence[Run]) -> str:
+    """Return the comparison of canonical runs as Markdown that reads well in a terminal."""
+    return render_comparison(compare(runs, summary_table(runs)))
+
+
+def render_comparison(comparison: Comparison) -> str:
+    """Return both tables, their notes and the findings as aligned Markdown."""
+    return "\n".join(
+        [
+            "### Generalization error and influence\n",
+            render_markdown(comparison.errors),
+            render_notes(comparison.notes),
+            "### Why: what was learned off the support\n",
+            render_markdown(comparison.why),
+            "### What the numbers say\n",
+            render_findings(comparison.findings),
+        ]
+    )
+
+
+def render_findings(findings: Sequence[tuple[str, str]]) -> str:
+    """Return paragraphs with a bold title each."""
+    return "\n".join(f"**{title}.** {text}\n" for title, text in findings)
+
+
+def comparison_cells(runs: Sequence[Run], table: pd.DataFrame) -> pd.DataFrame:
+    """Return the summary table with `arm` and `task_short`, sorted by task, bit and arm."""
+    cells = table.assign(
+        arm=table["run"].map(arm_labels(runs)),
+        task_short=table["task_label"].map(short_labels(table["task_label"])),
+    )
+    order = sorted(
+        cells.index,
+        key=lambda i: (
+            natural(cells.at[i, "task_short"]),
+            cells.at[i, "frozen_bit"],
+            natural(cells.at[i, "arm"]),
+        ),
+    )
+    return cells.loc[order].reset_index(drop=True)
+
+
+def arms_of(cells: pd.DataFrame) -> list[str]:
+    """Return the arms of a study in the order in which they are shown."""
+    return sorted(cells["arm"].unique(), key=natural)
+
+
+def error_table(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return measured errors beside the influence, as text.
+
+    A row per task and frozen bit with a column per arm, or, with more than four arms or several
+    with predictions of their own, a row per task, bit and arm.
+    """
+    predicted = [f"prediction_{name}" for name in theories_of(cells)]
+    predicting = cells.loc[cells[predicted].notna().any(axis=1), "arm"].nunique()
+    arms = arms_of(cells)
+    wide = len(arms) <= MOST_ARM_COLUMNS and (predicting == 0 or len(arms) == 1)
+    return _wide(cells, arms) if wide else _long(cells)
+
+
+def _wide(cells: pd.DataFrame, arms: list[str]) -> pd.DataFrame:
+    rows = cells.drop_duplicates(["task_short", "frozen_bit"])
+    columns = {
+        "task": first_of_each(rows, "task_short"),
+        "frozen bit": [str(bit) for bit in rows["frozen_bit"]],
+        heading("influence"): [format_exact(value) for value in rows["influence"]],
+        **prediction_columns(rows),
+    }
+    for arm in arms:
+        own = cells[cells["arm"] == arm].set_index(["task_short", "frozen_bit"])
+        texts = pd.Series(_errors(own), own.index, dtype=object)
+        keys = zip(rows["task_short"], rows["frozen_bit"], strict=True)
+        columns[f"{arm} [95 %]"] = [texts.get(key, f"{MISSING}  ") for key in keys]
+    return pd.DataFrame(columns)
+
+
+def _long(cells: pd.DataFrame) -> pd.DataFrame:
+    first = ~cells.duplicated(["task_short", "frozen_bit"])
+    return pd.DataFrame(
+        {
+            "task": first_of_each(cells, "task_short"),
+            "frozen bit": _where(first, cells["frozen_bit"].map(str)),
+            heading("influence"): _where(first, cells["influence"].map(format_exact)),
+            "model": list(cells["arm"]),
+            **prediction_columns(cells),
+            "generalization error [95 %]": _errors(cells),
+        }
+    )
+
+
+def _errors(cells: pd.DataFrame) -> list[str]:
+    """Return errors with their intervals, marked where the interval leaves the influence out."""
+    return [
+        "diverged  "
+        if row.replicas == 0
+        else format_interval(
+            row.generalization_error, row.generalization_error_low, row.generalization_error_high
+        )
+        + MARKS.get(row.verdict, "  ")
+        for row in cells.itertuples()
+    ]
+
+
+def why_table(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return a row of text per task, frozen bit and arm with what explains the error."""
+    first = ~cells.duplicated(["task_short", "frozen_bit"])
+    ratio = cells["generalization_error"] / cells["influence"].where(cells["influence"] > 0)
+    columns = {
+        "task": first_of_each(cells, "task_short"),
+        "frozen bit": _where(first, cells["frozen_bit"].map(str)),
+        "model": list(cells["arm"]),
+        "error / influence": [format_number(value, 3) for value in ratio],
+    }
+    for name in ("projection", "leak", "residual_variance", "in_distribution_error"):
+        if name in cells:
+            columns[heading(name)] = [format_number(value, 3) for value in cells[name]]
+    columns["replicas"] = [str(value) for value in cells["replicas"]]
+    columns["excluded"] = [str(value) for value in cells["excluded"]]
+    return pd.DataFrame(columns)
+
+
+def first_of_each(rows: pd.DataFrame, column: str) -> list[str]:
+    """Return a column's text where it changes from one row to the next, and nothing elsewhere."""
+    return _where(rows[column] != rows[column].shift(), rows[column])
+
+
+def _where(shown: pd.Series, texts: pd.Series) -> list[str]:
+    return [text if show else "" for show, text in zip(shown, texts, strict=True)]
+
+
+def _notes(cells: pd.DataFrame) -> list[str]:
+    losses = " / ".join(dict.fromkeys(cells["loss"]))
+    notes = [
+        f"Generalization error ({losses} over the whole cube) at the last evaluation: mean over "
+        "replicas and the percentile bootstrap interval of the mean, "
+        f"{statistics.RESAMPLES} resamples; {MISSING} where there is none.",
+        "↓ and ↑: the interval lies below or above the influence, so error = influence does not "
+        "hold there.",
+    ]
+    if (cells["replicas"] < statistics.FEW_REPLICAS).any():
+        notes.append(
+            f"With fewer than {statistics.FEW_REPLICAS} replicas the interval is optimistic (too "
+            "narrow)."
+        )
+    for name in theories_of(cells):
+        meaning = f" {THEORIES[name].meaning}" if name in THEORIES else ""
+        notes.append(
+            f"{heading(name)}: predicted by theory, mean over replicas.{meaning} Deviation: the "
+            f"largest |error / {heading(name)} − 1| of a replica."
+        )
+    notes += label_notes(short_labels(cells["task_label"].unique()))
+    notes += label_notes(short_labels(cells["model_label"].unique()))
+    return notes + excluded_notes(cells)

@@ -1,0 +1,184 @@
+"""One paragraph per trained model over a whole study: where error = influence holds, and where not.
+
+The main question for pointer value retrieval is asked of pointer and value bits separately.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from pvr_jax.reporting import statistics
+from pvr_jax.reporting.definitions import heading
+from pvr_jax.reporting.findings import NOTABLE_SHRINKING, UNFITTED_SHARE, count
+from pvr_jax.reporting.labels import arm_labels, natural, pointer_bits
+from pvr_jax.reporting.runs import Run
+from pvr_jax.reporting.tables import DEVIATION, format_interval, format_number, theories_of
+
+Cell = tuple[Run, int]
+
+
+def arm_findings(runs: Sequence[Run], cells: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return, per arm of the study, its label and what the numbers say about it.
+
+    `cells` are the comparison's, a row per (run, frozen bit) with its arm.
+    """
+    arms = arm_labels(runs)
+    found = []
+    for arm in sorted(set(arms.values()), key=natural):
+        own = [run for run in runs if arms[run.name] == arm]
+        rows = cells[cells["arm"] == arm]
+        found.append((arm, " ".join(_sentences(own, rows))))
+    return found
+
+
+def _sentences(runs: Sequence[Run], rows: pd.DataFrame) -> list[str]:
+    measured = rows[rows["replicas"] > 0]
+    if len(measured) == 0:
+        return ["All replicas diverged: nothing was measured."]
+    sentences = [_verdicts(measured), *_kinds_of_bits(runs, measured)]
+    correlation = statistics.rank_correlation(
+        measured["influence"].to_numpy(), measured["generalization_error"].to_numpy()
+    )
+    if np.isfinite(correlation):
+        sentences.append(
+            f"Over all {count(len(measured), 'cell')}, Spearman's rank correlation of error with "
+            f"influence is {correlation:.2f}."
+        )
+    sentences += [_deviation(name, measured) for name in theories_of(measured)]
+    sentences.append(_fits(runs))
+    excluded = int(rows["excluded"].sum())
+    if excluded:
+        sentences.append(
+            f"{count(excluded, 'replica')} diverged and {'is' if excluded == 1 else 'are'} left "
+            "out of all means."
+        )
+    return sentences
+
+
+def _verdicts(rows: pd.DataFrame) -> str:
+    judged = rows[rows["verdict"] != ""]
+    unjudged = len(rows) - len(judged)
+    if len(judged) == 0:
+        return (
+            f"None of the {count(len(rows), 'cell')} (a task with a frozen bit) has two replicas, "
+            "so there are no intervals and nothing can be judged."
+        )
+    counts = judged["verdict"].value_counts()
+    inside, below, above = (int(counts.get(side, 0)) for side in ("inside", "below", "above"))
+    text = (
+        f"Of {count(len(judged), 'cell')} (a task with a frozen bit), the influence lies inside "
+        f"the 95 % interval of the error in {inside}; the error lies below it in {below} and "
+        f"above it in {above}."
+    )
+    if unjudged:
+        text += f" {count(unjudged, 'more cell')} cannot be judged: fewer than two replicas."
+    return text
+
+
+def _kinds_of_bits(runs: Sequence[Run], rows: pd.DataFrame) -> list[str]:
+    """Return the sentences about pointer and value bits, none without a PVR task."""
+    pointers = {run.name: pointer_bits(run) for run in runs}
+    counted = rows["run"].map(pointers)
+    is_pointer = rows["frozen_bit"] < counted.fillna(-1)
+    measured = set(zip(rows["run"], rows["frozen_bit"], strict=True))
+    cells = [
+        (run, bit)
+        for run in runs
+        for bit in run.bits
+        if pointers[run.name] is not None
+        and (run.name, bit) in measured
+        and run.influences[bit] > 0
+    ]
+    usable = counted.notna() & (rows["influence"] > 0)
+    kinds = (
+        ("pointer", is_pointer, [c for c in cells if c[1] < pointers[c[0].name]]),
+        ("value", ~is_pointer, [c for c in cells if c[1] >= pointers[c[0].name]]),
+    )
+    sentences = []
+    for kind, chosen, own in kinds:
+        chosen = rows[chosen & usable]
+        if len(chosen):
+            sentences.append(_kind(kind, chosen, own))
+    return sentences
+
+
+def _kind(kind: str, rows: pd.DataFrame, cells: list[Cell]) -> str:
+    ratios = cell_ratios(cells)
+    center = statistics.mean_over_cells(ratios)
+    low, high = statistics.interval_over_seeds(ratios)
+    text = (
+        f"With a {kind} bit of PVR frozen ({count(len(rows), 'cell')}) the error is "
+        f"{format_interval(center, low, high)} times the influence on average"
+    )
+    parts = [
+        f"{symbol} {format_number(rows[name].mean(), 3)}"
+        for name, symbol in (("projection", "projection c"), ("leak", "leak"))
+        if name in rows and rows[name].notna().any()
+    ]
+    text += f" (mean {', mean '.join(parts)})" if parts else ""
+    if not np.isfinite(high):
+        return text + "."
+    shrinks = "projection" in rows and rows["projection"].mean() < 1 - NOTABLE_SHRINKING
+    if high < 1 and shrinks:
+        return text + (
+            ", below it: the network shrinks towards zero off the support (c < 1) instead of "
+            "continuing as the frozen function, and error = influence does not hold on average."
+        )
+    if high < 1 or low > 1:
+        side = "below" if high < 1 else "above"
+        return text + f", {side} it: error = influence does not hold on average."
+    if shrinks:
+        return text + (
+            ": no difference from the influence on average, although the network shrinks off the "
+            "support (c < 1)."
+        )
+    return text + ": no difference from the influence on average."
+
+
+def cell_ratios(cells: Sequence[Cell]) -> np.ndarray:
+    """Return error over influence [C, S] per cell and seed, NaN where a seed does not count."""
+    errors = [
+        {
+            run.replicas[i].seed: run.measures["generalization_error"][-1, i] / run.influences[bit]
+            for i in run.counted(bit)
+        }
+        for run, bit in cells
+    ]
+    seeds = sorted({seed for values in errors for seed in values})
+    return np.array([[values.get(seed, np.nan) for seed in seeds] for values in errors])
+
+
+def _deviation(name: str, rows: pd.DataFrame) -> str:
+    judged = rows[rows[f"{DEVIATION}{name}"].notna()]
+    if len(judged) == 0:
+        return (
+            f"Theory ({heading(name)}) predicts an error of zero, which has no relative deviation."
+        )
+    return (
+        f"Against what theory predicts ({heading(name)}), the largest relative deviation of any "
+        f"replica is {judged[f'{DEVIATION}{name}'].max():.1e}, over "
+        f"{count(int(judged['replicas'].sum()), 'replica')}."
+    )
+
+
+def _fits(runs: Sequence[Run]) -> str:
+    """Say how many replicas did not fit what they saw."""
+    unfitted = judged = 0
+    for run in runs:
+        for bit in run.bits:
+            if "in_distribution_error" not in run.measures or run.influences[bit] <= 0:
+                continue
+            errors = run.final("in_distribution_error", bit)
+            errors = errors[np.isfinite(errors)]
+            judged += len(errors)
+            unfitted += int((errors > UNFITTED_SHARE * run.influences[bit]).sum())
+    share = f"an in-distribution error above {100 * UNFITTED_SHARE:.0f} % of the influence"
+    if judged == 0:
+        return "Whether the replicas fitted what they saw is not known."
+    if unfitted == 0:
+        return f"All {count(judged, 'replica')} fitted what they saw: none has {share}."
+    return (
+        f"{unfitted} of {count(judged, 'replica')} did not fit what they saw ({share}): agreement "
+        "or disagreement there says little."
+    )

@@ -1,0 +1,93 @@
+"""Short names for the tasks and trained models of a study, that still tell them apart."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from pvr_jax.reporting.runs import Run
+
+_LABEL = re.compile(r"([^ (]+) \((.+)\)")
+_NUMBER = re.compile(r"(\d+(?:\.\d*)?(?:e[+-]?\d+)?)")
+
+# What tells two trainings of one model on one task apart, tried in this order.
+_SETTINGS: tuple[Callable[[Run], str], ...] = (
+    lambda run: run.optimizer,
+    lambda run: "" if run.learning_rate is None else f"learning rate {run.learning_rate:g}",
+    lambda run: "" if run.init_scale is None else f"init scale {run.init_scale:g}",
+    lambda run: run.size or "",
+    lambda run: run.directory.name.rsplit("-", 1)[-1],
+)
+
+
+def short_labels(labels: Iterable[str]) -> dict[str, str]:
+    """Return, for labels such as "pvr (window=3, tie=0)", a short form that is as distinct.
+
+    Parameters that all labels of one name share are left out.
+    """
+    parsed = {label: split_label(label) for label in labels}
+    short = {}
+    for label, (name, parameters) in parsed.items():
+        own = [other for other_name, other in parsed.values() if other_name == name]
+        shown = [item for item in parameters if not all(item in other for other in own)]
+        short[label] = f"{name} ({', '.join(shown)})" if shown else name
+    counts = Counter(short.values())
+    return {label: text if counts[text] == 1 else label for label, text in short.items()}
+
+
+def split_label(label: str) -> tuple[str, list[str]]:
+    """Return the name of a label and its parameters as "key=value"."""
+    match = _LABEL.fullmatch(label)
+    return (match[1], re.split(r", (?=\w+=)", match[2])) if match else (label, [])
+
+
+def label_notes(short: dict[str, str]) -> list[str]:
+    """Return a note for every label that was shortened."""
+    return [f"{text}: {label}." for label, text in short.items() if text != label]
+
+
+def natural(text: str) -> list[tuple[bool, float, str]]:
+    """Return a key that sorts text by its numbers as numbers."""
+    parts = _NUMBER.split(text)
+    return [
+        (True, float(part), "") if i % 2 else (False, 0.0, part) for i, part in enumerate(parts)
+    ]
+
+
+def arm_labels(runs: Sequence[Run]) -> dict[str, str]:
+    """Return, by the name of the run, a label of what was trained: the model, and its settings.
+
+    Runs of one label never have a frozen bit of a task in common: where two would, optimizer,
+    learning rate, init scale, size, and at last the digits of the configuration are added to all
+    labels, as few of these as do.
+    """
+    models = short_labels(run.model_label for run in runs)
+    labels = {run.name: models[run.model_label] for run in runs}
+    for setting in _SETTINGS:
+        if not _clashes(runs, labels):
+            break
+        longer = {
+            run.name: ", ".join(filter(None, (labels[run.name], setting(run)))) for run in runs
+        }
+        if _clashes(runs, longer) < _clashes(runs, labels):
+            labels = longer
+    return labels
+
+
+def _clashes(runs: Sequence[Run], labels: dict[str, str]) -> int:
+    """Return how many frozen bits of runs share task and label with an earlier run's."""
+    cells = [(labels[run.name], run.task_label, bit) for run in runs for bit in run.bits]
+    return len(cells) - len(set(cells))
+
+
+def pointer_bits(run: Run) -> int | None:
+    """Return how many pointer bits the task has, None for a task that is not known to be PVR."""
+    if not run.task.startswith("pvr"):
+        return None
+    section = run.config.get("task")
+    given = section.get("pointer_bits") if isinstance(section, dict) else None
+    if isinstance(given, int):
+        return given
+    named = re.search(r"pointer_bits=(\d+)", run.task_label)
+    if named:
+        return int(named[1])
+    return 3 if run.task == "pvr_majority" else None

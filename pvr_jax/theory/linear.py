@@ -1,0 +1,38 @@
+"""Linear networks under the canonical holdout: what gradient descent conserves, and where it ends.
+
+Training shows x_k = v only, so the gradient of the weight w_k is v times that of the bias b, and
+b - v w_k never changes, whatever the batches and step sizes (Abbe et al. 2022, linear regression).
+"""
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from pvr_jax.boolean import cube
+
+
+def linear_regression_error(
+    target: ArrayLike, initial: ArrayLike, bit: int, value: int = 1
+) -> jax.Array:
+    """Return the exact generalization error of linear regression trained to zero loss.
+
+    ¼ (f^(∅) - v f^({k}) - b⁰ + v w_k⁰)², the half squared error over the whole cube, when
+    x_k = v in training. It is not the influence f^({k})²: linear regression knows no difference
+    between the bias and a constant coordinate. Holds for SGD, momentum and Adam alike, as their
+    updates of b and v w_k are the same.
+
+    Args:
+        target: coefficients [2^n] of the target, of degree at most 1.
+        initial: coefficients [..., 2^n] of the untrained model: b⁰ at ∅, w_k⁰ at {k}.
+        bit: the frozen coordinate k.
+        value: the value v it is frozen to.
+
+    Returns:
+        [...].
+
+    Source: Abbe et al. 2022, theorem on linear regression; v = -1 by symmetry.
+    """
+    target, initial = jnp.asarray(target), jnp.asarray(initial)
+    k = cube.index((bit,), cube.dimension(target, "target"))
+    conserved = initial[..., 0] - value * initial[..., k]
+    return jnp.square(target[0] - value * target[k] - conserved) / 4

@@ -1,0 +1,130 @@
+"""One step of every registered model: stored numbers of PyTorch in float64, and PyTorch anew.
+
+Parameters come from a formula and not from a generator of random numbers, so the numbers hold for
+every version of JAX.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pvr_jax import models
+from pvr_jax.training.state import initial_state, optimizer, train_step
+
+N = 6
+TOLERANCE = 1e-5
+
+# Case -> (model, its parameters, learning rate of Adam, of SGD).
+CASES = {
+    "mlp": ("mlp", {"widths": (8, 6)}, 0.01, 0.05),
+    "mlp mup": ("mlp", {"widths": (8, 6), "initialisation": "mup"}, 0.01, 0.05),
+    "transformer": (
+        "transformer",
+        {"width": 16, "depth": 2, "heads": 2, "head_width": 8, "feed_forward_width": 16},
+        0.01,
+        0.05,
+    ),
+    "mixer": ("mixer", {"width": 16, "depth": 2, "channel_width": 8}, 0.01, 0.05),
+    "linear_regression": ("linear_regression", {}, 0.01, 0.05),
+    "deep_linear": ("deep_linear", {"width": 8}, 0.01, 0.05),
+    "random_features": ("random_features", {"features": 64}, 0.01, 0.05),
+    "random_features polynomial": (
+        "random_features",
+        {"features": 64, "kind": "polynomial", "trainable": True, "scale": "inverse_sqrt"},
+        0.01,
+        0.05,
+    ),
+    "mean_field": ("mean_field", {"width": 64}, 0.1, 5.0),
+}
+
+# Case -> (loss before, outputs at POINTS after one step of Adam, of SGD): PyTorch float64 of the
+# same formulas (`pytorch_references.step`), computed anew below where PyTorch is installed.
+GOLDEN = {}
+
+
+def cube_points(numbers):
+    """Return the points of the cube with these numbers, float32 [len, N]."""
+    return np.array([[(number >> i & 1) * 2 - 1 for i in range(N)] for number in numbers], "f4")
+
+
+# 37 is odd: the points are all different, and those of POINTS are not in the batch.
+X = cube_points([(37 * i + 5) % 2**N for i in range(8)])
+POINTS = cube_points([(37 * i + 5) % 2**N for i in range(8, 11)])
+BATCH = {"x": X, "y": X[:, 0] * X[:, 1] - 0.5 * X[:, 2], "weight": np.ones(8, np.float32)}
+
+
+def formula_parameters(model):
+    """Return parameters filled with the sine of a running index squared, over sqrt(fan_in).
+
+    The square keeps kernels of full rank, and its residue keeps the sine's argument small.
+    """
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, N)))
+    leaves, structure = jax.tree.flatten(shapes)
+    filled, start = [], 1
+    for leaf in leaves:
+        index = np.arange(start, start + leaf.size)
+        scale = leaf.shape[-2] ** -0.5 if leaf.ndim > 1 else 0.5
+        filled.append((scale * np.sin(index**2 % 1009)).reshape(leaf.shape).astype(np.float32))
+        start += leaf.size
+    return jax.tree.unflatten(structure, filled)
+
+
+def jax_step(case, optimizer_name):
+    name, parameters, *rates = CASES[case]
+    model = models.build(name, N, **parameters)
+    transformation = optimizer(optimizer_name, rates[optimizer_name == "sgd"])
+
+    @jax.jit
+    def run(params, batch):
+        state = initial_state(params, transformation)
+        state, metrics = train_step(
+            state, batch, apply=model.apply, transformation=transformation
+        )
+        return metrics["loss"], model.apply(state.params, POINTS)
+
+    return run(jax.tree.map(jnp.asarray, formula_parameters(model)), BATCH)
+
+
+def pytorch_step(case, optimizer_name):
+    import pytorch_references
+
+    name, parameters, *rates = CASES[case]
+    return pytorch_references.step(
+        name,
+        formula_parameters(models.build(name, N, **parameters)),
+        BATCH,
+        POINTS,
+        optimizer_name,
+        rates[optimizer_name == "sgd"],
+        **parameters,
+    )
+
+
+def golden(case, optimizer_name):
+    loss, adam, sgd = GOLDEN[case]
+    return loss, {"adam": adam, "sgd": sgd}[optimizer_name]
+
+
+def test_every_registered_model_has_golden_numbers():
+    assert {name for name, *_ in CASES.values()} == set(models.names())
+    assert set(GOLDEN) == set(CASES)
+
+
+@pytest.mark.parametrize("optimizer_name", ["adam", "sgd"])
+@pytest.mark.parametrize("case", CASES)
+def test_one_step_gives_the_golden_numbers(case, optimizer_name):
+    loss, outputs = jax_step(case, optimizer_name)
+    expected_loss, expected = golden(case, optimizer_name)
+    np.testing.assert_allclose(loss, expected_loss, rtol=TOLERANCE)
+    np.testing.assert_allclose(outputs, expected, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("optimizer_name", ["adam", "sgd"])
+@pytest.mark.parametrize("case", CASES)
+def test_the_golden_numbers_are_pytorchs(case, optimizer_name):
+    pytest.importorskip("torch", reason="torch is not installed (extra: torch)")
+    loss, outputs = pytorch_step(case, optimizer_name)
+    expected_loss, expected = golden(case, optimizer_name)
+    np.testing.assert_allclose(loss, expected_loss, rtol=1e-9)
+    np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-9)
