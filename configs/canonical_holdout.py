@@ -145,8 +145,8 @@ def build(
             "task": {"name": task, **task_parameters},
             "model": {"name": model, **MODELS[model], **small},
             "holdout": {
-                "bits": "all",  # the frozen bits k, one ensemble for all: "all", "0,3,7", or "none":
-                # the matched setting, where training draws from the whole cube
+                "bits": "all",  # the frozen bits k, one ensemble for all: "all", "0,3,7" or "none",
+                # the matched setting: training draws from the whole cube
                 "value": 1,  # x_k = value in training; the authors freeze to +1
             },
             "data": {

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -198,4 +199,9 @@ def _written(value: Any) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    """Return the message in one line; of a traceback that it quotes, only what was raised."""
+    message = str(error)
+    if "Traceback" in message:
+        raised = list(re.finditer(r"^[\w.]+(?:Error|Exception): ", message, re.MULTILINE))
+        message = message[raised[-1].end() :] if raised else message
+    return " ".join(message.split()) or type(error).__name__

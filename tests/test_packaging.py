@@ -61,15 +61,15 @@ def launch(*arguments, **environment):
 def test_the_launcher_explains_itself():
     done = launch("help")
     assert done.returncode == 0
-    for command in ("setup", "run", "report", "test"):
+    for command in ("setup", "run", "reproduce", "report", "test"):
         assert re.search(rf"^  {command}\b", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["rum"], "error: command: given rum; allowed setup, run, report, test"),
-        (["setup", "gpu"], "error: extra: given gpu; allowed cuda, tpu, tfds, test, bench"),
+        (["rum"], "error: command: given rum; allowed setup, run, reproduce, report, test"),
+        (["setup", "gpu"], "error: extra: given gpu; allowed cuda, tpu, tfds, test, torch, bench"),
         (["report"], "error: report: given no directory; allowed the --workdir of a run"),
     ],
 )

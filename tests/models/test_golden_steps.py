@@ -32,15 +32,61 @@ CASES = {
     "random_features polynomial": (
         "random_features",
         {"features": 64, "kind": "polynomial", "trainable": True, "scale": "inverse_sqrt"},
-        0.01,
-        0.05,
+        0.3,
+        20.0,
     ),
-    "mean_field": ("mean_field", {"width": 64}, 0.1, 5.0),
+    "mean_field": ("mean_field", {"width": 64}, 0.5, 50.0),
 }
 
 # Case -> (loss before, outputs at POINTS after one step of Adam, of SGD): PyTorch float64 of the
 # same formulas (`pytorch_references.step`), computed anew below where PyTorch is installed.
-GOLDEN = {}
+GOLDEN = {
+    "mlp": (
+        1.233938750768,
+        (-0.171459499498, 0.040741496383, 0.121177146246),
+        (-0.190038817747, 0.042942214125, 0.123128669292),
+    ),
+    "mlp mup": (
+        1.244744739738,
+        (-0.083727899236, 0.078676716329, 0.069325366304),
+        (-0.085781344325, 0.064788982441, 0.059983204123),
+    ),
+    "transformer": (
+        2.308137804756,
+        (-0.640539584167, -0.620563683805, -0.654311602326),
+        (-0.271134724604, -0.250067713788, -0.284867116703),
+    ),
+    "mixer": (
+        2.454691541912,
+        (-0.803875952971, -0.865193563409, -0.776045334282),
+        (-0.400867212208, -0.426330003757, -0.381416652294),
+    ),
+    "linear_regression": (
+        1.383895039738,
+        (-0.242518674878, 1.063989631877, -0.587744637219),
+        (-0.327788625192, 1.067569503654, -0.575509580318),
+    ),
+    "deep_linear": (
+        1.826274247935,
+        (-0.909045065951, 1.578888689703, 0.138098197225),
+        (-0.766018333285, 1.335583759708, 0.098476460261),
+    ),
+    "random_features": (
+        1.307988092216,
+        (-0.055112073707, 0.214122893957, 0.096993671245),
+        (-0.136181828332, 0.128800236452, 0.003821159730),
+    ),
+    "random_features polynomial": (
+        1.238649992358,
+        (-0.072799914589, 0.088427701470, 0.009959590049),
+        (-0.278145274197, -0.002031790240, -0.048470931206),
+    ),
+    "mean_field": (
+        1.249524915372,
+        (0.012470438316, 0.044072666680, -0.061583000889),
+        (-0.003915179989, 0.005539562448, -0.014287358451),
+    ),
+}
 
 
 def cube_points(numbers):
@@ -78,9 +124,7 @@ def jax_step(case, optimizer_name):
     @jax.jit
     def run(params, batch):
         state = initial_state(params, transformation)
-        state, metrics = train_step(
-            state, batch, apply=model.apply, transformation=transformation
-        )
+        state, metrics = train_step(state, batch, apply=model.apply, transformation=transformation)
         return metrics["loss"], model.apply(state.params, POINTS)
 
     return run(jax.tree.map(jnp.asarray, formula_parameters(model)), BATCH)
