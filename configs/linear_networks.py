@@ -9,7 +9,7 @@ Command:   ./launch.sh reproduce linear_networks --size=small
 Choices:   model=linear_regression|deep_linear, depth=3|2|4, alpha=0.5|1.0|1.5|2.0|2.5 (weights and
            biases start uniform in +-fan_in^-alpha), size=paper|small, tiny. paper: 20 seeds x 11
            bits, width 256, learning rate 1e-5, 10,000 epochs. small: 3 seeds x bits 1 and 7, width
-           64, learning rate 1e-4, 1,500 epochs.
+           64, learning rate 2e-4, 2,000 epochs.
 Note:      the authors stop a run at a training loss of 1e-8; here it goes on at that loss, where
            gradients are too small to change the error. Linear regression has learning rate 1e-2,
            as 1e-5 does not fit in 10,000 epochs, and computes in float64; its exact value holds at
@@ -57,8 +57,8 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
         )
         config.train.update(
             {
-                "learning_rates": (1e-4 if small else 1e-5,),
-                "epochs": 1500 if small else 10_000,
+                "learning_rates": (2e-4 if small else 1e-5,),
+                "epochs": 2000 if small else 10_000,
             }
         )
     return base.finished(config, chosen["tiny"])
