@@ -82,16 +82,10 @@ def target_measures(problem: problems.Problem) -> dict[str, float]:
 
 
 def model_label(model: dict[str, Any]) -> str:
-    """Return the model's name, and those of its parameters that are not at their default."""
+    """Return the model's name, with its parameters unless all of them are at their default."""
     defaults = models.parameters(model["name"])
-    return _label(
-        model["name"],
-        {
-            name: value
-            for name, value in model.items()
-            if name in defaults and value != defaults[name]
-        },
-    )
+    given = {name: value for name, value in model.items() if name in defaults}
+    return _label(model["name"], {} if given == defaults else given)
 
 
 def _label(name: str, parameters: dict[str, Any]) -> str:

@@ -8,7 +8,13 @@ import pandas as pd
 from pvr_jax.reporting import statistics
 from pvr_jax.reporting.comparison_findings import arm_findings
 from pvr_jax.reporting.definitions import THEORIES, heading
-from pvr_jax.reporting.labels import arm_labels, label_notes, natural, short_labels
+from pvr_jax.reporting.labels import (
+    arm_labels,
+    label_notes,
+    natural,
+    pointer_bits,
+    short_labels,
+)
 from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.tables import (
     MISSING,
@@ -32,7 +38,7 @@ class Comparison:
     """A study's tables as text, the sentences about them, and the numbers behind them.
 
     `cells` is the summary table, a row per run and frozen bit, with the columns `arm` (what was
-    trained) and `task_short` added, sorted by task, bit and arm.
+    trained), `task_short` and `pointer_bit` added, sorted by task, bit and arm.
     """
 
     cells: pd.DataFrame
@@ -80,8 +86,10 @@ def render_findings(findings: Sequence[tuple[str, str]]) -> str:
 
 
 def comparison_cells(runs: Sequence[Run], table: pd.DataFrame) -> pd.DataFrame:
-    """Return the summary table with `arm` and `task_short`, sorted by task, bit and arm."""
+    """Return the summary table with `arm`, `task_short` and `pointer_bit`, sorted."""
+    pointers = {run.name: pointer_bits(run) or 0 for run in runs}
     cells = table.assign(
+        pointer_bit=table["frozen_bit"] < table["run"].map(pointers),
         arm=table["run"].map(arm_labels(runs)),
         task_short=table["task_label"].map(short_labels(table["task_label"])),
     )

@@ -13,11 +13,19 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from pvr_jax.reporting.comparison import Comparison
 from pvr_jax.reporting.definitions import DEFINITIONS
 from pvr_jax.reporting.findings import overview, run_findings
+from pvr_jax.reporting.matched import Matched
 from pvr_jax.reporting.page_style import STYLE
 from pvr_jax.reporting.runs import Run
-from pvr_jax.reporting.tables import display_table, group_titles, table_notes
+from pvr_jax.reporting.study_page import (
+    COMPARISON_READING,
+    MATCHED_READING,
+    comparison_content,
+    matched_content,
+)
+from pvr_jax.reporting.tables import display_table, group_titles, run_title, table_notes
 
 RUN_LINKS = (
     "config.json",
@@ -28,6 +36,7 @@ RUN_LINKS = (
     "checkpoints",
 )
 
+MOST_RUNS_TOLD = 3
 SCREEN_SCALE = 1.75  # pixels per point: text of 8 points in print reads well on a screen
 
 _READING = {
@@ -61,21 +70,39 @@ def render_page(
     runs: Sequence[Run],
     unfinished: Sequence[str],
     table: pd.DataFrame,
+    comparison: Comparison | None,
+    matched: Matched | None,
     illustrations: Sequence[Illustration],
     directory: Path,
 ) -> str:
-    """Return the page that will stand in `directory`; links to files are relative to it."""
+    """Return the page that will stand in `directory`; links to files are relative to it.
+
+    `table` is the summary table of the canonical runs, empty where there are none.
+    """
     experiment = runs[0].experiment.replace("_", " ")
     title = f"{experiment[:1].upper()}{experiment[1:]}: generalization error and Boolean influence"
-    sections = [
-        _header(title),
-        _summary(runs, table),
-        _table(table),
-        _figures(runs, table, illustrations),
-        _definitions(table),
-        _left_out(runs, unfinished),
-        _details(runs, directory),
-    ]
+    canonical = [run for run in runs if not run.matched]
+    drawn = {illustration.name: illustration for illustration in illustrations}
+    sections = []
+    if canonical:
+        sections.append(_summary(canonical, table))
+    if comparison:
+        image = _figure(
+            drawn["comparison"], "Error against influence for every task", COMPARISON_READING
+        )
+        content = comparison_content(comparison, image)
+        sections.append(_section("comparison", "Comparison", content))
+    if matched:
+        image = _figure(drawn["matched"], "Error against noise stability", MATCHED_READING)
+        sections.append(_section("matched", "Matched setting", matched_content(matched, image)))
+    if canonical:
+        sections.append(_table(table))
+        sections.append(_definitions(table))
+    if own := [i for i in illustrations if i.name not in ("comparison", "matched")]:
+        sections.append(_figures(runs, own))
+    sections.append(_left_out(runs, unfinished))
+    sections.append(_details(runs, directory))
+    sections.insert(0, _header(title, sections))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -85,16 +112,9 @@ def render_page(
     )
 
 
-def _header(title: str) -> str:
-    links = {
-        "summary": "Summary",
-        "table": "Table",
-        "figures": "Figures",
-        "definitions": "Definitions",
-        "left-out": "Left out",
-        "runs": "Runs",
-    }
-    navigation = "".join(f'<a href="#{key}">{text}</a>' for key, text in links.items())
+def _header(title: str, sections: Sequence[str]) -> str:
+    links = [re.match(r'<section id="([^"]+)"><h2>([^<]+)</h2>', text) for text in sections]
+    navigation = "".join(f'<a href="#{link[1]}">{link[2]}</a>' for link in links if link)
     return f"<header><h1>{escape(title)}</h1><nav>{navigation}</nav></header>"
 
 
@@ -105,7 +125,8 @@ def _summary(runs: Sequence[Run], table: pd.DataFrame) -> str:
         "influence of the frozen bit."
     )
     paragraphs = [f'<p class="lead">{escape(question)} {escape(overview(table))}</p>']
-    for title, text in run_findings(runs, table):
+    # Of many runs, the comparison says what each model shows.
+    for title, text in run_findings(runs, table) if len(runs) <= MOST_RUNS_TOLD else ():
         paragraphs.append(f"<h3>{escape(title)}</h3><p>{escape(text)}</p>")
     return _section("summary", "Summary", "\n".join(paragraphs))
 
@@ -148,20 +169,17 @@ def _cell(text: str) -> str:
     return f"<td{marked}>{escape(re.sub(r'-(?=[0-9])', '−', text))}</td>"
 
 
-def _figures(
-    runs: Sequence[Run], table: pd.DataFrame, illustrations: Sequence[Illustration]
-) -> str:
+def _figures(runs: Sequence[Run], illustrations: Sequence[Illustration]) -> str:
     parts = []
     for illustration in illustrations:
         if illustration.run is None:
             alternative = "Generalization error beside influence for every frozen bit"
             parts.append(_figure(illustration, alternative, _READING["error"]))
-    titles = dict(zip(table["run"].drop_duplicates(), group_titles(table), strict=True))
     for run in runs:
         own = [i for i in illustrations if i.run == run.name]
         if not own:
             continue
-        parts.append(f"<h3>{escape(titles[run.name][0])}</h3>")
+        parts.append(f"<h3>{escape(run_title(run))}</h3>")
         first_tracked = True
         for illustration in own:
             if illustration.bit is None:
@@ -240,8 +258,9 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     record = run.record
     facts = [
         ("task", f"{run.task_label} ({run.task}), n = {run.n}"),
-        ("replicas", f"{len(run.replicas)}, frozen bits {', '.join(map(str, run.bits))}"),
-        ("frozen value", f"{run.frozen_value:+d}"),
+        ("replicas", str(len(run.replicas))),
+        ("frozen bits", "none" if run.matched else ", ".join(map(str, run.bits))),
+        ("frozen value", "–" if run.matched else f"{run.frozen_value:+d}"),
         ("last step", str(run.steps[-1])),
     ]
     for name in ("parameters", "precision", "execution", "devices", "versions", "git_commit"):

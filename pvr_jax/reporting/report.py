@@ -1,6 +1,6 @@
 """Writing the report of every experiment in a work directory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -8,25 +8,44 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pvr_jax.reporting import drawing, figures
+from pvr_jax.reporting import drawing, figures, study_figures
+from pvr_jax.reporting.comparison import Comparison, compare, render_comparison
+from pvr_jax.reporting.matched import Matched, match, render_matched
 from pvr_jax.reporting.page import Illustration, render_page
 from pvr_jax.reporting.reading import find_experiments, read_runs
 from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.tables import render_latex, render_text, replica_table, summary_table
 
+# Of more runs than this, the terminal and the first figure show the comparison alone.
+MOST_RUNS_SHOWN = 3
+# Of more runs than this, no run has figures of its own: hundreds of them would help nobody.
+MOST_RUNS_DRAWN = 6
+
 
 @dataclass(frozen=True)
 class ReportPaths:
-    """The files of one report; `text` is the table as printed in a terminal."""
+    """The files of one report; `text` is what a terminal shows of it.
+
+    `tables` are paths by file name: table.csv, table.md and table.tex with a row per run and
+    frozen bit, comparison.md where several runs are compared, matched.csv and matched.md of runs
+    with nothing frozen, and replicas.csv.
+    """
 
     directory: Path
-    table_csv: Path
-    table_markdown: Path
-    table_latex: Path
-    replicas_csv: Path
     page: Path
     text: str
+    tables: dict[str, Path]
     figures: dict[str, dict[str, Path]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Study:
+    """The runs of one experiment and what is said of them together."""
+
+    canonical: list[Run]
+    table: pd.DataFrame  # of the canonical runs
+    comparison: Comparison | None  # of two or more canonical runs
+    matched: Matched | None
 
 
 def write_report(root: str | Path, out: str | Path | None = None) -> dict[str, ReportPaths]:
@@ -59,49 +78,87 @@ def write_report(root: str | Path, out: str | Path | None = None) -> dict[str, R
     return written
 
 
+def study_of(runs: Sequence[Run]) -> Study:
+    """Return the tables of the runs of one experiment."""
+    canonical = [run for run in runs if not run.matched]
+    matched = [run for run in runs if run.matched]
+    table = summary_table(canonical)
+    return Study(
+        canonical=canonical,
+        table=table,
+        comparison=compare(canonical, table) if len(canonical) > 1 else None,
+        matched=match(matched) if matched else None,
+    )
+
+
+def table_files(study: Study, runs: Sequence[Run]) -> dict[str, str]:
+    """Return the contents of a study's table files by name."""
+    files = {"replicas.csv": replica_table(runs).to_csv(index=False, lineterminator="\n")}
+    if study.canonical:
+        files["table.csv"] = study.table.to_csv(index=False, lineterminator="\n")
+        files["table.md"] = render_text(study.table)
+        files["table.tex"] = render_latex(study.table)
+    if study.comparison:
+        files["comparison.md"] = render_comparison(study.comparison)
+    if study.matched:
+        files["matched.csv"] = study.matched.cells.to_csv(index=False, lineterminator="\n")
+        files["matched.md"] = render_matched(study.matched)
+    return files
+
+
 def _write_experiment(runs: list[Run], unfinished: list[str], directory: Path) -> ReportPaths:
     directory.mkdir(parents=True, exist_ok=True)
-    table = summary_table(runs)
-    text = render_text(table)
-    illustrations = _draw_all(runs, table, directory / "figures")
+    study = study_of(runs)
+    files = table_files(study, runs)
+    illustrations = draw_all(runs, study, directory / "figures")
+    page = render_page(
+        runs, unfinished, study.table, study.comparison, study.matched, illustrations, directory
+    )
+    shown = ["comparison.md", "matched.md"]
+    if len(study.canonical) <= MOST_RUNS_SHOWN:
+        shown.append("table.md")
     return ReportPaths(
         directory=directory,
-        table_csv=_write(directory / "table.csv", table.to_csv(index=False, lineterminator="\n")),
-        table_markdown=_write(directory / "table.md", text),
-        table_latex=_write(directory / "table.tex", render_latex(table)),
-        replicas_csv=_write(
-            directory / "replicas.csv",
-            replica_table(runs).to_csv(index=False, lineterminator="\n"),
-        ),
-        page=_write(
-            directory / "report.html",
-            render_page(runs, unfinished, table, illustrations, directory),
-        ),
-        text=text,
+        tables={name: _write(directory / name, text) for name, text in files.items()},
+        page=_write(directory / "report.html", page),
+        text="\n".join(files[name] for name in shown if name in files),
         figures={illustration.name: illustration.paths for illustration in illustrations},
     )
 
 
-def _draw_all(runs: list[Run], table: pd.DataFrame, directory: Path) -> list[Illustration]:
+def draw_all(runs: list[Run], study: Study, directory: Path) -> list[Illustration]:
+    """Save every figure of a study in `directory`; those of the whole study come first."""
     directory.mkdir(exist_ok=True)
-    name = "error_against_influence"
-    drawn = [_draw(name, directory, lambda: figures.error_against_influence(runs, table))]
-    for run in runs:
+    draw = partial(_draw, directory=directory)
+    drawn = []
+    if study.comparison:
+        cells = study.comparison.cells
+        drawn.append(draw("comparison", lambda: study_figures.comparison(cells)))
+    if study.matched:
+        drawn.append(draw("matched", lambda: study_figures.matched(study.matched.cells)))
+    if 0 < len(study.canonical) <= MOST_RUNS_SHOWN:
+        drawn.append(
+            draw(
+                "error_against_influence",
+                lambda: figures.error_against_influence(study.canonical, study.table),
+            )
+        )
+    for run in runs if len(runs) <= MOST_RUNS_DRAWN else ():
         if run.degree_profiles:
-            name = f"degree_profile-{run.name}"
-            drawn.append(_draw(name, directory, partial(figures.degree_profile, run), run))
+            name = f"degree_profile-{run.file_name}"
+            drawn.append(draw(name, partial(figures.degree_profile, run), run=run))
         for bit in run.bits:
             if bit in run.pair_coefficients and figures.shown_pairs(run, bit):
-                name = f"tracked_coefficients-{run.name}-bit{bit}"
+                name = f"tracked_coefficients-{run.file_name}-bit{bit}"
                 function = partial(figures.tracked_coefficients, run, bit)
-                drawn.append(_draw(name, directory, function, run, bit))
+                drawn.append(draw(name, function, run=run, bit=bit))
     return drawn
 
 
 def _draw(
     name: str,
-    directory: Path,
     function: Callable[[], Figure],
+    directory: Path,
     run: Run | None = None,
     bit: int | None = None,
 ) -> Illustration:

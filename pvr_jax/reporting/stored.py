@@ -1,43 +1,97 @@
 """Results kept in the repository, and the README tables made from them.
 
-python -m pvr_jax.reporting.stored keep WORKDIR/EXPERIMENT/RUN DIRECTORY
+python -m pvr_jax.reporting.stored keep WORKDIR/EXPERIMENT[/RUN] DIRECTORY
 python -m pvr_jax.reporting.stored fill README.md
 """
 
+import json
 import re
 import shutil
 import sys
 from pathlib import Path
 
-from pvr_jax.reporting import drawing, figures
-from pvr_jax.reporting.reading import read_run
-from pvr_jax.reporting.tables import render_text, replica_table, summary_table
+from pvr_jax.reporting import drawing, figures, study_figures
+from pvr_jax.reporting.comparison import render_findings
+from pvr_jax.reporting.reading import MEASURES_FILE, read_run, read_runs
+from pvr_jax.reporting.report import Study, study_of
+from pvr_jax.reporting.runs import Run
+from pvr_jax.reporting.tables import render_markdown, render_text, replica_table, summary_table
 
 KEPT = ("config.json", "run.json")
 FIGURE = "error_against_influence.png"
 _MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
-def keep(run: Path, directory: Path) -> None:
-    """Copy the small results of one finished run to `directory`.
+def keep(source: Path, directory: Path) -> None:
+    """Copy the small results of a finished run, or of all runs of an experiment, to `directory`.
 
-    Kept are the table, every replica's final values, the figure of errors, the configuration, and
-    run.json with versions, device and command; not the checkpoints.
+    Kept are tables, every replica's final values, the figures of errors, the configuration, and
+    run.json with versions, device and command; not the checkpoints. Of an experiment, run.json
+    holds {"runs": {name: {"config", "run"}}}, and the tables are those that compare its runs.
 
     Raises:
         FileNotFoundError, ValueError: no finished run, or a damaged file.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    if (source / MEASURES_FILE).is_file():
+        _keep_run(source, directory)
+        return
+    runs, unfinished = read_runs(source)
+    if not runs or unfinished:
+        raise FileNotFoundError(
+            f"{source}: {len(runs)} finished runs, unfinished: {', '.join(unfinished) or 'none'}; "
+            "allowed a directory of finished runs: give the command that made it again"
+        )
+    _keep_study(runs, directory)
+
+
+def _keep_run(run: Path, directory: Path) -> None:
     found = read_run(run)
     table = summary_table([found])
-    table.to_csv(directory / "table.csv", index=False, lineterminator="\n")
-    replica_table([found]).to_csv(directory / "replicas.csv", index=False, lineterminator="\n")
-    (directory / "table.md").write_text(_rows(render_text(table)))
+    _write(directory / "table.csv", table.to_csv(index=False, lineterminator="\n"))
+    _write(
+        directory / "replicas.csv", replica_table([found]).to_csv(index=False, lineterminator="\n")
+    )
+    _write(directory / "table.md", _rows(render_text(table)))
     for name in KEPT:
         shutil.copyfile(run / name, directory / name)
     with drawing.style(FIGURE):
         figure = figures.error_against_influence([found], table)
         figure.savefig(directory / FIGURE, dpi=160)
+
+
+def _keep_study(runs: list[Run], directory: Path) -> None:
+    study = study_of(runs)
+    replicas = replica_table(runs).to_csv(index=False, lineterminator="\n")
+    _write(directory / "replicas.csv", replicas)
+    records = {run.name: {"config": run.config, "run": run.record} for run in runs}
+    text = json.dumps({"runs": records}, indent=1, ensure_ascii=False)
+    _write(directory / "run.json", text + "\n")
+    for name, content in _study_tables(study).items():
+        _write(directory / name, content)
+    drawings = {}
+    if study.comparison:
+        drawings["comparison.png"] = lambda: study_figures.comparison(study.comparison.cells)
+    if study.matched:
+        drawings["matched.png"] = lambda: study_figures.matched(study.matched.cells)
+    for name, draw in drawings.items():
+        with drawing.style(name):
+            draw().savefig(directory / name, dpi=160)
+
+
+def _study_tables(study: Study) -> dict[str, str]:
+    """Return the tables of a study by file name; the Markdown ones hold one table each."""
+    tables = {}
+    if study.comparison:
+        tables["table.csv"] = study.table.to_csv(index=False, lineterminator="\n")
+        tables["table.md"] = render_markdown(study.comparison.errors)
+        tables["why.md"] = render_markdown(study.comparison.why)
+        tables["findings.md"] = render_findings(study.comparison.findings)
+    if study.matched:
+        tables["matched.csv"] = study.matched.cells.to_csv(index=False, lineterminator="\n")
+        tables["matched.md"] = render_markdown(study.matched.shown)
+        tables["matched_findings.md"] = render_findings(study.matched.findings)
+    return tables
 
 
 def fill(text: str, root: Path) -> str:
@@ -54,11 +108,15 @@ def _rows(text: str) -> str:
     return "".join(f"{line}\n" for line in text.splitlines() if line.startswith("|"))
 
 
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
 def main(arguments: list[str]) -> None:
-    """Run `keep RUN DIRECTORY` or `fill FILE`."""
+    """Run `keep RUN_OR_EXPERIMENT DIRECTORY` or `fill FILE`."""
     match arguments:
-        case ["keep", run, directory]:
-            keep(Path(run), Path(directory))
+        case ["keep", source, directory]:
+            keep(Path(source), Path(directory))
         case ["fill", name]:
             path = Path(name)
             path.write_text(fill(path.read_text(), path.parent))

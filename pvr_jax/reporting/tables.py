@@ -221,6 +221,11 @@ def theories_of(table: pd.DataFrame) -> list[str]:
     ]
 
 
+def run_title(run: Run) -> str:
+    """Return the title of a run: what was learned, with what, and its directory."""
+    return f"{run.task_label}, {run.model_label}, {run.optimizer} ({run.name})"
+
+
 def group_titles(table: pd.DataFrame) -> list[tuple[str, pd.Index]]:
     """Return, for every run in a summary table, its title and the index of its rows."""
     return [
@@ -264,8 +269,8 @@ def render_text(table: pd.DataFrame) -> str:
     """Return a summary table as aligned Markdown that also reads well in a terminal."""
     shown = display_table(table)
     parts = [
-        f"### {title}\n\n" + render_markdown(shown.loc[index])
-        for title, index in group_titles(table)
+        f"### {heading_text}\n\n" + render_markdown(shown.loc[index])
+        for heading_text, index in group_titles(table)
     ]
     parts.append(render_notes(table_notes(table)))
     return "\n".join(parts)

@@ -63,7 +63,7 @@ def test_diverged_replicas_are_excluded_by_name(reported):
     row = rows.set_index("frozen_bit").loc[7]
     assert (row["replicas"], row["excluded"]) == (2, 1)
     assert row["excluded_replicas"] == "bit7-seed1 diverged at step 300"
-    for text in (reported.paths.text, reported.paths.table_latex.read_text(), reported.page):
+    for text in (reported.paths.text, reported.paths.tables["table.tex"].read_text(), reported.page):
         assert "excluded: bit7-seed1" in text
 
 
@@ -85,8 +85,8 @@ def test_all_replicas_diverged_leaves_an_empty_row(tmp_path):
 def test_csv_reads_back_equal(reported):
     replicas = replica_table(reported.runs)
     for path, expected in (
-        (reported.paths.table_csv, reported.table),
-        (reported.paths.replicas_csv, replicas),
+        (reported.paths.tables["table.csv"], reported.table),
+        (reported.paths.tables["replicas.csv"], replicas),
     ):
         # As text first: readers differ in the last digit of the floats that they parse.
         written = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -168,5 +168,5 @@ def test_intervals_share_their_decimals():
 
 
 def test_csv_has_no_index_column_and_names_the_loss(reported):
-    first = io.StringIO(reported.paths.table_csv.read_text()).readline()
+    first = io.StringIO(reported.paths.tables["table.csv"].read_text()).readline()
     assert first.startswith("run,task,task_label,model,optimizer,loss,step,frozen_bit")
