@@ -60,19 +60,20 @@ MODELS = {
 PAPER_MODELS = ("mlp", "transformer", "mixer")
 SIZES = ("small", "paper")
 
-# What two CPU cores can train in the time of size=small; Adam's rate is larger for the smaller
-# networks, so that they fit the training set in the authors' number of epochs.
+# What two CPU cores can train in the time of size=small. Adam's rates are larger for these smaller
+# networks; they were chosen by the in-distribution error alone: of 5e-4, 1e-3 and 2e-3, the
+# smallest that brings it below .01 within 40 epochs of pvr_majority with bit 1 or 7 frozen.
 SMALL_MODELS = {
     "transformer": {
         "width": 64,
-        "depth": 4,
+        "depth": 2,
         "heads": 4,
         "head_width": 16,
         "feed_forward_width": 64,
     },
-    "mixer": {"width": 64, "depth": 4, "token_expansion": 4, "channel_width": 64},
+    "mixer": {"width": 64, "depth": 2, "token_expansion": 4, "channel_width": 64},
 }
-SMALL_RATES = {"transformer": 5e-4, "mixer": 5e-4}
+SMALL_RATES = {"transformer": 1e-3, "mixer": 2e-3}
 
 TINY_MODELS = {
     "mlp": {"widths": (16, 8)},
