@@ -23,8 +23,17 @@ def write_run(
     scale: float = 1.0,
     finished: bool = True,
     generator_seed: int = 0,
+    model_label: str | None = None,
+    optimizer: str = "adam",
+    rates: tuple[float, ...] = (),
+    predictions: dict[int, float] | None = None,
+    target: dict[str, float] | None = None,
 ) -> Path:
-    """Write one run below `workdir`; `shrink` is the projection c per bit (1 by default)."""
+    """Write one run below `workdir`; `shrink` is the projection c per bit (1 by default).
+
+    With `rates`, every bit has its seeds once per learning rate; with `target`, nothing is frozen
+    and `influences` holds the error by the key None.
+    """
     influences = influences or {0: 0.46875, 7: 0.1875}
     shrink = shrink or {}
     diverged = diverged or {}
@@ -33,7 +42,7 @@ def write_run(
     directory = workdir / "canonical_holdout" / name
     directory.mkdir(parents=True)
     (directory / "checkpoints").mkdir()
-    _write(directory / "config.json", _config(task, model, list(influences), seeds))
+    _write(directory / "config.json", _config(task, model, list(influences), seeds, optimizer))
     _write(directory / "run.json", _record())
     (directory / "metrics.jsonl").write_text('{"step": 0, "seconds": 0.1}\n')
     if not finished:
@@ -41,14 +50,17 @@ def write_run(
 
     replicas = [
         {"name": f"bit{bit}-seed{seed}", "bit": bit, "seed": seed, "diverged_at": None}
-        for bit, seed in itertools.product(influences, range(seeds))
+        | ({} if rate is None else {"name": f"bit{bit}-rate{rate}-seed{seed}"})
+        | {"learning_rate": rate}
+        for bit, rate, seed in itertools.product(influences, rates or (None,), range(seeds))
     ]
     for replica in replicas:
         replica["diverged_at"] = diverged.get(replica["name"])
     progress = np.clip(np.log1p(steps) / np.log1p(steps[-1]), 0, 1) ** 2
     profile = scale * np.exp(-0.5 * (np.arange(n + 1) - 2.2) ** 2)
     profile[0] = 0.0
-    pairs = {bit: _pairs(bit, n, scale) for bit in influences}
+    bits = [bit for bit in influences if bit is not None]
+    pairs = {bit: _pairs(bit, n, scale) for bit in bits} | {None: []}
     measures = {name: [] for name in _MEASURES}
     degree_profile, coefficients, leak_by_degree = [], [], []
     for step, share in zip(steps, progress, strict=True):
@@ -68,18 +80,26 @@ def write_run(
             "task": task,
             "task_label": task_label,
             "model": model,
+            "model_label": model_label,
+            "holdout": "matched" if target else "canonical",
+            **({"target": target} if target else {}),
+            "predictions": {
+                name: [values[r["bit"]] for r in replicas]
+                for name, values in {"linear_regression": predictions}.items()
+                if values
+            },
             "n": n,
             "loss": "half squared error",
             "steps": list(steps),
             "steps_per_epoch": 30,
             "replicas": replicas,
-            "influences": {str(bit): value for bit, value in influences.items()},
+            "influences": {str(bit): influences[bit] for bit in bits},
             "measures": measures,
             "leak_by_degree": leak_by_degree,
             "degree_profile": degree_profile,
             "target_degree_profile": (1.1 * profile).tolist(),
-            "frozen_degree_profile": {str(bit): profile.tolist() for bit in influences},
-            "tracked": {str(bit): {"pairs": pairs[bit]} for bit in influences},
+            "frozen_degree_profile": {str(bit): profile.tolist() for bit in bits},
+            "tracked": {str(bit): {"pairs": pairs[bit]} for bit in bits},
             "tracked_coefficients": coefficients,
         },
     )
@@ -136,7 +156,7 @@ def _pair_values(pairs, share, random):
     return values
 
 
-def _config(task, model, bits, seeds):
+def _config(task, model, bits, seeds, optimizer):
     return {
         "experiment": "canonical_holdout",
         "task": {"name": task, "window": 3},
@@ -147,7 +167,7 @@ def _config(task, model, bits, seeds):
             "seeds": seeds,
             "first_seed": 0,
             "epochs": 100,
-            "optimizer": "adam",
+            "optimizer": optimizer,
             "learning_rate": 5e-05,
         },
         "evaluation": {},

@@ -71,7 +71,7 @@ def test_links_lead_to_files_and_anchors_that_exist(page, reported):
 
 def test_every_figure_is_in_the_page(page, reported):
     images = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
-    assert len(images) == len(reported.paths.figures) == 1 + 3 + 4
+    assert len(images) == len(reported.paths.figures) == 1 + 1 + 3 + 4
     for image in images:
         svg = base64.b64decode(image.split(",", 1)[1])
         assert ElementTree.fromstring(svg).tag.endswith("svg")
@@ -85,7 +85,7 @@ def test_text_from_files_is_escaped(page, reported, tmp_path):
     config = directory / "config.json"
     config.write_text(config.read_text().replace("adam", "</pre><script>x</script>"))
     run = read_run(directory)
-    hostile = Page(render_page([run], [attack], summary_table([run]), [], tmp_path))
+    hostile = Page(render_page([run], [attack], summary_table([run]), None, None, [], tmp_path))
     assert attack in hostile.text
     assert "script" not in [tag for tag, _ in hostile.tags]
     assert all("onerror" not in attributes for _, attributes in hostile.tags)

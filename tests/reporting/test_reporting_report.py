@@ -31,6 +31,7 @@ def test_report_lies_beside_its_runs_with_the_promised_files(reported):
         "table.csv",
         "table.md",
         "table.tex",
+        "comparison.md",
         "replicas.csv",
         "figures",
         "report.html",
@@ -65,7 +66,7 @@ def test_config_and_run_record_may_be_missing(tmp_path):
     (directory / "run.json").unlink()
     run = read_run(directory)
     assert run.optimizer == "–"
-    page = render_page([run], [], summary_table([run]), [], tmp_path)
+    page = render_page([run], [], summary_table([run]), None, None, [], tmp_path)
     assert run.name in page
 
 
@@ -79,7 +80,7 @@ def test_report_never_imports_jax(tmp_path):
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=300
     )
     assert result.returncode == 0, result.stderr
 

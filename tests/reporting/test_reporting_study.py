@@ -1,0 +1,258 @@
+"""A study of many runs: its tables and findings against numbers that are known beforehand."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+from synthetic_runs import write_run
+
+from pvr_jax.reporting import read_runs, stored, summary_table, write_report
+from pvr_jax.reporting.comparison import compare, render_comparison
+from pvr_jax.reporting.labels import arm_labels, natural, short_labels
+from pvr_jax.reporting.matched import match, render_matched
+from pvr_jax.reporting.reading import read_run, read_runs_of
+
+PVR = "pvr (pointer_bits=3, window={}, aggregation=parity, boundary=cyclic, tie=0)"
+INFLUENCES = {0: 0.5, 1: 0.5, 7: 0.25}
+TARGETS = {2: (0.2, 1.0), 3: (0.1, 1.0), 4: (0.05, 1.0), 5: (0.4, 0.75)}
+
+
+def runs_of(workdir):
+    return read_runs(workdir / "canonical_holdout")[0]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Two tasks x two models; the MLP shrinks off the support where a pointer bit is frozen."""
+    workdir = tmp_path_factory.mktemp("study")
+    for number, window in enumerate((2, 3)):
+        for model, shrink in (("mlp", {0: 0.6, 1: 0.6}), ("transformer", {})):
+            write_run(
+                workdir,
+                f"pvr-{model}-0000000{number}",
+                task_label=PVR.format(window),
+                model_label=f"{model} (depth=2)",
+                influences=INFLUENCES,
+                shrink=shrink,
+                seeds=6,
+                generator_seed=number,
+                diverged={"bit7-seed3": 300} if (model, window) == ("mlp", 3) else {},
+            )
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def comparison(study):
+    runs = runs_of(study)
+    return compare(runs, summary_table(runs))
+
+
+def test_cells_are_sorted_and_named_by_what_differs(comparison):
+    cells = comparison.cells
+    assert len(cells) == 2 * 3 * 2
+    assert cells["task_short"].tolist() == ["pvr (window=2)"] * 6 + ["pvr (window=3)"] * 6
+    assert cells["arm"].tolist() == ["mlp", "transformer"] * 6
+    assert cells["frozen_bit"].tolist() == [0, 0, 1, 1, 7, 7] * 2
+    assert cells["pointer_bit"].tolist() == [True] * 4 + [False] * 2 + [True] * 4 + [False] * 2
+
+
+def test_arrows_follow_the_intervals(comparison):
+    for arm in ("mlp", "transformer"):
+        own = comparison.cells[comparison.cells["arm"] == arm]
+        for text, row in zip(comparison.errors[f"{arm} [95 %]"], own.itertuples(), strict=True):
+            low, high = row.generalization_error_low, row.generalization_error_high
+            assert ("↓" in text) == (high < row.influence)
+            assert ("↑" in text) == (low > row.influence)
+    shrunk = comparison.errors.loc[[0, 1, 3, 4], "mlp [95 %]"]
+    assert all("↓" in text for text in shrunk)
+
+
+def test_why_table_holds_ratio_projection_and_leak(study, comparison):
+    table = comparison.why.set_index("model")
+    assert len(table) == 12
+    ratios = table.loc["mlp", "error / influence"].astype(float).to_numpy()
+    assert ratios[[0, 1, 3, 4]] == pytest.approx((1 + 0.6**2) / 2, rel=0.02)
+    assert ratios[[2, 5]] == pytest.approx(1, rel=0.02)
+    assert table.loc["mlp", "projection c"].astype(float).iloc[0] == pytest.approx(0.6, abs=0.03)
+    assert table.loc["mlp", "excluded"].tolist() == ["0"] * 5 + ["1"]
+
+
+def test_findings_keep_models_and_kinds_of_bits_apart(comparison):
+    findings = dict(comparison.findings)
+    assert set(findings) == {"mlp", "transformer"}
+    assert "With a pointer bit of PVR frozen (4 cells) the error is 0.6" in findings["mlp"]
+    assert "shrinks towards zero off the support (c < 1)" in findings["mlp"]
+    assert "1 replica diverged and is left out of all means." in findings["mlp"]
+    assert "shrinks" not in findings["transformer"]
+    cells = comparison.cells[comparison.cells["arm"] == "mlp"]
+    counts = [(cells["verdict"] == side).sum() for side in ("inside", "below", "above")]
+    assert (
+        f"inside the 95 % interval of the error in {counts[0]}; the error lies below it in "
+        f"{counts[1]} and above it in {counts[2]}"
+    ) in findings["mlp"]
+    expected = scipy.stats.spearmanr(cells["influence"], cells["generalization_error"])[0]
+    assert f"rank correlation of error with influence is {expected:.2f}" in findings["mlp"]
+
+
+def test_a_text_says_what_was_excluded_and_what_is_short_for_what(comparison):
+    text = render_comparison(comparison)
+    assert "bit7-seed3 diverged at step 300" in text
+    assert f"pvr (window=2): {PVR.format(2)}." in text
+    assert "optimistic" in text
+
+
+def test_exact_predictions_have_their_own_columns_and_deviation(tmp_path):
+    write_run(
+        tmp_path,
+        "linear-linear_regression-00000001",
+        influences={1: 9.0, 7: 81.0},
+        predictions={1: 4.0, 7: 25.0},
+        seeds=4,
+    )
+    write_run(tmp_path, "linear-deep_linear-00000002", influences={1: 9.0, 7: 81.0}, seeds=4)
+    runs = runs_of(tmp_path)
+    found = compare(runs, summary_table(runs))
+    rows = found.cells.set_index(["arm", "frozen_bit"])
+    assert rows.loc[("linear_regression", 7), "prediction_linear_regression"] == 25
+    assert np.isnan(rows.loc[("deep_linear", 7), "prediction_linear_regression"])
+    errors = next(run for run in runs if run.predictions).final("generalization_error", 7)
+    deviation = rows.loc[("linear_regression", 7), "deviation_linear_regression"]
+    assert deviation == pytest.approx(np.abs(errors / 25 - 1).max())
+    shown = found.errors.set_index("model")
+    assert shown.loc["linear_regression", "linear regression"].tolist() == ["4.000", "25.00"]
+    # No deep network has this prediction: its cells are empty, not zero.
+    assert "0" not in "".join(shown.loc["deep_linear", "linear regression"])
+    assert "largest relative deviation of any replica" in dict(found.findings)["linear_regression"]
+
+
+def test_a_run_is_split_by_learning_rate(tmp_path):
+    directory = write_run(tmp_path, rates=(1e-3, 1e-4), seeds=3)
+    document = json.loads((directory / "measures.json").read_text())
+    slow, fast = read_runs_of(directory)
+    assert (slow.variant, fast.variant) == ("learning rate 0.0001", "learning rate 0.001")
+    for run in (slow, fast):
+        assert len(run.replicas) == 6
+        expected = [
+            document["measures"]["leak"][-1][i]
+            for i, entry in enumerate(document["replicas"])
+            if entry["learning_rate"] == run.learning_rate and entry["bit"] == 7
+        ]
+        assert run.final("leak", 7).tolist() == expected
+    assert set(arm_labels([slow, fast]).values()) == {
+        "mlp, learning rate 0.0001",
+        "mlp, learning rate 0.001",
+    }
+    with pytest.raises(ValueError, match="holds 2 runs"):
+        read_run(directory)
+
+
+def test_optimizers_name_arms_only_where_they_tell_them_apart(tmp_path):
+    write_run(tmp_path, "staircase-mlp-00000001", optimizer="adam")
+    write_run(tmp_path, "staircase-mlp-00000002", optimizer="sgd")
+    assert sorted(arm_labels(runs_of(tmp_path)).values()) == ["mlp, adam", "mlp, sgd"]
+
+
+def test_a_null_bit_and_single_seeds_are_no_trouble(tmp_path):
+    write_run(tmp_path, "pvr-mlp-00000001", influences={0: 0.0, 7: 0.25}, seeds=1)
+    write_run(tmp_path, "pvr-mixer-00000002", influences={0: 0.0, 7: 0.25}, seeds=1)
+    runs = runs_of(tmp_path)
+    found = compare(runs, summary_table(runs))
+    assert "nothing can be judged" in dict(found.findings)["mlp"]
+    assert found.why.loc[0, "error / influence"] == "–"
+    assert write_report(tmp_path)
+
+
+def test_natural_order_takes_numbers_as_numbers():
+    labels = ["depth=10", "depth=2", "alpha=2.5", "alpha=0.5"]
+    assert sorted(labels, key=natural) == ["alpha=0.5", "alpha=2.5", "depth=2", "depth=10"]
+
+
+def test_short_labels_stay_distinct():
+    labels = ["f (a=1, b=2)", "f (a=1, b=3)", "g (c=1)", "h"]
+    assert list(short_labels(labels).values()) == ["f (b=2)", "f (b=3)", "g", "h"]
+
+
+@pytest.fixture
+def matched_workdir(tmp_path):
+    for window, (stability, variance) in TARGETS.items():
+        write_run(
+            tmp_path,
+            f"pvr-mlp-0000000{window}",
+            task_label=PVR.format(window),
+            influences={None: 0.02 / stability},
+            seeds=5,
+            target={
+                "mean": 0.0,
+                "variance": variance,
+                "noise_stability": stability,
+                "orbit_cross_predictability": stability / 4,
+                "orbit_cross_predictability_bound": stability / 2,
+            },
+        )
+    return tmp_path
+
+
+def test_matched_runs_are_ordered_by_stability_and_related_to_the_constant(matched_workdir):
+    runs = runs_of(matched_workdir)
+    assert [run.bits for run in runs] == [[None]] * 4
+    found = match(runs)
+    assert found.cells["target_noise_stability"].tolist() == [0.4, 0.2, 0.1, 0.05]
+    for row in found.cells.itertuples():
+        [run] = [run for run in runs if run.name == row.run]
+        errors = run.final("generalization_error", None)
+        assert row.generalization_error == pytest.approx(errors.mean())
+        assert row.relative_error == pytest.approx(errors.mean() / (row.target_variance / 2))
+    assert "Spearman's rank correlation of error with Stab_½ is -1.00" in found.findings[0][1]
+
+
+def test_the_bound_is_judged_and_no_prefactor_claimed(matched_workdir):
+    [*_, (title, text)] = match(runs_of(matched_workdir)).findings
+    assert title == "The bound"
+    assert "CP ≤ bound ≤ Stab_½ holds for all 4 targets" in text
+    assert "no value of it is claimed" in text
+    path = matched_workdir / "canonical_holdout" / "pvr-mlp-00000002" / "measures.json"
+    document = json.loads(path.read_text())
+    document["target"]["orbit_cross_predictability"] = 0.5
+    path.write_text(json.dumps(document))
+    [*_, (_, text)] = match(runs_of(matched_workdir)).findings
+    assert "fails for pvr (window=2)" in text
+
+
+def test_a_matched_report_has_table_figure_and_section(matched_workdir):
+    paths = write_report(matched_workdir)["canonical_holdout"]
+    assert {"matched.md", "matched.csv", "replicas.csv"} == set(paths.tables)
+    assert "matched" in paths.figures
+    assert render_matched(match(runs_of(matched_workdir))) in paths.text
+    assert 'id="matched"' in paths.page.read_text()
+
+
+def test_a_study_is_kept_small_and_whole(study, tmp_path):
+    stored.keep(study / "canonical_holdout", tmp_path / "kept")
+    kept = tmp_path / "kept"
+    assert {path.name for path in kept.iterdir()} == {
+        "replicas.csv",
+        "run.json",
+        "table.csv",
+        "table.md",
+        "why.md",
+        "findings.md",
+        "comparison.png",
+    }
+    assert len(pd.read_csv(kept / "replicas.csv")) == 4 * 3 * 6
+    records = json.loads((kept / "run.json").read_text())["runs"]
+    assert len(records) == 4
+    for record in records.values():
+        assert {"config", "run"} == set(record)
+        assert record["run"]["command"].startswith("python -m ")
+    text = "<!-- table: table.md -->\nold\n<!-- end of table -->\n"
+    assert (kept / "table.md").read_text() in stored.fill(text, kept)
+    assert "old" not in stored.fill(text, kept)
+
+
+def test_an_unfinished_study_is_not_kept(study, tmp_path):
+    write_run(tmp_path, "pvr-mlp-00000001")
+    write_run(tmp_path, "pvr-mlp-00000002", finished=False)
+    with pytest.raises(FileNotFoundError, match="unfinished: pvr-mlp-00000002"):
+        stored.keep(tmp_path / "canonical_holdout", tmp_path / "kept")
