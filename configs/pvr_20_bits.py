@@ -5,8 +5,9 @@ Paper:     Abbe et al. 2022: cyclic windows, Adam, batches of 1,024; parity 80 e
 Command:   ./launch.sh reproduce pvr_20_bits --size=small
            ./launch.sh run configs/pvr_20_bits.py:aggregation=parity,window=2,size=small
 Choices:   aggregation=majority|parity|min, window=3|2|1, model=mlp|transformer|mixer,
-           size=paper|small, tiny. paper: 40 seeds x all 20 bits. small: 2 seeds x one pointer bit
-           and one value bit, few epochs, smaller Transformer and Mixer.
+           size=paper|small, tiny. paper: 40 seeds x all 20 bits, all functions and models. small:
+           the MLP on majority over windows of 3, 2 seeds x one pointer bit and one value bit, and
+           20 epochs at learning rate 2e-4 (at the authors' 5e-5 these would not fit).
 Memory:    errors are over all 2^20 points, streamed in chunks; the final spectrum is complete.
            size=small stays below 4 GiB.
 Expect:    influences of pointer bits | every value bit:
@@ -28,9 +29,7 @@ EPOCHS = {"parity": 80, "majority": 30, "min": 30}
 def runs(size: str) -> list[str]:
     """Return the choices of every run of the experiment in this size."""
     if size == "small":
-        tasks = [("majority", "3"), ("parity", "2")]
-        cells = [(*task, "mlp") for task in tasks]
-        cells += [("majority", "3", model) for model in base.PAPER_MODELS[1:]]
+        cells = [("majority", "3", "mlp")]
     else:
         tasks = [("parity", "1")]
         tasks += [(aggregation, window) for window in ("2", "3") for aggregation in AGGREGATIONS]
@@ -58,8 +57,10 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.train.epochs = EPOCHS[chosen["aggregation"]]
     if chosen["size"] == "small":
         config.holdout.bits = "1,10"
-        config.train.update({"seeds": 2, "epochs": 15})
-        config.evaluation.every_epochs = 15
+        config.train.update({"seeds": 2, "epochs": 20})
+        if chosen["model"] == "mlp":
+            config.train.learning_rates = (2e-4,)
+        config.evaluation.every_epochs = 20
         config.checkpoint.count = 3
     if chosen["tiny"]:
         config.task.pointer_bits = 3
