@@ -15,7 +15,7 @@ from pvr_jax.reporting.matched import match, render_matched
 from pvr_jax.reporting.reading import read_run, read_runs_of
 
 PVR = "pvr (pointer_bits=3, window={}, aggregation=parity, boundary=cyclic, tie=0)"
-INFLUENCES = {0: 0.5, 1: 0.5, 7: 0.25}
+INFLUENCES = {0: 0.5, 1: 0.375, 7: 0.25}
 TARGETS = {2: (0.2, 1.0), 3: (0.1, 1.0), 4: (0.05, 1.0), 5: (0.4, 0.75)}
 
 

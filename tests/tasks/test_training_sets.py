@@ -309,3 +309,30 @@ def test_replicas_on_several_devices_need_no_messages(choice):
     text = many.lower(keys, jnp.int32(1), bits).compile().as_text()
     for message in ("all-reduce", "all-gather", "all-to-all", "collective-permute"):
         assert message not in text
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"source": "sampled", "samples": 1000},
+        {"source": "whole", "samples": None},
+        {"source": "fresh", "samples": 1000},
+    ],
+    ids=str,
+)
+def test_in_the_matched_setting_nothing_is_frozen(choice):
+    target = tasks.make("staircase", n=6).target
+    training = made(target, 6, frozen=False, **choice)
+    batches = epoch(training, bit=-1)
+    numbers = shown(batches)
+    assert set(numbers) == set(range(64))  # all of the cube: both halves of every coordinate
+    if choice["source"] == "whole":
+        assert training.samples == len(numbers) == 64
+    np.testing.assert_array_equal(batches["y"], target(batches["x"]))
+
+
+def test_matched_rows_are_those_of_the_holdout_before_freezing():
+    matched, frozen = made(samples=150, frozen=False), made(samples=150)
+    x = np.array(epoch(matched, bit=-1)["x"])
+    x[..., 4] = 1
+    np.testing.assert_array_equal(x, epoch(frozen, bit=4)["x"])

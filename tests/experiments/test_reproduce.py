@@ -1,0 +1,190 @@
+"""Every configuration: all its runs are valid, each kind of run trains, and studies are redone."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import command_line, reproduce
+
+ROOT = Path(__file__).parents[2]
+STUDIES = reproduce.names()
+
+# Per study, the runs that differ in kind; the others differ in numbers.
+SMOKE = {
+    "pvr_majority": ["model=mlp", "model=transformer", "model=mixer"],
+    "quadratic_chain": ["model=transformer"],
+    "staircase": ["model=mixer"],
+    "pvr_cyclic": ["aggregation=min,window=2,model=mlp"],
+    "pvr_20_bits": ["aggregation=parity,window=2,model=mlp"],
+    "linear_networks": ["model=linear_regression", "model=deep_linear,depth=4,alpha=1.5"],
+    "optimizers": ["task=staircase,optimizer=sgd"],
+    "noise_stability": ["aggregation=parity,window=2,boundary=truncated"],
+}
+OTHER_MODELS = ("random_features", "mean_field", "deep_linear")
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def run_directories(workdir):
+    return sorted(path.parent for path in workdir.rglob("config.json"))
+
+
+def finish(name, choice, workdir):
+    """Train and analyse one run of a configuration; return what was measured."""
+    config = reproduce.load(name).get_config(choice)
+    command_line.load_experiment(config.experiment, "settings").validate(config)
+    for stage in ("train", "analyse"):
+        reproduce.run_stage(stage, config, workdir)
+    (directory,) = run_directories(workdir)
+    return directory, read(directory / "measures.json")
+
+
+def test_every_study_has_a_smoke_test():
+    assert set(SMOKE) == set(STUDIES)
+
+
+@pytest.mark.parametrize("size", reproduce.SIZES)
+@pytest.mark.parametrize("name", STUDIES)
+def test_all_runs_are_valid_different_and_of_their_size(name, size):
+    module = reproduce.load(name)
+    choices = module.runs(size)
+    seen = set()
+    for choice in choices:
+        config = module.get_config(choice)
+        command_line.load_experiment(config.experiment, "settings").validate(config)
+        assert config.size == size
+        if size == "paper":
+            assert config.train.seeds == (20 if name == "linear_networks" else 40)
+        seen.add(config.to_json_best_effort(sort_keys=True))
+    assert len(seen) == len(choices) >= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "choice"), [(name, choice) for name, choices in SMOKE.items() for choice in choices]
+)
+def test_every_kind_of_run_trains_in_its_tiny_mode(tmp_path, name, choice):
+    directory, measures = finish(name, f"{choice},size=small,tiny", tmp_path)
+    assert measures["size"] == "small"
+    errors = np.array(measures["measures"]["generalization_error"], float)
+    assert np.isfinite(errors).all() and (errors > 0).all()
+    assert (measures["holdout"] == "matched") == (name == "noise_stability")
+    assert (directory / "spectra.npz").exists()
+
+
+@pytest.mark.parametrize("model", OTHER_MODELS)
+def test_every_other_model_trains_in_its_tiny_mode(tmp_path, model):
+    _, measures = finish("canonical_holdout", f"task=parity,model={model},tiny", tmp_path)
+    assert np.isfinite(measures["measures"]["generalization_error"][-1]).all()
+
+
+def test_regression_ends_at_its_exact_value(tmp_path):
+    config = reproduce.load("linear_networks").get_config("model=linear_regression,size=small")
+    with config.unlocked():
+        config.train.seeds = 2
+        config.evaluation.every_epochs = 200
+    for stage in ("train", "analyse"):
+        reproduce.run_stage(stage, config, tmp_path)
+    measures = read(run_directories(tmp_path)[0] / "measures.json")
+    errors = np.array(measures["measures"]["generalization_error"][-1])
+    predicted = np.array(measures["predictions"]["linear_regression"])
+    np.testing.assert_allclose(errors, predicted, rtol=1e-6)
+    assert len(set(np.round(predicted, 6))) == 4  # of each start its own: a constant is no test
+    assert not jax.config.jax_enable_x64
+
+
+def test_matched_targets_are_measured_exactly(tmp_path):
+    # Cyclic parity: Stab_1/2 = (3/4)^p / 2^w, a closed form.
+    _, measures = finish("noise_stability", "aggregation=parity,window=2,size=small,tiny", tmp_path)
+    target = measures["target"]
+    assert target["noise_stability"] == pytest.approx(0.75**3 / 4, rel=1e-12)
+    assert (target["mean"], target["variance"]) == (0, 1)
+    assert (
+        target["orbit_cross_predictability"]
+        <= target["orbit_cross_predictability_bound"]
+        <= target["noise_stability"]
+    )
+    assert measures["influences"] == {}
+    assert [entry["bit"] for entry in measures["replicas"]] == [None, None]
+
+
+def test_rates_and_scales_are_replicas_of_one_program(tmp_path):
+    config = reproduce.load("canonical_holdout").get_config("task=parity,tiny")
+    with config.unlocked():
+        config.holdout.bits = "2"
+        config.train.seeds = 1
+        config.train.learning_rates = (1e-3, 1e-2)
+        config.train.init_scales = (1.0, 0.5)
+    for stage in ("train", "analyse"):
+        reproduce.run_stage(stage, config, tmp_path)
+    (directory,) = run_directories(tmp_path)
+    replicas = read(directory / "measures.json")["replicas"]
+    assert {(r["learning_rate"], r["init_scale"]) for r in replicas} == {
+        (1e-3, 1.0),
+        (1e-3, 0.5),
+        (1e-2, 1.0),
+        (1e-2, 0.5),
+    }
+    with np.load(directory / "spectra.npz") as spectra:
+        final = spectra["coefficients"][-1]
+    assert len(np.unique(final, axis=0)) == 4
+
+
+@pytest.fixture
+def tiny_study(monkeypatch):
+    """The linear networks' study with two of its runs, shrunk."""
+    module = reproduce.load("linear_networks")
+    whole = module.get_config
+    module.runs = lambda size: [f"model={m},size={size}" for m in ("linear_regression", "deep_linear")]
+    module.get_config = lambda choice: whole(f"{choice},tiny")
+    monkeypatch.setattr(reproduce, "load", lambda name: module)
+
+
+def test_a_study_is_run_compared_and_then_skipped(tmp_path, tiny_study, capsys):
+    arguments = ["reproduce", "linear_networks", f"--workdir={tmp_path}"]
+    assert reproduce.main(arguments) == 0
+    output = capsys.readouterr().out
+    report = tmp_path / "linear_networks-small" / "canonical_holdout" / "report"
+    assert f"report: {report / 'report.html'}" in output
+    assert "influence" in output and "generalization error" in output
+    with (report / "table.csv").open() as handle:
+        rows = list(csv.DictReader(handle))
+    assert {row["model"] for row in rows} == {"linear_regression", "deep_linear"}
+    trained = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("measures.json")}
+    assert len(trained) == 2
+    assert reproduce.main(arguments) == 0
+    assert "compiled" not in capsys.readouterr().out
+    assert all(path.stat().st_mtime_ns == before for path, before in trained.items())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ([], r"reproduce: given nothing; allowed all, linear_networks, .*"),
+        (["tables"], r"reproduce: given tables; allowed all, .*"),
+        (["all", "pvr_majority"], r"reproduce: given all pvr_majority; allowed all, .*"),
+        (["all", "--size=big"], r".*size.*big.*small.*paper.*"),
+        (["all", "--seeds=3"], r".*seeds.*"),
+    ],
+    ids=str,
+)
+def test_mistakes_get_one_line(capsys, arguments, line):
+    assert reproduce.main(["reproduce", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert re.fullmatch(f"error: {line}\n", captured.err)
+    assert captured.out == ""
+
+
+def test_help_names_every_study(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        reproduce.main(["reproduce", "--help"])
+    output = capsys.readouterr().out
+    assert all(name in output for name in STUDIES) and "--size" in output
+
+
