@@ -19,6 +19,7 @@ from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.tables import (
     MISSING,
     excluded_notes,
+    first_of_each,
     format_exact,
     format_interval,
     format_number,
@@ -27,6 +28,7 @@ from pvr_jax.reporting.tables import (
     render_notes,
     summary_table,
     theories_of,
+    where,
 )
 
 MOST_ARM_COLUMNS = 4  # with more arms each gets its own row
@@ -143,8 +145,8 @@ def _long(cells: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "task": first_of_each(cells, "task_short"),
-            "frozen bit": _where(first, cells["frozen_bit"].map(str)),
-            heading("influence"): _where(first, cells["influence"].map(format_exact)),
+            "frozen bit": where(first, cells["frozen_bit"].map(str)),
+            heading("influence"): where(first, cells["influence"].map(format_exact)),
             "model": list(cells["arm"]),
             **prediction_columns(cells),
             "generalization error [95 %]": _errors(cells),
@@ -171,7 +173,7 @@ def why_table(cells: pd.DataFrame) -> pd.DataFrame:
     ratio = cells["generalization_error"] / cells["influence"].where(cells["influence"] > 0)
     columns = {
         "task": first_of_each(cells, "task_short"),
-        "frozen bit": _where(first, cells["frozen_bit"].map(str)),
+        "frozen bit": where(first, cells["frozen_bit"].map(str)),
         "model": list(cells["arm"]),
         "error / influence": [format_number(value, 3) for value in ratio],
     }
@@ -181,15 +183,6 @@ def why_table(cells: pd.DataFrame) -> pd.DataFrame:
     columns["replicas"] = [str(value) for value in cells["replicas"]]
     columns["excluded"] = [str(value) for value in cells["excluded"]]
     return pd.DataFrame(columns)
-
-
-def first_of_each(rows: pd.DataFrame, column: str) -> list[str]:
-    """Return a column's text where it changes from one row to the next, and nothing elsewhere."""
-    return _where(rows[column] != rows[column].shift(), rows[column])
-
-
-def _where(shown: pd.Series, texts: pd.Series) -> list[str]:
-    return [text if show else "" for show, text in zip(shown, texts, strict=True)]
 
 
 def _notes(cells: pd.DataFrame) -> list[str]:

@@ -83,9 +83,15 @@ def _shorten(svg: str) -> str:
 
 
 def panels(
-    count: int, columns: int, width: float, height: float, margin: float, labels: tuple[str, str]
+    count: int,
+    columns: int,
+    width: float,
+    height: float,
+    margin: float,
+    labels: tuple[str, str],
+    share_y: bool = True,
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure with `count` panels that share both axes, in at most `columns` columns.
+    """Return a figure with `count` panels in at most `columns` columns; they share their axes.
 
     `width` and `height` are of one panel in inches, `margin` is the height kept for the legend,
     `labels` name the x axis (under the lowest panels) and the y axis (at the left ones).
@@ -94,7 +100,10 @@ def panels(
     rows = -(-count // columns)
     size = (max(columns * width, 4.2), rows * height + margin)
     figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False, sharex="all", sharey="all").flatten()
+    grid = figure.subplots(
+        rows, columns, squeeze=False, sharex="all", sharey="all" if share_y else "none"
+    )
+    grid = grid.flatten()
     for axis in grid[count:]:
         axis.set_visible(False)
     for axis in grid[max(0, count - columns) : count]:
@@ -129,6 +138,31 @@ def step_axis(axis: Axes, steps: np.ndarray) -> None:
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}".replace(",", "\u2009"))
     axis.set_xlim(-0.02 * first if 0 in steps else first, last * 1.05)
+
+
+def band(
+    axis: Axes,
+    steps: np.ndarray,
+    values: np.ndarray,
+    colour: str,
+    linestyle: str | tuple[int, tuple[int, ...]] = "-",
+    marker: str | None = None,
+) -> None:
+    """Draw the mean of `values` [T, r] over replicas, and the band from minimum to maximum."""
+    if values.shape[1] > 1:
+        axis.fill_between(
+            steps, values.min(axis=1), values.max(axis=1), color=colour, alpha=0.25, lw=0
+        )
+    axis.plot(
+        steps,
+        values.mean(axis=1),
+        color=colour,
+        ls=linestyle,
+        marker=marker,
+        markevery=0.2,  # of the axes' diagonal: even spacing on the logarithmic axis
+        mec="white",
+        mew=0.4,
+    )
 
 
 def ordered_colours(count: int) -> list[str]:

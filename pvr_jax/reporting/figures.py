@@ -17,6 +17,7 @@ from pvr_jax.reporting.drawing import (
     MARKERS,
     PALE,
     VERMILION,
+    band,
     legend,
     monomial,
     ordered_colours,
@@ -25,6 +26,7 @@ from pvr_jax.reporting.drawing import (
     step_axis,
 )
 from pvr_jax.reporting.runs import Pair, Run
+from pvr_jax.reporting.twins import touched_pairs
 
 SHOWN_PAIRS = 6
 SHOWN_DEGREES = 8
@@ -152,7 +154,7 @@ def degree_profile(run: Run) -> Figure:
                 axis.axhline(frozen[degree], color=colours[degree], ls=(0, (4, 3)), lw=0.7)
             if profiles is not None:
                 marker = MARKERS[degree % len(MARKERS)]
-                _draw_band(axis, run.steps, profiles[:, :, degree], colours[degree], marker=marker)
+                band(axis, run.steps, profiles[:, :, degree], colours[degree], marker=marker)
         if profiles is None:
             _say_all_diverged(axis)
         step_axis(axis, run.steps)
@@ -185,13 +187,6 @@ def meaningful_degrees(run: Run) -> list[int]:
     ]
 
 
-def shown_pairs(run: Run, bit: int) -> list[int]:
-    """Return the indices of the pairs to draw: those the holdout touches, largest first."""
-    pairs = run.pairs.get(bit, ())
-    touched = [i for i, pair in enumerate(pairs) if pair.target_high != 0]
-    return sorted(touched, key=lambda i: (-abs(pairs[i].target_high), i))[:SHOWN_PAIRS]
-
-
 def tracked_coefficients(run: Run, bit: int) -> Figure:
     """Draw the coefficients of low-degree monomials and their twins over training, a panel each.
 
@@ -199,7 +194,7 @@ def tracked_coefficients(run: Run, bit: int) -> Figure:
     coefficient plus the frozen value times that of its twin, and zero for the twin. Bands
     reach from minimum to maximum over seeds.
     """
-    shown = shown_pairs(run, bit)
+    shown = touched_pairs(run, bit)[:SHOWN_PAIRS]
     labels = ("training step", "Fourier coefficient")
     figure, axes = panels(len(shown), 3, 2.4, 1.7, 0.6, labels)
     coefficients = run.pair_coefficients.get(bit)
@@ -211,8 +206,8 @@ def tracked_coefficients(run: Run, bit: int) -> Figure:
         if coefficients is None:
             _say_all_diverged(axis)
         else:
-            _draw_band(axis, run.steps, coefficients[:, :, i, 0], BLUE)
-            _draw_band(axis, run.steps, coefficients[:, :, i, 1], VERMILION, linestyle=(0, (4, 2)))
+            band(axis, run.steps, coefficients[:, :, i, 0], BLUE)
+            band(axis, run.steps, coefficients[:, :, i, 1], VERMILION, linestyle=(0, (4, 2)))
         step_axis(axis, run.steps)
     handles = [
         Line2D([], [], color=BLUE, label="low-degree $T$"),
@@ -226,31 +221,6 @@ def tracked_coefficients(run: Run, bit: int) -> Figure:
 
 def _pair_title(pair: Pair) -> str:
     return f"{monomial(pair.low)}  and  {monomial(pair.high)}"
-
-
-def _draw_band(
-    axis: Axes,
-    steps: np.ndarray,
-    values: np.ndarray,
-    colour: str,
-    linestyle: str | tuple[int, tuple[int, ...]] = "-",
-    marker: str | None = None,
-) -> None:
-    """Draw the mean of `values` [T, r] over replicas, and the band from minimum to maximum."""
-    if values.shape[1] > 1:
-        axis.fill_between(
-            steps, values.min(axis=1), values.max(axis=1), color=colour, alpha=0.25, lw=0
-        )
-    axis.plot(
-        steps,
-        values.mean(axis=1),
-        color=colour,
-        ls=linestyle,
-        marker=marker,
-        markevery=0.2,  # of the axes' diagonal: even spacing on the logarithmic axis
-        mec="white",
-        mew=0.4,
-    )
 
 
 def _say_all_diverged(axis: Axes) -> None:

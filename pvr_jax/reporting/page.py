@@ -13,18 +13,12 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from pvr_jax.reporting.comparison import Comparison
 from pvr_jax.reporting.definitions import DEFINITIONS
 from pvr_jax.reporting.findings import overview, run_findings
-from pvr_jax.reporting.matched import Matched
 from pvr_jax.reporting.page_style import STYLE
 from pvr_jax.reporting.runs import Run
-from pvr_jax.reporting.study_page import (
-    COMPARISON_READING,
-    MATCHED_READING,
-    comparison_content,
-    matched_content,
-)
+from pvr_jax.reporting.study import Study
+from pvr_jax.reporting.study_page import STUDY_FIGURES, study_sections
 from pvr_jax.reporting.tables import display_table, group_titles, run_title, table_notes
 
 RUN_LINKS = (
@@ -69,36 +63,26 @@ class Illustration:
 def render_page(
     runs: Sequence[Run],
     unfinished: Sequence[str],
-    table: pd.DataFrame,
-    comparison: Comparison | None,
-    matched: Matched | None,
+    study: Study,
     illustrations: Sequence[Illustration],
     directory: Path,
 ) -> str:
-    """Return the page that will stand in `directory`; links to files are relative to it.
-
-    `table` is the summary table of the canonical runs, empty where there are none.
-    """
+    """Return the page that will stand in `directory`; links to files are relative to it."""
     experiment = runs[0].experiment.replace("_", " ")
     title = f"{experiment[:1].upper()}{experiment[1:]}: generalization error and Boolean influence"
-    canonical = [run for run in runs if not run.matched]
+    canonical, table = study.canonical, study.table
     drawn = {illustration.name: illustration for illustration in illustrations}
     sections = []
     if canonical:
         sections.append(_summary(canonical, table))
-    if comparison:
-        image = _figure(
-            drawn["comparison"], "Error against influence for every task", COMPARISON_READING
-        )
-        content = comparison_content(comparison, image)
-        sections.append(_section("comparison", "Comparison", content))
-    if matched:
-        image = _figure(drawn["matched"], "Error against noise stability", MATCHED_READING)
-        sections.append(_section("matched", "Matched setting", matched_content(matched, image)))
+    images = {
+        name: _figure(drawn[name], *words) for name, words in STUDY_FIGURES.items() if name in drawn
+    }
+    sections += [_section(*parts) for parts in study_sections(study, images)]
     if canonical:
         sections.append(_table(table))
         sections.append(_definitions(table))
-    if own := [i for i in illustrations if i.name not in ("comparison", "matched")]:
+    if own := [i for i in illustrations if i.name not in STUDY_FIGURES]:
         sections.append(_figures(runs, own))
     sections.append(_left_out(runs, unfinished))
     sections.append(_details(runs, directory))

@@ -5,16 +5,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from pvr_jax.reporting import drawing, figures, study_figures
-from pvr_jax.reporting.comparison import Comparison, compare, render_comparison
-from pvr_jax.reporting.matched import Matched, match, render_matched
+from pvr_jax.reporting.comparison import render_comparison
+from pvr_jax.reporting.matched import render_matched
 from pvr_jax.reporting.page import Illustration, render_page
 from pvr_jax.reporting.reading import find_experiments, read_runs
 from pvr_jax.reporting.runs import Run
-from pvr_jax.reporting.tables import render_latex, render_text, replica_table, summary_table
+from pvr_jax.reporting.study import Study, study_of
+from pvr_jax.reporting.tables import render_latex, render_text, replica_table
+from pvr_jax.reporting.twins import render_twins, touched_pairs
 
 # Of more runs than this, the terminal and the first figure show the comparison alone.
 MOST_RUNS_SHOWN = 3
@@ -27,7 +28,8 @@ class ReportPaths:
     """The files of one report; `text` is what a terminal shows of it.
 
     `tables` are paths by file name: table.csv, table.md and table.tex with a row per run and
-    frozen bit, comparison.md where several runs are compared, matched.csv and matched.md of runs
+    frozen bit, comparison.md where several runs are compared, twins.csv and twins.md of the
+    coefficients that training cannot tell apart, matched.csv and matched.md of runs
     with nothing frozen, and replicas.csv.
     """
 
@@ -36,16 +38,6 @@ class ReportPaths:
     text: str
     tables: dict[str, Path]
     figures: dict[str, dict[str, Path]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Study:
-    """The runs of one experiment and what is said of them together."""
-
-    canonical: list[Run]
-    table: pd.DataFrame  # of the canonical runs
-    comparison: Comparison | None  # of two or more canonical runs
-    matched: Matched | None
 
 
 def write_report(root: str | Path, out: str | Path | None = None) -> dict[str, ReportPaths]:
@@ -78,19 +70,6 @@ def write_report(root: str | Path, out: str | Path | None = None) -> dict[str, R
     return written
 
 
-def study_of(runs: Sequence[Run]) -> Study:
-    """Return the tables of the runs of one experiment."""
-    canonical = [run for run in runs if not run.matched]
-    matched = [run for run in runs if run.matched]
-    table = summary_table(canonical)
-    return Study(
-        canonical=canonical,
-        table=table,
-        comparison=compare(canonical, table) if len(canonical) > 1 else None,
-        matched=match(matched) if matched else None,
-    )
-
-
 def table_files(study: Study, runs: Sequence[Run]) -> dict[str, str]:
     """Return the contents of a study's table files by name."""
     files = {"replicas.csv": replica_table(runs).to_csv(index=False, lineterminator="\n")}
@@ -100,6 +79,9 @@ def table_files(study: Study, runs: Sequence[Run]) -> dict[str, str]:
         files["table.tex"] = render_latex(study.table)
     if study.comparison:
         files["comparison.md"] = render_comparison(study.comparison)
+    if len(study.twins):
+        files["twins.csv"] = study.twins.to_csv(index=False, lineterminator="\n")
+        files["twins.md"] = render_twins(study.twins)
     if study.matched:
         files["matched.csv"] = study.matched.cells.to_csv(index=False, lineterminator="\n")
         files["matched.md"] = render_matched(study.matched)
@@ -111,10 +93,8 @@ def _write_experiment(runs: list[Run], unfinished: list[str], directory: Path) -
     study = study_of(runs)
     files = table_files(study, runs)
     illustrations = draw_all(runs, study, directory / "figures")
-    page = render_page(
-        runs, unfinished, study.table, study.comparison, study.matched, illustrations, directory
-    )
-    shown = ["comparison.md", "matched.md"]
+    page = render_page(runs, unfinished, study, illustrations, directory)
+    shown = ["comparison.md", "twins.md", "matched.md"]
     if len(study.canonical) <= MOST_RUNS_SHOWN:
         shown.append("table.md")
     return ReportPaths(
@@ -134,6 +114,10 @@ def draw_all(runs: list[Run], study: Study, directory: Path) -> list[Illustratio
     if study.comparison:
         cells = study.comparison.cells
         drawn.append(draw("comparison", lambda: study_figures.comparison(cells)))
+        if study_figures.exponents(cells):
+            drawn.append(draw("initialisation", lambda: study_figures.initialisation(cells)))
+        if len(study.twins):
+            drawn.append(draw("twins", lambda: study_figures.twins(study.canonical)))
     if study.matched:
         drawn.append(draw("matched", lambda: study_figures.matched(study.matched.cells)))
     if 0 < len(study.canonical) <= MOST_RUNS_SHOWN:
@@ -148,7 +132,7 @@ def draw_all(runs: list[Run], study: Study, directory: Path) -> list[Illustratio
             name = f"degree_profile-{run.file_name}"
             drawn.append(draw(name, partial(figures.degree_profile, run), run=run))
         for bit in run.bits:
-            if bit in run.pair_coefficients and figures.shown_pairs(run, bit):
+            if bit in run.pair_coefficients and touched_pairs(run, bit):
                 name = f"tracked_coefficients-{run.file_name}-bit{bit}"
                 function = partial(figures.tracked_coefficients, run, bit)
                 drawn.append(draw(name, function, run=run, bit=bit))

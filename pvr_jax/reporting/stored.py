@@ -13,9 +13,10 @@ from pathlib import Path
 from pvr_jax.reporting import drawing, figures, study_figures
 from pvr_jax.reporting.comparison import render_findings
 from pvr_jax.reporting.reading import MEASURES_FILE, read_run, read_runs
-from pvr_jax.reporting.report import Study, study_of
 from pvr_jax.reporting.runs import Run
+from pvr_jax.reporting.study import Study, study_of
 from pvr_jax.reporting.tables import render_markdown, render_text, replica_table, summary_table
+from pvr_jax.reporting.twins import shown_twins
 
 KEPT = ("config.json", "run.json")
 FIGURE = "error_against_influence.png"
@@ -71,7 +72,12 @@ def _keep_study(runs: list[Run], directory: Path) -> None:
         _write(directory / name, content)
     drawings = {}
     if study.comparison:
-        drawings["comparison.png"] = lambda: study_figures.comparison(study.comparison.cells)
+        cells = study.comparison.cells
+        drawings["comparison.png"] = lambda: study_figures.comparison(cells)
+        if study_figures.exponents(cells):
+            drawings["initialisation.png"] = lambda: study_figures.initialisation(cells)
+        if len(study.twins):
+            drawings["twins.png"] = lambda: study_figures.twins(study.canonical)
     if study.matched:
         drawings["matched.png"] = lambda: study_figures.matched(study.matched.cells)
     for name, draw in drawings.items():
@@ -87,6 +93,9 @@ def _study_tables(study: Study) -> dict[str, str]:
         tables["table.md"] = render_markdown(study.comparison.errors)
         tables["why.md"] = render_markdown(study.comparison.why)
         tables["findings.md"] = render_findings(study.comparison.findings)
+    if len(study.twins):
+        tables["twins.csv"] = study.twins.to_csv(index=False, lineterminator="\n")
+        tables["twins.md"] = render_markdown(shown_twins(study.twins))
     if study.matched:
         tables["matched.csv"] = study.matched.cells.to_csv(index=False, lineterminator="\n")
         tables["matched.md"] = render_markdown(study.matched.shown)

@@ -1,5 +1,8 @@
 """Figures of a whole study: many tasks and models in one picture."""
 
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -7,10 +10,26 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pvr_jax.reporting.comparison import arms_of
-from pvr_jax.reporting.drawing import GREY, MARKERS, legend, ordered_colours, panels, plain
+from pvr_jax.reporting.drawing import (
+    BLUE,
+    GREY,
+    MARKERS,
+    VERMILION,
+    band,
+    legend,
+    monomial,
+    ordered_colours,
+    panels,
+    plain,
+    step_axis,
+)
+from pvr_jax.reporting.labels import arm_labels, natural, short_labels, split_label
 from pvr_jax.reporting.matched import STABILITY
+from pvr_jax.reporting.runs import Run
+from pvr_jax.reporting.twins import touched_pairs
 
 MOST_PANELS = 9
+MOST_TWINS = 4
 WIDE_RANGE = 30  # errors that span more than this factor are drawn on logarithmic axes
 
 
@@ -69,6 +88,103 @@ def matched(cells: pd.DataFrame) -> Figure:
         axis.set_ylim(bottom=0)
         axis.set_title(plain(arm), loc="left")
     legend(figure, [_handle(*looks[task], plain(task)) for task in tasks])
+    return figure
+
+
+def twins(runs: Sequence[Run]) -> Figure:
+    """Draw low-degree monomials and their twins over training, one panel per run and frozen bit.
+
+    Solid and coloured by pair: low-degree monomials, at most the four largest. Dashed: their twins
+    with the frozen bit. Bands reach from minimum to maximum over replicas; dotted lines are the
+    low-degree prediction.
+    """
+    arms, tasks = arm_labels(runs), short_labels(run.task_label for run in runs)
+    ordered = sorted(
+        runs, key=lambda run: (natural(tasks[run.task_label]), natural(arms[run.name]))
+    )
+    drawn = [(run, bit) for run in ordered for bit in run.bits if touched_pairs(run, bit)]
+    drawn = drawn[:MOST_PANELS]
+    lows = list(
+        dict.fromkeys(
+            run.pairs[bit][i].low
+            for run, bit in drawn
+            for i in touched_pairs(run, bit)[:MOST_TWINS]
+        )
+    )
+    colours = dict(zip(lows, ordered_colours(len(lows)), strict=True))
+    labels = ("training step", "Fourier coefficient")
+    figure, axes = panels(len(drawn), 3, 3.0, 2.6, 0.35 + 0.12 * len(lows), labels)
+    for axis, (run, bit) in zip(axes, drawn, strict=True):
+        coefficients = run.pair_coefficients.get(bit)
+        for i in touched_pairs(run, bit)[:MOST_TWINS] if coefficients is not None else ():
+            pair = run.pairs[bit][i]
+            colour = colours[pair.low]
+            axis.axhline(pair.limit, color=colour, ls=":", lw=1)
+            band(axis, run.steps, coefficients[:, :, i, 0], colour)
+            band(axis, run.steps, coefficients[:, :, i, 1], colour, linestyle=(0, (4, 2)))
+        title = arms[run.name] if len(set(tasks.values())) == 1 else tasks[run.task_label]
+        axis.set_title(plain(f"{title}, bit {bit}"), loc="left")
+        step_axis(axis, run.steps)
+    handles = [
+        Line2D([], [], color=colour, label=f"{monomial(low)} rises")
+        for low, colour in colours.items()
+    ]
+    handles.append(Line2D([], [], color=GREY, ls=(0, (4, 2)), label="its twin with the frozen bit"))
+    handles.append(Line2D([], [], color=GREY, ls=":", lw=1, label="low-degree prediction"))
+    legend(figure, handles)
+    return figure
+
+
+def exponents(cells: pd.DataFrame) -> dict[str, tuple[str, float]]:
+    """Return, by model label, the label without its init exponent, and that exponent.
+
+    Only of models that a study has with three exponents or more.
+    """
+    found = {}
+    for label in cells["model_label"].unique():
+        name, parameters = split_label(label)
+        rest = [item for item in parameters if not item.startswith("alpha=")]
+        for item in parameters:
+            if item.startswith("alpha="):
+                found[label] = (f"{name} ({', '.join(rest)})", float(item.partition("=")[2]))
+    counts = Counter(name for name, _ in found.values())
+    return {label: pair for label, pair in found.items() if counts[pair[0]] > 2}
+
+
+def initialisation(cells: pd.DataFrame) -> Figure:
+    """Draw the error against the init exponent, a panel per task and frozen bit, a line per depth.
+
+    Dashed: the influence. Dotted: what theory predicts of linear regression, where the study has
+    it.
+    """
+    found = exponents(cells)
+    names = short_labels(dict.fromkeys(name for name, _ in found.values()))
+    groups = list(cells.groupby(["task_short", "frozen_bit"], sort=False))[:MOST_PANELS]
+    ordered = sorted(names, key=natural)
+    looks = _looks(ordered)
+    labels = ("init exponent $\\alpha$ (weights ±fan_in$^{-\\alpha}$)", "generalization error")
+    figure, axes = panels(len(groups), 3, 3.4, 2.8, 0.5, labels, share_y=False)
+    regression = "prediction_linear_regression"
+    for axis, ((_, bit), own) in zip(axes, groups, strict=True):
+        for name in ordered:
+            rows = own[own["model_label"].map(lambda label: found.get(label, ("", 0))[0]) == name]
+            rows = rows.assign(alpha=rows["model_label"].map(lambda label: found[label][1]))
+            rows = rows[rows["replicas"] > 0].sort_values("alpha")
+            colour, marker = looks[name]
+            axis.plot(rows["alpha"], rows["generalization_error"], color=colour)
+            for row in rows.itertuples():
+                _point(axis, row.alpha, _interval(row, "generalization_error"), colour, marker)
+        axis.axhline(own["influence"].iloc[0], color=BLUE, ls="--", lw=1)
+        if regression in own and own[regression].notna().any():
+            axis.axhline(own[regression].mean(), color=VERMILION, ls=":", lw=1.2)
+        axis.set_ylim(bottom=0)
+        axis.set_title(f"bit {bit} frozen", loc="left")
+    handles = [_handle(*looks[name], plain(names[name])) for name in ordered]
+    handles.append(Line2D([], [], color=BLUE, ls="--", lw=1, label="influence"))
+    handles.append(
+        Line2D([], [], color=VERMILION, ls=":", lw=1.2, label="linear regression (exact)")
+    )
+    legend(figure, handles)
     return figure
 
 

@@ -8,24 +8,64 @@ import pandas as pd
 
 from pvr_jax.reporting.comparison import Comparison
 from pvr_jax.reporting.matched import Matched
+from pvr_jax.reporting.study import Study
+from pvr_jax.reporting.twins import READING, shown_twins
 
-COMPARISON_READING = (
-    "One panel per model, one point per task and frozen bit, with its 95 % interval; hollow: a "
-    "pointer bit is frozen. On the line the error is the influence, as the low-degree hypothesis "
-    "predicts."
-)
-MATCHED_READING = (
-    "One point per target, with its 95 % interval: the error on one training budget, as a share of "
-    "the best constant's, against the noise stability of the target."
-)
+# By file name: the alternative text and the caption.
+STUDY_FIGURES = {
+    "comparison": (
+        "Error against influence for every task",
+        "One panel per model, one point per task and frozen bit, with its 95 % interval; hollow: a "
+        "pointer bit is frozen. On the line the error is the influence, as the low-degree "
+        "hypothesis predicts.",
+    ),
+    "initialisation": (
+        "Error against the init exponent",
+        "Weights and biases start uniform in ±fan_in^−α: to the right the networks start smaller. "
+        "Points: mean error with its 95 % interval. Dashed: the influence, which the low-degree "
+        "hypothesis predicts. Dotted: the exact value of linear regression.",
+    ),
+    "twins": (
+        "Coefficients of monomials that training cannot tell apart",
+        "Solid: low-degree monomials T. Dashed: their twins with the frozen bit, which are in the "
+        "target. Dotted: the low-degree prediction. Bands reach from the smallest to the largest "
+        "replica.",
+    ),
+    "matched": (
+        "Error against noise stability",
+        "One point per target, with its 95 % interval: the error on one training budget, as a "
+        "share of the best constant's, against the noise stability of the target.",
+    ),
+}
 
 
-def comparison_content(comparison: Comparison, figure: str) -> str:
-    """Return the content of the page's comparison: findings, figure, both tables and notes."""
+def study_sections(study: Study, images: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Return the (id, title, content) of the page's sections; `images` are figures by name."""
+    sections = []
+    if study.comparison:
+        content = _comparison(study.comparison, images)
+        sections.append(("comparison", "Comparison", content))
+    if len(study.twins):
+        content = "\n".join(
+            [
+                images.get("twins", ""),
+                _table(shown_twins(study.twins)),
+                f'<p>{escape(READING)} The same as files: <a href="twins.csv">twins.csv</a>, '
+                '<a href="twins.md">twins.md</a>.</p>',
+            ]
+        )
+        sections.append(("twins", "Monomials that training cannot tell apart", content))
+    if study.matched:
+        sections.append(("matched", "Matched setting", _matched(study.matched, images)))
+    return sections
+
+
+def _comparison(comparison: Comparison, images: dict[str, str]) -> str:
     return "\n".join(
         [
             _findings(comparison.findings),
-            figure,
+            images["comparison"],
+            images.get("initialisation", ""),
             "<h3>Generalization error and influence</h3>",
             _table(comparison.errors),
             "<h3>Why: what was learned off the support</h3>",
@@ -36,12 +76,11 @@ def comparison_content(comparison: Comparison, figure: str) -> str:
     )
 
 
-def matched_content(matched: Matched, figure: str) -> str:
-    """Return the content of the page's matched setting: findings, figure, table and notes."""
+def _matched(matched: Matched, images: dict[str, str]) -> str:
     return "\n".join(
         [
             _findings(matched.findings),
-            figure,
+            images["matched"],
             _table(matched.shown),
             _notes(matched.notes),
             '<p>The same as files: <a href="matched.md">matched.md</a>, '

@@ -175,6 +175,16 @@ def format_interval(value: float, low: float, high: float, scale: float | None =
     return f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 
+def first_of_each(rows: pd.DataFrame, column: str) -> list[str]:
+    """Return a column's text where it changes from one row to the next, and nothing elsewhere."""
+    return where(rows[column] != rows[column].shift(), rows[column])
+
+
+def where(shown: pd.Series, texts: pd.Series) -> list[str]:
+    """Return the texts that are shown, and nothing in place of the others."""
+    return [text if show else "" for show, text in zip(shown, texts, strict=True)]
+
+
 def display_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return the shown columns of a summary table as text under full headings, same row order."""
     others = [c.removesuffix("_low") for c in table.columns if c.endswith("_low")]

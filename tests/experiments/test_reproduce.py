@@ -141,7 +141,9 @@ def tiny_study(monkeypatch):
     """The linear networks' study with two of its runs, shrunk."""
     module = reproduce.load("linear_networks")
     whole = module.get_config
-    module.runs = lambda size: [f"model={m},size={size}" for m in ("linear_regression", "deep_linear")]
+    module.runs = lambda size: [
+        f"model={m},size={size}" for m in ("linear_regression", "deep_linear")
+    ]
     module.get_config = lambda choice: whole(f"{choice},tiny")
     monkeypatch.setattr(reproduce, "load", lambda name: module)
 
@@ -186,5 +188,3 @@ def test_help_names_every_study(capsys):
         reproduce.main(["reproduce", "--help"])
     output = capsys.readouterr().out
     assert all(name in output for name in STUDIES) and "--size" in output
-
-

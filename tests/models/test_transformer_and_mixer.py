@@ -78,7 +78,7 @@ def test_a_program_has_one_layer_whatever_the_depth(name):
         model = models.build(name, 11, **SMALL[name] | {"depth": depth})
         params = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 11)))
         loss = jax.grad(lambda p: model.apply(p, jnp.ones((2, 11))).sum())
-        return len(str(jax.make_jaxpr(loss)(params)).splitlines())
+        return str(jax.make_jaxpr(loss)(params)).count(" = ")  # one per equation
 
     # With one layer alone there would be nothing to repeat.
     assert size(2) == size(12)
@@ -95,7 +95,9 @@ def test_the_order_of_the_bits_matters(name):
 @pytest.mark.parametrize("name", SMALL)
 def test_inputs_count_by_their_sign_alone(name):
     model, params = drawn(name, 5, **SMALL[name])
-    np.testing.assert_array_equal(model.apply(params, inputs(5)), model.apply(params, inputs(5) / 2))
+    np.testing.assert_array_equal(
+        model.apply(params, inputs(5)), model.apply(params, inputs(5) / 2)
+    )
 
 
 def uniform(fan_in):

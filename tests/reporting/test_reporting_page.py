@@ -13,9 +13,11 @@ from synthetic_runs import write_run
 
 from pvr_jax.reporting import read_run, summary_table
 from pvr_jax.reporting.drawing import monomial, style
-from pvr_jax.reporting.figures import error_against_influence, meaningful_degrees, shown_pairs
+from pvr_jax.reporting.figures import error_against_influence, meaningful_degrees
 from pvr_jax.reporting.findings import overview, run_findings
 from pvr_jax.reporting.page import render_page
+from pvr_jax.reporting.study import study_of
+from pvr_jax.reporting.twins import touched_pairs
 
 DATA = "data:image/svg+xml;base64,"
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -71,7 +73,7 @@ def test_links_lead_to_files_and_anchors_that_exist(page, reported):
 
 def test_every_figure_is_in_the_page(page, reported):
     images = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
-    assert len(images) == len(reported.paths.figures) == 1 + 1 + 3 + 4
+    assert len(images) == len(reported.paths.figures) == 1 + 1 + 1 + 3 + 4
     for image in images:
         svg = base64.b64decode(image.split(",", 1)[1])
         assert ElementTree.fromstring(svg).tag.endswith("svg")
@@ -85,7 +87,7 @@ def test_text_from_files_is_escaped(page, reported, tmp_path):
     config = directory / "config.json"
     config.write_text(config.read_text().replace("adam", "</pre><script>x</script>"))
     run = read_run(directory)
-    hostile = Page(render_page([run], [attack], summary_table([run]), None, None, [], tmp_path))
+    hostile = Page(render_page([run], [attack], study_of([run]), [], tmp_path))
     assert attack in hostile.text
     assert "script" not in [tag for tag, _ in hostile.tags]
     assert all("onerror" not in attributes for _, attributes in hostile.tags)
@@ -160,9 +162,9 @@ def test_figure_files_exist_and_open(reported):
     }
 
 
-def test_shown_pairs_are_touched_by_the_holdout_and_largest_first(reported):
+def test_drawn_pairs_are_touched_by_the_holdout_and_largest_first(reported):
     run = reported.runs[0]
-    shown = shown_pairs(run, 7)
+    shown = touched_pairs(run, 7)
     sizes = [abs(run.pairs[7][i].target_high) for i in shown]
     assert 0 not in sizes
     assert sizes == sorted(sizes, reverse=True)

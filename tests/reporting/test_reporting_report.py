@@ -8,8 +8,9 @@ import sys
 import pytest
 from synthetic_runs import write_run
 
-from pvr_jax.reporting import read_run, read_runs, summary_table, write_report
+from pvr_jax.reporting import read_run, read_runs, write_report
 from pvr_jax.reporting.page import render_page
+from pvr_jax.reporting.study import study_of
 
 
 def contents(directory):
@@ -32,6 +33,8 @@ def test_report_lies_beside_its_runs_with_the_promised_files(reported):
         "table.md",
         "table.tex",
         "comparison.md",
+        "twins.csv",
+        "twins.md",
         "replicas.csv",
         "figures",
         "report.html",
@@ -66,7 +69,7 @@ def test_config_and_run_record_may_be_missing(tmp_path):
     (directory / "run.json").unlink()
     run = read_run(directory)
     assert run.optimizer == "–"
-    page = render_page([run], [], summary_table([run]), None, None, [], tmp_path)
+    page = render_page([run], [], study_of([run]), [], tmp_path)
     assert run.name in page
 
 

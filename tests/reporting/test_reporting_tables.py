@@ -63,7 +63,11 @@ def test_diverged_replicas_are_excluded_by_name(reported):
     row = rows.set_index("frozen_bit").loc[7]
     assert (row["replicas"], row["excluded"]) == (2, 1)
     assert row["excluded_replicas"] == "bit7-seed1 diverged at step 300"
-    for text in (reported.paths.text, reported.paths.tables["table.tex"].read_text(), reported.page):
+    for text in (
+        reported.paths.text,
+        reported.paths.tables["table.tex"].read_text(),
+        reported.page,
+    ):
         assert "excluded: bit7-seed1" in text
 
 

@@ -63,9 +63,7 @@ def test_from_zero_it_is_the_table_of_the_paper_s_linear_function():
     points = np.asarray(cube.points(11), np.float64)
     with jax.enable_x64(True):
         target = fourier.walsh_hadamard(jnp.asarray(1 + points @ np.array(weights, np.float64)))
-        found = [
-            float(linear_regression_error(target, jnp.zeros(2**11), bit)) for bit in range(11)
-        ]
+        found = [float(linear_regression_error(target, jnp.zeros(2**11), bit)) for bit in range(11)]
     assert found == [0.25, 4, 2.25, 9, 6.25, 16, 12.25, 25, 20.25, 36, 30.25]
 
 
