@@ -3,7 +3,8 @@
 python -m experiments.reproduce pvr_majority --size=small
 
 An experiment is a file in configs/ with `runs(size)`, the choices of all its runs. Results go to
-WORKDIR/<name>-<size>/, each run to a directory of its own, and one report compares them.
+WORKDIR/<name>-<size>/, each run to a directory of its own; one report compares them, and a line
+says whether they agree with the results kept in the repository.
 """
 
 import importlib.util
@@ -20,8 +21,10 @@ from rich.console import Console
 from experiments import command_line
 from experiments.command_line import UsageError
 from experiments.main import exit_status, run_stage
+from pvr_jax.reporting.agreement import REPLICAS_FILE, compare_files
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+EXPERIMENTS = Path(__file__).parent
+CONFIGS = EXPERIMENTS.parent / "configs"
 SIZES = ("small", "paper")
 
 
@@ -94,6 +97,9 @@ def reproduce(name: str, size: str, workdir: Path) -> None:
         written = command_line.load_experiment(experiment, "report").report(place / experiment)
         print(written.text)
         print(f"report: {written.page}")
+        kept = EXPERIMENTS / experiment / "results" / name / REPLICAS_FILE
+        if kept.is_file():
+            print(compare_files(written.tables[REPLICAS_FILE], kept))
     minutes = (time.perf_counter() - begin) / 60
     print(f"reproduced {name}, size {size}: {len(choices)} runs, {minutes:.1f} min", flush=True)
 

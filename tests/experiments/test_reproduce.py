@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 import jax
@@ -148,7 +149,7 @@ def tiny_study(monkeypatch):
     monkeypatch.setattr(reproduce, "load", lambda name: module)
 
 
-def test_a_study_is_run_compared_and_then_skipped(tmp_path, tiny_study, capsys):
+def test_a_study_is_run_compared_and_then_skipped(tmp_path, tiny_study, capsys, monkeypatch):
     arguments = ["reproduce", "linear_networks", f"--workdir={tmp_path}"]
     assert reproduce.main(arguments) == 0
     output = capsys.readouterr().out
@@ -160,8 +161,15 @@ def test_a_study_is_run_compared_and_then_skipped(tmp_path, tiny_study, capsys):
     assert {row["model"] for row in rows} == {"linear_regression", "deep_linear"}
     trained = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("measures.json")}
     assert len(trained) == 2
+    kept = tmp_path / "canonical_holdout" / "results" / "linear_networks"
+    kept.mkdir(parents=True)
+    shutil.copy(report / "replicas.csv", kept)
+    count = len((report / "replicas.csv").read_text().splitlines()) - 1
+    monkeypatch.setattr(reproduce, "EXPERIMENTS", tmp_path)
     assert reproduce.main(arguments) == 0
-    assert "compiled" not in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "compiled" not in output
+    assert f"{count} of {count} replicas compared, {count} with the same digits" in output
     assert all(path.stat().st_mtime_ns == before for path, before in trained.items())
 
 

@@ -1,0 +1,93 @@
+"""Fresh results beside kept ones: what counts as the same table."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from pvr_jax.reporting.agreement import (
+    MEAN_TOLERANCE,
+    REPLICAS_FILE,
+    TOLERANCE,
+    agreement,
+    compare_files,
+    render_agreement,
+)
+
+
+@pytest.fixture
+def kept():
+    rows = [
+        {
+            "run": run,
+            "replica": f"bit{bit}-seed{seed}",
+            "frozen_bit": bit,
+            "learning_rate": 5e-5,
+            "init_scale": math.nan,
+            "generalization_error": error + 0.01 * seed,
+        }
+        for run, error in (("pvr-mlp-00000001", 0.25), ("pvr-mixer-00000002", 0.5))
+        for bit in (1, 7)
+        for seed in range(4)
+    ]
+    return pd.DataFrame(rows)
+
+
+def changed(kept, index, factor):
+    fresh = kept.copy()
+    fresh.loc[index, "generalization_error"] *= factor
+    return fresh
+
+
+def test_the_same_digits_agree(kept):
+    found = agreement(kept, kept)
+    assert (found.replicas, found.identical, found.largest, found.largest_mean) == (16, 16, 0, 0)
+    assert found.holds
+    assert "they agree" in render_agreement(found)
+
+
+def test_the_largest_differences_are_named(kept):
+    found = agreement(changed(kept, 6, 1.04), kept)
+    assert found.identical == 15
+    assert found.largest == pytest.approx(0.04)
+    assert found.where == "pvr-mlp-00000001 bit7-seed2"
+    assert found.largest_mean == pytest.approx(0.04 * 0.27 / (0.25 + 0.26 + 0.27 + 0.28))
+    assert found.where_mean == "pvr-mlp-00000001 bit7"
+    assert found.holds
+
+
+def test_too_far_in_one_replica_or_in_a_mean_is_no_agreement(kept):
+    assert not agreement(changed(kept, 3, 1 + 1.1 * TOLERANCE), kept).holds
+    means = agreement(changed(kept, [8, 9, 10, 11], 1 - 1.1 * MEAN_TOLERANCE), kept)
+    assert means.largest < TOLERANCE
+    assert not means.holds
+    assert "they do NOT agree" in render_agreement(means)
+
+
+def test_a_replica_that_is_missing_is_no_agreement(kept):
+    found = agreement(kept.iloc[:-1], kept)
+    assert (found.replicas, found.kept, found.holds) == (15, 16, False)
+
+
+def test_diverging_once_is_no_agreement_and_twice_is(kept):
+    once = changed(kept, 2, math.nan)
+    assert agreement(once, kept).largest == math.inf
+    assert not agreement(once, kept).holds
+    assert agreement(once, once).holds
+
+
+def test_the_order_of_rows_and_other_runs_play_no_part(kept):
+    more = pd.concat([kept[::-1], kept.assign(run="pvr-mlp-0000000f")])
+    assert agreement(more, kept).identical == 16
+
+
+def test_other_runs_are_not_compared(kept, tmp_path):
+    assert agreement(kept.assign(run="pvr-mlp-0000000f"), kept) is None
+    assert "nothing was compared" in render_agreement(None)
+
+
+def test_files_of_targets_with_nothing_frozen_are_compared(kept, tmp_path):
+    path = tmp_path / REPLICAS_FILE
+    kept.assign(frozen_bit=pd.NA, run=kept["run"]).drop_duplicates(["run", "replica"]).to_csv(path)
+    line = compare_files(path, path)
+    assert "16 of 16 replicas compared, 16 with the same digits" in line
