@@ -1,0 +1,46 @@
+"""spectra.npz written piece by piece is what NumPy reads, and appears whole or not at all."""
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.canonical_holdout.spectra import SpectraFile
+from pvr_jax.training.environment import arithmetic
+
+
+def test_pieces_are_read_back_as_one_array(tmp_path):
+    spectra = np.random.default_rng(0).standard_normal((2, 3, 2**4))
+    with SpectraFile(tmp_path, replicas=3, n=4) as file:
+        for step, of_step in zip((0, 30), spectra, strict=True):
+            file.append(step, of_step[:2])
+            file.append(step, of_step[2:].T.copy().T)  # an order in memory that is not C's
+        assert not (tmp_path / "spectra.npz").exists()
+        file.finish(target=np.arange(16.0), bit=np.array([1, 1, 7]))
+    with np.load(tmp_path / "spectra.npz", allow_pickle=False) as read:
+        assert set(read.files) == {"step", "coefficients", "target", "bit"}
+        np.testing.assert_array_equal(read["step"], [0, 30])
+        assert read["coefficients"].dtype == np.float32
+        np.testing.assert_array_equal(read["coefficients"], spectra.astype(np.float32))
+        np.testing.assert_array_equal(read["target"], np.arange(16.0))
+    assert [path.name for path in tmp_path.iterdir()] == ["spectra.npz"]
+
+
+def test_what_fails_leaves_no_file(tmp_path):
+    with (
+        pytest.raises(RuntimeError, match="damaged"),
+        SpectraFile(tmp_path, replicas=1, n=4) as file,
+    ):
+        file.append(0, np.zeros((1, 16)))
+        raise RuntimeError("damaged")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_float64_lasts_as_long_as_its_run():
+    for dtype in ("float32", "float64"):
+        with arithmetic(dtype):
+            assert jax.numpy.zeros(1, dtype).dtype == dtype
+            assert jax.config.jax_enable_x64 == (dtype == "float64")
+        assert not jax.config.jax_enable_x64
+    with pytest.raises(RuntimeError), arithmetic("float64"):
+        raise RuntimeError
+    assert not jax.config.jax_enable_x64
