@@ -14,6 +14,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from pvr_jax.reporting.labels import consecutive
+
 FORMATS = ("svg", "pdf", "png")
 
 # Okabe–Ito colours: told apart by the colour-blind; marks and dashes carry the same distinction.
@@ -175,17 +177,11 @@ def monomial(coordinates: tuple[int, ...]) -> str:
     """Return the product of the coordinates as math text; long consecutive runs are shortened."""
     if not coordinates:
         return "$1$"
-    runs: list[list[int]] = []
-    for i in sorted(coordinates):
-        if runs and i == runs[-1][-1] + 1:
-            runs[-1].append(i)
-        else:
-            runs.append([i])
     parts = [
         rf"x_{{{run[0]}}}{{\cdots}}x_{{{run[-1]}}}"
         if len(run) > 3
         else "".join(f"x_{{{i}}}" for i in run)
-        for run in runs
+        for run in consecutive(coordinates)
     ]
     return f"${''.join(parts)}$"
 

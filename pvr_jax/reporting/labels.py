@@ -53,6 +53,17 @@ def natural(text: str) -> list[tuple[bool, float, str]]:
     ]
 
 
+def consecutive(coordinates: Iterable[int]) -> list[list[int]]:
+    """Return the coordinates, ascending, cut where one is left out: 0 1 4 gives [0, 1] and [4]."""
+    parts: list[list[int]] = []
+    for i in sorted(coordinates):
+        if parts and i == parts[-1][-1] + 1:
+            parts[-1].append(i)
+        else:
+            parts.append([i])
+    return parts
+
+
 def arm_labels(runs: Sequence[Run]) -> dict[str, str]:
     """Return, by the name of the run, a label of what was trained: the model, and its settings.
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from pvr_jax.reporting import statistics
-from pvr_jax.reporting.labels import arm_labels, natural, short_labels
+from pvr_jax.reporting.labels import arm_labels, consecutive, natural, short_labels
 from pvr_jax.reporting.runs import Pair, Run
 from pvr_jax.reporting.tables import (
     first_of_each,
@@ -80,14 +80,9 @@ def monomial_text(coordinates: tuple[int, ...]) -> str:
     """Return a product of coordinates as text, such as "x6 x7"; runs of more than 3 shortened."""
     if not coordinates:
         return "1"
-    runs: list[list[int]] = []
-    for i in sorted(coordinates):
-        if runs and i == runs[-1][-1] + 1:
-            runs[-1].append(i)
-        else:
-            runs.append([i])
     parts = [
-        f"x{run[0]}…x{run[-1]}" if len(run) > 3 else " ".join(f"x{i}" for i in run) for run in runs
+        f"x{run[0]}…x{run[-1]}" if len(run) > 3 else " ".join(f"x{i}" for i in run)
+        for run in consecutive(coordinates)
     ]
     return " ".join(parts)
 
