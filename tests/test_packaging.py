@@ -1,5 +1,6 @@
 """The lock, the launcher and the README say what is true of this checkout."""
 
+import json
 import os
 import re
 import shutil
@@ -106,7 +107,16 @@ def test_the_stored_results_say_how_they_were_made():
     directories = sorted((ROOT / "experiments").glob("*/results/*"))
     assert directories
     for directory in directories:
-        for name in ("table.csv", "table.md", "replicas.csv", "config.json", "run.json"):
-            assert (directory / name).stat().st_size > 0
-        run = (directory / "run.json").read_text()
-        assert '"git_commit"' in run and '"command"' in run and '"devices"' in run
+        records = json.loads((directory / "run.json").read_text())
+        if "runs" not in records:  # one run, with its configuration beside it
+            config = json.loads((directory / "config.json").read_text())
+            records = {"runs": {directory.name: {"config": config, "run": records}}}
+        assert records["runs"]
+        for record in records["runs"].values():
+            assert {"versions", "devices", "git_commit", "command"} <= set(record["run"])
+            assert "+changes" not in record["run"]["git_commit"]
+            assert record["config"]["train"]["seeds"] >= 1
+        names = {path.name for path in directory.iterdir()}
+        assert {"table.csv", "table.md"} <= names or {"matched.csv", "matched.md"} <= names
+        rows = (directory / "replicas.csv").read_text().splitlines()
+        assert len(rows) > 1

@@ -47,6 +47,8 @@ def comparison(cells: pd.DataFrame) -> Figure:
     figure, axes = panels(len(arms), 3, 3.0, 2.8, 0.35 + 0.12 * len(tasks), labels)
     positive = cells["influence"][cells["influence"] > 0]
     wide = len(positive) > 0 and positive.max() / positive.min() > WIDE_RANGE
+    least, most = (positive.min(), positive.max()) if len(positive) else (0.1, 1.0)
+    ends = (least, most) if least < most else (least / 2, most)
     for axis, arm in zip(axes, arms, strict=True):
         own = cells[(cells["arm"] == arm) & (cells["replicas"] > 0)]
         if wide:
@@ -61,7 +63,8 @@ def comparison(cells: pd.DataFrame) -> Figure:
                 *looks[row.task_short],
                 hollow=row.pointer_bit,
             )
-        axis.axline((0.1, 0.1), (1, 1), color=GREY, linewidth=0.8, zorder=0)
+        # Through two points of the data: a line elsewhere would stretch the axes.
+        axis.axline((ends[0],) * 2, (ends[1],) * 2, color=GREY, linewidth=0.8, zorder=0)
         axis.set_title(plain(arm), loc="left")
     handles = [_handle(*looks[task], plain(task)) for task in tasks]
     handles.append(Line2D([], [], color=GREY, linewidth=0.8, label="error = influence"))
