@@ -15,6 +15,10 @@ from pvr_jax.reporting.labels import arm_labels, natural, pointer_bits
 from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.tables import DEVIATION, format_interval, format_number, theories_of
 
+# Below this share of the influence a mean difference plays no part, certain as it may be.
+NEGLIGIBLE = 0.02
+NOTABLE_LEAK = 0.05
+
 Cell = tuple[Run, int]
 
 
@@ -127,6 +131,16 @@ def _kind(kind: str, rows: pd.DataFrame, cells: list[Cell]) -> str:
         )
     if high < 1 or low > 1:
         side = "below" if high < 1 else "above"
+        largest = max(abs(low - 1), abs(high - 1))
+        if largest < NEGLIGIBLE:
+            return text + (
+                f", {side} it by less than {100 * largest:.1f} %: certain, and negligible."
+            )
+        if low > 1 and "leak" in rows and rows["leak"].mean() > NOTABLE_LEAK:
+            return text + (
+                ", above it: part of what it learned sits on the high-degree twins (the leak), and "
+                "error = influence does not hold on average."
+            )
         return text + f", {side} it: error = influence does not hold on average."
     if shrinks:
         return text + (

@@ -96,6 +96,40 @@ def test_findings_keep_models_and_kinds_of_bits_apart(comparison):
     assert f"rank correlation of error with influence is {expected:.2f}" in findings["mlp"]
 
 
+@pytest.mark.parametrize(
+    ("shrink", "leak", "words"),
+    [
+        (0.99, 0.01, "below it by less than"),
+        (0.5, 0.01, "below it: the network shrinks"),
+        (1.5, 0.2, "above it: part of what it learned sits on the high-degree twins"),
+        (1.5, 0.01, "above it: error = influence does not hold"),
+    ],
+)
+def test_a_difference_is_explained_by_what_was_measured(tmp_path, shrink, leak, words):
+    # At projection c, without a residual, the error is (1 + c^2) / 2 of a pointer bit's influence.
+    for number in range(2):
+        directory = write_run(
+            tmp_path,
+            f"pvr-mlp-0000000{number}",
+            task_label=PVR.format(number + 2),
+            influences={0: 0.5, 1: 0.375},
+            shrink={0: shrink, 1: shrink},
+            seeds=12,
+            generator_seed=number,
+        )
+        path = directory / "measures.json"
+        document = json.loads(path.read_text())
+        measured = document["measures"]
+        for name, center in (("generalization_error", None), ("leak", leak)):
+            for index, replica in enumerate(document["replicas"]):
+                wiggle = 1 + 1e-3 * (-1) ** replica["seed"]
+                exact = (1 + shrink**2) / 2 * {0: 0.5, 1: 0.375}[replica["bit"]]
+                measured[name][-1][index] = wiggle * (exact if center is None else center)
+        path.write_text(json.dumps(document))
+    runs = runs_of(tmp_path)
+    assert words in dict(compare(runs, summary_table(runs)).findings)["mlp"]
+
+
 def test_a_text_says_what_was_excluded_and_what_is_short_for_what(comparison):
     text = render_comparison(comparison)
     assert "bit7-seed3 diverged at step 300" in text
