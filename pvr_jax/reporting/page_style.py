@@ -25,6 +25,7 @@ table { border-collapse: collapse; font: .8rem/1.4 ui-sans-serif, system-ui, "He
   "DejaVu Sans", sans-serif; font-variant-numeric: tabular-nums; margin: .6rem 0; }
 th, td { padding: .26rem .5rem; text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { padding-left: .2rem; }
+th.text, td.text { text-align: left; }
 thead th { border-top: 2px solid var(--ink); border-bottom: 1px solid var(--ink);
   vertical-align: bottom; white-space: normal; }
 tbody th { text-align: left; padding-top: .9rem; font-weight: 600; white-space: normal; }

@@ -9,6 +9,7 @@ import pandas as pd
 from pvr_jax.reporting.comparison import Comparison
 from pvr_jax.reporting.matched import Matched
 from pvr_jax.reporting.study import Study
+from pvr_jax.reporting.tables import LEFT_ALIGNED
 from pvr_jax.reporting.twins import READING, shown_twins
 
 # By file name: the alternative text and the caption.
@@ -99,11 +100,15 @@ def _notes(notes: Sequence[str]) -> str:
 
 
 def _table(shown: pd.DataFrame) -> str:
+    marks = [' class="text"' if name in LEFT_ALIGNED else "" for name in shown]
     head = "".join(
-        f'<th scope="col">{escape(name).replace("95 %", "95&nbsp;%")}</th>' for name in shown
+        f'<th scope="col"{mark}>{escape(name).replace("95 %", "95&nbsp;%")}</th>'
+        for name, mark in zip(shown, marks, strict=True)
     )
     rows = "\n".join(
-        "<tr>" + "".join(f"<td>{_cell(cell)}</td>" for cell in row) + "</tr>"
+        "<tr>"
+        + "".join(f"<td{mark}>{_cell(cell)}</td>" for cell, mark in zip(row, marks, strict=True))
+        + "</tr>"
         for row in shown.to_numpy().tolist()
     )
     return (

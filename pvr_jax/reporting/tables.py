@@ -12,7 +12,7 @@ from pvr_jax.reporting.runs import Run
 
 MISSING = "–"
 GROUP = ["run", "task_label", "model_label", "optimizer"]
-LEFT_ALIGNED = ("task", "model")
+LEFT_ALIGNED = ("task", "model", "T", "twin")
 PREDICTION, DEVIATION = "prediction_", "deviation_"
 _SHOWN_FIRST = ["in_distribution_error", "generalization_error", "influence", "difference"]
 _LATEX_ESCAPES = {

@@ -33,7 +33,7 @@ def touched_pairs(run: Run, bit: int) -> list[int]:
 
 
 def twin_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Return a row per run, frozen bit and touched pair, as numbers; empty where these are many.
+    """Return a row per run, frozen bit and touched pair, as numbers; empty where any has many.
 
     Columns: task_short, frozen_bit, arm, low and high (monomials as text), their target
     coefficients, the predicted `limit` of the low one, and for both the mean of the learned
@@ -45,7 +45,9 @@ def twin_table(runs: Sequence[Run]) -> pd.DataFrame:
     for run in runs:
         for bit in run.bits:
             touched = touched_pairs(run, bit)
-            if bit not in run.pair_coefficients or len(touched) > MOST_PAIRS:
+            if len(touched) > MOST_PAIRS:
+                return pd.DataFrame()
+            if bit not in run.pair_coefficients:  # all replicas diverged
                 continue
             for i in touched:
                 names = {"task_short": tasks[run.task_label], "frozen_bit": bit}
