@@ -1,6 +1,6 @@
 """One paragraph per trained model over a whole study: where error = influence holds, and where not.
 
-The main question for pointer value retrieval is asked of pointer and value bits separately.
+For pointer value retrieval this is asked of pointer and value bits separately.
 """
 
 from collections.abc import Sequence
@@ -81,7 +81,7 @@ def _verdicts(rows: pd.DataFrame) -> str:
 
 
 def _kinds_of_bits(runs: Sequence[Run], rows: pd.DataFrame) -> list[str]:
-    """Return the sentences about pointer and value bits, none without a PVR task."""
+    """Return the sentences about pointer bits and value bits of PVR, and bits of other tasks."""
     pointers = {run.name: pointer_bits(run) for run in runs}
     counted = rows["run"].map(pointers)
     is_pointer = rows["frozen_bit"] < counted.fillna(-1)
@@ -90,18 +90,21 @@ def _kinds_of_bits(runs: Sequence[Run], rows: pd.DataFrame) -> list[str]:
         (run, bit)
         for run in runs
         for bit in run.bits
-        if pointers[run.name] is not None
-        and (run.name, bit) in measured
-        and run.influences[bit] > 0
+        if (run.name, bit) in measured and run.influences[bit] > 0
     ]
-    usable = counted.notna() & (rows["influence"] > 0)
+    of_pvr = [(run, bit) for run, bit in cells if pointers[run.name] is not None]
     kinds = (
-        ("pointer", is_pointer, [c for c in cells if c[1] < pointers[c[0].name]]),
-        ("value", ~is_pointer, [c for c in cells if c[1] >= pointers[c[0].name]]),
+        ("pointer bit of PVR", is_pointer, [c for c in of_pvr if c[1] < pointers[c[0].name]]),
+        (
+            "value bit of PVR",
+            ~is_pointer & counted.notna(),
+            [c for c in of_pvr if c[1] >= pointers[c[0].name]],
+        ),
+        ("bit", counted.isna(), [c for c in cells if pointers[c[0].name] is None]),
     )
     sentences = []
     for kind, chosen, own in kinds:
-        chosen = rows[chosen & usable]
+        chosen = rows[chosen & (rows["influence"] > 0)]
         if len(chosen):
             sentences.append(_kind(kind, chosen, own))
     return sentences
@@ -112,7 +115,7 @@ def _kind(kind: str, rows: pd.DataFrame, cells: list[Cell]) -> str:
     center = statistics.mean_over_cells(ratios)
     low, high = statistics.interval_over_seeds(ratios)
     text = (
-        f"With a {kind} bit of PVR frozen ({count(len(rows), 'cell')}) the error is "
+        f"With a {kind} frozen ({count(len(rows), 'cell')}) the error is "
         f"{format_interval(center, low, high)} times the influence on average"
     )
     parts = [
