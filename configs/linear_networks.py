@@ -8,7 +8,7 @@ Command:   ./launch.sh reproduce linear_networks --size=small
            ./launch.sh run configs/linear_networks.py:model=deep_linear,depth=3,alpha=1.5,size=small
 Choices:   model=linear_regression|deep_linear, depth=3|2|4, alpha=0.5|1.0|1.5|2.0|2.5 (weights and
            biases start uniform in +-fan_in^-alpha), size=paper|small, tiny. paper: 20 seeds x 11
-           bits, width 256, learning rate 1e-5, 10,000 epochs. small: 3 seeds x bits 1 and 7, width
+           bits, width 256, learning rate 1e-5, 10,000 epochs. small: 10 seeds x bits 1 and 7, width
            64, learning rate 2e-4, 2,000 epochs.
 Note:      the authors stop a run at a training loss of 1e-8; here it goes on at that loss, where
            gradients are too small to change the error. Linear regression has learning rate 1e-2,
@@ -41,7 +41,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     chosen = base.choose(arg, model=MODELS, depth=DEPTHS, alpha=ALPHAS, size=base.SIZES)
     small = chosen["size"] == "small"
     config = base.build("linear", chosen["model"], chosen["size"])
-    config.train.update({"optimizer": "sgd", "momentum": 0.0, "seeds": 3 if small else 20})
+    config.train.update({"optimizer": "sgd", "momentum": 0.0, "seeds": 10 if small else 20})
     config.evaluation.every_epochs = 100
     if small:
         config.holdout.bits = "1,7"

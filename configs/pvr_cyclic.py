@@ -5,7 +5,7 @@ Paper:     Abbe et al. 2022: n = 11, Adam; the error with a pointer bit or a val
 Command:   ./launch.sh reproduce pvr_cyclic --size=small
            ./launch.sh run configs/pvr_cyclic.py:aggregation=min,window=2,model=mixer,size=small
 Choices:   aggregation=parity|majority|min, window=1|2|3, model=mlp|transformer|mixer,
-           size=paper|small, tiny. paper: 40 seeds x all 11 bits. small: 2 seeds x one
+           size=paper|small, tiny. paper: 40 seeds x all 11 bits. small: 3 seeds x one
            pointer and one value bit (value bits are alike: a cyclic shift of the values maps one
            on the other), smaller Transformer and Mixer with 60 epochs.
 Expect:    influences of the three pointer bits | every value bit:
@@ -48,7 +48,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.task.window = int(chosen["window"])
     if chosen["size"] == "small":
         config.holdout.bits = "1,7"
-        config.train.seeds = 2
+        config.train.seeds = 3
         if chosen["model"] != "mlp":
             config.train.epochs = 60
     return base.finished(config, chosen["tiny"])

@@ -67,6 +67,27 @@ def extrapolation(learned: jax.Array, target: jax.Array, seen: jax.Array) -> dic
     return {"projection": c, "residual_variance": residual}
 
 
+def influences(learned: jax.Array, target: jax.Array, seen: jax.Array) -> dict[str, jax.Array]:
+    """Return why the error is not the influence of the target f, once the seen half is fitted.
+
+    `learned_influence` Inf_k(g) = Σ g^(S)² and `influence_overlap` Σ f^(S) g^(S), both over S ∋ k.
+    A g that equals f on the seen half has the generalization error (half squared, whole cube)
+    Inf_k(f - g) = Inf_k(f) - 2 overlap + Inf_k(g), exactly: on the unseen half g - f is then
+    -2v (D_k g - D_k f), D_k the derivative in x_k. The low-degree bias says that both are 0. NaN
+    where training saw the whole cube.
+    """
+    bit, _ = frozen_coordinate(seen)
+    own, given = (
+        (cube.frozen(function, bit, 1) - cube.frozen(function, bit, -1)) / 2
+        for function in (learned, target)
+    )
+    hidden = jnp.any(~seen)
+    return {
+        "learned_influence": jnp.where(hidden, jnp.mean(jnp.square(own)), jnp.nan),
+        "influence_overlap": jnp.where(hidden, jnp.mean(own * given), jnp.nan),
+    }
+
+
 def tracked_coefficients(learned: jax.Array, pairs: jax.Array) -> jax.Array:
     """Return the learned function's coefficients of chosen monomials.
 

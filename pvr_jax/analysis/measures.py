@@ -15,6 +15,7 @@ MEASURES: tuple[Measure, ...] = (
     spectrum.profile,
     canonical.leak,
     canonical.extrapolation,
+    canonical.influences,
 )
 
 

@@ -189,16 +189,11 @@ def _notes(cells: pd.DataFrame) -> list[str]:
     losses = " / ".join(dict.fromkeys(cells["loss"]))
     notes = [
         f"Generalization error ({losses} over the whole cube) at the last evaluation: mean over "
-        "replicas and the percentile bootstrap interval of the mean, "
-        f"{statistics.RESAMPLES} resamples; {MISSING} where there is none.",
+        f"replicas and {statistics.interval_words(cells['replicas'])}; {MISSING} where there "
+        "is none.",
         "↓ and ↑: the interval lies below or above the influence, so error = influence does not "
         "hold there.",
     ]
-    if (cells["replicas"] < statistics.FEW_REPLICAS).any():
-        notes.append(
-            f"With fewer than {statistics.FEW_REPLICAS} replicas the interval is optimistic (too "
-            "narrow)."
-        )
     for name in theories_of(cells):
         meaning = f" {THEORIES[name].meaning}" if name in THEORIES else ""
         notes.append(

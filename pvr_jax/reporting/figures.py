@@ -36,7 +36,7 @@ MEANINGFUL_SHARE = 0.01  # of the target's mass; a degree that never reaches it 
 def error_against_influence(runs: Sequence[Run], table: pd.DataFrame) -> Figure:
     """Draw, per run, the measured generalization error of every frozen bit beside its influence.
 
-    Points are means with 95 % bootstrap intervals, dots single replicas that did not diverge; a
+    Points are means with 95 % intervals, dots single replicas that did not diverge; a
     strip below shows the difference, which is often too small to see in the panel itself.
     """
     widest = max(len(run.bits) for run in runs)

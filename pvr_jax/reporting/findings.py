@@ -89,11 +89,6 @@ def _sentences(rows: pd.DataFrame) -> list[str]:
             f"Over the {len(measured)} frozen bits, "
             f"Spearman's rank correlation of error with influence is {correlation:.2f}."
         )
-    if (judged["replicas"] < statistics.FEW_REPLICAS).any():
-        sentences.append(
-            f"With {_range(judged['replicas'])} replicas per bit the bootstrap interval is "
-            "narrower than it should be; read it with care."
-        )
     return sentences
 
 
@@ -116,12 +111,6 @@ def _departure(rows: pd.DataFrame, side: str) -> str:
     ]
     text = f"The measured error lies {side} the influence, outside the interval, for "
     text += _join(parts) + ": there error = influence does not hold."
-    weak = rows[rows["verdict_student"] == "inside"]
-    if len(weak):
-        text += (
-            f" For {_bits(weak)} of these the evidence is weak: Student's t interval, wider with "
-            "few replicas, still holds the influence."
-        )
     return text.replace(" -", " −").replace("(-", "(−")
 
 

@@ -61,7 +61,7 @@ def matched_cells(runs: Sequence[Run]) -> pd.DataFrame:
     """Return a row per matched run, the most noise-stable target first.
 
     `generalization_error` is the mean over counted replicas of ½ E(f̃ − f)² over the whole cube,
-    `_low` and `_high` its 95 % bootstrap interval; `relative_error` divides all three by
+    `_low` and `_high` its 95 % interval; `relative_error` divides all three by
     ½ Var f, the error of the best constant; `target_<name>` are exact measures of the target.
     """
     arms = arm_labels(runs)
@@ -85,7 +85,7 @@ def _row(run: Run) -> dict[str, object]:
     for name in (STABILITY, BOUND, PREDICTABILITY):
         target.setdefault(name.removeprefix("target_"), math.nan)
     errors = run.final("generalization_error", None)
-    low, high = statistics.bootstrap_interval(errors)
+    low, high = statistics.mean_interval(errors)
     row = settings_columns(run) | replica_counts(run, None)
     values = {"": statistics.mean(errors), "_low": low, "_high": high}
     constant = target["variance"] / 2 if target["variance"] > 0 else math.nan
@@ -118,17 +118,12 @@ def _notes(cells: pd.DataFrame) -> list[str]:
     losses = " / ".join(dict.fromkeys(cells["loss"]))
     notes = [
         f"Error: {losses} over the whole cube at the last evaluation, mean over replicas with "
-        "the percentile bootstrap interval of the mean. Training drew from the whole cube: "
+        f"{statistics.interval_words(cells['replicas'])}. Training drew from the whole cube: "
         "there is no other distribution. Half the variance, ½ Var f, is the error of the best "
         "constant.",
         "Stab_½, bound and CP are exact properties of the target; CP is of its orbit among "
         "functions of twice as many bits.",
     ]
-    if (cells["replicas"] < statistics.FEW_REPLICAS).any():
-        notes.append(
-            f"With fewer than {statistics.FEW_REPLICAS} replicas the interval is optimistic (too "
-            "narrow)."
-        )
     notes += label_notes(short_labels(cells["task_label"].unique()))
     notes += label_notes(short_labels(cells["model_label"].unique()))
     return notes + excluded_notes(cells)

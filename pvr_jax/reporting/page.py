@@ -35,9 +35,9 @@ SCREEN_SCALE = 1.75  # pixels per point: text of 8 points in print reads well on
 
 _READING = {
     "error": "Bars: the exact Boolean influence of each frozen bit. Points: mean generalization "
-    "error over the replicas that did not diverge, with its 95 % bootstrap interval; dots: single "
-    "replicas. Where the point sits at the top of its bar, error = influence holds. The strip "
-    "below shows their difference, enlarged; the line at zero is the low-degree prediction.",
+    "error over the replicas that did not diverge, with its 95 % interval; dots: single replicas. "
+    "Where the point sits at the top of its bar, error = influence holds. The strip below shows "
+    "their difference, enlarged; the line at zero is the low-degree prediction.",
     "profile": "One panel per frozen bit, one line per degree d: the learned function's Fourier "
     "weight of degree d, mean over replicas, with a band from the smallest to the largest replica. "
     "Dashed: the same weight of the frozen target, where the low-degree prediction says each line "

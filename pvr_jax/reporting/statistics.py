@@ -1,6 +1,7 @@
 """Means over replicas and their 95 % intervals."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import scipy.stats
@@ -8,7 +9,9 @@ import scipy.stats
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
 SEED = 0
-FEW_REPLICAS = 10  # below this the percentile bootstrap is clearly too narrow
+# With fewer replicas the percentile bootstrap is clearly too narrow: of 95 % intervals of normal
+# values, 51 % hold the mean with 2 replicas, 74 % with 3, 84 % with 5 and 91 % with 10.
+FEW_REPLICAS = 10
 FEWEST_PAIRS = 4  # of which a rank correlation can have an interval
 
 # Resampled values held in memory at one time; bounds memory for many bits and many replicas.
@@ -25,6 +28,29 @@ def mean(values: np.ndarray) -> np.ndarray:
     counts = finite.sum(axis=-1)
     totals = np.where(finite, values, 0.0).sum(axis=-1)
     return np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
+
+
+def mean_interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bounds [...] of the 95 % interval of the mean of `values` [..., R] that is shown.
+
+    Row by row, by its finite entries: the percentile bootstrap of `FEW_REPLICAS` or more,
+    Student's t of fewer; NaN bounds of fewer than two.
+    """
+    few = np.isfinite(np.asarray(values, dtype=float)).sum(axis=-1) < FEW_REPLICAS
+    student, bootstrap = student_interval(values), bootstrap_interval(values)
+    return tuple(np.where(few, *bounds) for bounds in zip(student, bootstrap, strict=True))
+
+
+def interval_words(counts: Iterable[int]) -> str:
+    """Return what `mean_interval` gives for these numbers of replicas, in words."""
+    counts = [count for count in counts if count >= 2]
+    bootstrap = f"percentile bootstrap interval of the mean, {RESAMPLES} resamples"
+    student = "Student's t interval of the mean"
+    if all(count >= FEW_REPLICAS for count in counts):
+        return bootstrap
+    if all(count < FEW_REPLICAS for count in counts):
+        return student
+    return f"{bootstrap}, or, with fewer than {FEW_REPLICAS} replicas, {student}"
 
 
 def bootstrap_interval(
@@ -143,10 +169,12 @@ def interval_over_seeds(
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of `mean_over_cells` of `values` [C, S].
+    """Return the interval of `mean_over_cells` of `values` [C, S], as of S replicas.
 
-    Seeds are resampled, one draw for all cells, as replicas of one seed share their data. NaN
-    entries are left out; NaN bounds with fewer than two seeds.
+    Seeds are what varies, not cells, as replicas of one seed share their data: the percentile
+    bootstrap draws seeds, one draw for all cells. With fewer than `FEW_REPLICAS` seeds it is
+    Student's t interval, of every seed's mean distance from the means of its cells. NaN entries
+    are left out; NaN bounds with fewer than two seeds.
     """
     values = np.asarray(values, dtype=float)
     finite = np.isfinite(values)
@@ -154,6 +182,10 @@ def interval_over_seeds(
     seeds = values.shape[1]
     if seeds < 2:
         return float("nan"), float("nan")
+    if seeds < FEW_REPLICAS:
+        distances = mean((values - mean(values)[:, None]).T)
+        low, high = mean_over_cells(values) + np.array(student_interval(distances, confidence))
+        return float(low), float(high)
     chosen = np.random.default_rng(seed).integers(0, seeds, (resamples, seeds))
     weights = np.zeros((resamples, seeds))
     np.add.at(weights, (np.arange(resamples)[:, None], chosen), 1.0)

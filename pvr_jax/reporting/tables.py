@@ -13,6 +13,10 @@ from pvr_jax.reporting.runs import Run
 MISSING = "–"
 GROUP = ["run", "task_label", "model_label", "optimizer"]
 LEFT_ALIGNED = ("task", "model", "T", "twin")
+INTERVALS = {
+    "bootstrap": statistics.bootstrap_interval,
+    "student": statistics.student_interval,
+}
 PREDICTION, DEVIATION = "prediction_", "deviation_"
 _SHOWN_FIRST = ["in_distribution_error", "generalization_error", "influence", "difference"]
 _LATEX_ESCAPES = {
@@ -35,11 +39,12 @@ _LATEX_ESCAPES = {
 def summary_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Return one row per canonical run and frozen bit, means over replicas that did not diverge.
 
-    `<measure>_low` and `<measure>_high` bound the 95 % percentile bootstrap interval of the mean,
-    `generalization_error_student_low` and `_high` Student's t interval. All errors are half
-    losses at the last evaluation; `difference` is generalization error minus influence; `verdict`
-    says where the error lies: "above" or "below" the influence, or "inside" when the bootstrap
-    interval holds the influence, empty without an interval; `verdict_student` judges by Student's.
+    `<measure>_low` and `<measure>_high` bound the 95 % interval of the mean that is shown
+    (`statistics.mean_interval`), `generalization_error_bootstrap_low` and `_high` the percentile
+    bootstrap's, `_student_low` and `_high` Student's t. All errors are half losses at the last
+    evaluation; `difference` is generalization error minus influence; `verdict` says where the
+    error lies: "above" or "below" the influence, or "inside" when the interval holds the
+    influence, empty without an interval.
     `prediction_<theory>` is the mean of what theory predicts for the replicas, and
     `deviation_<theory>` the largest |error / prediction − 1| of one of them.
     """
@@ -98,19 +103,19 @@ def _row(run: Run, bit: int, names: list[str]) -> dict[str, object]:
     empty = np.full(len(kept), np.nan)
     values = np.stack([run.final(n, bit) if n in run.measures else empty for n in names])
     means = statistics.mean(values)
-    low, high = statistics.bootstrap_interval(values)
+    low, high = statistics.mean_interval(values)
     row = settings_columns(run) | {"frozen_bit": bit} | replica_counts(run, bit)
     for i, name in enumerate(names):
         row |= {name: means[i], f"{name}_low": low[i], f"{name}_high": high[i]}
         if name == "generalization_error":
-            student_low, student_high = statistics.student_interval(values[i])
-            row |= {f"{name}_student_low": student_low, f"{name}_student_high": student_high}
+            for kind, interval in INTERVALS.items():
+                bounds = interval(values[i])
+                row |= {f"{name}_{kind}_low": bounds[0], f"{name}_{kind}_high": bounds[1]}
     influence = run.influences[bit]
     row["influence"] = influence
-    for suffix in ("", "_low", "_high", "_student_low", "_student_high"):
+    for suffix in ("", "_low", "_high"):
         row[f"difference{suffix}"] = row[f"generalization_error{suffix}"] - influence
     row["verdict"] = _verdict(row["difference_low"], row["difference_high"])
-    row["verdict_student"] = _verdict(row["difference_student_low"], row["difference_student_high"])
     return {k: float(v) if isinstance(v, np.ndarray | np.floating) else v for k, v in row.items()}
 
 
@@ -188,7 +193,7 @@ def where(shown: pd.Series, texts: pd.Series) -> list[str]:
 def display_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return the shown columns of a summary table as text under full headings, same row order."""
     others = [c.removesuffix("_low") for c in table.columns if c.endswith("_low")]
-    others = [n for n in others if not n.endswith("_student") and n not in _SHOWN_FIRST]
+    others = [n for n in others if not n.endswith(tuple(INTERVALS)) and n not in _SHOWN_FIRST]
     shown = [n for n in _SHOWN_FIRST if n in table.columns]
     shown += [n for n in others if n != "unseen_error"]
     columns = {
@@ -250,14 +255,9 @@ def table_notes(table: pd.DataFrame) -> list[str]:
     notes = [
         f"Errors are {losses} at the last evaluation, mean over replicas: generalization error "
         "over the whole cube, in-distribution error over the seen inputs.",
-        "[95 %]: percentile bootstrap interval of the mean over replicas, "
-        f"{statistics.RESAMPLES} resamples; {MISSING} where there are fewer than two replicas.",
+        f"[95 %]: {statistics.interval_words(table['replicas'])}; {MISSING} where there are fewer "
+        "than two replicas. The CSV table has both kinds.",
     ]
-    if (table["replicas"] < statistics.FEW_REPLICAS).any():
-        notes.append(
-            f"With fewer than {statistics.FEW_REPLICAS} replicas the bootstrap interval is "
-            "optimistic (too narrow); the CSV table also has Student's t interval."
-        )
     notes += [
         f"Deviation from {heading(name)}: the largest |error / {heading(name)} − 1| of a replica."
         for name in theories_of(table)

@@ -19,7 +19,7 @@ MOST_PAIRS = 8
 MOST_ROWS = 48
 
 READING = (
-    "Coefficients at the last evaluation, means over replicas with 95 % bootstrap intervals. The "
+    "Coefficients at the last evaluation, means over replicas with 95 % intervals. The "
     "low-degree monomial T and its twin with the frozen bit are one function on the seen inputs; "
     "the low-degree prediction gives T the sum of both target coefficients, and its twin zero."
 )
@@ -69,7 +69,7 @@ def _row(run: Run, bit: int, i: int) -> dict[str, object]:
         "limit": pair.limit,
     }
     for name, values in zip(("low", "high"), final.T, strict=True):
-        lowest, highest = statistics.bootstrap_interval(values)
+        lowest, highest = statistics.mean_interval(values)
         row |= {
             f"{name}_mean": float(statistics.mean(values)),
             f"{name}_low": float(lowest),

@@ -50,6 +50,24 @@ def test_the_low_degree_interpolator_has_exactly_the_influence_as_error(bit, val
     assert result["leak"] == pytest.approx(0, abs=1e-15)
     assert result["projection"] == pytest.approx(1, rel=1e-12)
     assert result["residual_variance"] == pytest.approx(0, abs=1e-15)
+    assert result["learned_influence"] == pytest.approx(0, abs=1e-15)
+    assert result["influence_overlap"] == pytest.approx(0, abs=1e-15)
+
+
+@pytest.mark.parametrize("bit", [0, 3, N - 1])
+@pytest.mark.parametrize("value", [-1, 1])
+def test_the_error_of_a_fitted_function_is_the_influence_of_its_deviation(bit, value):
+    # g = f where x_k = v and anything elsewhere: error = Inf_k(f) - 2 overlap + Inf_k(g), exactly.
+    target, elsewhere = random_function(16), random_function(17)
+    seen = np.asarray(cube.points(N))[:, bit] == value
+    outputs = np.where(seen, target, elsewhere)
+    result = measured(outputs, target, bit, value)
+    with jax.enable_x64(True):
+        spectra = [fourier.walsh_hadamard(jnp.asarray(f)) for f in (target, outputs)]
+        influence, own = (float(influences(spectrum)[bit]) for spectrum in spectra)
+    assert result["learned_influence"] == pytest.approx(own, rel=1e-12)
+    predicted = influence - 2 * result["influence_overlap"] + result["learned_influence"]
+    assert result["generalization_error"] == pytest.approx(predicted, rel=1e-12)
 
 
 @pytest.mark.parametrize("value", [-1, 1])
@@ -87,15 +105,19 @@ def test_measures_equal_plain_sums(bit, value):
     def coefficient(subset):
         return np.mean(outputs * np.prod(points[:, list(subset)], axis=1))
 
-    high, visible = np.zeros(N), np.zeros(N)
+    high, visible, overlap = np.zeros(N), np.zeros(N), 0.0
     for index in range(2**N):
         subset = cube.coordinates(index, N)
         if bit not in subset:
             twin = coefficient((*subset, bit))
             high[len(subset)] += twin**2
+            monomial = np.prod(points[:, [*subset, bit]], axis=1)
+            overlap += twin * np.mean(target * monomial)
             visible[len(subset)] += (coefficient(subset) + value * twin) ** 2
     np.testing.assert_allclose(result["leak_by_degree"], high / visible, rtol=1e-9)
     assert result["leak"] == pytest.approx(high.sum() / visible.sum())
+    assert result["learned_influence"] == pytest.approx(high.sum())
+    assert result["influence_overlap"] == pytest.approx(overlap)
     moved = points.copy()
     moved[:, bit] = value
     numbers = ((moved + 1) / 2) @ (2.0 ** np.arange(N - 1, -1, -1))

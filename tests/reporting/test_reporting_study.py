@@ -134,7 +134,7 @@ def test_a_text_says_what_was_excluded_and_what_is_short_for_what(comparison):
     text = render_comparison(comparison)
     assert "bit7-seed3 diverged at step 300" in text
     assert f"pvr (window=2): {PVR.format(2)}." in text
-    assert "optimistic" in text
+    assert "Student's t interval of the mean; –" in text
 
 
 def test_exact_predictions_have_their_own_columns_and_deviation(tmp_path):

@@ -74,7 +74,11 @@ def test_diverged_replicas_are_excluded_by_name(reported):
 def test_single_replica_has_a_mean_but_no_interval(reported):
     rows = reported.table[reported.table["run"] == "pvr_majority-token_mixer-00000001"]
     assert rows["generalization_error"].notna().all()
-    assert rows[["generalization_error_low", "difference_student_high"]].isna().all(axis=None)
+    assert (
+        rows[["generalization_error_low", "generalization_error_student_high"]]
+        .isna()
+        .all(axis=None)
+    )
     assert (rows["verdict"] == "").all()
     assert "[–]" in render_text(rows)
 
@@ -106,10 +110,14 @@ def test_csv_reads_back_equal(reported):
     assert replicas.query("diverged_at == 300")["replica"].tolist() == ["bit7-seed1"]
 
 
-def test_few_replicas_are_called_optimistic(reported, tmp_path):
-    assert "optimistic" in reported.paths.text
+def test_a_table_says_which_interval_it_shows(reported, tmp_path):
+    assert "[95 %]: Student's t interval of the mean" in reported.paths.text
     many = summary_table([read_run(write_run(tmp_path, seeds=10))])
-    assert "optimistic" not in render_text(many)
+    assert "[95 %]: percentile bootstrap interval of the mean" in render_text(many)
+    for table, kind in ((reported.table, "student"), (many, "bootstrap")):
+        shown = table[["generalization_error_low", "generalization_error_high"]]
+        bounds = [f"generalization_error_{kind}_low", f"generalization_error_{kind}_high"]
+        np.testing.assert_array_equal(shown, table[bounds])
 
 
 def test_an_unknown_measure_appears_by_name(tmp_path):

@@ -7,7 +7,7 @@ from synthetic_runs import write_run
 
 from pvr_jax.reporting import read_runs, stored, study_figures, summary_table, write_report
 from pvr_jax.reporting.comparison import compare
-from pvr_jax.reporting.statistics import bootstrap_interval
+from pvr_jax.reporting.statistics import mean_interval
 from pvr_jax.reporting.twins import monomial_text, render_twins, twin_table
 
 
@@ -42,7 +42,7 @@ def test_a_row_holds_what_was_learned_and_what_was_predicted(workdir):
         final = run.pair_coefficients[7][-1, :, i]
         assert row.limit == run.pairs[7][i].target_low + run.pairs[7][i].target_high
         assert (row.low_mean, row.high_mean) == pytest.approx(final.mean(axis=0))
-        bounds = np.array(bootstrap_interval(final[:, 1]))
+        bounds = np.array(mean_interval(final[:, 1]))
         assert (row.high_low, row.high_high) == pytest.approx(bounds)
     sizes = table["target_high"].abs().to_numpy().reshape(2, 6)
     assert (np.diff(sizes, axis=1) <= 0).all()
