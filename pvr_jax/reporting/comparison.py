@@ -8,6 +8,7 @@ import pandas as pd
 from pvr_jax.reporting import statistics
 from pvr_jax.reporting.comparison_findings import arm_findings
 from pvr_jax.reporting.definitions import THEORIES, heading
+from pvr_jax.reporting.findings import UNFITTED_SHARE, unfitted
 from pvr_jax.reporting.labels import (
     arm_labels,
     label_notes,
@@ -32,7 +33,16 @@ from pvr_jax.reporting.tables import (
 )
 
 MOST_ARM_COLUMNS = 4  # with more arms each gets its own row
+WHY = (
+    "projection",
+    "leak",
+    "influence_overlap",
+    "learned_influence",
+    "residual_variance",
+    "in_distribution_error",
+)
 MARKS = {"below": " ↓", "above": " ↑"}
+UNFITTED = " †"
 
 
 @dataclass(frozen=True)
@@ -155,15 +165,18 @@ def _long(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _errors(cells: pd.DataFrame) -> list[str]:
-    """Return errors with their intervals, marked where the interval leaves the influence out."""
+    """Return errors with their intervals, marked where the interval leaves the influence out.
+
+    Another mark is for cells whose replicas did not fit what they saw.
+    """
     return [
         "diverged  "
         if row.replicas == 0
         else format_interval(
             row.generalization_error, row.generalization_error_low, row.generalization_error_high
         )
-        + MARKS.get(row.verdict, "  ")
-        for row in cells.itertuples()
+        + (UNFITTED if unfinished else MARKS.get(row.verdict, "  "))
+        for row, unfinished in zip(cells.itertuples(), unfitted(cells), strict=True)
     ]
 
 
@@ -177,7 +190,7 @@ def why_table(cells: pd.DataFrame) -> pd.DataFrame:
         "model": list(cells["arm"]),
         "error / influence": [format_number(value, 3) for value in ratio],
     }
-    for name in ("projection", "leak", "residual_variance", "in_distribution_error"):
+    for name in WHY:
         if name in cells:
             columns[heading(name)] = [format_number(value, 3) for value in cells[name]]
     columns["replicas"] = [str(value) for value in cells["replicas"]]
@@ -193,6 +206,17 @@ def _notes(cells: pd.DataFrame) -> list[str]:
         "is none.",
         "↓ and ↑: the interval lies below or above the influence, so error = influence does not "
         "hold there.",
+        *(
+            [
+                "†: the mean in-distribution error is above "
+                f"{100 * UNFITTED_SHARE:.0f} % of the influence: the fit is not finished, and the "
+                "error says little."
+            ]
+            if unfitted(cells).any()
+            else []
+        ),
+        "Once the seen inputs are fitted, error = influence − 2·overlap + learned influence, "
+        "exactly; the low-degree prediction is that the last two are 0.",
     ]
     for name in theories_of(cells):
         meaning = f" {THEORIES[name].meaning}" if name in THEORIES else ""

@@ -124,33 +124,42 @@ def _kind(kind: str, rows: pd.DataFrame, cells: list[Cell]) -> str:
         if name in rows and rows[name].notna().any()
     ]
     text += f" (mean {', mean '.join(parts)})" if parts else ""
-    if not np.isfinite(high):
-        return text + "."
-    shrinks = "projection" in rows and rows["projection"].mean() < 1 - NOTABLE_SHRINKING
-    if high < 1 and shrinks:
-        return text + (
-            ", below it: the network shrinks towards zero off the support (c < 1) instead of "
-            "continuing as the frozen function, and error = influence does not hold on average."
+    if np.isfinite(high):
+        text += _verdict(low, high)
+    return " ".join([text + ".", *_reasons(rows)])
+
+
+def _verdict(low: float, high: float) -> str:
+    """Say whether the interval of error / influence leaves out 1."""
+    if low <= 1 <= high:
+        return ": no difference from the influence on average"
+    side = "below" if high < 1 else "above"
+    largest = max(abs(low - 1), abs(high - 1))
+    if largest < NEGLIGIBLE:
+        return f", {side} it by less than {100 * largest:.1f} %: certain, and negligible"
+    return f", {side} it: error = influence does not hold on average"
+
+
+def _reasons(rows: pd.DataFrame) -> list[str]:
+    """Say what the error is made of, and what became of the frozen function off the support."""
+    sentences = []
+    if {"influence_overlap", "learned_influence"} <= set(rows):
+        overlap = (2 * rows["influence_overlap"] / rows["influence"]).mean()
+        own = (rows["learned_influence"] / rows["influence"]).mean()
+        sentences.append(
+            f"Why, in shares of the influence: 1 {'−' if overlap >= 0 else '+'} "
+            f"{format_number(abs(overlap), 3)} (twice the overlap: its dependence on the frozen "
+            f"bit {'agrees' if overlap >= 0 else 'disagrees'} with the target's) + "
+            f"{format_number(own, 3)} (the learned influence: that it depends on that bit at all)."
         )
-    if high < 1 or low > 1:
-        side = "below" if high < 1 else "above"
-        largest = max(abs(low - 1), abs(high - 1))
-        if largest < NEGLIGIBLE:
-            return text + (
-                f", {side} it by less than {100 * largest:.1f} %: certain, and negligible."
-            )
-        if low > 1 and "leak" in rows and rows["leak"].mean() > NOTABLE_LEAK:
-            return text + (
-                ", above it: part of what it learned sits on the high-degree twins (the leak), and "
-                "error = influence does not hold on average."
-            )
-        return text + f", {side} it: error = influence does not hold on average."
-    if shrinks:
-        return text + (
-            ": no difference from the influence on average, although the network shrinks off the "
-            "support (c < 1)."
+    if "projection" in rows and rows["projection"].mean() < 1 - NOTABLE_SHRINKING:
+        sentences.append(
+            "Off the support it shrinks towards zero (c < 1) instead of continuing as the frozen "
+            "function."
         )
-    return text + ": no difference from the influence on average."
+    if "leak" in rows and rows["leak"].mean() > NOTABLE_LEAK:
+        sentences.append("Part of what it learned sits on the high-degree twins (the leak).")
+    return sentences
 
 
 def cell_ratios(cells: Sequence[Cell]) -> np.ndarray:

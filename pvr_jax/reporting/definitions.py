@@ -53,6 +53,18 @@ EXPLANATIONS = {
         "The factor c for which c·f₋ₖ is closest to the learned function over the unseen inputs. "
         "c = 1: the network continues as the frozen function; c < 1: it shrinks off the support.",
     ),
+    "influence_overlap": Definition(
+        "overlap",
+        "Σ f̂(S) ĝ(S) over the sets S that hold the frozen bit, g what was learned: how far its "
+        "dependence on that bit agrees with the target's. Once the seen inputs are fitted, the "
+        "error is exactly influence − 2·overlap + learned influence.",
+    ),
+    "learned_influence": Definition(
+        "learned influence",
+        "Inf_k(g) = Σ ĝ(S)² over the sets S that hold the frozen bit: how far what was learned "
+        "depends on it. The low-degree prediction: it does not, and overlap and learned influence "
+        "are 0.",
+    ),
     "residual_variance": Definition(
         "residual variance",
         "What c·f₋ₖ does not account for of the learned function over the unseen inputs: "

@@ -146,18 +146,22 @@ def _explanation(rows: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def _unfinished_fit(rows: pd.DataFrame) -> list[str]:
+def unfitted(rows: pd.DataFrame) -> pd.Series:
+    """Return whether the replicas of each row of a summary table did not fit what they saw."""
     if "in_distribution_error" not in rows:
-        return []
-    unfitted = rows[
-        (rows["influence"] > 0)
-        & (rows["in_distribution_error"] > UNFITTED_SHARE * rows["influence"])
-    ]
-    if len(unfitted) == 0:
+        return pd.Series(False, rows.index)
+    return (rows["influence"] > 0) & (
+        rows["in_distribution_error"] > UNFITTED_SHARE * rows["influence"]
+    )
+
+
+def _unfinished_fit(rows: pd.DataFrame) -> list[str]:
+    unfinished = rows[unfitted(rows)]
+    if len(unfinished) == 0:
         return []
     return [
-        f"For {_bits(unfitted)} the in-distribution error is still "
-        f"{_range(unfitted['in_distribution_error'])}, more than {100 * UNFITTED_SHARE:.0f} % of "
+        f"For {_bits(unfinished)} the in-distribution error is still "
+        f"{_range(unfinished['in_distribution_error'])}, more than {100 * UNFITTED_SHARE:.0f} % of "
         "the influence: the fit is not finished, and agreement or disagreement there says little."
     ]
 

@@ -23,6 +23,7 @@ from pvr_jax.reporting.drawing import (
     plain,
     step_axis,
 )
+from pvr_jax.reporting.findings import unfitted
 from pvr_jax.reporting.labels import arm_labels, natural, short_labels, split_label
 from pvr_jax.reporting.matched import STABILITY
 from pvr_jax.reporting.runs import Run
@@ -158,7 +159,8 @@ def initialisation(cells: pd.DataFrame) -> Figure:
     """Draw the error against the init exponent, a panel per task and frozen bit, a line per depth.
 
     Dashed: the influence. Dotted: what theory predicts of linear regression, where the study has
-    it.
+    it. Cells whose replicas did not fit what they saw are left out: their errors would hide the
+    others.
     """
     found = exponents(cells)
     names = short_labels(dict.fromkeys(name for name, _ in found.values()))
@@ -172,7 +174,7 @@ def initialisation(cells: pd.DataFrame) -> Figure:
         for name in ordered:
             rows = own[own["model_label"].map(lambda label: found.get(label, ("", 0))[0]) == name]
             rows = rows.assign(alpha=rows["model_label"].map(lambda label: found[label][1]))
-            rows = rows[rows["replicas"] > 0].sort_values("alpha")
+            rows = rows[(rows["replicas"] > 0) & ~unfitted(rows)].sort_values("alpha")
             colour, marker = looks[name]
             axis.plot(rows["alpha"], rows["generalization_error"], color=colour)
             for row in rows.itertuples():

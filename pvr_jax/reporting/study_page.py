@@ -24,7 +24,8 @@ STUDY_FIGURES = {
         "Error against the init exponent",
         "Weights and biases start uniform in ±fan_in^−α: to the right the networks start smaller. "
         "Points: mean error with its 95 % interval. Dashed: the influence, which the low-degree "
-        "hypothesis predicts. Dotted: the exact value of linear regression.",
+        "hypothesis predicts. Dotted: the exact value of linear regression. Left out: networks "
+        "that did not fit what they saw.",
     ),
     "twins": (
         "Coefficients of monomials that training cannot tell apart",

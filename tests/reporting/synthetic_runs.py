@@ -112,6 +112,8 @@ _MEASURES = (
     "unseen_error",
     "leak",
     "projection",
+    "influence_overlap",
+    "learned_influence",
     "residual_variance",
 )
 
@@ -128,6 +130,10 @@ def _values(replica, share, influences, shrink, scale, random):
         "unseen_error": 2 * error - seen,
         "leak": ((1 - c) / 2) ** 2 + 0.01 * random.random() + 0.3 * (1 - share),
         "projection": share * c + 0.01 * random.standard_normal(),
+        # A function that continues as c times the frozen one, the two halves of the target being
+        # unrelated: 1 - (1 - c) + (1 - c)^2 / 2 = (1 + c^2) / 2 of the influence.
+        "influence_overlap": influence * (1 - c) / 2,
+        "learned_influence": influence * (1 - c) ** 2 / 2,
         "residual_variance": 0.02 * scale * random.random(),
     }
 

@@ -83,7 +83,7 @@ def test_findings_keep_models_and_kinds_of_bits_apart(comparison):
     findings = dict(comparison.findings)
     assert set(findings) == {"mlp", "transformer"}
     assert "With a pointer bit of PVR frozen (4 cells) the error is 0.6" in findings["mlp"]
-    assert "shrinks towards zero off the support (c < 1)" in findings["mlp"]
+    assert "Off the support it shrinks towards zero (c < 1)" in findings["mlp"]
     assert "1 replica diverged and is left out of all means." in findings["mlp"]
     assert "shrinks" not in findings["transformer"]
     cells = comparison.cells[comparison.cells["arm"] == "mlp"]
@@ -100,9 +100,13 @@ def test_findings_keep_models_and_kinds_of_bits_apart(comparison):
     ("shrink", "leak", "words"),
     [
         (0.99, 0.01, "below it by less than"),
-        (0.5, 0.01, "below it: the network shrinks"),
-        (1.5, 0.2, "above it: part of what it learned sits on the high-degree twins"),
-        (1.5, 0.01, "above it: error = influence does not hold"),
+        (0.5, 0.01, "below it: error = influence does not hold on average. Why"),
+        (0.5, 0.01, "1 − 0.500 (twice the overlap: its dependence on the frozen bit agrees"),
+        (0.5, 0.01, "+ 0.125 (the learned influence"),
+        (0.5, 0.01, "Off the support it shrinks towards zero (c < 1)"),
+        (1.5, 0.01, "above it: error = influence does not hold on average. Why"),
+        (1.5, 0.01, "1 + 0.500 (twice the overlap: its dependence on the frozen bit disagrees"),
+        (1.5, 0.2, "Part of what it learned sits on the high-degree twins"),
     ],
 )
 def test_a_difference_is_explained_by_what_was_measured(tmp_path, shrink, leak, words):
@@ -135,6 +139,19 @@ def test_a_text_says_what_was_excluded_and_what_is_short_for_what(comparison):
     assert "bit7-seed3 diverged at step 300" in text
     assert f"pvr (window=2): {PVR.format(2)}." in text
     assert "Student's t interval of the mean; –" in text
+
+
+def test_cells_that_did_not_fit_are_marked(study, comparison):
+    table = summary_table(runs_of(study))
+    assert not any("†" in text for text in [*comparison.errors["mlp [95 %]"], *comparison.notes])
+    bit, other = table["frozen_bit"] == 7, table["frozen_bit"] != 7
+    table.loc[bit, "in_distribution_error"] = 0.11 * table["influence"]
+    table.loc[other, "in_distribution_error"] = 0.09 * table["influence"]
+    found = compare(runs_of(study), table)
+    for column in ("mlp [95 %]", "transformer [95 %]"):
+        marked = found.errors[column].str.endswith("†")
+        assert marked.tolist() == (found.errors["frozen bit"] == "7").tolist()
+    assert any(note.startswith("†: the mean in-distribution error") for note in found.notes)
 
 
 def test_exact_predictions_have_their_own_columns_and_deviation(tmp_path):

@@ -117,7 +117,7 @@ def test_a_table_says_which_interval_it_shows(reported, tmp_path):
     for table, kind in ((reported.table, "student"), (many, "bootstrap")):
         shown = table[["generalization_error_low", "generalization_error_high"]]
         bounds = [f"generalization_error_{kind}_low", f"generalization_error_{kind}_high"]
-        np.testing.assert_array_equal(shown, table[bounds])
+        np.testing.assert_allclose(shown, table[bounds], rtol=1e-12)
 
 
 def test_an_unknown_measure_appears_by_name(tmp_path):

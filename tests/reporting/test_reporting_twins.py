@@ -99,6 +99,16 @@ def test_the_init_exponent_has_a_figure_of_its_own(tmp_path):
     np.testing.assert_array_equal(drawn[1].get_xdata(), [0.5, 1.5, 2.5])
     np.testing.assert_array_equal(drawn[1].get_ydata(), means["generalization_error"])
     assert "initialisation" in write_report(tmp_path)["canonical_holdout"].figures
+    # A network that did not fit would stretch the axis until nothing else is seen.
+    unfitted = cells["model_label"].str.contains("depth=3, width=64, alpha=2.5")
+    assert unfitted.sum() == 1
+    [axis] = study_figures.initialisation(
+        cells.assign(in_distribution_error=np.where(unfitted, 300.0, 0.0))
+    ).axes
+    assert [list(line.get_xdata()) for line in axis.lines if len(line.get_xdata()) == 2] == [
+        [0.5, 1.5],
+        [0, 1],  # the influence
+    ]
 
 
 def test_two_exponents_are_no_scan(workdir):
