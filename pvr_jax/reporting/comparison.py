@@ -144,7 +144,7 @@ def _wide(cells: pd.DataFrame, arms: list[str]) -> pd.DataFrame:
     }
     for arm in arms:
         own = cells[cells["arm"] == arm].set_index(["task_short", "frozen_bit"])
-        texts = pd.Series(_errors(own), own.index, dtype=object)
+        texts = pd.Series(error_texts(own), own.index, dtype=object)
         keys = zip(rows["task_short"], rows["frozen_bit"], strict=True)
         columns[f"{arm} [95 %]"] = [texts.get(key, f"{MISSING}  ") for key in keys]
     return pd.DataFrame(columns)
@@ -159,13 +159,13 @@ def _long(cells: pd.DataFrame) -> pd.DataFrame:
             heading("influence"): where(first, cells["influence"].map(format_exact)),
             "model": list(cells["arm"]),
             **prediction_columns(cells),
-            "generalization error [95 %]": _errors(cells),
+            "generalization error [95 %]": error_texts(cells),
         }
     )
 
 
-def _errors(cells: pd.DataFrame) -> list[str]:
-    """Return errors with their intervals, marked where the interval leaves the influence out.
+def error_texts(cells: pd.DataFrame) -> list[str]:
+    """Return the cells' errors with their intervals, marked where these leave the influence out.
 
     Another mark is for cells whose replicas did not fit what they saw.
     """

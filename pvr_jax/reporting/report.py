@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from pvr_jax.reporting import drawing, figures, study_figures
 from pvr_jax.reporting.comparison import render_comparison
+from pvr_jax.reporting.initialisation import render_initialisation
 from pvr_jax.reporting.matched import render_matched
 from pvr_jax.reporting.page import Illustration, render_page
 from pvr_jax.reporting.reading import find_experiments, read_runs
@@ -28,9 +29,9 @@ class ReportPaths:
     """The files of one report; `text` is what a terminal shows of it.
 
     `tables` are paths by file name: table.csv, table.md and table.tex with a row per run and
-    frozen bit, comparison.md where several runs are compared, twins.csv and twins.md of the
-    coefficients that training cannot tell apart, matched.csv and matched.md of runs
-    with nothing frozen, and replicas.csv.
+    frozen bit, comparison.md where several runs are compared, initialisation.md where they scan
+    the size of the initialisation, twins.csv and twins.md of the coefficients that training cannot
+    tell apart, matched.csv and matched.md of runs with nothing frozen, and replicas.csv.
     """
 
     directory: Path
@@ -79,6 +80,8 @@ def table_files(study: Study, runs: Sequence[Run]) -> dict[str, str]:
         files["table.tex"] = render_latex(study.table)
     if study.comparison:
         files["comparison.md"] = render_comparison(study.comparison)
+    if len(study.initialisation):
+        files["initialisation.md"] = render_initialisation(study.initialisation)
     if len(study.twins):
         files["twins.csv"] = study.twins.to_csv(index=False, lineterminator="\n")
         files["twins.md"] = render_twins(study.twins)
@@ -94,7 +97,7 @@ def _write_experiment(runs: list[Run], unfinished: list[str], directory: Path) -
     files = table_files(study, runs)
     illustrations = draw_all(runs, study, directory / "figures")
     page = render_page(runs, unfinished, study, illustrations, directory)
-    shown = ["comparison.md", "twins.md", "matched.md"]
+    shown = ["initialisation.md", "comparison.md", "twins.md", "matched.md"]
     if len(study.canonical) <= MOST_RUNS_SHOWN:
         shown.append("table.md")
     return ReportPaths(
@@ -110,16 +113,7 @@ def draw_all(runs: list[Run], study: Study, directory: Path) -> list[Illustratio
     """Save every figure of a study in `directory`; those of the whole study come first."""
     directory.mkdir(exist_ok=True)
     draw = partial(_draw, directory=directory)
-    drawn = []
-    if study.comparison:
-        cells = study.comparison.cells
-        drawn.append(draw("comparison", lambda: study_figures.comparison(cells)))
-        if study_figures.exponents(cells):
-            drawn.append(draw("initialisation", lambda: study_figures.initialisation(cells)))
-        if len(study.twins):
-            drawn.append(draw("twins", lambda: study_figures.twins(study.canonical)))
-    if study.matched:
-        drawn.append(draw("matched", lambda: study_figures.matched(study.matched.cells)))
+    drawn = [draw(name, function) for name, function in study_figures.drawings(study).items()]
     if 0 < len(study.canonical) <= MOST_RUNS_SHOWN:
         drawn.append(
             draw(

@@ -70,19 +70,9 @@ def _keep_study(runs: list[Run], directory: Path) -> None:
     _write(directory / "run.json", text + "\n")
     for name, content in _study_tables(study).items():
         _write(directory / name, content)
-    drawings = {}
-    if study.comparison:
-        cells = study.comparison.cells
-        drawings["comparison.png"] = lambda: study_figures.comparison(cells)
-        if study_figures.exponents(cells):
-            drawings["initialisation.png"] = lambda: study_figures.initialisation(cells)
-        if len(study.twins):
-            drawings["twins.png"] = lambda: study_figures.twins(study.canonical)
-    if study.matched:
-        drawings["matched.png"] = lambda: study_figures.matched(study.matched.cells)
-    for name, draw in drawings.items():
+    for name, draw in study_figures.drawings(study).items():
         with drawing.style(name):
-            draw().savefig(directory / name, dpi=160)
+            draw().savefig(directory / f"{name}.png", dpi=160)
 
 
 def _study_tables(study: Study) -> dict[str, str]:
@@ -93,6 +83,8 @@ def _study_tables(study: Study) -> dict[str, str]:
         tables["table.md"] = render_markdown(study.comparison.errors)
         tables["why.md"] = render_markdown(study.comparison.why)
         tables["findings.md"] = render_findings(study.comparison.findings)
+    if len(study.initialisation):
+        tables["initialisation.md"] = render_markdown(study.initialisation)
     if len(study.twins):
         tables["twins.csv"] = study.twins.to_csv(index=False, lineterminator="\n")
         tables["twins.md"] = render_markdown(shown_twins(study.twins))

@@ -1,7 +1,6 @@
 """Figures of a whole study: many tasks and models in one picture."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -24,14 +23,32 @@ from pvr_jax.reporting.drawing import (
     step_axis,
 )
 from pvr_jax.reporting.findings import unfitted
-from pvr_jax.reporting.labels import arm_labels, natural, short_labels, split_label
+from pvr_jax.reporting.initialisation import REGRESSION, exponents
+from pvr_jax.reporting.labels import arm_labels, natural, short_labels
 from pvr_jax.reporting.matched import STABILITY
 from pvr_jax.reporting.runs import Run
+from pvr_jax.reporting.study import Study
+from pvr_jax.reporting.tables import PREDICTION
 from pvr_jax.reporting.twins import touched_pairs
 
 MOST_PANELS = 9
 MOST_TWINS = 4
 WIDE_RANGE = 30  # errors that span more than this factor are drawn on logarithmic axes
+
+
+def drawings(study: Study) -> dict[str, Callable[[], Figure]]:
+    """Return, by name, the functions that draw the figures which a study has."""
+    drawn: dict[str, Callable[[], Figure]] = {}
+    if study.comparison:
+        cells = study.comparison.cells
+        drawn["comparison"] = lambda: comparison(cells)
+        if len(study.initialisation):
+            drawn["initialisation"] = lambda: initialisation(cells)
+        if len(study.twins):
+            drawn["twins"] = lambda: twins(study.canonical)
+    if study.matched:
+        drawn["matched"] = lambda: matched(study.matched.cells)
+    return drawn
 
 
 def comparison(cells: pd.DataFrame) -> Figure:
@@ -139,22 +156,6 @@ def twins(runs: Sequence[Run]) -> Figure:
     return figure
 
 
-def exponents(cells: pd.DataFrame) -> dict[str, tuple[str, float]]:
-    """Return, by model label, the label without its init exponent, and that exponent.
-
-    Only of models that a study has with three exponents or more.
-    """
-    found = {}
-    for label in cells["model_label"].unique():
-        name, parameters = split_label(label)
-        rest = [item for item in parameters if not item.startswith("alpha=")]
-        for item in parameters:
-            if item.startswith("alpha="):
-                found[label] = (f"{name} ({', '.join(rest)})", float(item.partition("=")[2]))
-    counts = Counter(name for name, _ in found.values())
-    return {label: pair for label, pair in found.items() if counts[pair[0]] > 2}
-
-
 def initialisation(cells: pd.DataFrame) -> Figure:
     """Draw the error against the init exponent, a panel per task and frozen bit, a line per depth.
 
@@ -169,7 +170,7 @@ def initialisation(cells: pd.DataFrame) -> Figure:
     looks = _looks(ordered)
     labels = ("init exponent $\\alpha$ (weights ±fan_in$^{-\\alpha}$)", "generalization error")
     figure, axes = panels(len(groups), 3, 3.4, 2.8, 0.5, labels, share_y=False)
-    regression = "prediction_linear_regression"
+    regression = f"{PREDICTION}{REGRESSION}"
     for axis, ((_, bit), own) in zip(axes, groups, strict=True):
         for name in ordered:
             rows = own[own["model_label"].map(lambda label: found.get(label, ("", 0))[0]) == name]

@@ -7,10 +7,12 @@ from html import escape
 import pandas as pd
 
 from pvr_jax.reporting.comparison import Comparison
+from pvr_jax.reporting.initialisation import READING as INITIALISATION
 from pvr_jax.reporting.matched import Matched
 from pvr_jax.reporting.study import Study
 from pvr_jax.reporting.tables import LEFT_ALIGNED
-from pvr_jax.reporting.twins import READING, shown_twins
+from pvr_jax.reporting.twins import READING as TWINS
+from pvr_jax.reporting.twins import shown_twins
 
 # By file name: the alternative text and the caption.
 STUDY_FIGURES = {
@@ -44,22 +46,26 @@ STUDY_FIGURES = {
 def study_sections(study: Study, images: dict[str, str]) -> list[tuple[str, str, str]]:
     """Return the (id, title, content) of the page's sections; `images` are figures by name."""
     sections = []
+    if len(study.initialisation):
+        parts = (study.initialisation, INITIALISATION, ["initialisation.md"])
+        content = _illustrated(images["initialisation"], *parts)
+        sections.append(("initialisation", "From linear regression to the influence", content))
     if study.comparison:
         content = _comparison(study.comparison, images)
         sections.append(("comparison", "Comparison", content))
     if len(study.twins):
-        content = "\n".join(
-            [
-                images.get("twins", ""),
-                _table(shown_twins(study.twins)),
-                f'<p>{escape(READING)} The same as files: <a href="twins.csv">twins.csv</a>, '
-                '<a href="twins.md">twins.md</a>.</p>',
-            ]
-        )
+        parts = (shown_twins(study.twins), TWINS, ["twins.csv", "twins.md"])
+        content = _illustrated(images.get("twins", ""), *parts)
         sections.append(("twins", "Monomials that training cannot tell apart", content))
     if study.matched:
         sections.append(("matched", "Matched setting", _matched(study.matched, images)))
     return sections
+
+
+def _illustrated(image: str, table: pd.DataFrame, reading: str, files: Sequence[str]) -> str:
+    links = ", ".join(f'<a href="{name}">{name}</a>' for name in files)
+    text = f"<p>{escape(reading)} The same as a file: {links}.</p>"
+    return "\n".join([image, _table(table), text])
 
 
 def _comparison(comparison: Comparison, images: dict[str, str]) -> str:
@@ -67,7 +73,6 @@ def _comparison(comparison: Comparison, images: dict[str, str]) -> str:
         [
             _findings(comparison.findings),
             images["comparison"],
-            images.get("initialisation", ""),
             "<h3>Generalization error and influence</h3>",
             _table(comparison.errors),
             "<h3>Why: what was learned off the support</h3>",

@@ -7,6 +7,7 @@ from synthetic_runs import write_run
 
 from pvr_jax.reporting import read_runs, stored, study_figures, summary_table, write_report
 from pvr_jax.reporting.comparison import compare
+from pvr_jax.reporting.initialisation import exponents, initialisation_table
 from pvr_jax.reporting.statistics import mean_interval
 from pvr_jax.reporting.twins import monomial_text, render_twins, twin_table
 
@@ -91,14 +92,21 @@ def test_the_init_exponent_has_a_figure_of_its_own(tmp_path):
         )
     runs = runs_of(tmp_path)
     cells = compare(runs, summary_table(runs)).cells
-    assert {alpha for _, alpha in study_figures.exponents(cells).values()} == {0.5, 1.5, 2.5}
+    assert {alpha for _, alpha in exponents(cells).values()} == {0.5, 1.5, 2.5}
     [axis] = study_figures.initialisation(cells).axes
     drawn = [line for line in axis.lines if len(line.get_xdata()) == 3]
     assert len(drawn) == 2
     means = cells[cells["model_label"].str.contains("depth=3")].sort_values("model_label")
     np.testing.assert_array_equal(drawn[1].get_xdata(), [0.5, 1.5, 2.5])
     np.testing.assert_array_equal(drawn[1].get_ydata(), means["generalization_error"])
-    assert "initialisation" in write_report(tmp_path)["canonical_holdout"].figures
+    table = initialisation_table(cells)
+    assert table["model"].tolist() == ["deep_linear (depth=2)", "deep_linear (depth=3)"]
+    middle = cells[cells["model_label"] == "deep_linear (depth=3, width=64, alpha=1.5)"].iloc[0]
+    assert f"{middle['generalization_error']:.2f} [" in table.loc[1, "α = 1.5 [95 %]"]
+    paths = write_report(tmp_path)["canonical_holdout"]
+    assert "initialisation" in paths.figures
+    assert "### From linear regression to the influence" in paths.text
+    assert 'id="initialisation"' in paths.page.read_text()
     # A network that did not fit would stretch the axis until nothing else is seen.
     unfitted = cells["model_label"].str.contains("depth=3, width=64, alpha=2.5")
     assert unfitted.sum() == 1
@@ -113,4 +121,6 @@ def test_the_init_exponent_has_a_figure_of_its_own(tmp_path):
 
 def test_two_exponents_are_no_scan(workdir):
     runs = runs_of(workdir)
-    assert study_figures.exponents(compare(runs, summary_table(runs)).cells) == {}
+    cells = compare(runs, summary_table(runs)).cells
+    assert exponents(cells) == {}
+    assert initialisation_table(cells).empty
