@@ -27,8 +27,8 @@ def keep(source: Path, directory: Path) -> None:
     """Copy the small results of a finished run, or of all runs of an experiment, to `directory`.
 
     Kept are tables, every replica's final values, the figures of errors, the configuration, and
-    run.json with versions, device and command; not the checkpoints. Of an experiment, run.json
-    holds {"runs": {name: {"config", "run"}}}, and the tables are those that compare its runs.
+    run.json with versions, device and command; not the checkpoints. Of several runs, run.json
+    holds {"runs": {name: {"config", "run"}}}, and the tables are those that compare them.
 
     Raises:
         FileNotFoundError, ValueError: no finished run, or a damaged file.
@@ -43,7 +43,10 @@ def keep(source: Path, directory: Path) -> None:
             f"{source}: {len(runs)} finished runs, unfinished: {', '.join(unfinished) or 'none'}; "
             "allowed a directory of finished runs: give the command that made it again"
         )
-    _keep_study(runs, directory)
+    if len(runs) == 1:
+        _keep_run(runs[0].directory, directory)
+    else:
+        _keep_study(runs, directory)
 
 
 def _keep_run(run: Path, directory: Path) -> None:

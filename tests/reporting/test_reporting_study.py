@@ -302,6 +302,17 @@ def test_a_study_is_kept_small_and_whole(study, tmp_path):
     assert "old" not in stored.fill(text, kept)
 
 
+def test_a_study_of_one_run_is_kept_as_that_run(tmp_path):
+    run = write_run(tmp_path)
+    stored.keep(tmp_path / "canonical_holdout", tmp_path / "kept")
+    stored.keep(run, tmp_path / "alone")
+    kept, alone = (
+        {p.name: p.read_bytes() for p in (tmp_path / d).iterdir()} for d in ("kept", "alone")
+    )
+    assert kept == alone
+    assert "0.46875" in kept["table.md"].decode()
+
+
 def test_an_unfinished_study_is_not_kept(study, tmp_path):
     write_run(tmp_path, "pvr-mlp-00000001")
     write_run(tmp_path, "pvr-mlp-00000002", finished=False)
