@@ -9,6 +9,7 @@ from pvr_jax.reporting import statistics
 from pvr_jax.reporting.comparison_findings import arm_findings
 from pvr_jax.reporting.definitions import THEORIES, heading
 from pvr_jax.reporting.findings import UNFITTED_SHARE, unfitted
+from pvr_jax.reporting.kinds import READING, kinds_table
 from pvr_jax.reporting.labels import (
     arm_labels,
     label_notes,
@@ -18,6 +19,7 @@ from pvr_jax.reporting.labels import (
 )
 from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.tables import (
+    MARKS,
     MISSING,
     excluded_notes,
     first_of_each,
@@ -41,7 +43,6 @@ WHY = (
     "residual_variance",
     "in_distribution_error",
 )
-MARKS = {"below": " ↓", "above": " ↑"}
 UNFITTED = " †"
 
 
@@ -54,6 +55,7 @@ class Comparison:
     """
 
     cells: pd.DataFrame
+    kinds: pd.DataFrame
     errors: pd.DataFrame
     why: pd.DataFrame
     notes: list[str]
@@ -65,6 +67,7 @@ def compare(runs: Sequence[Run], table: pd.DataFrame) -> Comparison:
     cells = comparison_cells(runs, table)
     return Comparison(
         cells=cells,
+        kinds=kinds_table(runs, cells),
         errors=error_table(cells),
         why=why_table(cells),
         notes=_notes(cells),
@@ -78,9 +81,12 @@ def comparison_table(runs: Sequence[Run]) -> str:
 
 
 def render_comparison(comparison: Comparison) -> str:
-    """Return both tables, their notes and the findings as aligned Markdown."""
+    """Return the three tables, their notes and the findings as aligned Markdown."""
     return "\n".join(
         [
+            "### By model\n",
+            render_markdown(comparison.kinds),
+            f"{READING}\n",
             "### Generalization error and influence\n",
             render_markdown(comparison.errors),
             render_notes(comparison.notes),

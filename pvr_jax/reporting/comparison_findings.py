@@ -11,7 +11,7 @@ import pandas as pd
 from pvr_jax.reporting import statistics
 from pvr_jax.reporting.definitions import heading
 from pvr_jax.reporting.findings import NOTABLE_SHRINKING, UNFITTED_SHARE, count
-from pvr_jax.reporting.labels import arm_labels, natural, pointer_bits
+from pvr_jax.reporting.kinds import Kind, by_arm, kinds_of_bits
 from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.tables import DEVIATION, format_interval, format_number, theories_of
 
@@ -19,28 +19,20 @@ from pvr_jax.reporting.tables import DEVIATION, format_interval, format_number, 
 NEGLIGIBLE = 0.02
 NOTABLE_LEAK = 0.05
 
-Cell = tuple[Run, int]
-
 
 def arm_findings(runs: Sequence[Run], cells: pd.DataFrame) -> list[tuple[str, str]]:
     """Return, per arm of the study, its label and what the numbers say about it.
 
     `cells` are the comparison's, a row per (run, frozen bit) with its arm.
     """
-    arms = arm_labels(runs)
-    found = []
-    for arm in sorted(set(arms.values()), key=natural):
-        own = [run for run in runs if arms[run.name] == arm]
-        rows = cells[cells["arm"] == arm]
-        found.append((arm, " ".join(_sentences(own, rows))))
-    return found
+    return [(arm, " ".join(_sentences(own, rows))) for arm, own, rows in by_arm(runs, cells)]
 
 
 def _sentences(runs: Sequence[Run], rows: pd.DataFrame) -> list[str]:
     measured = rows[rows["replicas"] > 0]
     if len(measured) == 0:
         return ["All replicas diverged: nothing was measured."]
-    sentences = [_verdicts(measured), *_kinds_of_bits(runs, measured)]
+    sentences = [_verdicts(measured), *map(_kind, kinds_of_bits(runs, measured))]
     correlation = statistics.rank_correlation(
         measured["influence"].to_numpy(), measured["generalization_error"].to_numpy()
     )
@@ -80,53 +72,21 @@ def _verdicts(rows: pd.DataFrame) -> str:
     return text
 
 
-def _kinds_of_bits(runs: Sequence[Run], rows: pd.DataFrame) -> list[str]:
-    """Return the sentences about pointer bits and value bits of PVR, and bits of other tasks."""
-    pointers = {run.name: pointer_bits(run) for run in runs}
-    counted = rows["run"].map(pointers)
-    is_pointer = rows["frozen_bit"] < counted.fillna(-1)
-    measured = set(zip(rows["run"], rows["frozen_bit"], strict=True))
-    cells = [
-        (run, bit)
-        for run in runs
-        for bit in run.bits
-        if (run.name, bit) in measured and run.influences[bit] > 0
-    ]
-    of_pvr = [(run, bit) for run, bit in cells if pointers[run.name] is not None]
-    kinds = (
-        ("pointer bit of PVR", is_pointer, [c for c in of_pvr if c[1] < pointers[c[0].name]]),
-        (
-            "value bit of PVR",
-            ~is_pointer & counted.notna(),
-            [c for c in of_pvr if c[1] >= pointers[c[0].name]],
-        ),
-        ("bit", counted.isna(), [c for c in cells if pointers[c[0].name] is None]),
-    )
-    sentences = []
-    for kind, chosen, own in kinds:
-        chosen = rows[chosen & (rows["influence"] > 0)]
-        if len(chosen):
-            sentences.append(_kind(kind, chosen, own))
-    return sentences
-
-
-def _kind(kind: str, rows: pd.DataFrame, cells: list[Cell]) -> str:
-    ratios = cell_ratios(cells)
-    center = statistics.mean_over_cells(ratios)
-    low, high = statistics.interval_over_seeds(ratios)
+def _kind(kind: Kind) -> str:
     text = (
-        f"With a {kind} frozen ({count(len(rows), 'cell')}) the error is "
-        f"{format_interval(center, low, high)} times the influence on average"
+        f"With a {kind.name} frozen ({count(kind.cells, 'cell')}) the error is "
+        f"{format_interval(*kind.ratio)} times the influence on average"
     )
     parts = [
-        f"{symbol} {format_number(rows[name].mean(), 3)}"
-        for name, symbol in (("projection", "projection c"), ("leak", "leak"))
-        if name in rows and rows[name].notna().any()
+        f"{symbol} {format_number(value, 3)}"
+        for value, symbol in ((kind.projection, "projection c"), (kind.leak, "leak"))
+        if np.isfinite(value)
     ]
     text += f" (mean {', mean '.join(parts)})" if parts else ""
+    _, low, high = kind.ratio
     if np.isfinite(high):
         text += _verdict(low, high)
-    return " ".join([text + ".", *_reasons(rows)])
+    return " ".join([text + ".", *_reasons(kind)])
 
 
 def _verdict(low: float, high: float) -> str:
@@ -140,39 +100,26 @@ def _verdict(low: float, high: float) -> str:
     return f", {side} it: error = influence does not hold on average"
 
 
-def _reasons(rows: pd.DataFrame) -> list[str]:
+def _reasons(kind: Kind) -> list[str]:
     """Say what the error is made of, and what became of the frozen function off the support."""
     sentences = []
-    if {"influence_overlap", "learned_influence"} <= set(rows):
-        overlap = (2 * rows["influence_overlap"] / rows["influence"]).mean()
-        own = (rows["learned_influence"] / rows["influence"]).mean()
+    if np.isfinite(kind.overlap) and np.isfinite(kind.learned):
+        agrees = kind.overlap >= 0
         sentences.append(
-            f"Why, in shares of the influence: 1 {'−' if overlap >= 0 else '+'} "
-            f"{format_number(abs(overlap), 3)} (twice the overlap: its dependence on the frozen "
-            f"bit {'agrees' if overlap >= 0 else 'disagrees'} with the target's) + "
-            f"{format_number(own, 3)} (the learned influence: that it depends on that bit at all)."
+            f"Why, in shares of the influence: 1 {'−' if agrees else '+'} "
+            f"{format_number(abs(kind.overlap), 3)} (twice the overlap: its dependence on the "
+            f"frozen bit {'agrees' if agrees else 'disagrees'} with the target's) + "
+            f"{format_number(kind.learned, 3)} (the learned influence: that it depends on that bit "
+            "at all)."
         )
-    if "projection" in rows and rows["projection"].mean() < 1 - NOTABLE_SHRINKING:
+    if kind.projection < 1 - NOTABLE_SHRINKING:
         sentences.append(
             "Off the support it shrinks towards zero (c < 1) instead of continuing as the frozen "
             "function."
         )
-    if "leak" in rows and rows["leak"].mean() > NOTABLE_LEAK:
+    if kind.leak > NOTABLE_LEAK:
         sentences.append("Part of what it learned sits on the high-degree twins (the leak).")
     return sentences
-
-
-def cell_ratios(cells: Sequence[Cell]) -> np.ndarray:
-    """Return error over influence [C, S] per cell and seed, NaN where a seed does not count."""
-    errors = [
-        {
-            run.replicas[i].seed: run.measures["generalization_error"][-1, i] / run.influences[bit]
-            for i in run.counted(bit)
-        }
-        for run, bit in cells
-    ]
-    seeds = sorted({seed for values in errors for seed in values})
-    return np.array([[values.get(seed, np.nan) for seed in seeds] for values in errors])
 
 
 def _deviation(name: str, rows: pd.DataFrame) -> str:

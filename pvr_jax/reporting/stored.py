@@ -84,6 +84,7 @@ def _study_tables(study: Study) -> dict[str, str]:
     if study.comparison:
         tables["table.csv"] = study.table.to_csv(index=False, lineterminator="\n")
         tables["table.md"] = render_markdown(study.comparison.errors)
+        tables["kinds.md"] = render_markdown(study.comparison.kinds)
         tables["why.md"] = render_markdown(study.comparison.why)
         tables["findings.md"] = render_findings(study.comparison.findings)
     if len(study.initialisation):

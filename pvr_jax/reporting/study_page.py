@@ -8,6 +8,7 @@ import pandas as pd
 
 from pvr_jax.reporting.comparison import Comparison
 from pvr_jax.reporting.initialisation import READING as INITIALISATION
+from pvr_jax.reporting.kinds import READING as KINDS
 from pvr_jax.reporting.matched import Matched
 from pvr_jax.reporting.study import Study
 from pvr_jax.reporting.tables import LEFT_ALIGNED
@@ -73,6 +74,9 @@ def _comparison(comparison: Comparison, images: dict[str, str]) -> str:
         [
             _findings(comparison.findings),
             images["comparison"],
+            "<h3>By model</h3>",
+            _table(comparison.kinds),
+            f"<p>{escape(KINDS)}</p>",
             "<h3>Generalization error and influence</h3>",
             _table(comparison.errors),
             "<h3>Why: what was learned off the support</h3>",

@@ -11,6 +11,7 @@ from pvr_jax.reporting.definitions import THEORIES, heading, ordered
 from pvr_jax.reporting.runs import Run
 
 MISSING = "–"
+MARKS = {"below": " ↓", "above": " ↑"}
 GROUP = ["run", "task_label", "model_label", "optimizer"]
 LEFT_ALIGNED = ("task", "model", "T", "twin")
 INTERVALS = {

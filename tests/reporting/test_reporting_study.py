@@ -141,6 +141,22 @@ def test_a_text_says_what_was_excluded_and_what_is_short_for_what(comparison):
     assert "Student's t interval of the mean; –" in text
 
 
+def test_kinds_of_bits_are_summed_up_by_model(study, comparison):
+    table = comparison.kinds
+    assert table["model"].tolist() == ["mlp", "", "transformer", ""]
+    assert table["frozen"].tolist() == ["pointer bits", "value bits"] * 2
+    assert table["cells"].tolist() == ["4", "2"] * 2
+    # c = 0.6: 1 - (1 - c) + (1 - c)^2 / 2 of the influence.
+    assert table.loc[0, "2·overlap"] == "0.400"
+    assert table.loc[0, "learned influence"] == "0.0800"
+    assert table.loc[0, "error / influence [95 %]"].endswith("↓")
+    rows = comparison.cells[comparison.cells["arm"] == "mlp"]
+    ratios = rows["generalization_error"] / rows["influence"]
+    expected = ratios[rows["pointer_bit"]].mean()
+    assert table.loc[0, "error / influence [95 %]"].startswith(f"{expected:.4f} [")
+    assert "### By model" in render_comparison(comparison)
+
+
 def test_cells_that_did_not_fit_are_marked(study, comparison):
     table = summary_table(runs_of(study))
     assert not any("†" in text for text in [*comparison.errors["mlp [95 %]"], *comparison.notes])
@@ -287,6 +303,7 @@ def test_a_study_is_kept_small_and_whole(study, tmp_path):
         "run.json",
         "table.csv",
         "table.md",
+        "kinds.md",
         "why.md",
         "findings.md",
         "comparison.png",

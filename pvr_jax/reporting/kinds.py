@@ -1,0 +1,131 @@
+"""Error over influence by model and kind of frozen bit, and what it is made of.
+
+For pointer value retrieval pointer bits and value bits are kept apart.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pvr_jax.reporting import statistics
+from pvr_jax.reporting.definitions import heading
+from pvr_jax.reporting.labels import arm_labels, natural, pointer_bits
+from pvr_jax.reporting.runs import Run
+from pvr_jax.reporting.tables import MARKS, first_of_each, format_interval, format_number
+
+READING = (
+    "Means over cells, a cell being a task with a frozen bit, with 95 % intervals over seeds. Once "
+    "the seen inputs are fitted, error / influence = 1 − 2·overlap + learned influence, the last "
+    "two in shares of the influence; the low-degree prediction is that both are 0."
+)
+
+Cell = tuple[Run, int]
+
+
+class Kind(NamedTuple):
+    """What one arm measured over all cells of one kind of frozen bit; means over cells.
+
+    `ratio` is the error over the influence with its interval over seeds; `overlap` (twice the
+    overlap) and `learned` are in shares of the influence. NaN what was not measured.
+    """
+
+    name: str
+    cells: int
+    ratio: tuple[float, float, float]
+    overlap: float
+    learned: float
+    projection: float
+    leak: float
+
+
+def kinds_of_bits(runs: Sequence[Run], rows: pd.DataFrame) -> list[Kind]:
+    """Return pointer bits and value bits of PVR, and bits of other tasks, as far as there are any.
+
+    `runs` and `rows` (of the summary table) belong to one arm. Bits without an influence are left
+    out, and cells all of whose replicas diverged.
+    """
+    measured = set(zip(rows["run"], rows["frozen_bit"], strict=True))
+    cells: dict[str, list[Cell]] = {"pointer bit of PVR": [], "value bit of PVR": [], "bit": []}
+    for run in runs:
+        pointers = pointer_bits(run)
+        for bit in run.bits:
+            if (run.name, bit) in measured and run.influences[bit] > 0:
+                side = "pointer" if pointers is not None and bit < pointers else "value"
+                cells["bit" if pointers is None else f"{side} bit of PVR"].append((run, bit))
+    indexed = rows.set_index(["run", "frozen_bit"])
+    return [
+        _kind(name, own, indexed.loc[[(run.name, bit) for run, bit in own]])
+        for name, own in cells.items()
+        if own
+    ]
+
+
+def _kind(name: str, cells: list[Cell], rows: pd.DataFrame) -> Kind:
+    def share(measure: str) -> float:
+        return float((rows[measure] / rows["influence"]).mean()) if measure in rows else np.nan
+
+    ratios = cell_ratios(cells)
+    return Kind(
+        name=name,
+        cells=len(cells),
+        ratio=(statistics.mean_over_cells(ratios), *statistics.interval_over_seeds(ratios)),
+        overlap=2 * share("influence_overlap"),
+        learned=share("learned_influence"),
+        projection=float(rows["projection"].mean()) if "projection" in rows else np.nan,
+        leak=float(rows["leak"].mean()) if "leak" in rows else np.nan,
+    )
+
+
+def cell_ratios(cells: Sequence[Cell]) -> np.ndarray:
+    """Return error over influence [C, S] per cell and seed, NaN where a seed does not count."""
+    errors = [
+        {
+            run.replicas[i].seed: run.measures["generalization_error"][-1, i] / run.influences[bit]
+            for i in run.counted(bit)
+        }
+        for run, bit in cells
+    ]
+    seeds = sorted({seed for values in errors for seed in values})
+    return np.array([[values.get(seed, np.nan) for seed in seeds] for values in errors])
+
+
+def by_arm(runs: Sequence[Run], cells: pd.DataFrame) -> list[tuple[str, list[Run], pd.DataFrame]]:
+    """Return every arm of a study with its runs and its rows of the comparison's `cells`."""
+    arms = arm_labels(runs)
+    return [
+        (arm, [run for run in runs if arms[run.name] == arm], cells[cells["arm"] == arm])
+        for arm in sorted(set(arms.values()), key=natural)
+    ]
+
+
+def kinds_table(runs: Sequence[Run], cells: pd.DataFrame) -> pd.DataFrame:
+    """Return a row of text per arm and kind of frozen bit; `cells` are the comparison's."""
+    found = [
+        (arm, kind)
+        for arm, own, rows in by_arm(runs, cells)
+        for kind in kinds_of_bits(own, rows[rows["replicas"] > 0])
+    ]
+    table = pd.DataFrame(
+        [
+            {
+                "model": arm,
+                "frozen": f"{kind.name.replace(' of PVR', '')}s",
+                "cells": str(kind.cells),
+                "error / influence [95 %]": format_interval(*kind.ratio) + _mark(*kind.ratio),
+                "2·overlap": format_number(kind.overlap, 3),
+                heading("learned_influence"): format_number(kind.learned, 3),
+                heading("projection"): format_number(kind.projection, 3),
+                heading("leak"): format_number(kind.leak, 3),
+            }
+            for arm, kind in found
+        ]
+    )
+    if len(table):
+        table["model"] = first_of_each(table, "model")
+    return table
+
+
+def _mark(_: float, low: float, high: float) -> str:
+    return MARKS["below"] if high < 1 else MARKS["above"] if low > 1 else "  "
