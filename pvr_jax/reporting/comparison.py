@@ -21,6 +21,7 @@ from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.tables import (
     MARKS,
     MISSING,
+    UNFITTED,
     excluded_notes,
     first_of_each,
     format_exact,
@@ -43,7 +44,6 @@ WHY = (
     "residual_variance",
     "in_distribution_error",
 )
-UNFITTED = " †"
 
 
 @dataclass(frozen=True)

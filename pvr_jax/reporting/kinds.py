@@ -11,14 +11,16 @@ import pandas as pd
 
 from pvr_jax.reporting import statistics
 from pvr_jax.reporting.definitions import heading
+from pvr_jax.reporting.findings import unfitted
 from pvr_jax.reporting.labels import arm_labels, natural, pointer_bits
 from pvr_jax.reporting.runs import Run
-from pvr_jax.reporting.tables import MARKS, first_of_each, format_interval, format_number
+from pvr_jax.reporting.tables import MARKS, UNFITTED, first_of_each, format_interval, format_number
 
 READING = (
     "Means over cells, a cell being a task with a frozen bit, with 95 % intervals over seeds. Once "
     "the seen inputs are fitted, error / influence = 1 − 2·overlap + learned influence, the last "
-    "two in shares of the influence; the low-degree prediction is that both are 0."
+    "two in shares of the influence; the low-degree prediction is that both are 0. ↓ and ↑: the interval lies below or "
+    "above 1; †: the fit is not finished in some cell, and the error says little."
 )
 
 Cell = tuple[Run, int]
@@ -28,7 +30,8 @@ class Kind(NamedTuple):
     """What one arm measured over all cells of one kind of frozen bit; means over cells.
 
     `ratio` is the error over the influence with its interval over seeds; `overlap` (twice the
-    overlap) and `learned` are in shares of the influence. NaN what was not measured.
+    overlap) and `learned` are in shares of the influence; NaN what was not measured. `fitted`: the
+    replicas of every cell fitted what they saw, in the mean.
     """
 
     name: str
@@ -38,6 +41,7 @@ class Kind(NamedTuple):
     learned: float
     projection: float
     leak: float
+    fitted: bool
 
 
 def kinds_of_bits(runs: Sequence[Run], rows: pd.DataFrame) -> list[Kind]:
@@ -75,6 +79,7 @@ def _kind(name: str, cells: list[Cell], rows: pd.DataFrame) -> Kind:
         learned=share("learned_influence"),
         projection=float(rows["projection"].mean()) if "projection" in rows else np.nan,
         leak=float(rows["leak"].mean()) if "leak" in rows else np.nan,
+        fitted=not unfitted(rows).any(),
     )
 
 
@@ -113,7 +118,7 @@ def kinds_table(runs: Sequence[Run], cells: pd.DataFrame) -> pd.DataFrame:
                 "model": arm,
                 "frozen": f"{kind.name.replace(' of PVR', '')}s",
                 "cells": str(kind.cells),
-                "error / influence [95 %]": format_interval(*kind.ratio) + _mark(*kind.ratio),
+                "error / influence [95 %]": format_interval(*kind.ratio) + _mark(kind),
                 "2·overlap": format_number(kind.overlap, 3),
                 heading("learned_influence"): format_number(kind.learned, 3),
                 heading("projection"): format_number(kind.projection, 3),
@@ -127,5 +132,8 @@ def kinds_table(runs: Sequence[Run], cells: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _mark(_: float, low: float, high: float) -> str:
+def _mark(kind: Kind) -> str:
+    _, low, high = kind.ratio
+    if not kind.fitted:
+        return UNFITTED
     return MARKS["below"] if high < 1 else MARKS["above"] if low > 1 else "  "

@@ -12,6 +12,7 @@ from pvr_jax.reporting.runs import Run
 
 MISSING = "–"
 MARKS = {"below": " ↓", "above": " ↑"}
+UNFITTED = " †"
 GROUP = ["run", "task_label", "model_label", "optimizer"]
 LEFT_ALIGNED = ("task", "model", "T", "twin")
 INTERVALS = {

@@ -167,6 +167,7 @@ def test_cells_that_did_not_fit_are_marked(study, comparison):
     for column in ("mlp [95 %]", "transformer [95 %]"):
         marked = found.errors[column].str.endswith("†")
         assert marked.tolist() == (found.errors["frozen bit"] == "7").tolist()
+    assert found.kinds["error / influence [95 %]"].str.endswith("†").tolist() == [False, True] * 2
     assert any(note.startswith("†: the mean in-distribution error") for note in found.notes)
 
 
