@@ -19,8 +19,8 @@ from pvr_jax.reporting.tables import MARKS, UNFITTED, first_of_each, format_inte
 READING = (
     "Means over cells, a cell being a task with a frozen bit, with 95 % intervals over seeds. Once "
     "the seen inputs are fitted, error / influence = 1 − 2·overlap + learned influence, the last "
-    "two in shares of the influence; the low-degree prediction is that both are 0. ↓ and ↑: the interval lies below or "
-    "above 1; †: the fit is not finished in some cell, and the error says little."
+    "two in shares of the influence; the low-degree prediction is that both are 0. ↓ and ↑: the "
+    "interval lies below or above 1; †: in some cell the fit is not finished."
 )
 
 Cell = tuple[Run, int]
