@@ -17,7 +17,7 @@ from experiments.canonical_holdout.spectra import SpectraFile
 from experiments.canonical_holdout.train import build_ensemble, run_directory, schedule
 from pvr_jax import theory
 from pvr_jax.analysis import canonical, learned, measure
-from pvr_jax.boolean import fourier
+from pvr_jax.boolean import float64, fourier
 from pvr_jax.training import environment, run_log
 from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
 from pvr_jax.training.ensemble import Ensemble
@@ -75,7 +75,7 @@ def _analyse(config: ConfigDict, directory: Path) -> None:
             for some, values in functions(params):
                 parts.append(measure_values(values, problem, some))
                 if keep:
-                    spectra.append(step, problems.exact_spectrum(values))
+                    spectra.append(step, float64.spectrum(values))
             if step == 0:
                 predictions = predict(config, problem, functions(params))
             steps.append(step)
@@ -174,7 +174,7 @@ def predict(
         return {}
     errors = []
     for some, values in initial:
-        spectra = problems.exact_spectrum(values)
+        spectra = float64.spectrum(values)
         with jax.enable_x64(True):
             errors += [
                 float(

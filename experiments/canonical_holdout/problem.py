@@ -14,7 +14,7 @@ from experiments.canonical_holdout import settings
 from pvr_jax import models, tasks
 from pvr_jax.analysis import canonical, learned
 from pvr_jax.analysis.measures import measure_one
-from pvr_jax.boolean import cube, fourier, measures
+from pvr_jax.boolean import cube, float64, measures
 from pvr_jax.tasks import datasets, holdouts
 from pvr_jax.training.replicas import Replicas
 
@@ -84,7 +84,7 @@ def assemble(config: ConfigDict) -> Problem:
     value = config.holdout.value
     with jax.enable_x64(True):
         truth = np.asarray(tasks.truth_table(task), np.float64)
-    coefficients = exact_spectrum(truth)
+    coefficients = float64.spectrum(truth)
     return Problem(
         task=task,
         model=models.build(n=task.n, **config.model.to_dict()),
@@ -102,12 +102,6 @@ def assemble(config: ConfigDict) -> Problem:
             for bit in bits
         },
     )
-
-
-def exact_spectrum(values: np.ndarray) -> np.ndarray:
-    """Return the Fourier coefficients [..., 2^n] in float64."""
-    with jax.enable_x64(True):
-        return np.asarray(fourier.walsh_hadamard(jnp.asarray(values, jnp.float64)))
 
 
 def influences(problem: Problem) -> dict[int, float]:

@@ -1,10 +1,15 @@
-"""Which inputs training may see, and how an input is brought there."""
+"""Which inputs training may see, and how an input is brought there.
 
+A seen set is a mask bool[2^n] in the order of `cube.points`, n up to 24.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from pvr_jax.boolean import cube
 from pvr_jax.boolean.cube import coordinate_mask
 from pvr_jax.tasks import checks
 
@@ -44,3 +49,78 @@ def freeze(x: Any, bit: int | jax.Array, value: int = 1) -> jax.Array:
     value = checks.one_of("value", value, VALUES)
     places = jnp.arange(n, dtype=jnp.int32).reshape((1,) * (x.ndim - 1) + (n,))
     return jnp.where(places == bit, jnp.asarray(value, x.dtype), x)
+
+
+def where(n: int, predicate: Callable[[jax.Array], Any]) -> jax.Array:
+    """Mask of the inputs for which a predicate holds: `predicate(x[2^n, n]) -> bool[2^n]`.
+
+    -> bool[2^n]. For example x_0 = 1 or x_1 = 1: `where(n, lambda x: (x[:, 0] == 1) | (x[:, 1] ==
+    1))`. The predicate sees all points at once, in 4 n 2^n bytes.
+
+    Raises ValueError if it does not give one boolean per point, or shows nothing.
+    Source: Abbe et al. 2023, generalization on the unseen.
+    """
+    n = checks.whole_number("n", n, 1, LARGEST_MASK_N)
+    seen = jnp.asarray(predicate(cube.points(n)))
+    if seen.shape != (2**n,) or seen.dtype != bool:
+        given = f"{seen.dtype}{list(seen.shape)}"
+        checks.refuse("predicate", given, f"a function whose result is bool[{2**n}]")
+    if not seen.any():
+        checks.refuse("predicate", "one that holds nowhere", "one that holds for some input")
+    return seen
+
+
+def subcube(n: int, values: Mapping[int, int]) -> jax.Array:
+    """Mask of the inputs with x_k = v for all pairs k: v of `values`: bool[2^n].
+
+    One pair is the canonical holdout, none the whole cube.
+    Raises ValueError for a coordinate not in 0..n-1 or a value that is not -1 or +1.
+    """
+    n = checks.whole_number("n", n, 1, LARGEST_MASK_N)
+    seen = jnp.ones(2**n, bool)
+    for bit, value in values.items():
+        seen &= canonical(n, bit, value)
+    return seen
+
+
+def parity(n: int, coordinates: Iterable[int], value: int = 1) -> jax.Array:
+    """Mask of the inputs whose product over `coordinates` is `value`: bool[2^n].
+
+    Raises ValueError for no coordinates, one twice or out of range, or a value that is not -1 or
+    +1.
+    """
+    n = checks.whole_number("n", n, 1, LARGEST_MASK_N)
+    value = checks.one_of("value", value, VALUES)
+    coordinates = tuple(coordinates)
+    if not coordinates:
+        checks.refuse("coordinates", coordinates, f"one or more of 0 to {n - 1}")
+    return cube.character(cube.index(coordinates, n), n) == value
+
+
+def hamming_ball(n: int, radius: int, centre: int | None = None) -> jax.Array:
+    """Mask of the inputs that differ from a centre in at most `radius` coordinates: bool[2^n].
+
+    `centre` is the number of a point; None stands for all +1, so that training sees the inputs
+    with at most `radius` entries -1, and longer ones are unseen (length generalization).
+    Raises ValueError for a radius not in 0..n or a centre not in 0..2^n - 1.
+    """
+    n = checks.whole_number("n", n, 1, LARGEST_MASK_N)
+    radius = checks.whole_number("radius", radius, 0, n)
+    centre = 2**n - 1 if centre is None else checks.whole_number("centre", centre, 0, 2**n - 1)
+    numbers = jnp.arange(2**n, dtype=jnp.int32)
+    return jax.lax.population_count(numbers ^ centre) <= radius
+
+
+def random(n: int, fraction: float, key: jax.Array) -> jax.Array:
+    """Mask of a random share of the inputs, drawn without replacement: bool[2^n].
+
+    It holds `fraction` 2^n of them, rounded, and at least one.
+    Raises ValueError for a fraction that is not above 0 and up to 1.
+    """
+    n = checks.whole_number("n", n, 1, LARGEST_MASK_N)
+    fraction = checks.real_number("fraction", fraction)
+    if not 0 < fraction <= 1:
+        checks.refuse("fraction", fraction, "numbers above 0 and up to 1")
+    count = max(1, round(fraction * 2**n))
+    chosen = jax.random.permutation(key, 2**n)[:count]
+    return jnp.zeros(2**n, bool).at[chosen].set(True)

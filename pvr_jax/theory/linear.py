@@ -11,6 +11,29 @@ from jax.typing import ArrayLike
 from pvr_jax.boolean import cube
 
 
+def conserved_quantity(
+    weights: ArrayLike, biases: ArrayLike, bit: int, value: int = 1
+) -> jax.Array:
+    """Return what training with x_k = v never changes in a first layer W x + b: b - v W_k.
+
+    weights [n, m] and biases [m] of any network's first dense layer (of linear regression m = 1)
+    -> [m]. The gradient of W_k is v times that of b at every input with x_k = v, whatever comes
+    after; it holds for SGD, momentum and Adam alike, without weight decay.
+
+    Raises ValueError for shapes that do not belong together or a bit that is not in 0..n-1.
+    Source: Abbe et al. 2022, linear networks.
+    """
+    weights, biases = jnp.asarray(weights), jnp.asarray(biases)
+    if weights.ndim != 2 or biases.shape != weights.shape[1:]:
+        raise ValueError(
+            f"weights: given shape {weights.shape} with biases {biases.shape}; allowed [n, m] "
+            "and [m]"
+        )
+    if not 0 <= bit < len(weights):
+        raise ValueError(f"bit: given {bit}; allowed 0 to {len(weights) - 1}")
+    return biases - value * weights[bit]
+
+
 def linear_regression_error(
     target: ArrayLike, initial: ArrayLike, bit: int, value: int = 1
 ) -> jax.Array:

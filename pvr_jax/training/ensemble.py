@@ -1,7 +1,7 @@
 """An ensemble: the three compiled programs that start, advance and evaluate all replicas."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -44,6 +44,15 @@ class Ensemble:
         """Take the steps first <= i < last; consumes `state`."""
         with jax.default_matmul_precision(self.matmul_precision):
             return self.advance_program(state, self.replicas, first, last)
+
+    def with_compiled_evaluation(self, params: Any) -> "Ensemble":
+        """Return the ensemble with the program of `evaluate` compiled, and not run.
+
+        `params` have the shapes and places of those that will be evaluated.
+        """
+        with jax.default_matmul_precision("highest"):
+            program = self.evaluate_program.lower(params, self.replicas).compile()
+        return replace(self, evaluate_program=program)
 
     def evaluate(self, params: Any) -> dict[str, jax.Array]:
         """Return {name: [R, ...]} of the parameters, computed at full precision."""

@@ -154,7 +154,7 @@ def train(
             first_step = step = int(state.step[0])
             # No step is taken: this compiles the program that all later dispatches run.
             state = jax.block_until_ready(ensemble.advance(state, step, step))
-            jax.block_until_ready(ensemble.evaluate(state.params))
+            ensemble = ensemble.with_compiled_evaluation(state.params)
         display.say(f"compiled in {describe_duration(clock.seconds['compile'])}")
         clock.before = run_log.rewind_metrics(directory, step if step > 0 else -1)
         diverged = _report_divergence(state, names, set(), display.say)

@@ -3,10 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
+from pvr_jax import models
 from pvr_jax.boolean import cube, fourier
-from pvr_jax.theory import linear_regression_error
+from pvr_jax.theory import conserved_quantity, linear_regression_error
 
 N = 5
 
@@ -76,3 +78,44 @@ def test_starts_may_be_stacked():
 def test_a_bit_out_of_range_is_refused():
     with pytest.raises(ValueError, match="given"):
         linear_regression_error(jnp.zeros(2**N), jnp.zeros(2**N), N)
+
+
+@pytest.mark.parametrize("optimizer", [optax.sgd(0.01, momentum=0.5), optax.adam(1e-2)])
+@pytest.mark.parametrize("value", [1, -1])
+@pytest.mark.parametrize("name", ["linear_regression", "deep_linear", "mlp"])
+def test_the_first_layer_conserves_its_quantity(name, value, optimizer):
+    # Adam's updates of b and v W_k are equal too, as both start without moments.
+    sizes = {"deep_linear": {"width": 8}, "mlp": {"widths": (8, 4)}, "linear_regression": {}}
+    model = models.build(name, N, **sizes[name])
+    bit = 2
+    with jax.enable_x64(True):
+        x = jnp.asarray(cube.points(N), jnp.float64)
+        x = x[x[:, bit] == value]
+        y = x[:, 0] * x[:, 1] + 2 * x[:, bit]
+        params = model.init(jax.random.key(0), x)
+        params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), params)
+
+        def loss(params, rows):
+            return jnp.mean(jnp.square(model.apply(params, x[rows]) - y[rows]))
+
+        def step(carry, rows):
+            params, state = carry
+            updates, state = optimizer.update(jax.grad(loss)(params, rows), state, params)
+            return (optax.apply_updates(params, updates), state), None
+
+        rows = jax.random.randint(jax.random.key(1), (100, 4), 0, len(x))
+        (trained_params, _), _ = jax.lax.scan(step, (params, optimizer.init(params)), rows)
+        before, after = (
+            conserved_quantity(tree["Dense_0"]["kernel"], tree["Dense_0"]["bias"], bit, value)
+            for tree in (params, trained_params)
+        )
+        moved = float(jnp.abs(trained_params["Dense_0"]["bias"] - params["Dense_0"]["bias"]).max())
+    assert moved > 1e-2
+    np.testing.assert_allclose(after, before, rtol=0, atol=1e-12)
+
+
+def test_conserved_quantity_refuses_what_is_no_first_layer():
+    with pytest.raises(ValueError, match="weights: given shape"):
+        conserved_quantity(jnp.zeros((3, 2)), jnp.zeros(3), 0)
+    with pytest.raises(ValueError, match="bit: given 3; allowed 0 to 2"):
+        conserved_quantity(jnp.zeros((3, 2)), jnp.zeros(2), 3)

@@ -1,0 +1,177 @@
+"""The kernel limit: what is learned when training is regression with a fixed kernel.
+
+Among the functions that agree with the target on the seen inputs, kernel regression without
+regularisation takes the one of least norm in the kernel's space, Σ g^(S)²/μ_|S| for a kernel of
+the Hamming distance with eigenvalue μ_d at degree d. The steeper the μ fall, the closer it comes
+to the min-degree interpolator.
+"""
+
+import numpy as np
+import scipy.linalg
+from jax.typing import ArrayLike
+
+from pvr_jax.boolean import float64
+from pvr_jax.theory import checks, closed_forms
+from pvr_jax.theory.krawtchouk import distances, kernel_of
+from pvr_jax.theory.symmetry import without_irrelevant_coordinates
+
+MOST_POINTS = 8192
+# What is below this share of the largest eigenvalue cannot be told from 0 in a linear system.
+NEGLIGIBLE = 1e-14
+
+
+def kernel_influences(
+    coefficients: ArrayLike, eigenvalues: ArrayLike, value: int = 1
+) -> np.ndarray:
+    """Return the generalization error that a kernel has with each single bit frozen.
+
+    Σ_{T∌k} ((1 - π_|T|) f^(T) - v π_|T| f^(T∪k))², π_d = μ_d / (μ_d + μ_{d+1}): the half squared
+    error over the whole cube of kernel regression fitted to all inputs with x_k = v, from a zero
+    start. π ≡ 1 gives the influences, π ≡ ½ a kernel without any preference for low degree.
+
+    Args:
+        coefficients: f^ [2^n], in the order of `cube.index`.
+        eigenvalues: μ [n + 1] by degree, none negative.
+        value: the v to which the bit is frozen, -1 or +1.
+
+    Returns:
+        float64 [n]. NaN where the target needs monomials of two successive degrees that the
+        kernel both lacks, so that it cannot fit what it sees.
+
+    Raises ValueError for other shapes, negative eigenvalues or another value.
+    Source: representer theorem, on the classes {T, T ∪ k} that the seen inputs cannot tell apart.
+    """
+    coefficients = np.asarray(coefficients, np.float64)
+    n = int(coefficients.size).bit_length() - 1
+    if coefficients.shape != (2**n,) or n < 1:
+        raise ValueError(f"coefficients: given shape {coefficients.shape}; allowed [2^n]")
+    eigenvalues = _eigenvalues(eigenvalues, n)
+    if value not in (-1, 1):
+        raise ValueError(f"value: given {value!r}; allowed -1 or +1")
+    with np.errstate(invalid="ignore"):
+        low_share = eigenvalues[:-1] / (eigenvalues[:-1] + eigenvalues[1:])
+    sets = np.arange(2**n)
+    errors = np.empty(n)
+    for bit in range(n):
+        mask = 1 << (n - 1 - bit)
+        without = sets[sets & mask == 0]
+        low, high = coefficients[without], value * coefficients[without | mask]
+        needed = low + high != 0
+        share = low_share[np.bitwise_count(without)]
+        parts = np.where(needed, (1 - share) * low - share * high, low)
+        errors[bit] = np.sum(np.square(parts))
+    return errors
+
+
+def kernel_interpolator(kernel: ArrayLike, values: ArrayLike, seen: ArrayLike) -> np.ndarray:
+    """Return the function that kernel regression learns from the seen values, on the whole cube.
+
+    Args:
+        kernel: eigenvalues μ [n + 1] by degree of a kernel of the Hamming distance, or any
+            kernel's matrix [2^n, 2^n], symmetric and positive semi-definite.
+        values: [2^n], read at seen points only.
+        seen: bool [2^n].
+
+    Returns:
+        float64 [2^n], equal to `values` at the seen points up to rounding.
+
+    With eigenvalues, coordinates on which nothing depends are left out first; an affine seen set
+    (frozen bits, subcubes, parity constraints) then has a closed form, another a system of the
+    size of the seen or of the unseen set, whichever is smaller. A matrix is solved at its seen
+    points.
+
+    Raises ValueError for other shapes, a kernel that cannot hold the seen values (the message says
+    by how much), or more than 8,192 points to solve for.
+    Source: representer theorem; the minimum-norm interpolant.
+    """
+    values, seen = checks.target_and_seen(values, seen)
+    kernel = np.asarray(kernel, np.float64)
+    n = int(seen.size).bit_length() - 1
+    if kernel.shape == (seen.size, seen.size):
+        points = np.flatnonzero(seen)
+        _check_size(len(points), seen)
+        learned = kernel[:, points] @ _solve(kernel[np.ix_(points, points)], values[points])
+    else:
+        kernel = _eigenvalues(kernel, n)
+        problem = without_irrelevant_coordinates(values, seen)
+        learned = problem.restored(_by_degree(kernel, problem.values[0], problem.seen)[None])
+    _check_fit(learned, values, seen)
+    return learned
+
+
+def _by_degree(eigenvalues: np.ndarray, values: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Interpolate with a kernel of the Hamming distance; μ [>= n + 1], of more coordinates too."""
+    if seen.all():
+        return values
+    n = int(seen.size).bit_length() - 1
+    # On functions of fewer coordinates the kernel's norm is that of the same eigenvalues.
+    eigenvalues = eigenvalues[: n + 1]
+    if (basis := closed_forms.constraints(seen)) is not None:
+        sizes = np.bitwise_count(np.arange(values.size))
+        return closed_forms.shared(values, basis, eigenvalues[sizes])
+    definite = eigenvalues.min() > NEGLIGIBLE * eigenvalues.max()
+    count = int(seen.sum())
+    if 2 * count <= seen.size or not definite:
+        points = np.flatnonzero(seen)
+        _check_size(count, seen)
+        matrix = kernel_of(eigenvalues)[distances(points, points)]
+        weights = np.zeros_like(values)
+        weights[points] = _solve(matrix, values[points])
+        return _filtered(weights, eigenvalues * values.size)
+    # The least norm is stationary in every unseen value: (K^-1 g) = 0 there.
+    points = np.flatnonzero(~seen)
+    _check_size(len(points), seen)
+    inverse = eigenvalues.max() / eigenvalues
+    matrix = kernel_of(inverse)[distances(points, points)] / values.size
+    learned = values.copy()
+    learned[points] = -_solve(matrix, _filtered(values, inverse)[points])
+    return learned
+
+
+def _filtered(values: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """Multiply the part of each degree by a factor: [2^n] and [n + 1] to [2^n]."""
+    sizes = np.bitwise_count(np.arange(values.size))
+    return float64.values_of(float64.spectrum(values) * factors[sizes])
+
+
+def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Solve a positive semi-definite system; the least solution where it is singular."""
+    try:
+        factor = scipy.linalg.cho_factor(matrix, lower=True)
+        solution = scipy.linalg.cho_solve(factor, right)
+        return solution + scipy.linalg.cho_solve(factor, right - matrix @ solution)
+    except np.linalg.LinAlgError:
+        strengths, basis = scipy.linalg.eigh(matrix)
+        kept = strengths > NEGLIGIBLE * len(matrix) * strengths[-1]
+        return basis[:, kept] @ ((basis[:, kept].T @ right) / strengths[kept])
+
+
+def _eigenvalues(eigenvalues: ArrayLike, n: int) -> np.ndarray:
+    eigenvalues = np.asarray(eigenvalues, np.float64)
+    if eigenvalues.shape != (n + 1,):
+        raise ValueError(
+            f"eigenvalues: given shape {eigenvalues.shape}; allowed [{n + 1}], one per degree from "
+            f"0 to {n} (or, of an interpolator, the kernel's matrix [{2**n}, {2**n}])"
+        )
+    if not (eigenvalues >= 0).all() or not np.isfinite(eigenvalues).all():
+        raise ValueError(f"eigenvalues: given {eigenvalues.tolist()}; allowed finite, none below 0")
+    if not eigenvalues.any():
+        raise ValueError("eigenvalues: given zeros only; allowed at least one above 0")
+    return eigenvalues
+
+
+def _check_size(count: int, seen: np.ndarray) -> None:
+    if count > MOST_POINTS:
+        raise ValueError(
+            f"seen: given {int(seen.sum())} seen and {int((~seen).sum())} unseen points, of which "
+            f"{count} have to be solved for; allowed {MOST_POINTS}"
+        )
+
+
+def _check_fit(learned: np.ndarray, values: np.ndarray, seen: np.ndarray) -> None:
+    worst = np.abs(learned - values)[seen].max()
+    if worst > 1e-5 * max(1.0, np.abs(values).max()):
+        raise ValueError(
+            f"kernel: given one that misses the seen values by up to {worst:.3g}; allowed kernels "
+            "whose functions can take these values"
+        )

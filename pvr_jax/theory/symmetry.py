@@ -1,0 +1,94 @@
+"""Coordinates that need no solving, and the smaller cube that remains.
+
+*   Irrelevant: neither the seen set nor the seen values change when it flips. A unique solution
+    of a problem with that symmetry has the symmetry itself, so it does not use the coordinate.
+*   Free: the seen set does not change when it flips. Then f = Σ_T f_T χ_T over the sets T of free
+    coordinates, the seen values constrain each f_T by itself, and the degree profile of the whole
+    adds up those of the parts, moved up by |T|. So the min-degree interpolator acts on each f_T
+    alone, and, being linear, on the function of the others at each value of the free coordinates.
+*   Constant: all seen points agree in it. For an interpolator g that uses x_i, setting x_i to its
+    seen value gives another whose degree profile is smaller: at the highest degree where a set
+    with i has mass, that mass is gone and nothing at or above it has changed.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """A problem on the r kept coordinates, one function per value of the f free ones.
+
+    The other coordinates are left out: what is learned does not use them.
+    """
+
+    n: int
+    kept: tuple[int, ...]  # ascending
+    free: tuple[int, ...]  # ascending
+    values: np.ndarray  # [2^f, 2^r], 0 where unseen
+    seen: np.ndarray  # bool [2^r]
+
+    def restored(self, values: np.ndarray) -> np.ndarray:
+        """Return a solution on the whole cube: values [2^f, 2^r] -> [2^n]."""
+        used = (*self.free, *self.kept)
+        cube = values.reshape((2,) * len(used)).transpose(np.argsort(used))
+        sides = [2 if i in used else 1 for i in range(self.n)]
+        return np.broadcast_to(cube.reshape(sides), (2,) * self.n).reshape(-1)
+
+
+def without_irrelevant_coordinates(values: np.ndarray, seen: np.ndarray) -> Reduced:
+    """Return the problem without its irrelevant coordinates; none is taken for free.
+
+    values float64 [2^n] (0 where unseen) and seen bool [2^n].
+    """
+    # Values are 0 where unseen, so where the seen halves are equal all of them may be compared.
+    irrelevant = [
+        i for i in range(_dimension(seen)) if _equal_halves(seen, i) and _equal_halves(values, i)
+    ]
+    return _reduced(values, seen, dict.fromkeys(irrelevant, 0), ())
+
+
+def without_free_and_constant_coordinates(values: np.ndarray, seen: np.ndarray) -> Reduced:
+    """Return the problem on the coordinates that the seen set depends on, but for constant ones.
+
+    For the min-degree interpolator alone: a kernel weighs degrees instead of ranking them.
+    values float64 [2^n] (0 where unseen) and seen bool [2^n].
+    """
+    sides, free = {}, []
+    for i in range(_dimension(seen)):
+        halves = _halves(seen, i)
+        if _equal_halves(seen, i):
+            free.append(i)
+        elif not halves[:, 0].any() or not halves[:, 1].any():
+            sides[i] = int(halves[:, 1].any())
+    return _reduced(values, seen, sides, tuple(free))
+
+
+def _reduced(
+    values: np.ndarray, seen: np.ndarray, sides: dict[int, int], free: tuple[int, ...]
+) -> Reduced:
+    """Cut the cube to one side of some coordinates, and put the free ones first."""
+    n = _dimension(seen)
+    kept = tuple(i for i in range(n) if i not in sides and i not in free)
+    cut = tuple(sides.get(i, slice(None)) for i in range(n))
+    left = [i for i in range(n) if i not in sides]
+    axes = [left.index(i) for i in (*free, *kept)]
+    shape = (2 ** len(free), 2 ** len(kept))
+    values, seen = (
+        array.reshape((2,) * n)[cut].transpose(axes).reshape(shape) for array in (values, seen)
+    )
+    return Reduced(n, kept, free, values, seen[0])
+
+
+def _dimension(array: np.ndarray) -> int:
+    return int(array.size).bit_length() - 1
+
+
+def _halves(array: np.ndarray, coordinate: int) -> np.ndarray:
+    return array.reshape(2**coordinate, 2, -1)
+
+
+def _equal_halves(array: np.ndarray, coordinate: int) -> bool:
+    halves = _halves(array, coordinate)
+    return np.array_equal(halves[:, 0], halves[:, 1])
