@@ -69,7 +69,11 @@ def render_page(
 ) -> str:
     """Return the page that will stand in `directory`; links to files are relative to it."""
     experiment = runs[0].experiment.replace("_", " ")
-    title = f"{experiment[:1].upper()}{experiment[1:]}: generalization error and Boolean influence"
+    title = (
+        f"{experiment[:1].upper()}{experiment[1:]}: generalization error and Boolean influence"
+        if study.canonical
+        else "Nothing frozen: error and noise stability"
+    )
     canonical, table = study.canonical, study.table
     drawn = {illustration.name: illustration for illustration in illustrations}
     sections = []

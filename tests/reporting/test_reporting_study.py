@@ -293,7 +293,9 @@ def test_a_matched_report_has_table_figure_and_section(matched_workdir):
     assert {"matched.md", "matched.csv", "replicas.csv"} == set(paths.tables)
     assert "matched" in paths.figures
     assert render_matched(match(runs_of(matched_workdir))) in paths.text
-    assert 'id="matched"' in paths.page.read_text()
+    page = paths.page.read_text()
+    assert 'id="matched"' in page
+    assert "<h1>Nothing frozen: error and noise stability</h1>" in page
 
 
 def test_a_study_is_kept_small_and_whole(study, tmp_path):

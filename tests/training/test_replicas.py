@@ -104,6 +104,19 @@ def test_each_program_is_traced_once_per_run(build, execution):
     assert len(traces) == after_evaluation
 
 
+def test_evaluation_compiled_ahead_is_the_same_and_traced_once(build):
+    members, traces = build([0, 1], [0, 1], devices=2, counted=True)
+    state = members.advance(members.start(), 0, 3)
+    ahead = members.with_compiled_evaluation(state.params)
+    after_compilation = len(traces)
+    measured = to_host(ahead.evaluate(state.params), 2)
+    state = members.advance(state, 3, 5)
+    ahead.evaluate(state.params)
+    assert len(traces) == after_compilation
+    fresh = members.advance(members.start(), 0, 3)
+    assert_same(measured, to_host(members.evaluate(fresh.params), 2))
+
+
 @pytest.mark.parametrize("execution", ["vmap", "map", "chunked"])
 @pytest.mark.parametrize("program", ["start", "advance", "evaluate"])
 def test_the_compiled_programs_hold_no_collectives(build, execution, program):
