@@ -23,8 +23,13 @@ def values_of(coefficients: np.ndarray) -> np.ndarray:
         return np.asarray(fourier.inverse_walsh_hadamard(jnp.asarray(coefficients, jnp.float64)))
 
 
+def scaled_by_degree(values: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """Multiply the part of each degree d by factors[d]: values [..., 2^n], factors [n + 1]."""
+    sizes = np.bitwise_count(np.arange(values.shape[-1]))
+    return values_of(spectrum(values) * factors[sizes])
+
+
 def of_degree(values: np.ndarray, degree: int) -> np.ndarray:
     """The part of one degree of functions: values [..., 2^n] to values [..., 2^n]."""
     n = int(values.shape[-1]).bit_length() - 1
-    sizes = np.bitwise_count(np.arange(2**n))
-    return values_of(np.where(sizes == degree, spectrum(values), 0.0))
+    return scaled_by_degree(values, np.arange(n + 1) == degree)

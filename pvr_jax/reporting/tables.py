@@ -128,7 +128,10 @@ def _verdict(low: float, high: float) -> str:
 
 
 def replica_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Return one row per replica, diverged ones too, with its values at the last evaluation."""
+    """Return one row per replica, diverged ones too, with its values at the last evaluation.
+
+    Where runs have nothing frozen, `constant_error` is theirs of the best constant, ½ Var f.
+    """
     names = ordered({name for run in runs for name in run.measures})
     theories = ordered({name for run in runs for name in run.predictions}, THEORIES)
     rows = []
@@ -141,6 +144,8 @@ def replica_table(runs: Sequence[Run]) -> pd.DataFrame:
                 "diverged_at": replica.diverged_at,
                 "influence": math.nan if run.matched else run.influences[replica.bit],
             }
+            if run.matched:
+                row["constant_error"] = (run.target or {}).get("variance", math.nan) / 2
             for name in names:
                 row[name] = float(run.measures[name][-1, i]) if name in run.measures else math.nan
             row["difference"] = row["generalization_error"] - row["influence"]

@@ -117,21 +117,15 @@ def _by_degree(eigenvalues: np.ndarray, values: np.ndarray, seen: np.ndarray) ->
         matrix = kernel_of(eigenvalues)[distances(points, points)]
         weights = np.zeros_like(values)
         weights[points] = _solve(matrix, values[points])
-        return _filtered(weights, eigenvalues * values.size)
+        return float64.scaled_by_degree(weights, eigenvalues * values.size)
     # The least norm is stationary in every unseen value: (K^-1 g) = 0 there.
     points = np.flatnonzero(~seen)
     _check_size(len(points), seen)
     inverse = eigenvalues.max() / eigenvalues
     matrix = kernel_of(inverse)[distances(points, points)] / values.size
     learned = values.copy()
-    learned[points] = -_solve(matrix, _filtered(values, inverse)[points])
+    learned[points] = -_solve(matrix, float64.scaled_by_degree(values, inverse)[points])
     return learned
-
-
-def _filtered(values: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """Multiply the part of each degree by a factor: [2^n] and [n + 1] to [2^n]."""
-    sizes = np.bitwise_count(np.arange(values.size))
-    return float64.values_of(float64.spectrum(values) * factors[sizes])
 
 
 def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:

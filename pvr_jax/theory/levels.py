@@ -16,7 +16,8 @@ import scipy.linalg
 from pvr_jax.theory.krawtchouk import distances, krawtchouk
 
 # Squared singular values of the characters of one degree, over C(n, d), below which a direction
-# counts as absent. What rounding leaves of an absent one is below 1e-12 for m up to 4,096.
+# counts as absent. On slices, balls and random sets of up to 4,096 points rounding left at most
+# 3e-15 of absent ones, and none that is present was below 2e-6.
 TOLERANCE = 1e-9
 
 
@@ -42,7 +43,7 @@ def levels(points: np.ndarray, n: int, degrees: Iterable[int]) -> list[Level]:
     """Return what each degree adds on numbered points [m], until R^m is spanned.
 
     `degrees` are whole numbers in the order in which they are asked. The time is that of a few
-    decompositions of an m by m matrix, the memory about six of these.
+    decompositions of an m by m matrix, the memory about five of these.
     """
     remaining = np.eye(len(points))
     found = []

@@ -14,8 +14,8 @@ from pvr_jax.theory import checks, closed_forms
 from pvr_jax.theory.levels import Level, levels
 from pvr_jax.theory.symmetry import without_free_and_constant_coordinates
 
-# Seen or unseen points, whichever are fewer, of a problem that no closed form answers: an m by m
-# matrix of 128 MB, and minutes.
+# Seen or unseen points, whichever are fewer, of a problem that no closed form answers: m by m
+# matrices of 128 MB each, and 16 s on two CPU cores.
 MOST_POINTS = 4096
 PASSES = 2  # the second takes away what rounding left of the first
 
@@ -63,7 +63,7 @@ def _new_ranks(seen: np.ndarray, n: int) -> np.ndarray:
     """How much each degree adds to the rank on the seen set, int64 [n + 1]."""
     if n == 0:
         return np.array([1])
-    all_ranks = np.array([int(count) for count in np.bincount(np.bitwise_count(np.arange(2**n)))])
+    all_ranks = np.bincount(np.bitwise_count(np.arange(2**n)))
     if seen.all():
         return all_ranks
     by_seen, points = _smaller_side(seen)

@@ -293,6 +293,8 @@ def test_a_matched_report_has_table_figure_and_section(matched_workdir):
     assert {"matched.md", "matched.csv", "replicas.csv"} == set(paths.tables)
     assert "matched" in paths.figures
     assert render_matched(match(runs_of(matched_workdir))) in paths.text
+    constant = pd.read_csv(paths.tables["replicas.csv"])["constant_error"]
+    assert sorted(set(constant)) == sorted({variance / 2 for _, variance in TARGETS.values()})
     page = paths.page.read_text()
     assert 'id="matched"' in page
     assert "<h1>Nothing frozen: error and noise stability</h1>" in page
