@@ -1,12 +1,7 @@
 """Exact predictions of what a trained network becomes."""
 
 from pvr_jax.theory.degree_temperature import degree_temperature, noise_kernel_interpolator
-from pvr_jax.theory.empirical_kernel import (
-    empirical_kernel,
-    kernel_between,
-    mean_empirical_kernel,
-    mean_kernel_by_type,
-)
+from pvr_jax.theory.empirical_kernel import empirical_kernel, mean_empirical_kernel, symmetrised
 from pvr_jax.theory.kernel_limit import kernel_influences, kernel_interpolator
 from pvr_jax.theory.linear import conserved_quantity, linear_regression_error
 from pvr_jax.theory.min_degree import hilbert_function, min_degree_interpolator
@@ -20,13 +15,12 @@ __all__ = [
     "erf_kernel_eigenvalues",
     "exact_min_degree_interpolator",
     "hilbert_function",
-    "kernel_between",
     "kernel_influences",
     "kernel_interpolator",
     "linear_regression_error",
     "mean_empirical_kernel",
-    "mean_kernel_by_type",
     "min_degree_interpolator",
     "noise_kernel_interpolator",
     "relu_kernel_eigenvalues",
+    "symmetrised",
 ]

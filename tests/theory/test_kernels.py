@@ -264,9 +264,8 @@ def test_empirical_kernel_is_the_gram_matrix_of_gradients():
     np.testing.assert_allclose(mean, np.mean([*map(by_hand, params)], axis=0), rtol=1e-5, atol=1e-4)
 
 
-def test_kernel_by_type_averages_over_permutations():
-    # One network, and the same with its inputs permuted in all 24 ways: their mean kernel depends
-    # on the type alone, and so does the estimate when it averages over the same 24.
+def test_symmetrised_kernel_averages_over_permutations():
+    # One network, and the same with its inputs permuted in all 24 ways.
     n = 4
     base = models.build("mixer", n, width=8, depth=1, channel_width=4)
     key = jax.random.key(3)
@@ -279,14 +278,34 @@ def test_kernel_by_type_averages_over_permutations():
         order = jax.lax.stop_gradient(params["order"]).astype(jnp.int32)
         return base.apply(params["network"], jnp.take(x, order, axis=-1))
 
-    indices = jnp.arange(len(permutations))
-    expected = theory.mean_empirical_kernel(init, apply, n, indices)
-    by_type = theory.mean_kernel_by_type(init, apply, n, indices, block=7)
-    numbers = np.arange(2**n)
-    measured = theory.kernel_between(by_type, numbers, numbers)
+    expected = theory.mean_empirical_kernel(init, apply, n, jnp.arange(len(permutations)))
+    measured = theory.mean_empirical_kernel(base.init, base.apply, n, key[None], symmetrise=True)
     np.testing.assert_allclose(measured, expected, rtol=1e-4)
-    # i = j = h = 1 would need two coordinates in which x and y differ.
-    assert np.isnan(by_type[1, 1, 1])
+    assert np.linalg.eigvalsh(measured)[0] > -1e-5 * np.abs(measured).max()
+
+
+@pytest.mark.parametrize(
+    "name, shape",
+    [
+        ("mlp", {"widths": (16, 8)}),
+        ("transformer", {"width": 8, "depth": 1, "heads": 2, "head_width": 4}),
+        ("mixer", {"width": 8, "depth": 1}),
+        ("deep_linear", {"width": 8}),
+        ("mean_field", {"width": 32}),
+        ("random_features", {"features": 32, "trainable": True}),
+    ],
+)
+def test_empirical_kernel_of_registered_models_is_the_gram_matrix_of_gradients(name, shape):
+    # Gradients of dense layers are kept as outer products, those of shared ones whole.
+    n = 4
+    model = models.build(name, n, **shape)
+    x = jnp.asarray(points(n), jnp.float32)
+    params = model.init(jax.random.key(1), x[:1])
+    jacobian = jax.jacrev(model.apply)(params, x)
+    flat = [np.asarray(leaf, np.float64).reshape(len(x), -1) for leaf in jax.tree.leaves(jacobian)]
+    expected = sum(leaf @ leaf.T for leaf in flat)
+    measured = theory.empirical_kernel(model.apply, params, n, block=8)
+    np.testing.assert_allclose(measured, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("name", ["mlp", "transformer", "mixer", "deep_linear", "mean_field"])
