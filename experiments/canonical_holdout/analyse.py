@@ -1,7 +1,7 @@
 """Measure what the replicas learned, from the checkpoints alone."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,14 @@ from experiments.canonical_holdout.train import build_ensemble, run_directory, s
 from pvr_jax import theory
 from pvr_jax.analysis import canonical, learned, measure
 from pvr_jax.boolean import float64, fourier
-from pvr_jax.training import environment, run_log
-from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
+from pvr_jax.training import environment, run, run_log
+from pvr_jax.training.checkpoint import Checkpoints
 from pvr_jax.training.ensemble import Ensemble
-from pvr_jax.training.loop import Schedule
-from pvr_jax.training.replicas import over_replicas, pad, to_host
+from pvr_jax.training.run import Group
 
 STAGE = "analyse"
 # Numbers of learned functions that are measured together: 2^22 in float64 are 32 MB.
 GROUP = 1 << 22
-
-# Replicas that are measured together, and their learned functions [r, 2^n].
-Group = tuple[slice, np.ndarray]
 
 
 def analyse(config: ConfigDict, workdir: Path) -> Path:
@@ -42,20 +38,16 @@ def analyse(config: ConfigDict, workdir: Path) -> Path:
     """
     settings.validate(config)
     directory = run_directory(config, workdir)
-    if not run_log.is_done(directory, "train"):
-        raise FileNotFoundError(
-            f"{directory} holds no finished training; train first: give the same command with "
-            "--stage=train"
-        )
+    run.require(directory, run.STAGE, "finished training")
     with run_log.exclusive(directory), environment.arithmetic(config.train.dtype):
         if not run_log.is_done(directory, STAGE):
+            begin = time.perf_counter()
             _analyse(config, directory)
-            run_log.mark_done(directory, STAGE)
+            run.record_stage(directory, STAGE, time.perf_counter() - begin)
     return directory
 
 
 def _analyse(config: ConfigDict, directory: Path) -> None:
-    begin = time.perf_counter()
     problem = problems.assemble(config)
     members = build_ensemble(config, problem)
     plan = schedule(config, problem.training_set.steps_per_epoch)
@@ -69,7 +61,7 @@ def _analyse(config: ConfigDict, directory: Path) -> None:
         ) as checkpoints,
         SpectraFile(directory, members.count, problem.task.n) as spectra,
     ):
-        for step, params in _kept_parameters(checkpoints, members, plan, directory):
+        for step, params in run.kept_parameters(checkpoints, members, plan, directory):
             keep = config.evaluation.spectra == "all" or step == plan.total
             parts = []
             for some, values in functions(params):
@@ -83,62 +75,22 @@ def _analyse(config: ConfigDict, directory: Path) -> None:
         spectra.finish(
             target=problem.coefficients, bit=problem.replica_bits, seed=problem.replica_seeds
         )
-    run = run_log.read_json(directory / "run.json")
+    diverged = run.diverged_steps(directory, measured[-1]["finite"])
     run_log.write_json(
         directory / "measures.json",
-        document(config, problem, steps, measured, predictions, run),
+        document(config, problem, steps, measured, predictions, diverged),
     )
-    run["stages"][STAGE] = {"seconds": round(time.perf_counter() - begin, 3)}
-    run_log.write_json(directory / "run.json", run)
 
 
-def _kept_parameters(
-    checkpoints: Checkpoints, members: Ensemble, plan: Schedule, directory: Path
-) -> Iterator[tuple[int, Any]]:
-    """Yield the kept steps and their parameters [R, ...]; a damaged one is named and left out.
-
-    Raises:
-        CheckpointError: the last step is missing or damaged.
-    """
-    if plan.total not in checkpoints.steps():
-        raise CheckpointError(f"{directory / 'checkpoints'} has no checkpoint of step {plan.total}")
-    abstract = members.shapes().params
-    for step in sorted(plan.kept & set(checkpoints.steps())):
-        try:
-            yield step, checkpoints.load_params(step, abstract)
-        except CheckpointError as error:
-            if step == plan.total:
-                raise CheckpointError(
-                    f"{error}; remove {directory / 'train.done'} and give the same command "
-                    "again to train on from the checkpoint before it"
-                ) from error
-            print(f"warning: {error}; left out of the analysis", flush=True)
-
-
-def functions_program(members: Ensemble, problem: problems.Problem) -> Any:
-    """Return `functions(params[R, ...])`, which yields the learned functions group by group.
-
-    However many replicas there are and however large the cube, only one group's functions are in
-    memory at a time.
-    """
+def functions_program(
+    members: Ensemble, problem: problems.Problem
+) -> Callable[[Any], Iterator[Group]]:
+    """Return `functions(params[R, ...])`, which yields the learned functions group by group."""
 
     def values(params: Any) -> jax.Array:
         return learned.on_cube(problem.model.apply, params, problem.task.n)
 
-    compiled = over_replicas(values, members.mesh, members.execution)
-    group = min(members.count, max(1, GROUP >> problem.task.n))
-
-    def functions(params: Any) -> Iterator[Group]:
-        for first in range(0, members.count, group):
-            last = min(first + group, members.count)
-            # The last group overlaps the one before it, so that one program serves all.
-            start = last - group
-            some = jax.tree.map(lambda leaf, start=start, last=last: leaf[start:last], params)
-            with jax.default_matmul_precision("highest"):
-                outputs = to_host(compiled(pad(some, members.mesh)), group)
-            yield slice(first, last), outputs[first - start :]
-
-    return functions
+    return run.in_groups(values, members, GROUP >> problem.task.n)
 
 
 def measure_values(

@@ -21,7 +21,7 @@ def document(
     steps: list[int],
     measured: list[dict[str, np.ndarray]],
     predictions: dict[str, np.ndarray],
-    run: dict[str, Any],
+    diverged: list[int | None],
 ) -> dict[str, Any]:
     """Return measures.json: columns over [steps][replicas].
 
@@ -45,7 +45,7 @@ def document(
         "loss": "half squared error",
         "steps": steps,
         "steps_per_epoch": problem.training_set.steps_per_epoch,
-        "replicas": _replicas(problem, _diverged(run, measured[-1]["finite"])),
+        "replicas": _replicas(problem, diverged),
         "influences": problems.influences(problem),
         "predictions": predictions,
         "measures": {name: columns[name] for name in columns if name in scalars},
@@ -113,18 +113,6 @@ def _replicas(problem: problems.Problem, diverged: list[int | None]) -> list[dic
             "diverged_at": step,
         }
         for name, bit, rate, scale, seed, step in columns
-    ]
-
-
-def _diverged(run: dict[str, Any], finite: np.ndarray) -> list[int | None]:
-    """Return, for each replica, the step at which it diverged, or None.
-
-    A network can end non-finite in its very last step, which no training loss shows.
-    """
-    last = run["stages"]["train"]["last_step"]
-    return [
-        step if step is not None or ok else last
-        for step, ok in zip(run["diverged"], finite, strict=True)
     ]
 
 

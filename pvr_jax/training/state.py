@@ -27,9 +27,15 @@ class State(NamedTuple):
 
 
 def optimizer(
-    name: str, learning_rate: float | jax.Array, momentum: float = 0.9
+    name: str,
+    learning_rate: float | jax.Array,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
 ) -> optax.GradientTransformation:
     """Return Adam (betas .9 and .999, eps 1e-8) or SGD with momentum, as PyTorch defines them.
+
+    `weight_decay` times the parameters is added to the gradients, before Adam divides them by
+    their size: PyTorch's weight_decay, not that of AdamW.
 
     The learning rate lives in the optimiser's state: `init` stores the rate given here, `update`
     reads the stored one, so that replicas of one program may differ in it.
@@ -37,6 +43,9 @@ def optimizer(
     Raises:
         ValueError: another name.
     """
+    if weight_decay:
+        decayed = optax.add_decayed_weights(weight_decay)
+        return optax.chain(decayed, optimizer(name, learning_rate, momentum))
     if name == "adam":
         static = ("b1", "b2", "eps", "eps_root", "nesterov")
         return optax.inject_hyperparams(optax.adam, static_args=static)(

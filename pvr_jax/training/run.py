@@ -1,0 +1,231 @@
+"""A whole run from plain values: its programs, its schedule, its record, and what it kept.
+
+Knows no task, model or measure: experiments hand these in as functions of one replica.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pvr_jax.training import environment, loop, run_log
+from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
+from pvr_jax.training.ensemble import Ensemble, ensemble
+from pvr_jax.training.progress import ProgressDisplay
+from pvr_jax.training.replicas import (
+    Replicas,
+    choose_execution,
+    device_mesh,
+    over_replicas,
+    pad,
+    to_host,
+)
+from pvr_jax.training.state import initial_state, optimizer
+
+STAGE = "train"
+
+# Replicas that are looked at together, and their values [r, ...].
+Group = tuple[slice, np.ndarray]
+
+
+def schedule(
+    *,
+    epochs: int,
+    steps_per_epoch: int,
+    every_epochs: int,
+    kept: int,
+    save_every_seconds: float,
+) -> loop.Schedule:
+    """Return when a run evaluates and saves: at every so many epochs, and at log-spaced steps."""
+    total = epochs * steps_per_epoch
+    steps = loop.logarithmic_steps(steps_per_epoch, total, kept)
+    return loop.Schedule(
+        total=total,
+        evaluations=frozenset(range(0, total + 1, every_epochs * steps_per_epoch))
+        | frozenset(steps),
+        kept=frozenset(steps),
+        save_every_seconds=save_every_seconds,
+    )
+
+
+def build_ensemble(
+    replicas: Replicas,
+    *,
+    init: Callable[[jax.Array], Any],
+    apply: Callable[[Any, jax.Array], jax.Array],
+    batch: Callable[..., dict[str, jax.Array]],
+    evaluate: Callable[..., dict[str, jax.Array]],
+    optimizer_name: str,
+    momentum: float,
+    execution: str,
+    group_size: int,
+    matmul_precision: str,
+    dtype: str,
+    weight_decay: float = 0.0,
+) -> Ensemble:
+    """Build the programs of a run on all devices; see `ensemble` for the functions."""
+    make_optimizer = partial(_optimizer, optimizer_name, momentum, weight_decay)
+    mesh = device_mesh()
+    return ensemble(
+        replicas,
+        init=init,
+        apply=apply,
+        batch=batch,
+        optimizer=make_optimizer,
+        evaluate=evaluate,
+        mesh=mesh,
+        execution=choose_execution(
+            execution, mesh.devices.flat[0].platform, _bytes(init, make_optimizer)
+        ),
+        group_size=group_size,
+        matmul_precision=matmul_precision,
+        dtype=jnp.dtype(dtype),
+    )
+
+
+def train_run(
+    members: Ensemble,
+    plan: loop.Schedule,
+    directory: Path,
+    *,
+    identity: str,
+    names: list[str],
+    title: str,
+    precision: dict[str, str],
+) -> None:
+    """Train all replicas of a run, or go on where an earlier process stopped; write run.json.
+
+    Args:
+        members: the replicas and their programs.
+        plan: what happens when.
+        directory: the run directory, held by the caller (`run_log.exclusive`).
+        identity: of the configuration, for checkpoints.
+        names: of the replicas [R].
+        title: what is trained on what, for the progress display.
+        precision: of training and analysis, for run.json.
+
+    Raises:
+        RunError: a checkpoint cannot be written, or a signal came; one line.
+    """
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(members.shapes().params))
+    record: dict[str, Any] = {
+        **environment.describe(),
+        "precision": precision,
+        "parameters": parameters // members.count,
+        "execution": members.execution,
+        "replicas": names,
+        "stages": {},
+    }
+    run_log.write_json(directory / "run.json", record)
+    with (
+        ProgressDisplay(plan.total, members.count) as display,
+        Checkpoints(directory / "checkpoints", identity, plan.kept) as checkpoints,
+    ):
+        display.say(
+            f"training {members.count} replicas of {title} ({record['parameters']:,} parameters), "
+            f"{plan.total} steps, {members.execution} on {members.mesh.size} "
+            f"{record['devices']['platform']} device(s)"
+        )
+        result = loop.train(members, plan, checkpoints, directory, display, names)
+    record["diverged"] = result.diverged
+    record["stages"][STAGE] = result.timing._asdict()
+    run_log.write_json(directory / "run.json", record)
+    run_log.mark_done(directory, STAGE)
+
+
+def require(directory: Path, stage: str, missing: str) -> None:
+    """Check that a stage is done before the one that reads its files.
+
+    Raises:
+        FileNotFoundError: it is not; `missing` says what is not there, the message what to type.
+    """
+    if not run_log.is_done(directory, stage):
+        raise FileNotFoundError(
+            f"{directory} holds no {missing}; give the same command with --stage={stage} first"
+        )
+
+
+def record_stage(directory: Path, stage: str, seconds: float) -> None:
+    """Add a stage's duration to run.json and leave its marker."""
+    record = run_log.read_json(directory / "run.json")
+    record["stages"][stage] = {"seconds": round(seconds, 3)}
+    run_log.write_json(directory / "run.json", record)
+    run_log.mark_done(directory, stage)
+
+
+def kept_parameters(
+    checkpoints: Checkpoints, members: Ensemble, plan: loop.Schedule, directory: Path
+) -> Iterator[tuple[int, Any]]:
+    """Yield the kept steps and their parameters [R, ...]; a damaged one is named and left out.
+
+    Raises:
+        CheckpointError: the last step is missing or damaged.
+    """
+    if plan.total not in checkpoints.steps():
+        raise CheckpointError(f"{directory / 'checkpoints'} has no checkpoint of step {plan.total}")
+    abstract = members.shapes().params
+    for step in sorted(plan.kept & set(checkpoints.steps())):
+        try:
+            yield step, checkpoints.load_params(step, abstract)
+        except CheckpointError as error:
+            if step == plan.total:
+                raise CheckpointError(
+                    f"{error}; remove {directory / 'train.done'} and give the same command "
+                    "again to train on from the checkpoint before it"
+                ) from error
+            print(f"warning: {error}; left out of the analysis", flush=True)
+
+
+def in_groups(
+    values: Callable[[Any], jax.Array], members: Ensemble, group: int
+) -> Callable[[Any], Iterator[Group]]:
+    """Return `groups(params[R, ...])`, which yields values(params) of up to `group` replicas each.
+
+    `values` is of ONE replica. However many replicas there are, only one group's values are in
+    memory at a time.
+    """
+    compiled = over_replicas(values, members.mesh, members.execution)
+    group = min(members.count, max(1, group))
+
+    def groups(params: Any) -> Iterator[Group]:
+        for first in range(0, members.count, group):
+            last = min(first + group, members.count)
+            # The last group overlaps the one before it, so that one program serves all.
+            start = last - group
+            some = jax.tree.map(lambda leaf, start=start, last=last: leaf[start:last], params)
+            with jax.default_matmul_precision("highest"):
+                outputs = to_host(compiled(pad(some, members.mesh)), group)
+            yield slice(first, last), outputs[first - start :]
+
+    return groups
+
+
+def diverged_steps(directory: Path, finite: np.ndarray) -> list[int | None]:
+    """Return, for each replica, the step at which it diverged, or None.
+
+    `finite` [R] tells whether what it learned in the end is: a network can end non-finite in its
+    very last step, which no training loss shows.
+    """
+    record = run_log.read_json(directory / "run.json")
+    last = record["stages"][STAGE]["last_step"]
+    return [
+        step if step is not None or ok else last
+        for step, ok in zip(record["diverged"], finite, strict=True)
+    ]
+
+
+def _optimizer(name: str, momentum: float, weight_decay: float, learning_rate: Any) -> Any:
+    return optimizer(name, learning_rate, momentum, weight_decay)
+
+
+def _bytes(init: Any, make_optimizer: Any) -> int:
+    """Return the size of one replica's state."""
+
+    def start() -> Any:
+        return initial_state(init(jax.random.key(0)), make_optimizer(0.0))
+
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(jax.eval_shape(start)))
