@@ -39,7 +39,7 @@ def document(
         "task": task.name,
         "task_label": _label(task.name, task.params),
         "model": config.model.name,
-        "model_label": model_label(config.model.to_dict()),
+        "model_label": models.label(config.model.to_dict()),
         "n": n,
         "frozen_value": problem.value,
         "loss": "half squared error",
@@ -79,13 +79,6 @@ def target_measures(problem: problems.Problem) -> dict[str, float]:
             "variance": float(problem.truth.var()),
             **{name: float(value) for name, value in exact.items()},
         }
-
-
-def model_label(model: dict[str, Any]) -> str:
-    """Return the model's name, with its parameters unless all of them are at their default."""
-    defaults = models.parameters(model["name"])
-    given = {name: value for name, value in model.items() if name in defaults}
-    return _label(model["name"], {} if given == defaults else given)
 
 
 def _label(name: str, parameters: dict[str, Any]) -> str:

@@ -28,3 +28,16 @@ def on_cube(
     if size == 2**n:
         return values(jnp.int32(0))
     return lax.map(values, jnp.arange(0, 2**n, size)).reshape(-1)
+
+
+def at_points(
+    apply: Callable[[Any, jax.Array], jax.Array],
+    params: Any,
+    points: jax.Array,
+    chunk: int = CHUNK,
+) -> jax.Array:
+    """Return the values [P] of `apply(params, x[b, n]) -> y[b]` at points [P, n].
+
+    `chunk` of them are evaluated at a time, the last ones in a smaller group.
+    """
+    return lax.map(lambda x: apply(params, x[None])[0], points, batch_size=min(chunk, len(points)))

@@ -13,11 +13,12 @@ PYTORCH_ALPHA = 0.5
 
 
 class MLP(nn.Module):
-    """n -> widths -> 1 with ReLU between the layers, biases everywhere, no normalisation."""
+    """n -> widths -> 1 with ReLU between the layers, no normalisation."""
 
     widths: tuple[int, ...]
     initialisation: str
     alpha: float
+    biases: bool = True
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -30,7 +31,7 @@ class MLP(nn.Module):
                 last=index == len(self.widths),
                 alpha=self.alpha,
             )
-            dense = nn.Dense(width, kernel_init=law.weights, bias_init=law.biases)
+            dense = nn.Dense(width, self.biases, kernel_init=law.weights, bias_init=law.biases)
             # Both multipliers without touching the parameters; both are 1 in plain layers.
             hidden = law.bias_multiplier * dense(law.weight_multiplier / law.bias_multiplier * x)
             x = nn.relu(hidden)
@@ -42,6 +43,7 @@ def mlp(
     widths: Sequence[int] = PAPER_WIDTHS,
     initialisation: str = "pytorch",
     alpha: float = PYTORCH_ALPHA,
+    biases: bool = True,
 ) -> nn.Module:
     """Return the MLP n -> 512 -> 1024 -> 512 -> 64 -> 1 (1,089,153 parameters at n = 11).
 
@@ -52,6 +54,8 @@ def mlp(
             Flax's; "ntk", "mup" (learning rates of SGD), "mup_adam" (of Adam): parametrisations,
             see `initialisation.dense_law`.
         alpha: the exponent of "scaled" (2 in the authors' code of 2023, where it is not used).
+        biases: whether layers have them. Without, a network with one hidden layer is a linear plus
+            an even function, and holds no monomial of odd degree from 3 on.
 
     With "mup" and "mup_adam" the learning rate does not depend on the widths and is not that of
     "pytorch": Adam moves an effective weight by 1/fan_in of the learning rate. The gradients of
@@ -70,4 +74,4 @@ def mlp(
         raise ValueError(
             f"alpha: given {alpha!r}; allowed {PYTORCH_ALPHA} unless initialisation is scaled"
         )
-    return MLP(widths, initialisation, alpha)
+    return MLP(widths, initialisation, alpha, choice("biases", biases, (True, False)))

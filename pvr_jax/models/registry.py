@@ -57,6 +57,19 @@ def parameters(name: str) -> dict[str, Any]:
     return {key: value.default for key, value in signature.parameters.items() if key != "n"}
 
 
+def label(model: dict[str, Any]) -> str:
+    """Return a model's name, with its parameters unless all of them are at their default.
+
+    `model` holds "name" and parameters; raises ValueError where there is no such model.
+    """
+    defaults = parameters(model["name"])
+    given = {name: value for name, value in model.items() if name in defaults}
+    if given == {name: defaults[name] for name in given}:
+        return model["name"]
+    shown = ", ".join(f"{key}={value}" for key, value in given.items())
+    return f"{model['name']} ({shown})"
+
+
 def build(name: str, n: int, **params: Any) -> Model:
     """Build the model `name` for inputs with n bits.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pvr_jax.boolean.cube import coordinate_mask, points_at
 from pvr_jax.tasks import checks
@@ -16,6 +17,9 @@ SOURCES = ("sampled", "whole", "fresh")
 ORDERS = ("fixed", "shuffled")
 LARGEST_N = 30
 MOST_SAMPLES = 2**30
+
+# Draws of a row before it must be a seen one: at a seen share of 1/64, one in 10^7 rows fails.
+MOST_DRAWS = 1024
 
 # Streams of one data key: rows of the data set, shuffles of its epochs, endless fresh rows.
 ROWS, SHUFFLES, FRESH_ROWS = 0, 1, 2
@@ -28,11 +32,12 @@ class TrainingSet:
     """Batches to train on, `batch(key, step, bit) -> {"x": [b, n], "y": [b], "weight": [b]}`.
 
     A pure function for one replica: its data key, the step and its frozen bit may all be traced
-    and vmapped. `weight` is 1 for data and 0 for padding. An epoch has `steps_per_epoch` steps
-    and shows `samples` rows (fewer where the last partial batch is left out).
+    and vmapped; a set without a frozen bit has `batch(key, step)`. `weight` is 1 for data and 0
+    for padding. An epoch has `steps_per_epoch` steps and shows `samples` rows (fewer where the
+    last partial batch is left out).
     """
 
-    batch: Callable[[jax.Array, jax.Array, jax.Array], Batch]
+    batch: Callable[..., Batch]
     samples: int
     steps_per_epoch: int
 
@@ -103,6 +108,78 @@ def canonical_training_set(
         return {"x": x, "y": target(x).astype(jnp.float32), "weight": weight}
 
     return TrainingSet(batch, size, steps)
+
+
+def seen_training_set(
+    target: Callable[[jax.Array], jax.Array],
+    seen: Callable[[jax.Array], jax.Array],
+    n: int,
+    *,
+    mask: np.ndarray | None = None,
+    source: str = "whole",
+    samples: int | None = None,
+    batch_size: int = 64,
+    order: str = "shuffled",
+) -> TrainingSet:
+    """Training set of any seen set: `batch(key, step)`, as `canonical_training_set` otherwise.
+
+    source "whole" is every seen point once (samples = None), which needs `mask`, the seen set as
+    bool[2^n]. "sampled" draws rows uniformly from the seen inputs, with replacement, at any n; row
+    i depends on the key and i alone. "fresh" draws new rows at every step, `samples` being the
+    length of an epoch. order "shuffled" permutes the rows anew every epoch.
+
+    Args:
+        target: target(x[..., n]) -> y[...].
+        seen: seen(x[..., n]) -> bool[...].
+        n: coordinates.
+        mask: bool[2^n], where the cube can be enumerated.
+        source, samples, batch_size, order: as above.
+
+    Raises ValueError for a parameter out of range. Source: Abbe et al. 2023, the authors' code.
+    """
+    source = checks.one_of("source", source, SOURCES)
+    order = checks.one_of("order", order, ("fixed",) if source == "fresh" else ORDERS)
+    numbers = None if mask is None else np.flatnonzero(mask).astype(np.int32)
+    if source == "whole":
+        if numbers is None:
+            allowed = "sampled, fresh (the cube is too large to show as a whole)"
+            checks.refuse("source", source, allowed)
+        if samples is not None:
+            checks.refuse("samples", samples, f"None with source whole ({len(numbers)} points)")
+        size = len(numbers)
+    else:
+        size = checks.whole_number("samples", samples, 1, MOST_SAMPLES)
+    batch_size = checks.whole_number("batch_size", batch_size, 1, MOST_SAMPLES)
+    steps = -(-size // batch_size)
+
+    def batch(key: jax.Array, step: jax.Array) -> Batch:
+        step = jnp.asarray(step, jnp.int32)
+        if source == "fresh":
+            stream = jax.random.fold_in(jax.random.fold_in(key, FRESH_ROWS), step)
+            rows, weight = jnp.arange(batch_size), jnp.ones(batch_size, jnp.float32)
+        else:
+            stream = jax.random.fold_in(key, ROWS)
+            rows, weight = epoch_rows(key, step, size, batch_size, steps, order)
+        if source == "whole":
+            x = points_at(jnp.asarray(numbers)[rows], n)
+        else:
+            x = jax.vmap(lambda row: _seen_point(jax.random.fold_in(stream, row), seen, n))(rows)
+        return {"x": x, "y": target(x).astype(jnp.float32), "weight": weight}
+
+    return TrainingSet(batch, size, steps)
+
+
+def _seen_point(key: jax.Array, seen: Callable[[jax.Array], jax.Array], n: int) -> jax.Array:
+    """A uniform point of the seen set, x [n]: drawn from the cube until it is in it."""
+
+    def point(draw: jax.Array) -> jax.Array:
+        up = jax.random.bernoulli(jax.random.fold_in(key, draw), shape=(n,))
+        return jnp.where(up, jnp.float32(1), jnp.float32(-1))
+
+    def unseen(draw: jax.Array) -> jax.Array:
+        return ~seen(point(draw)) & (draw < MOST_DRAWS)
+
+    return point(jax.lax.while_loop(unseen, lambda draw: draw + 1, jnp.int32(0)))
 
 
 def row_numbers(key: jax.Array, rows: jax.Array, n: int) -> jax.Array:

@@ -1,4 +1,4 @@
-"""A target of the user's own: 'module:function', found by import and checked by its shapes."""
+"""A function of the user's own, target or predicate: 'module:function', checked by its shapes."""
 
 import contextlib
 import importlib
@@ -14,6 +14,7 @@ from pvr_jax.tasks import checks
 
 # Leading axes to try: one point, a batch, a batch of batches.
 LEADING_SHAPES = ((), (3,), (2, 3))
+KINDS = {"real": (jnp.floating, jnp.integer), "bool": (jnp.bool_,)}
 
 
 @contextlib.contextmanager
@@ -62,9 +63,9 @@ def _find(name: str) -> Callable[[jax.Array], Any]:
     return function
 
 
-def _check_shapes(name: str, function: Callable[[jax.Array], Any], n: int) -> None:
-    """Refuse a function that is not x[..., n] -> y[...] with real y."""
-    allowed = f"a function of x[..., n] that returns real y[...], with n = {n}"
+def _check_shapes(name: str, function: Callable[[jax.Array], Any], n: int, kind: str) -> None:
+    """Refuse a function that is not x[..., n] -> y[...] with y of a kind, real or bool."""
+    allowed = f"a function of x[..., n] that returns {kind} y[...], with n = {n}"
     for leading in LEADING_SHAPES:
         x = jax.ShapeDtypeStruct((*leading, n), jnp.float32)
         try:
@@ -73,8 +74,7 @@ def _check_shapes(name: str, function: Callable[[jax.Array], Any], n: int) -> No
             checks.refuse("name", name, f"{allowed} ({_one_line(error)})", cause=error)
         if not isinstance(y, jax.ShapeDtypeStruct):
             checks.refuse("name", name, f"{allowed} (it returns {type(y).__name__})")
-        is_real = jnp.issubdtype(y.dtype, jnp.floating) or jnp.issubdtype(y.dtype, jnp.integer)
-        if y.shape != leading or not is_real:
+        if y.shape != leading or not any(jnp.issubdtype(y.dtype, type_) for type_ in KINDS[kind]):
             got = f"{y.dtype}{list(y.shape)} for x{list(x.shape)}"
             checks.refuse("name", name, f"{allowed} (it returns {got})")
 
@@ -94,5 +94,16 @@ def user_function(
     n = checks.whole_number("n", n, 1, checks.LARGEST_N, f" (the number of bits of {name})")
     with _working_directory_importable():
         function = _find(name)
-        _check_shapes(name, function, n)
+        _check_shapes(name, function, n, "real")
     return n, function, {"n": n}
+
+
+def user_predicate(name: str, n: int) -> Callable[[jax.Array], jax.Array]:
+    """Predicate of the user's own, `function(x[..., n]) -> bool[...]`, as 'module:function'.
+
+    Raises ValueError as `user_function`, and where it returns anything but Booleans.
+    """
+    with _working_directory_importable():
+        function = _find(name)
+        _check_shapes(name, function, n, "bool")
+    return function

@@ -13,10 +13,11 @@ from jax.typing import ArrayLike
 from pvr_jax.theory import checks, closed_forms
 from pvr_jax.theory.kernel_limit import kernel_interpolator
 from pvr_jax.theory.min_degree import min_degree_interpolator
-from pvr_jax.theory.symmetry import without_irrelevant_coordinates
+from pvr_jax.theory.symmetry import without_free_coordinates
 
 # The smallest ρ^n of a system that float64 still solves to six digits.
 SMALLEST_EIGENVALUE = 1e-10
+MOST_POINTS = 1024
 
 
 def noise_kernel_interpolator(values: ArrayLike, seen: ArrayLike, rho: float) -> np.ndarray:
@@ -32,8 +33,22 @@ def noise_kernel_interpolator(values: ArrayLike, seen: ArrayLike, rho: float) ->
         raise ValueError(f"rho: given {rho!r}; allowed 0 to 1")
     if rho == 0:
         return min_degree_interpolator(values, seen)
-    n = int(np.asarray(seen).size).bit_length() - 1
-    return kernel_interpolator(float(rho) ** np.arange(n + 1), values, seen)
+    values, seen = checks.target_and_seen(values, seen)
+    n = int(seen.size).bit_length() - 1
+    problem = without_free_coordinates(values, seen)
+    if closed_forms.constraints(seen) is not None or len(problem.kept) in (0, n):
+        return kernel_interpolator(float(rho) ** np.arange(n + 1), values, seen)
+    return problem.restored(_of_each(problem.values, problem.seen, rho))
+
+
+def _of_each(values: np.ndarray, seen: np.ndarray, rho: float) -> np.ndarray:
+    """Interpolate several functions [t, 2^r], by the operator if that has fewer columns."""
+    eigenvalues = float(rho) ** np.arange(int(seen.size).bit_length())
+    if (count := int(seen.sum())) >= len(values):
+        return np.stack([kernel_interpolator(eigenvalues, row, seen) for row in values])
+    columns = np.eye(seen.size)[seen]
+    operator = np.stack([kernel_interpolator(eigenvalues, column, seen) for column in columns])
+    return values[:, seen].reshape(-1, count) @ operator
 
 
 def degree_temperature(learned: ArrayLike, target: ArrayLike, seen: ArrayLike) -> float:
@@ -44,10 +59,11 @@ def degree_temperature(learned: ArrayLike, target: ArrayLike, seen: ArrayLike) -
     ρ = (1 - c) / (1 + c), c the projection of `analysis.canonical.extrapolation`, held to [0, 1].
     NaN where nothing is unseen, or where no ρ makes a difference there.
 
-    Seen sets other than affine subspaces are searched from ρ^r = 1e-10 on, r the coordinates that
-    play a part, and at 0.
+    Seen sets other than affine subspaces are searched from ρ^r = 1e-10 on, r the coordinates on
+    which they depend, and at 0.
 
-    Raises ValueError as `kernel_interpolator`.
+    Raises ValueError as `kernel_interpolator`, or if such a set depends on more than 10
+    coordinates.
     """
     target, seen = checks.target_and_seen(target, seen)
     learned = np.asarray(learned, np.float64)
@@ -67,8 +83,13 @@ def degree_temperature(learned: ArrayLike, target: ArrayLike, seen: ArrayLike) -
         return float("nan")
     lowest = 0.0
     if closed_forms.constraints(seen) is None:
-        used = without_irrelevant_coordinates(target, seen).kept
-        lowest = SMALLEST_EIGENVALUE ** (1 / len(used))
+        used = len(without_free_coordinates(target, seen).kept)
+        if 1 << used > MOST_POINTS:
+            raise ValueError(
+                f"seen: given one that depends on {used} coordinates; allowed up to "
+                f"{MOST_POINTS.bit_length() - 1}, as every rho is a system to solve"
+            )
+        lowest = SMALLEST_EIGENVALUE ** (1 / used)
     found = scipy.optimize.minimize_scalar(
         distance, bounds=(lowest, 1.0), method="bounded", options={"xatol": 1e-8}
     )

@@ -55,14 +55,22 @@ def without_free_and_constant_coordinates(values: np.ndarray, seen: np.ndarray) 
     For the min-degree interpolator alone: a kernel weighs degrees instead of ranking them.
     values float64 [2^n] (0 where unseen) and seen bool [2^n].
     """
-    sides, free = {}, []
+    sides = {}
     for i in range(_dimension(seen)):
         halves = _halves(seen, i)
-        if _equal_halves(seen, i):
-            free.append(i)
-        elif not halves[:, 0].any() or not halves[:, 1].any():
+        if not halves[:, 0].any() or not halves[:, 1].any():
             sides[i] = int(halves[:, 1].any())
-    return _reduced(values, seen, sides, tuple(free))
+    return _reduced(values, seen, sides, _free_coordinates(seen))
+
+
+def without_free_coordinates(values: np.ndarray, seen: np.ndarray) -> Reduced:
+    """Return the problem on the coordinates that the seen set depends on.
+
+    For the min-degree interpolator and for kernels that are products over the coordinates: the norm
+    of f = Σ_T f_T χ_T is then a sum of multiples of the norms of the f_T.
+    values float64 [2^n] (0 where unseen) and seen bool [2^n].
+    """
+    return _reduced(values, seen, {}, _free_coordinates(seen))
 
 
 def _reduced(
@@ -79,6 +87,10 @@ def _reduced(
         array.reshape((2,) * n)[cut].transpose(axes).reshape(shape) for array in (values, seen)
     )
     return Reduced(n, kept, free, values, seen[0])
+
+
+def _free_coordinates(seen: np.ndarray) -> tuple[int, ...]:
+    return tuple(i for i in range(_dimension(seen)) if _equal_halves(seen, i))
 
 
 def _dimension(array: np.ndarray) -> int:

@@ -15,6 +15,10 @@ KINDS = ("ntk", "nngp")
 # Of an eigenvalue, relative to the kernel's largest value; see `krawtchouk.eigenvalues_of`.
 ROUNDING = 1e-15
 
+# Of the NTK parametrisation, as in `models.initialisation`.
+NTK_BIAS_SCALE = 0.1
+NODES = 24  # of Gauss-Hermite quadrature, exact for polynomials up to degree 47
+
 # From a covariance [...] and the variance of two Gaussians u, v: E φ(u) φ(v) and E φ'(u) φ'(v).
 Moments = Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
 
@@ -82,6 +86,47 @@ def plain_layers(n: int, widths: Sequence[int], alpha: float = 0.5) -> tuple[Lay
     return tuple(layers)
 
 
+def mlp_layers(
+    n: int,
+    widths: Sequence[int],
+    initialisation: str = "pytorch",
+    alpha: float = 0.5,
+    biases: bool = True,
+) -> tuple[Layer, ...]:
+    """Layers of the MLP n -> widths -> 1 by the name of its initialisation.
+
+    "pytorch" and "scaled" (with `alpha`): see `plain_layers`; "lecun": weights of variance
+    1/fan_in, biases from 0; "ntk": Jacot et al. 2018, biases scaled by NTK_BIAS_SCALE. Without
+    `biases` no layer has one.
+
+    Raises ValueError for another name: under maximal update a network has no kernel limit.
+    """
+    if initialisation in ("pytorch", "scaled"):
+        layers = plain_layers(n, widths, alpha)
+    elif initialisation == "lecun":
+        layers = tuple(Layer(1.0, 0.0, float(fan_in), 1.0) for fan_in in (n, *widths))
+    elif initialisation == "ntk":
+        bias = NTK_BIAS_SCALE**2
+        layers = (Layer(1.0, bias, 1.0, bias),) * (len(widths) + 1)
+    else:
+        raise ValueError(
+            f"initialisation: given {initialisation}; allowed pytorch, scaled, lecun, ntk: under "
+            "maximal update the tangent kernel moves at any width"
+        )
+    if biases:
+        return layers
+    return tuple(layer._replace(bias_variance=0.0, bias_gain=0.0) for layer in layers)
+
+
+def random_features_layers(n: int) -> tuple[Layer, ...]:
+    """Layers of a readout without bias over features of W x + b, all of them from N(0, 1/n).
+
+    To be used with kind "nngp": only the readout trains, or starts at 0, so that nothing else has a
+    gradient.
+    """
+    return Layer(1.0, 1 / n, 0.0, 0.0), Layer(1.0, 0.0, 0.0, 0.0)
+
+
 def wide_eigenvalues(
     n: int, layers: Sequence[Layer], moments: Moments, kind: str = "ntk"
 ) -> np.ndarray:
@@ -137,6 +182,24 @@ def erf_moments(covariance: np.ndarray, variance: float) -> tuple[np.ndarray, np
     scale = 1 + 2 * variance
     ratio = 2 * covariance / scale
     return 2 / np.pi * np.arcsin(ratio), 4 / np.pi / (scale * np.sqrt(1 - ratio**2))
+
+
+def power_moments(covariance: np.ndarray, variance: float) -> tuple[np.ndarray, np.ndarray]:
+    """Moments of (1 + h)^6, the polynomial random features of Abbe et al. 2023."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
+    weights = weights / weights.sum()
+    covariance = np.asarray(covariance, np.float64)[..., None, None]
+    first = np.sqrt(variance) * nodes[:, None]
+    rest = np.sqrt(np.maximum(variance - np.square(covariance) / variance, 0))
+    second = covariance / variance * first + rest * nodes[None, :]
+    both = weights[:, None] * weights[None, :]
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return (both * values).sum(axis=(-2, -1))
+
+    return mean((1 + first) ** 6 * (1 + second) ** 6), 36 * mean(
+        (1 + first) ** 5 * (1 + second) ** 5
+    )
 
 
 def _ntk_layers(depth: int, weight_variance: float, bias_variance: float) -> tuple[Layer, ...]:

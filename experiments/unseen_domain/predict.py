@@ -1,0 +1,117 @@
+"""What theory says of a run off the seen set, and how far what was learned lies from it."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from experiments.unseen_domain import analyse, settings
+from experiments.unseen_domain import problem as problems
+from experiments.unseen_domain.train import run_directory
+from pvr_jax import theory
+from pvr_jax.boolean import cube, float64
+from pvr_jax.theory import wide_networks
+from pvr_jax.training import environment, run, run_log
+
+STAGE = "predict"
+PREDICTIONS_FILE = "predictions.json"
+MOMENTS = {"relu": wide_networks.relu_moments, "polynomial": wide_networks.power_moments}
+
+
+def predict(config: ConfigDict, workdir: Path) -> Path:
+    """Write predictions.json of an analysed run; returns the run directory.
+
+    It holds, per theory, the predicted half errors and tracked coefficients and, for each replica,
+    ½E over the unseen inputs of the squared distance between what it learned and the prediction.
+
+    Raises:
+        ValueError: an impossible configuration.
+        FileNotFoundError: the run is not analysed.
+        RunError: the directory is in use.
+    """
+    settings.validate(config)
+    directory = run_directory(config, workdir)
+    run.require(directory, analyse.STAGE, "finished analysis")
+    with run_log.exclusive(directory), environment.arithmetic(config.train.dtype):
+        if not run_log.is_done(directory, STAGE):
+            begin = time.perf_counter()
+            _predict(config, directory)
+            run.record_stage(directory, STAGE, time.perf_counter() - begin)
+    return directory
+
+
+def _predict(config: ConfigDict, directory: Path) -> None:
+    problem = problems.assemble(config)
+    reference = problem.reference
+    with np.load(directory / analyse.LEARNED_FILE, allow_pickle=False) as arrays:
+        learned = arrays["values"].astype(np.float64)
+    predicted = {"min_degree": reference.interpolator}
+    not_defined = {}
+    try:
+        predicted["wide_ntk"] = theory.kernel_interpolator(
+            kernel_limit(config, problem.task.n)[: reference.n + 1],
+            reference.truth,
+            reference.seen,
+        )
+    except ValueError as error:
+        not_defined["wide_ntk"] = str(error)
+    run_log.write_json(
+        directory / PREDICTIONS_FILE,
+        {
+            "theories": {name: summary(problem, f) for name, f in predicted.items()},
+            "unexplained": {
+                name: unexplained(problem, learned, f) for name, f in predicted.items()
+            },
+            "not_defined": not_defined,
+        },
+    )
+
+
+def kernel_limit(config: ConfigDict, n: int) -> np.ndarray:
+    """Return the eigenvalues [n + 1] of the kernel with which a very wide network regresses.
+
+    The tangent kernel of the MLP; that of random features, of which only the readout moves at
+    first, since it starts at 0. Raises ValueError for networks without such a limit.
+    """
+    if any(scale != 1 for scale in config.train.init_scales):
+        raise ValueError(f"init_scales: given {config.train.init_scales}; allowed 1")
+    model = config.model
+    if model.name == "mlp":
+        layers = wide_networks.mlp_layers(
+            n, model.widths, model.initialisation, model.alpha, model.get("biases", True)
+        )
+        return wide_networks.wide_eigenvalues(n, layers, wide_networks.relu_moments)
+    if model.name == "random_features":
+        layers = wide_networks.random_features_layers(n)
+        return wide_networks.wide_eigenvalues(n, layers, MOMENTS[model.kind], kind="nngp")
+    raise ValueError(f"model: given {model.name}; allowed mlp, random_features")
+
+
+def summary(problem: problems.Problem, predicted: np.ndarray) -> dict[str, Any]:
+    """Return half errors over cube and unseen inputs, and coefficients, of a function [2^r]."""
+    reference = problem.reference
+    halves = np.square(predicted - reference.truth) / 2
+    spectrum = float64.spectrum(predicted)
+    indices = [cube.index(m["coordinates"], reference.n) for m in problem.monomials]
+    return {
+        "generalization_error": float(halves.mean()),
+        "unseen_error": float(halves[~reference.seen].mean()) if not reference.seen.all() else None,
+        "coefficients": spectrum[indices],
+    }
+
+
+def unexplained(
+    problem: problems.Problem, learned: np.ndarray, predicted: np.ndarray
+) -> np.ndarray:
+    """Return ½E over the unseen test points of (g - prediction)² [R]; learned is [R, P]."""
+    if problem.seen.all():
+        return np.full(len(learned), np.nan)
+    if problem.points is None:
+        values = np.repeat(predicted, len(problem.truth) // len(predicted))
+    else:
+        count = problem.reference.n
+        numbers = (problem.points[:, :count] > 0) @ (1 << np.arange(count - 1, -1, -1))
+        values = predicted[numbers]
+    return np.square(learned - values)[:, ~problem.seen].mean(axis=1) / 2

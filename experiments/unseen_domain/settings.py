@@ -1,0 +1,97 @@
+"""The experiment's configuration: checked in full before anything runs.
+
+Every complaint is one line: the field, what was given, what is allowed.
+"""
+
+import re
+
+from ml_collections import ConfigDict
+
+from pvr_jax import models, tasks
+from pvr_jax.tasks import datasets
+from pvr_jax.training import fields
+from pvr_jax.training.fields import from_zero, one_of, prefix_errors, whole
+
+# Up to here every input of the cube is evaluated; beyond, a sample.
+MAX_BITS = 20
+
+RULES: dict[str, fields.Rule] = {
+    "data.source": one_of(*datasets.SOURCES),
+    "data.samples": whole(1),
+    "data.batch_size": whole(1),
+    "data.order": one_of(*datasets.ORDERS),
+    **fields.TRAINING,
+    "train.weight_decay": from_zero(),
+    "evaluation.monomials": whole(1, 64),
+    "evaluation.relevant": whole(0, MAX_BITS),
+    "evaluation.points": whole(1, 2**20),
+    "evaluation.chunk": whole(1, 2**16),
+}
+SECTIONS = ("task", "model", "holdout", "data", "train", "evaluation", "checkpoint")
+
+
+def validate(config: ConfigDict) -> None:
+    """Check the whole configuration.
+
+    Raises:
+        ValueError: the first field that is missing, of a wrong type, out of range, or impossible
+            together with others; one line.
+    """
+    fields.check(config, SECTIONS, RULES)
+    task = make_task(config)
+    prefix_errors("config.model.", lambda: models.build(n=task.n, **config.model.to_dict()))
+    seen = make_seen_set(config, task.n)
+    relevant = config.evaluation.relevant
+    if task.n > MAX_BITS and not relevant:
+        allowed = (
+            f"1 to {MAX_BITS}, how many first coordinates target and seen set depend on, as n = "
+            f"{task.n} is too many to enumerate"
+        )
+        raise fields.refuse("evaluation.relevant", relevant, allowed)
+    if relevant > task.n:
+        raise fields.refuse("evaluation.relevant", relevant, f"0 to {task.n}")
+    training_set(config, task, seen)
+
+
+def make_task(config: ConfigDict) -> tasks.Task:
+    """Return the task of the configuration; errors name the field."""
+    parameters = {name: value for name, value in config.task.to_dict().items() if value is not None}
+    return prefix_errors("config.task.", lambda: tasks.make(**parameters))
+
+
+def make_seen_set(config: ConfigDict, n: int) -> tasks.SeenSet:
+    """Return the seen set of the configuration; errors name the field."""
+    given = config.holdout.to_dict()
+    return prefix_errors("config.holdout.", lambda: tasks.make_seen_set(n=n, **given))
+
+
+def training_set(config: ConfigDict, task: tasks.Task, seen: tasks.SeenSet) -> datasets.TrainingSet:
+    """Return the training set of the configuration; errors name the field."""
+    data = config.data
+    mask = None
+    if task.n <= MAX_BITS:
+        mask = prefix_errors("config.holdout.", seen.mask)
+    return prefix_errors(
+        "config.data.",
+        lambda: datasets.seen_training_set(
+            task.target,
+            seen.predicate,
+            task.n,
+            mask=mask,
+            source=data.source,
+            samples=None if data.source == "whole" else data.samples,
+            batch_size=data.batch_size,
+            order=data.order,
+        ),
+    )
+
+
+def identity(config: ConfigDict) -> str:
+    """Return the 8 hexadecimal digits that name this configuration."""
+    return fields.identity(config.to_dict())
+
+
+def run_name(config: ConfigDict) -> str:
+    """Return the name of the run's directory: <task>-<model>-<8 hex of the configuration>."""
+    task = re.sub(r"[^A-Za-z0-9_]+", "_", config.task.name)
+    return f"{task}-{config.model.name}-{identity(config)}"

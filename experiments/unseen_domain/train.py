@@ -1,0 +1,92 @@
+"""Train the replicas of one configuration: learning rates x init scales x seeds, one program."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from experiments.unseen_domain import problem as problems
+from experiments.unseen_domain import settings
+from pvr_jax import models
+from pvr_jax.training import environment, run, run_log
+from pvr_jax.training.ensemble import Ensemble
+from pvr_jax.training.loop import Schedule
+
+
+def train(config: ConfigDict, workdir: Path) -> Path:
+    """Train, evaluate and checkpoint all replicas; continue where an earlier process stopped.
+
+    Returns the run directory, `workdir/unseen_domain/<task>-<model>-<8 hex>`.
+
+    Raises:
+        ValueError: an impossible configuration.
+        RunError: the directory is in use, a checkpoint cannot be written, or a signal came.
+    """
+    settings.validate(config)
+    directory = run_directory(config, workdir)
+    with run_log.exclusive(directory), environment.arithmetic(config.train.dtype):
+        if run_log.is_done(directory, run.STAGE):
+            return directory
+        run_log.write_json(directory / "config.json", config.to_dict())
+        problem = problems.assemble(config)
+        run.train_run(
+            build_ensemble(config, problem),
+            schedule(config, problem),
+            directory,
+            identity=settings.identity(config),
+            names=problem.names,
+            title=f"{config.model.name} on {config.task.name}, seen: {problem.seen_set.words}",
+            precision={
+                "training": config.train.dtype,
+                "matrix_products": config.train.matmul_precision,
+                "analysis": "float64",
+            },
+        )
+    return directory
+
+
+def run_directory(config: ConfigDict, workdir: Path) -> Path:
+    """Return the directory of this configuration's run."""
+    return Path(workdir) / config.experiment / settings.run_name(config)
+
+
+def schedule(config: ConfigDict, problem: problems.Problem) -> Schedule:
+    """Return when the run evaluates and saves."""
+    return run.schedule(
+        epochs=config.train.epochs,
+        steps_per_epoch=problem.training_set.steps_per_epoch,
+        every_epochs=config.evaluation.every_epochs,
+        kept=config.checkpoint.count,
+        save_every_seconds=config.checkpoint.save_every_seconds,
+    )
+
+
+def build_ensemble(config: ConfigDict, problem: problems.Problem) -> Ensemble:
+    """Build the programs of the run."""
+    values = problems.values_of(problem, config.evaluation.chunk)
+    measures = problems.measures_of(problem, jnp.dtype(config.train.dtype))
+
+    def evaluate(params: Any) -> dict[str, jax.Array]:
+        return measures(values(params))
+
+    return run.build_ensemble(
+        problems.make_replicas(problem),
+        init=partial(_init, problem.model, jnp.ones((1, problem.task.n))),
+        apply=problem.model.apply,
+        batch=problem.training_set.batch,
+        evaluate=evaluate,
+        optimizer_name=config.train.optimizer,
+        momentum=config.train.momentum,
+        weight_decay=config.train.weight_decay,
+        execution=config.train.execution,
+        group_size=config.train.group_size,
+        matmul_precision=config.train.matmul_precision,
+        dtype=config.train.dtype,
+    )
+
+
+def _init(model: models.Model, example: jax.Array, key: jax.Array) -> Any:
+    return model.init(key, example)

@@ -1,0 +1,46 @@
+"""Measures of any unseen domain: how a learned function lies to the min-degree interpolator.
+
+All arrays are values at the same P points: the whole cube, or a uniform sample of it.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from pvr_jax.analysis.errors import half_squared_errors
+
+HIGHEST = jax.lax.Precision.HIGHEST
+
+
+def against_interpolator(
+    learned: jax.Array,
+    target: jax.Array,
+    seen: jax.Array,
+    interpolator: jax.Array,
+    dropped: jax.Array,
+) -> dict[str, jax.Array]:
+    """Return the three half squared errors and the distances to the min-degree interpolator m.
+
+    `distance` ½E(g - m)² over all points, half the squared distance of the coefficients (Parseval);
+    `unseen_distance` ½E over the unseen ones. `dropped_share` E(g h) / E(h²), h the part of the
+    target that m does without: 0 for m, 1 for the target; the leak of a leaky interpolator.
+    Every argument is [P]; NaN where nothing is unseen or dropped.
+    Source: Abbe et al. 2023.
+    """
+    halves = 0.5 * jnp.square(learned - interpolator)
+    mass = jnp.mean(jnp.square(dropped))
+    share = jnp.mean(learned * dropped) / jnp.where(mass > 0, mass, 1)
+    return {
+        **half_squared_errors(learned, target, seen),
+        "distance": jnp.mean(halves),
+        "unseen_distance": jnp.sum(halves * ~seen) / jnp.sum(~seen),
+        "dropped_share": jnp.where(mass > 0, share, jnp.nan),
+    }
+
+
+def coefficients(learned: jax.Array, characters: jax.Array) -> jax.Array:
+    """Return E g χ_S [M] of learned values [P] and the characters' values [M, P].
+
+    Exact over the whole cube; over a sample of P points with a standard error of up to
+    sqrt(E g² / P).
+    """
+    return jnp.matmul(characters.astype(learned.dtype), learned, precision=HIGHEST) / len(learned)

@@ -1,0 +1,232 @@
+"""Reading the result files of runs on an unseen domain."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pvr_jax.reporting.reading import (
+    MEASURES_FILE,
+    PREDICTIONS_FILE,
+    read_json,
+    run_directories,
+)
+from pvr_jax.reporting.runs import Replica
+from pvr_jax.reporting.unseen.runs import MIN_DEGREE, Cell, Monomial, Theory
+
+NEEDED = ("generalization_error", "in_distribution_error", "unseen_error")
+_STAGES = {MEASURES_FILE: "analyse", PREDICTIONS_FILE: "predict"}
+
+
+def read_cells(root: Path) -> tuple[list[Cell], list[str]]:
+    """Return the cells of all finished runs in WORKDIR/unseen_domain, and the unfinished runs.
+
+    A run is finished when it has its measures; its predictions may be missing.
+
+    Raises:
+        FileNotFoundError: there is no run at all.
+        ValueError: a damaged file, named.
+    """
+    directories = run_directories(Path(root))
+    if not directories:
+        raise FileNotFoundError(
+            f"no run found in {root}: expected WORKDIR/unseen_domain with directories "
+            f"<task>-<model>-<8 hex> in it; make one with: ./launch.sh run "
+            f"--workdir={Path(root).parent}"
+        )
+    finished = [d for d in directories if (d / MEASURES_FILE).is_file()]
+    unfinished = [d.name for d in directories if not (d / MEASURES_FILE).is_file()]
+    return [cell for directory in finished for cell in read_cells_of(directory)], unfinished
+
+
+def read_cells_of(directory: Path) -> list[Cell]:
+    """Read one run: a `Cell` per learning rate and init scale, ascending, mostly one.
+
+    Raises ValueError naming the damaged file, and FileNotFoundError without measures.json.
+    """
+    directory = Path(directory)
+    document = read_json(directory / MEASURES_FILE)
+    predictions = read_json(directory / PREDICTIONS_FILE, optional=True)
+    config = read_json(directory / "config.json", optional=True)
+    record = read_json(directory / "run.json", optional=True)
+    try:
+        everyone = [_replica(entry) for entry in document["replicas"]]
+        parts = [
+            _measured(directory, document, config, chosen, variant)
+            for variant, chosen in _variants(everyone)
+        ]
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(directory / MEASURES_FILE, error) from error
+    try:
+        for (_, chosen), part in zip(_variants(everyone), parts, strict=True):
+            part |= _predicted(predictions, len(part["monomials"]), len(everyone), chosen)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(directory / PREDICTIONS_FILE, error) from error
+    return [Cell(directory=directory, config=config, record=record, **part) for part in parts]
+
+
+def _measured(
+    directory: Path,
+    document: dict[str, Any],
+    config: dict[str, Any],
+    chosen: list[int],
+    variant: str,
+) -> dict[str, Any]:
+    """Return what measures.json says of the `chosen` replicas, by the fields of a cell."""
+    steps = np.array(document["steps"], dtype=int)
+    everyone = [_replica(entry) for entry in document["replicas"]]
+    if steps.ndim != 1 or len(steps) == 0 or not everyone:
+        raise ValueError("no evaluation or no replica in it")
+    n, shape = int(document["n"]), (len(steps), len(everyone))
+    measures = {
+        name: _array(values, shape, name)[:, chosen]
+        for name, values in document["measures"].items()
+        if values is not None
+    }
+    if missing := [name for name in NEEDED if name not in measures]:
+        raise KeyError(missing[0])
+    monomials = tuple(_monomial(entry) for entry in document.get("monomials") or [])
+    rate, scale = everyone[chosen[0]].learning_rate, everyone[chosen[0]].init_scale
+    training = config.get("train") if isinstance(config.get("train"), dict) else {}
+    profiles = document.get("degree_profile")
+    if profiles is not None:
+        profiles = _rows(profiles, (*shape, n + 1), "degree_profile")[:, chosen]
+    return {
+        "name": f"{directory.name}, {variant}" if variant else directory.name,
+        "variant": variant,
+        "experiment": str(document.get("experiment", directory.parent.name)),
+        "setting": str(document.get("setting") or ""),
+        "task": str(document["task"]),
+        "task_label": str(document.get("task_label") or document["task"]),
+        "model": str(document["model"]),
+        "model_label": str(document.get("model_label") or document["model"]),
+        "optimizer": str(training.get("optimizer", "–")),
+        "learning_rate": _number(training.get("learning_rate")) if rate is None else rate,
+        "init_scale": scale,
+        "size": str(document.get("size") or ""),
+        "n": n,
+        "seen": str(document.get("seen") or ""),
+        "seen_fraction": float(document["seen_fraction"]),
+        "exact": bool(document.get("exact", True)),
+        "points": document.get("points"),
+        "training_samples": document.get("training_samples"),
+        "loss": str(document.get("loss", "half squared error")),
+        "steps": steps,
+        "replicas": tuple(everyone[i] for i in chosen),
+        "measures": measures,
+        "monomials": monomials,
+        "coefficients": _coefficients(document, shape, len(monomials))[:, chosen],
+        "degree_profiles": profiles,
+        "target_degree_profile": _profile(document, "target_degree_profile", n),
+        "min_degree_profile": _profile(document, "min_degree_profile", n),
+    }
+
+
+def _predicted(
+    document: dict[str, Any], monomials: int, replicas: int, chosen: list[int]
+) -> dict[str, Any]:
+    """Return what predictions.json says of the `chosen` replicas, by the fields of a cell."""
+    theories = {
+        name: Theory(
+            generalization_error=_nan_for_none(entry.get("generalization_error")),
+            unseen_error=_nan_for_none(entry.get("unseen_error")),
+            coefficients=_optional_array(
+                entry.get("coefficients"), (monomials,), f"{name}: coefficients"
+            ),
+        )
+        for name, entry in (document.get("theories") or {}).items()
+        if entry is not None
+    }
+    if document and MIN_DEGREE not in theories:
+        raise KeyError(MIN_DEGREE)
+    unexplained = {
+        name: _array(values, (replicas,), f"{name}: unexplained")[chosen]
+        for name, values in (document.get("unexplained") or {}).items()
+        if values is not None
+    }
+    not_defined = {k: str(v) for k, v in (document.get("not_defined") or {}).items()}
+    return {"theories": theories, "unexplained": unexplained, "not_defined": not_defined}
+
+
+def _variants(replicas: list[Replica]) -> list[tuple[str, list[int]]]:
+    """Return, per learning rate and init scale, the words for what differs and the indices."""
+    settings = [(r.learning_rate, r.init_scale) for r in replicas]
+    differing = [len({setting[i] for setting in settings}) > 1 for i in (0, 1)]
+    found = []
+    for setting in sorted(set(settings), key=lambda s: [(v is not None, v or 0.0) for v in s]):
+        words = [
+            f"{name} unknown" if value is None else f"{name} {value:g}"
+            for name, value, differs in zip(
+                ("learning rate", "init scale"), setting, differing, strict=True
+            )
+            if differs
+        ]
+        found.append((", ".join(words), [i for i, s in enumerate(settings) if s == setting]))
+    return found or [("", [])]
+
+
+def _replica(entry: dict[str, Any]) -> Replica:
+    diverged_at = entry.get("diverged_at")
+    return Replica(
+        name=str(entry["name"]),
+        bit=None,
+        seed=int(entry["seed"]),
+        diverged_at=None if diverged_at is None else int(diverged_at),
+        learning_rate=_number(entry.get("learning_rate")),
+        init_scale=_number(entry.get("init_scale")),
+    )
+
+
+def _monomial(entry: dict[str, Any]) -> Monomial:
+    return Monomial(
+        coordinates=tuple(int(i) for i in entry["coordinates"]),
+        target=float(entry["target"]),
+        min_degree=float(entry["min_degree"]),
+    )
+
+
+def _coefficients(document: dict[str, Any], shape: tuple[int, int], count: int) -> np.ndarray:
+    values = document.get("coefficients")
+    if values is None or count == 0:
+        return np.full((*shape, count), np.nan)
+    return _rows(values, (*shape, count), "coefficients")
+
+
+def _profile(document: dict[str, Any], name: str, n: int) -> np.ndarray | None:
+    values = document.get(name)
+    return None if values is None else _array(values, (n + 1,), name)
+
+
+def _rows(values: Any, shape: tuple[int, int, int], name: str) -> np.ndarray:
+    """Return values [T, R, K]; the row of a replica that diverged may be null as a whole."""
+    empty = [None] * shape[-1]
+    filled = [[empty if row is None else row for row in rows] for rows in values]
+    return _array(filled, shape, name)
+
+
+def _array(values: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
+    array = np.array(values, dtype=float)  # null becomes NaN
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {list(array.shape)}, expected {list(shape)}")
+    return array
+
+
+def _optional_array(values: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
+    return np.full(shape, np.nan) if values is None else _array(values, shape, name)
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _nan_for_none(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
+    return ValueError(
+        f"damaged file {path}: {reason}; delete it and type: ./launch.sh run "
+        f"--stage={_STAGES[path.name]} --workdir={path.parent.parent.parent}"
+    )

@@ -1,0 +1,227 @@
+"""The tables as text: errors on the unseen inputs, what was learned there, the coefficients."""
+
+import math
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from pvr_jax.reporting import statistics
+from pvr_jax.reporting.labels import label_notes, short_labels
+from pvr_jax.reporting.latex import escape_latex
+from pvr_jax.reporting.tables import (
+    MISSING,
+    UNFITTED,
+    excluded_notes,
+    format_exact,
+    format_interval,
+    format_number,
+)
+from pvr_jax.reporting.unseen.cells import ERROR, UNEXPLAINED, UNFITTED_SHARE, theories_of
+from pvr_jax.reporting.unseen.definitions import heading
+from pvr_jax.reporting.unseen.labels import arm_names, in_order, task_names, task_notes
+from pvr_jax.reporting.unseen.runs import MIN_DEGREE, Cell
+
+TITLES = {
+    "table": "Errors on the unseen inputs",
+    "explanation": "What was learned on the unseen inputs",
+    "degrees": "Degrees of what was learned",
+    "coefficients": "Coefficients of the monomials in target or MDI",
+}
+LARGE = 1e5  # from here numbers are written with an exponent
+# Numbers whose scale is 1: they need no digits beyond the fourth decimal.
+SHARES = ("distance_share", "error_share", "dropped_share", "degree_temperature")
+SMALLEST_SHARE = 0.1
+_NEGATIVE_ZERO = re.compile(r"-(0\.0+)(?![0-9e])")
+
+
+def shown_errors(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the errors of a cell table as text under full headings, same row order."""
+    columns = _named(table) | {
+        "replicas": [str(value) for value in table["replicas"]],
+        "excluded": [str(value) for value in table["excluded"]],
+        heading("in_distribution_error"): [
+            f"{format_number(error, 3)}{UNFITTED if unfitted else ''}"
+            for error, unfitted in zip(
+                table["in_distribution_error"], table["unfitted"], strict=True
+            )
+        ],
+        _interval_heading("unseen_error"): _intervals(table, "unseen_error"),
+    }
+    for name in theories_of(table):
+        write = format_exact if name == MIN_DEGREE else format_number
+        title = f"{heading(name)}'s unseen error"
+        columns[title] = [write(value) for value in table[f"{name}{ERROR}"]]
+    return pd.DataFrame(columns)
+
+
+def shown_explanation(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what a cell table says of the learned function as text, same row order.
+
+    Columns without any value are left out.
+    """
+    columns = _named(table, domain=False)
+    columns[_interval_heading("unseen_distance")] = _intervals(table, "unseen_distance")
+    if table["distance_share"].notna().any():
+        columns[_interval_heading("distance_share")] = _intervals(table, "distance_share")
+    for name in theories_of(table):
+        column = f"{UNEXPLAINED}{name}"
+        if name != MIN_DEGREE and table[column].notna().any():
+            columns[f"distance to {heading(name)} [95 %]"] = _intervals(table, column)
+    if table["dropped_share"].notna().any():
+        columns[_interval_heading("dropped_share")] = _intervals(table, "dropped_share")
+    return pd.DataFrame(columns)
+
+
+def shown_degrees(table: pd.DataFrame) -> pd.DataFrame | None:
+    """Return what a cell table says of degrees as text, same row order; None where nothing."""
+    columns = _named(table, domain=False)
+    names = list(columns)
+    if table["degree_temperature"].notna().any():
+        columns[_interval_heading("degree_temperature")] = _intervals(table, "degree_temperature")
+    if table["highest_degree"].notna().any():
+        columns["r"] = [format_exact(degree) for degree in table["highest_degree"]]
+        columns[_interval_heading("mass_above")] = _intervals(table, "mass_above")
+        columns["target's mass there"] = [format_exact(mass) for mass in table["target_mass_above"]]
+    return pd.DataFrame(columns) if len(columns) > len(names) else None
+
+
+def shown_coefficients(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of coefficients as text under full headings, same row order."""
+    columns = _named(table, domain=False) | {
+        "monomial": list(table["monomial"]),
+        "target": [format_exact(value) for value in table["target"]],
+        heading(MIN_DEGREE): [format_exact(value) for value in table[MIN_DEGREE]],
+    }
+    first = list(table.columns).index("far") + 1
+    for name in table.columns[first : list(table.columns).index("learned")]:
+        if table[name].notna().any():
+            columns[heading(name)] = [format_number(value, 3) for value in table[name]]
+    columns["learned [95 %]"] = [
+        interval_text(
+            row.learned,
+            row.learned_low,
+            row.learned_high,
+            max(abs(row.learned), min(1.0, max(abs(row.target), abs(row.min_degree)))),
+        )
+        for row in table.itertuples()
+    ]
+    return pd.DataFrame(columns)
+
+
+def table_notes(cells: Sequence[Cell], table: pd.DataFrame) -> list[str]:
+    """Return the notes under the tables: losses, intervals, tasks, what is left out."""
+    losses = " / ".join(dict.fromkeys(table["loss"]))
+    notes = [
+        f"Errors and distances are {losses}s at the last evaluation, mean over replicas; the "
+        "published code prints full squared errors, which are twice these.",
+        f"[95 %]: {statistics.interval_words(table['replicas'])}; {MISSING} where there are fewer "
+        "than two replicas.",
+    ]
+    if table["unfitted"].any():
+        notes.append(
+            f"†: the in-distribution error is above {100 * UNFITTED_SHARE:.0f} % of ½ E f², the "
+            "error of the zero function: the fit is not finished."
+        )
+    notes += [
+        f"Distance to {heading(name)}: ½ E(g − h)² over the unseen inputs, h being what the "
+        f"{heading(name)} learns."
+        for name in theories_of(table)
+        if name != MIN_DEGREE
+    ]
+    if theories_of(table):
+        notes.append(
+            "Distance / MDI's error: 0 for the MDI, 1 for the target. Dropped monomials learned: "
+            "0 as the MDI, 1 as the target."
+        )
+    if table["highest_degree"].notna().any():
+        notes.append("r: the degree of the MDI; mass above it: 0 as the MDI.")
+    notes += task_notes(cells)
+    notes += _undefined(cells)
+    if unpredicted := sorted({cell.directory.name for cell in cells if not cell.theories}):
+        notes.append(
+            f"Without predictions (./launch.sh run --stage=predict): {', '.join(unpredicted)}."
+        )
+    notes += label_notes(short_labels(table["model_label"].unique()))
+    return notes + excluded_notes(table)
+
+
+def render_latex(parts: Sequence[tuple[str, pd.DataFrame]], notes: Sequence[str]) -> str:
+    """Return titled tables of text as LaTeX tabulars with booktabs rules, the notes as comments."""
+    lines = ["% needs \\usepackage{booktabs}"]
+    lines += [f"% {note}" for note in notes]
+    for title, shown in parts:
+        alignment = "".join("l" if name in ("task", "model") else "r" for name in shown.columns)
+        lines += [f"% {title}", f"\\begin{{tabular}}{{{alignment}}}", "\\toprule"]
+        lines += [" & ".join(_latex(name) for name in shown.columns) + r" \\", "\\midrule"]
+        lines += [
+            " & ".join(_latex(cell.replace("-", "−")) for cell in row) + r" \\"
+            for row in shown.to_numpy().tolist()
+        ]
+        lines += ["\\bottomrule", "\\end{tabular}", ""]
+    return "\n".join(lines)
+
+
+def interval_text(value: float, low: float, high: float, scale: float | None = None) -> str:
+    """Return `value [low, high]`, large numbers with an exponent; see `tables.format_interval`."""
+    if not abs(value) >= LARGE:
+        return _NEGATIVE_ZERO.sub(r"\1", format_interval(value, low, high, scale))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"{format_number(value)} [{MISSING}]"
+    return f"{format_number(value)} [{format_number(low)}, {format_number(high)}]"
+
+
+def row_interval(row: pd.Series, name: str) -> str:
+    """Return a column of one row of a cell table with its interval."""
+    return _interval(name, row[name], row[f"{name}_low"], row[f"{name}_high"])
+
+
+def _named(table: pd.DataFrame, domain: bool = True) -> dict[str, list[str]]:
+    """Return the columns that name a cell, with `domain` also the share of inputs that it saw."""
+    columns = {"task": list(table["task_short"])}
+    if domain:
+        columns["seen"] = [f"{100 * share:.3g} %" for share in table["seen_fraction"]]
+    columns["model"] = list(table["arm"])
+    columns["learning rate"] = [_setting(value) for value in table["learning_rate"]]
+    if table["init_scale"].nunique() > 1:
+        columns["init scale"] = [_setting(value) for value in table["init_scale"]]
+    return columns
+
+
+def _setting(value: float) -> str:
+    return f"{value:g}" if math.isfinite(value) else MISSING
+
+
+def _intervals(table: pd.DataFrame, name: str) -> list[str]:
+    numbers = table[[name, f"{name}_low", f"{name}_high"]].to_numpy(dtype=float)
+    return [_interval(name, *row) for row in numbers]
+
+
+def _interval(name: str, value: float, low: float, high: float) -> str:
+    scale = max(abs(value), SMALLEST_SHARE) if name in SHARES else None
+    return interval_text(value, low, high, scale)
+
+
+def _undefined(cells: Sequence[Cell]) -> list[str]:
+    """Return a note per theory and reason why it predicts nothing for some tasks and models."""
+    tasks, arms = task_names(cells), arm_names(cells)
+    where: dict[tuple[str, str], list[str]] = {}
+    for cell in in_order(cells):
+        for name, reason in cell.not_defined.items():
+            key = (heading(name), reason.rstrip("."))
+            where.setdefault(key, []).append(f"{tasks[cell.name]}, {arms[cell.name]}")
+    return [
+        f"{name}, not defined for {'; '.join(dict.fromkeys(places))}: {reason}."
+        for (name, reason), places in where.items()
+    ]
+
+
+def _interval_heading(name: str) -> str:
+    return f"{heading(name)} [95 %]"
+
+
+def _latex(text: str) -> str:
+    escaped = escape_latex(text)
+    for character, command in {"†": r"$\dagger$", "·": r"$\cdot$", "…": r"\ldots{}"}.items():
+        escaped = escaped.replace(character, command)
+    return escaped
