@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import importlib.util
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-STAGES = ("train", "analyse", "report")
+STAGES = ("train", "analyse", "predict", "report")
 EXAMPLE = "configs/quickstart.py"
 
 
@@ -75,22 +76,50 @@ def parse(arguments: list[str]) -> CommandLine:
     return CommandLine(config, Path(values.workdir), values.stage)
 
 
-def load_experiment(name: str, module: str) -> Any:
-    """Import `experiments.<name>.<module>`.
+def load_experiment(name: str, module: str = "") -> Any:
+    """Import `experiments.<name>.<module>`, or the package alone where no module is given.
 
     Raises:
         UsageError: there is no such experiment.
     """
     path = f"experiments.{name}"
     try:
-        importlib.import_module(path)
+        package = importlib.import_module(path)
     except ModuleNotFoundError as error:
         if error.name != path:
             raise
         raise UsageError(
             f"config.experiment: given {name!r}; allowed the name of a package in experiments/"
         ) from error
-    return importlib.import_module(f"{path}.{module}")
+    return importlib.import_module(f"{path}.{module}") if module else package
+
+
+def stages_of(name: str) -> tuple[str, ...]:
+    """Return the stages of an experiment: those of which its package has a module, in order.
+
+    Raises:
+        UsageError: there is no such experiment.
+    """
+    load_experiment(name)
+    return tuple(
+        stage
+        for stage in STAGES
+        if importlib.util.find_spec(f"experiments.{name}.{stage}") is not None
+    )
+
+
+def stages_asked_for(name: str, stage: str) -> tuple[str, ...]:
+    """Return the stages of an experiment that --stage=`stage` runs.
+
+    Raises:
+        UsageError: the experiment has no such stage.
+    """
+    known = stages_of(name)
+    if stage == "all":
+        return known
+    if stage not in known:
+        raise UsageError(f"--stage: given {stage}; allowed stages of {name}: {', '.join(known)}")
+    return (stage,)
 
 
 def _explained(arguments: list[str], error: Exception) -> UsageError:

@@ -1,4 +1,4 @@
-"""Run an experiment: train -> analyse -> report. The flags are in `command_line`.
+"""Run an experiment: train -> analyse -> predict -> report. The flags are in `command_line`.
 
 python -m experiments.main --config=configs/quickstart.py
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import command_line
-from experiments.command_line import STAGES, UsageError
+from experiments.command_line import UsageError
 from pvr_jax.training.run_log import RunError
 
 
@@ -25,16 +25,19 @@ def main(arguments: list[str]) -> int:
         config, workdir, stage = command_line.parse(arguments)
         if config is not None:
             command_line.load_experiment(config.experiment, "settings").validate(config)
+            names = command_line.stages_asked_for(config.experiment, stage)
         elif stage != "report":
             raise UsageError(
                 "--config: given nothing; allowed a file such as configs/quickstart.py"
             )
+        else:
+            names = (stage,)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
     def stages() -> None:
-        for name in STAGES if stage == "all" else (stage,):
+        for name in names:
             run_stage(name, config, workdir)
 
     return exit_status(stages, workdir)

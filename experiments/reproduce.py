@@ -78,7 +78,7 @@ def parse(arguments: list[str]) -> Request:
 
 
 def reproduce(name: str, size: str, workdir: Path) -> None:
-    """Train, analyse and report every run of one experiment; what is done already is skipped."""
+    """Run every stage of every run of one experiment, and one report; what is done is skipped."""
     begin = time.perf_counter()
     module = load(name)
     choices = module.runs(size)
@@ -88,8 +88,9 @@ def reproduce(name: str, size: str, workdir: Path) -> None:
         config = module.get_config(choice)
         command_line.load_experiment(config.experiment, "settings").validate(config)
         Console(highlight=False).rule(f"{name} {number}/{len(choices)}: {choice}", align="left")
-        for stage in ("train", "analyse"):
-            run_stage(stage, config, place)
+        for stage in command_line.stages_of(config.experiment):
+            if stage != "report":  # one report compares all runs
+                run_stage(stage, config, place)
         jax.clear_caches()  # the programs of one run serve no other
         if config.experiment not in experiments:
             experiments.append(config.experiment)

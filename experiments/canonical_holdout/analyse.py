@@ -24,6 +24,7 @@ from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.run import Group
 
 STAGE = "analyse"
+MEASURES_FILE = "measures.json"
 # Numbers of learned functions that are measured together: 2^22 in float64 are 32 MB.
 GROUP = 1 << 22
 
@@ -40,7 +41,7 @@ def analyse(config: ConfigDict, workdir: Path) -> Path:
     directory = run_directory(config, workdir)
     run.require(directory, run.STAGE, "finished training")
     with run_log.exclusive(directory), environment.arithmetic(config.train.dtype):
-        if not run_log.is_done(directory, STAGE):
+        if not (run_log.is_done(directory, STAGE) and (directory / MEASURES_FILE).is_file()):
             begin = time.perf_counter()
             _analyse(config, directory)
             run.record_stage(directory, STAGE, time.perf_counter() - begin)
@@ -77,7 +78,7 @@ def _analyse(config: ConfigDict, directory: Path) -> None:
         )
     diverged = run.diverged_steps(directory, measured[-1]["finite"])
     run_log.write_json(
-        directory / "measures.json",
+        directory / MEASURES_FILE,
         document(config, problem, steps, measured, predictions, diverged),
     )
 

@@ -20,6 +20,7 @@ from pvr_jax.training.checkpoint import Checkpoints
 from pvr_jax.training.run import Group
 
 STAGE = "analyse"
+MEASURES_FILE = "measures.json"
 LEARNED_FILE = "learned.npz"
 # Numbers of learned functions that are measured together: 2^22 in float64 are 32 MB.
 GROUP = 1 << 22
@@ -38,7 +39,7 @@ def analyse(config: ConfigDict, workdir: Path) -> Path:
     directory = run_directory(config, workdir)
     run.require(directory, run.STAGE, "finished training")
     with run_log.exclusive(directory), environment.arithmetic(config.train.dtype):
-        if not run_log.is_done(directory, STAGE):
+        if not (run_log.is_done(directory, STAGE) and (directory / MEASURES_FILE).is_file()):
             begin = time.perf_counter()
             _analyse(config, directory)
             run.record_stage(directory, STAGE, time.perf_counter() - begin)
@@ -63,7 +64,7 @@ def _analyse(config: ConfigDict, directory: Path) -> None:
     _save(directory / LEARNED_FILE, values=last)
     finite = np.isfinite(last).all(axis=1)
     run_log.write_json(
-        directory / "measures.json",
+        directory / MEASURES_FILE,
         document(
             config,
             problem,

@@ -35,7 +35,7 @@ def predict(config: ConfigDict, workdir: Path) -> Path:
     directory = run_directory(config, workdir)
     run.require(directory, analyse.STAGE, "finished analysis")
     with run_log.exclusive(directory), environment.arithmetic(config.train.dtype):
-        if not run_log.is_done(directory, STAGE):
+        if not (run_log.is_done(directory, STAGE) and (directory / PREDICTIONS_FILE).is_file()):
             begin = time.perf_counter()
             _predict(config, directory)
             run.record_stage(directory, STAGE, time.perf_counter() - begin)

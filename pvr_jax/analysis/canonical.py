@@ -58,13 +58,25 @@ def extrapolation(learned: jax.Array, target: jax.Array, seen: jax.Array) -> dic
     E_unseen (g - c f_{-k})², and `residual_variance` that minimum. c = 1 and residual 0: the
     network ignores x_k, and its error is exactly the influence. c < 1: it shrinks off the support
     of the training data, and the loss alone misleads.
+
+    `degree_temperature` is c on the scale of `theory.degree_temperature`: the ρ from 0 to 1 of the
+    noise kernel Π(1 + ρ x_i x'_i) whose interpolant, (1 - ρ) / (1 + ρ) times f_{-k} on the unseen
+    half, is nearest to g there. 0: the min-degree interpolator, 1: zero off the support. NaN where
+    c is.
     """
     bit, value = frozen_coordinate(seen)
     continuation = cube.frozen(target, bit, value)
     unseen = (~seen).astype(learned.dtype)
     c = _ratio(jnp.sum(unseen * learned * continuation), jnp.sum(unseen * jnp.square(continuation)))
     residual = jnp.sum(unseen * jnp.square(learned - c * continuation)) / jnp.sum(unseen)
-    return {"projection": c, "residual_variance": residual}
+    # At c <= -1 the ratio has no meaning or changes its sign; the nearest interpolant is zero.
+    ratio = (1 - c) / jnp.where(c > -1, 1 + c, 1)
+    temperature = jnp.where(c > -1, jnp.clip(ratio, 0, 1), jnp.where(jnp.isnan(c), c, 1.0))
+    return {
+        "projection": c,
+        "degree_temperature": temperature,
+        "residual_variance": residual,
+    }
 
 
 def influences(learned: jax.Array, target: jax.Array, seen: jax.Array) -> dict[str, jax.Array]:

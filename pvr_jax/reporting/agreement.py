@@ -61,12 +61,13 @@ def agreement(fresh: pd.DataFrame, kept: pd.DataFrame) -> Agreement | None:
         return None
     differences = _relative(both[_ERROR], both[f"{_ERROR}_fresh"])
     rows = []
-    for key, cell in both.groupby([n for n in _CELL if n in both], dropna=False, sort=False):
+    names = [name for name in _CELL if name in both]
+    for key, cell in both.groupby(names, dropna=False, sort=False):
         before, after = (float(cell[name].mean()) for name in (_ERROR, f"{_ERROR}_fresh"))
         low, high = statistics.mean_interval(cell[_ERROR].to_numpy())
         scale = cell[_SCALE].iloc[0] if _SCALE in cell else np.nan
         tolerance = np.fmax((high - low) / 2, TOLERANCE * np.fmax(abs(before), scale))
-        rows.append((_place(*key), before, after, tolerance))
+        rows.append((_place(dict(zip(names, key, strict=True))), before, after, tolerance))
     means = pd.DataFrame(rows, columns=["place", "before", "after", "tolerance"])
     mean_differences = _relative(means["before"], means["after"])
     moved = (means["after"] - means["before"]).abs() / means["tolerance"]
@@ -110,6 +111,7 @@ def _relative(kept: pd.Series, fresh: pd.Series) -> pd.Series:
     return difference.fillna(float("inf")).mask(both_diverged, 0.0)
 
 
-def _place(run: str, bit: float, *_: object) -> str:
+def _place(cell: dict[str, object]) -> str:
     """Return the name of a cell: its run, and its frozen bit if it has one."""
-    return run if pd.isna(bit) else f"{run} bit{bit:g}"
+    bit = cell.get("frozen_bit")
+    return str(cell["run"]) if bit is None or pd.isna(bit) else f"{cell['run']} bit{bit:g}"

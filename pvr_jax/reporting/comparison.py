@@ -7,7 +7,7 @@ import pandas as pd
 
 from pvr_jax.reporting import statistics
 from pvr_jax.reporting.comparison_findings import arm_findings
-from pvr_jax.reporting.definitions import THEORIES, heading
+from pvr_jax.reporting.definitions import THEORIES, heading, is_exact
 from pvr_jax.reporting.findings import UNFITTED_SHARE, unfitted
 from pvr_jax.reporting.kinds import READING, kinds_table
 from pvr_jax.reporting.labels import (
@@ -22,6 +22,7 @@ from pvr_jax.reporting.tables import (
     MARKS,
     MISSING,
     UNFITTED,
+    exact_theories_of,
     excluded_notes,
     first_of_each,
     format_exact,
@@ -34,6 +35,7 @@ from pvr_jax.reporting.tables import (
     theories_of,
     where,
 )
+from pvr_jax.reporting.theories import STUDY_READING, THEORY_TITLE, study_theories
 
 MOST_ARM_COLUMNS = 4  # with more arms each gets its own row
 WHY = (
@@ -51,11 +53,13 @@ class Comparison:
     """A study's tables as text, the sentences about them, and the numbers behind them.
 
     `cells` is the summary table, a row per run and frozen bit, with the columns `arm` (what was
-    trained), `task_short` and `pointer_bit` added, sorted by task, bit and arm.
+    trained), `task_short` and `pointer_bit` added, sorted by task, bit and arm. `theories` is
+    empty where no theory was compared with what was learned.
     """
 
     cells: pd.DataFrame
     kinds: pd.DataFrame
+    theories: pd.DataFrame
     errors: pd.DataFrame
     why: pd.DataFrame
     notes: list[str]
@@ -68,6 +72,7 @@ def compare(runs: Sequence[Run], table: pd.DataFrame) -> Comparison:
     return Comparison(
         cells=cells,
         kinds=kinds_table(runs, cells),
+        theories=study_theories(runs, cells),
         errors=error_table(cells),
         why=why_table(cells),
         notes=_notes(cells),
@@ -81,12 +86,14 @@ def comparison_table(runs: Sequence[Run]) -> str:
 
 
 def render_comparison(comparison: Comparison) -> str:
-    """Return the three tables, their notes and the findings as aligned Markdown."""
+    """Return the tables, their notes and the findings as aligned Markdown."""
+    theories = [f"### {THEORY_TITLE}\n", render_markdown(comparison.theories), STUDY_READING, ""]
     return "\n".join(
         [
             "### By model\n",
             render_markdown(comparison.kinds),
             f"{READING}\n",
+            *(theories if len(comparison.theories) else []),
             "### Generalization error and influence\n",
             render_markdown(comparison.errors),
             render_notes(comparison.notes),
@@ -131,12 +138,12 @@ def error_table(cells: pd.DataFrame) -> pd.DataFrame:
     """Return measured errors beside the influence, as text.
 
     A row per task and frozen bit with a column per arm, or, with more than four arms or several
-    with predictions of their own, a row per task, bit and arm.
+    with exact predictions of their own, a row per task, bit and arm. Other predictions of several
+    arms have no place in the former; they are in the table of theories.
     """
-    predicted = [f"prediction_{name}" for name in theories_of(cells)]
-    predicting = cells.loc[cells[predicted].notna().any(axis=1), "arm"].nunique()
     arms = arms_of(cells)
-    wide = len(arms) <= MOST_ARM_COLUMNS and (predicting == 0 or len(arms) == 1)
+    exact = len(exact_theories_of(cells)) > 0
+    wide = len(arms) == 1 or (len(arms) <= MOST_ARM_COLUMNS and not exact)
     return _wide(cells, arms) if wide else _long(cells)
 
 
@@ -146,7 +153,7 @@ def _wide(cells: pd.DataFrame, arms: list[str]) -> pd.DataFrame:
         "task": first_of_each(rows, "task_short"),
         "frozen bit": [str(bit) for bit in rows["frozen_bit"]],
         heading("influence"): [format_exact(value) for value in rows["influence"]],
-        **prediction_columns(rows),
+        **(prediction_columns(rows) if len(arms) == 1 else {}),
     }
     for arm in arms:
         own = cells[cells["arm"] == arm].set_index(["task_short", "frozen_bit"])
@@ -226,10 +233,12 @@ def _notes(cells: pd.DataFrame) -> list[str]:
     ]
     for name in theories_of(cells):
         meaning = f" {THEORIES[name].meaning}" if name in THEORIES else ""
-        notes.append(
-            f"{heading(name)}: predicted by theory, mean over replicas.{meaning} Deviation: the "
-            f"largest |error / {heading(name)} − 1| of a replica."
+        deviation = (
+            f" Deviation: the largest |error / {heading(name)} − 1| of a replica."
+            if is_exact(name)
+            else ""
         )
+        notes.append(f"{heading(name)}: predicted by theory.{meaning}{deviation}")
     notes += label_notes(short_labels(cells["task_label"].unique()))
     notes += label_notes(short_labels(cells["model_label"].unique()))
     return notes + excluded_notes(cells)

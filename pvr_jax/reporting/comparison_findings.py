@@ -12,8 +12,10 @@ from pvr_jax.reporting import statistics
 from pvr_jax.reporting.definitions import heading
 from pvr_jax.reporting.findings import NOTABLE_SHRINKING, UNFITTED_SHARE, count
 from pvr_jax.reporting.kinds import Kind, by_arm, kinds_of_bits
+from pvr_jax.reporting.labels import bits_in_words
 from pvr_jax.reporting.runs import Run
-from pvr_jax.reporting.tables import DEVIATION, format_interval, format_number, theories_of
+from pvr_jax.reporting.tables import DEVIATION, exact_theories_of, format_interval, format_number
+from pvr_jax.reporting.theory_findings import Where, theory_sentences
 
 # Below this share of the influence a mean difference plays no part, certain as it may be.
 NEGLIGIBLE = 0.02
@@ -41,7 +43,8 @@ def _sentences(runs: Sequence[Run], rows: pd.DataFrame) -> list[str]:
             f"Over all {count(len(measured), 'cell')}, Spearman's rank correlation of error with "
             f"influence is {correlation:.2f}."
         )
-    sentences += [_deviation(name, measured) for name in theories_of(measured)]
+    sentences += theory_sentences(measured, _where(measured))
+    sentences += [_deviation(name, measured) for name in exact_theories_of(measured)]
     sentences.append(_fits(runs))
     excluded = int(rows["excluded"].sum())
     if excluded:
@@ -50,6 +53,13 @@ def _sentences(runs: Sequence[Run], rows: pd.DataFrame) -> list[str]:
             "out of all means."
         )
     return sentences
+
+
+def _where(rows: pd.DataFrame) -> Where:
+    """Name the bits of an arm with one task, count the cells of several."""
+    if rows["task_label"].nunique() == 1:
+        return lambda chosen: f"for {bits_in_words(chosen['frozen_bit'])}"
+    return lambda chosen: f"in {count(len(chosen), 'cell')}"
 
 
 def _verdicts(rows: pd.DataFrame) -> str:

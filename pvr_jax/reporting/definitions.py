@@ -1,5 +1,6 @@
 """The measures by name: their headings in tables and what they mean, in the order of the table."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 
@@ -8,6 +9,17 @@ class Definition(NamedTuple):
 
     heading: str
     meaning: str
+
+
+class Theory(NamedTuple):
+    """The same of a theory; `exact` where it claims the very error of each replica.
+
+    The others speak of a limit, and a replica's distance from them is no error of the theory.
+    """
+
+    heading: str
+    meaning: str
+    exact: bool = False
 
 
 LOSSES = {
@@ -53,6 +65,12 @@ EXPLANATIONS = {
         "The factor c for which c·f₋ₖ is closest to the learned function over the unseen inputs. "
         "c = 1: the network continues as the frozen function; c < 1: it shrinks off the support.",
     ),
+    "degree_temperature": Definition(
+        "degree temperature",
+        "The ρ from 0 to 1 of the noise kernel Π(1 + ρ xᵢx′ᵢ) whose interpolant is nearest to the "
+        "learned function over the unseen inputs, (1 − c)/(1 + c) held to this range. 0: the "
+        "min-degree interpolator; 1: zero off the support, no preference for low degree.",
+    ),
     "influence_overlap": Definition(
         "overlap",
         "Σ f̂(S) ĝ(S) over the sets S that hold the frozen bit, g what was learned: how far its "
@@ -74,11 +92,35 @@ EXPLANATIONS = {
 
 # What theory predicts the generalization error of a replica to be, by the name in measures.json.
 THEORIES = {
-    "linear_regression": Definition(
+    "linear_regression": Theory(
         "linear regression",
         "¼ (f̂(∅) − v f̂({k}) − b⁰ + v w⁰ₖ)², v the frozen value, b⁰ and w⁰ₖ the initial bias and "
         "weight of bit k: exactly the generalization error of linear regression trained to zero "
         "loss (Abbe et al. 2022). Not the influence: a bias and a constant bit look alike to it.",
+        exact=True,
+    ),
+    "wide_ntk": Theory(
+        "wide NTK",
+        "The generalization error of regression with the tangent kernel of the network's own "
+        "architecture and initialisation at infinite width: what gradient descent from zero tends "
+        "to as the layers grow, when training is lazy. Computed exactly, without free parameters.",
+    ),
+    "empirical_ntk": Theory(
+        "empirical NTK",
+        "The generalization error of regression with the network's own tangent kernel at "
+        "initialisation, a mean over initialisations and permutations of the coordinates: what "
+        "gradient descent from zero learns to first order around the initialisation, when "
+        "training is lazy. Without free parameters.",
+    ),
+}
+
+UNEXPLAINED = {
+    "unexplained": Definition(
+        "left by …",
+        "½ E(f̃ − g)² over the whole cube, g the function that a theory predicts: what it leaves "
+        "unexplained of the learned function. For the influence g is the frozen function f₋ₖ, the "
+        "min-degree interpolator; for a kernel it is what regression with it learns. Two theories "
+        "may predict one error with different functions; this tells them apart.",
     ),
 }
 
@@ -99,7 +141,7 @@ TARGETS = {
 }
 
 MEASURES = LOSSES | EXPLANATIONS
-DEFINITIONS = LOSSES | PREDICTIONS | THEORIES | EXPLANATIONS | TARGETS
+DEFINITIONS = LOSSES | PREDICTIONS | THEORIES | UNEXPLAINED | EXPLANATIONS | TARGETS
 
 
 def heading(name: str) -> str:
@@ -110,6 +152,16 @@ def heading(name: str) -> str:
     return DEFINITIONS[name].heading if name in DEFINITIONS else name.replace("_", " ")
 
 
-def ordered(names: set[str], registry: dict[str, Definition] = MEASURES) -> list[str]:
+def left_by(theory: str) -> str:
+    """Return the table heading of what a theory leaves unexplained."""
+    return f"left by {heading(theory)}"
+
+
+def is_exact(theory: str) -> bool:
+    """Return whether a theory claims the very error of each replica; an unknown one does not."""
+    return theory in THEORIES and THEORIES[theory].exact
+
+
+def ordered(names: set[str], registry: Mapping[str, Definition | Theory] = MEASURES) -> list[str]:
     """Return names in the order of a registry: the defined ones first, then the others by name."""
     return [name for name in registry if name in names] + sorted(names - registry.keys())

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 
 from pvr_jax.reporting import statistics
+from pvr_jax.reporting.labels import bits_in_words, joined
 from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.tables import format_number, group_titles
+from pvr_jax.reporting.theory_findings import theory_sentences
 
 UNFITTED_SHARE = 0.1  # in-distribution error above this share of the influence: fit unfinished
 NOTABLE_LEAK = 0.05
@@ -80,6 +82,7 @@ def _sentences(rows: pd.DataFrame) -> list[str]:
     disagreeing = judged[judged["verdict"] != "inside"]
     if len(disagreeing):
         sentences += _explanation(disagreeing)
+    sentences += theory_sentences(measured, lambda chosen: f"for {_bits(chosen)}")
     sentences += _unfinished_fit(measured)
     correlation = statistics.rank_correlation(
         measured["influence"].to_numpy(), measured["generalization_error"].to_numpy()
@@ -110,7 +113,7 @@ def _departure(rows: pd.DataFrame, side: str) -> str:
         for row in rows.itertuples()
     ]
     text = f"The measured error lies {side} the influence, outside the interval, for "
-    text += _join(parts) + ": there error = influence does not hold."
+    text += joined(parts) + ": there error = influence does not hold."
     return text.replace(" -", " −").replace("(-", "(−")
 
 
@@ -167,20 +170,7 @@ def _unfinished_fit(rows: pd.DataFrame) -> list[str]:
 
 
 def _bits(rows: pd.DataFrame) -> str:
-    runs: list[list[int]] = []
-    for bit in rows["frozen_bit"]:
-        if runs and bit == runs[-1][-1] + 1:
-            runs[-1].append(bit)
-        else:
-            runs.append([bit])
-    parts: list[str] = []
-    for run in runs:
-        parts += [f"{run[0]} to {run[-1]}"] if len(run) > 2 else [str(bit) for bit in run]
-    return f"bit {parts[0]}" if len(rows) == 1 else f"bits {_join(parts)}"
-
-
-def _join(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return bits_in_words(rows["frozen_bit"])
 
 
 def _range(values: pd.Series) -> str:

@@ -64,6 +64,20 @@ def consecutive(coordinates: Iterable[int]) -> list[list[int]]:
     return parts
 
 
+def bits_in_words(bits: Iterable[int]) -> str:
+    """Return frozen bits as "bit 3" or "bits 0, 3 to 7 and 9", ascending."""
+    bits = list(bits)
+    parts: list[str] = []
+    for run in consecutive(bits):
+        parts += [f"{run[0]} to {run[-1]}"] if len(run) > 2 else [str(bit) for bit in run]
+    return f"bit {parts[0]}" if len(bits) == 1 else f"bits {joined(parts)}"
+
+
+def joined(parts: Sequence[str]) -> str:
+    """Return parts of a sentence with commas and a last "and"."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
 def arm_labels(runs: Sequence[Run]) -> dict[str, str]:
     """Return, by the name of the run, a label of what was trained: the model, and its settings.
 

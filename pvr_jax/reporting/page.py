@@ -13,19 +13,35 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from pvr_jax.reporting.definitions import DEFINITIONS
+from pvr_jax.reporting.definitions import DEFINITIONS, heading
 from pvr_jax.reporting.findings import overview, run_findings
 from pvr_jax.reporting.page_style import STYLE
 from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.study import Study
 from pvr_jax.reporting.study_page import STUDY_FIGURES, study_sections
-from pvr_jax.reporting.tables import display_table, group_titles, run_title, table_notes
+from pvr_jax.reporting.tables import (
+    display_table,
+    explaining_theories_of,
+    group_titles,
+    run_title,
+    table_notes,
+    theories_of,
+)
+from pvr_jax.reporting.theories import READING as THEORY_READING
+from pvr_jax.reporting.theories import (
+    REASONS_READING,
+    REASONS_TITLE,
+    THEORY_TITLE,
+    reasons_table,
+    theory_table,
+)
 
 RUN_LINKS = (
     "config.json",
     "run.json",
     "metrics.jsonl",
     "measures.json",
+    "predictions.json",
     "spectra.npz",
     "checkpoints",
 )
@@ -125,6 +141,24 @@ def _table(table: pd.DataFrame) -> str:
         {"inside": "yes", "above": "error above", "below": "error below", "": "–"}[verdict]
         for verdict in table["verdict"]
     ]
+    parts = [_grouped(shown, table), _list(table_notes(table), "notes")]
+    names = ["table.csv", "table.md", "table.tex", "replicas.csv"]
+    theories = theory_table(table)
+    if len(theories):
+        parts += [f"<h3>{escape(THEORY_TITLE)}</h3>", _grouped(theories, table)]
+        parts.append(f"<p>{escape(THEORY_READING)}</p>")
+    if table["run"].nunique() == 1:  # of several runs the comparison has this table
+        names += ["theory.md"] if len(theories) else []
+        names.append("why.md")
+        parts += [f"<h3>{escape(REASONS_TITLE)}</h3>", _grouped(reasons_table(table), table)]
+        parts.append(f"<p>{escape(REASONS_READING)}</p>")
+    files = ", ".join(f'<a href="{name}">{name}</a>' for name in names)
+    parts.append(f"<p>The same numbers as files: {files}.</p>")
+    return _section("table", "Table", "\n".join(parts))
+
+
+def _grouped(shown: pd.DataFrame, table: pd.DataFrame) -> str:
+    """Return the shown columns of a summary table, its rows under the titles of their runs."""
     # A heading may wrap, but not inside "[95 %]".
     titles = [escape(c).replace("95 %", "95&nbsp;%") for c in shown.columns]
     head = "".join(f'<th scope="col">{title}</th>' for title in titles)
@@ -136,18 +170,10 @@ def _table(table: pd.DataFrame) -> str:
         for cells in shown.loc[index].to_numpy().tolist():
             rows.append("<tr>" + "".join(_cell(cell) for cell in cells) + "</tr>")
         bodies.append("<tbody>" + "\n".join(rows) + "</tbody>")
-    files = ", ".join(
-        f'<a href="{name}">{name}</a>'
-        for name in ("table.csv", "table.md", "table.tex", "replicas.csv")
-    )
-    return _section(
-        "table",
-        "Table",
+    return (
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n'
         + "\n".join(bodies)
         + "</table></div>"
-        + _list(table_notes(table), "notes")
-        + f"<p>The same numbers as files: {files}.</p>",
     )
 
 
@@ -197,10 +223,12 @@ def _figure(illustration: Illustration, alternative: str, caption: str) -> str:
 
 
 def _definitions(table: pd.DataFrame) -> str:
+    shown = {*table.columns, *theories_of(table)}
+    shown |= {"unexplained"} if explaining_theories_of(table) else set()
     entries = "".join(
         f"<dt>{escape(definition.heading)}</dt><dd>{escape(definition.meaning)}</dd>"
         for name, definition in DEFINITIONS.items()
-        if name in table.columns
+        if name in shown
     )
     setting = (
         "f is the target, f̃ the learned function, k the frozen bit (0-indexed), f₋ₖ the target "
@@ -254,6 +282,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     for name in ("parameters", "precision", "execution", "devices", "versions", "git_commit"):
         if record.get(name) is not None:
             facts.append((name.replace("_", " "), _plain_value(record[name])))
+    facts += [(f"{heading(name)} not defined", text) for name, text in run.not_defined.items()]
     stages = record.get("stages")
     if isinstance(stages, dict):
         spaced = {k: _plain_value(v).replace("_", " ") for k, v in stages.items()}

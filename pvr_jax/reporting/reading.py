@@ -2,14 +2,28 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pvr_jax.reporting.runs import HOLDOUTS, MATCHED, Pair, Replica, Run, distinct_bits
 
 MEASURES_FILE = "measures.json"
+PREDICTIONS_FILE = "predictions.json"
+# Its predicted error is in measures.json.
+INFLUENCE = "influence"
+_STAGE_OF = {MEASURES_FILE: "analyse", PREDICTIONS_FILE: "predict"}
+# What reading a JSON document of another form than expected raises.
+_DAMAGES = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 RUN_FILES = ("config.json", "run.json", "metrics.jsonl", MEASURES_FILE, "checkpoints")
+
+
+class Theories(NamedTuple):
+    """What theories say of all replicas of a directory: see `Run`."""
+
+    predictions: dict[str, np.ndarray]
+    unexplained: dict[str, np.ndarray]
+    not_defined: dict[str, str]
 
 
 def find_experiments(root: Path) -> list[Path]:
@@ -56,7 +70,7 @@ def read_runs(experiment: Path) -> tuple[list[Run], list[str]]:
 def read_runs_of(directory: Path) -> list[Run]:
     """Read one run's directory: a `Run` per learning rate and init scale, ascending, mostly one.
 
-    config.json and run.json may be missing, measures.json not.
+    config.json, run.json and predictions.json may be missing, measures.json not.
 
     Raises ValueError naming the damaged file, and FileNotFoundError without measures.json.
     """
@@ -67,13 +81,16 @@ def read_runs_of(directory: Path) -> list[Run]:
     record = read_json(directory / "run.json", optional=True)
     try:
         replicas = [_replica(entry) for entry in document["replicas"]]
+    except _DAMAGES as error:
+        raise damaged(path, error) from error
+    theories = _theories(directory / PREDICTIONS_FILE, replicas)
+    try:
         return [
-            _parse(directory, document, config, record, chosen, variant)
+            _parse(directory, document, config, record, theories, chosen, variant)
             for variant, chosen in _variants(replicas)
         ]
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"damaged file {path}: {reason}; {_remedy(path)}") from error
+    except _DAMAGES as error:
+        raise damaged(path, error) from error
 
 
 def read_run(directory: Path) -> Run:
@@ -112,6 +129,7 @@ def _parse(
     document: dict[str, Any],
     config: dict[str, Any],
     record: dict[str, Any],
+    theories: Theories,
     chosen: list[int],
     variant: str,
 ) -> Run:
@@ -153,7 +171,10 @@ def _parse(
         replicas=replicas,
         influences=_influences(document, bits),
         measures=measures,
-        predictions=_columns(document.get("predictions") or {}, shape[1:], chosen),
+        predictions=_columns(document.get("predictions") or {}, shape[1:], chosen)
+        | {name: values[chosen] for name, values in theories.predictions.items()},
+        unexplained={name: values[chosen] for name, values in theories.unexplained.items()},
+        not_defined=theories.not_defined,
         target=_numbers(document.get("target")),
         degree_profiles=_degree_profiles(document, len(steps), kept),
         frozen_degree_profiles=_frozen_degree_profiles(document, holdout),
@@ -162,6 +183,31 @@ def _parse(
         config=config,
         record=record,
     )
+
+
+def _theories(path: Path, replicas: list[Replica]) -> Theories:
+    """Read predictions.json; nothing where there is none.
+
+    Errors by frozen bit become columns over replicas, as those of theories that differ between
+    replicas of one bit.
+    """
+    document = read_json(path, optional=True)
+    try:
+        errors = {
+            name: np.array([float(entry["error"][str(replica.bit)]) for replica in replicas])
+            for name, entry in document.get("theories", {}).items()
+            if name != INFLUENCE
+        }
+        unexplained = {
+            name: _array(values, (len(replicas),), f"what {name} leaves")
+            for name, values in document.get("unexplained", {}).items()
+        }
+        not_defined = {
+            name: str(reason) for name, reason in document.get("not_defined", {}).items()
+        }
+    except _DAMAGES as error:
+        raise damaged(path, error) from error
+    return Theories(errors, unexplained, not_defined)
 
 
 def _holdout(document: dict[str, Any], replicas: list[Replica]) -> str:
@@ -298,8 +344,21 @@ def read_json(path: Path, optional: bool = False) -> dict[str, Any]:
     return document
 
 
+def damaged(path: Path, error: Exception) -> ValueError:
+    """Return the one-line error about a file that has not the content it should have."""
+    reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
+    return ValueError(f"damaged file {path}: {reason}; {_remedy(path)}")
+
+
 def _remedy(path: Path) -> str:
     workdir = path.parent.parent.parent
-    if path.name == MEASURES_FILE:
-        return f"delete it and type: ./launch.sh run --stage=analyse --workdir={workdir}"
-    return f"move {path.parent} away and type: ./launch.sh run --workdir={workdir}"
+    if path.name in _STAGE_OF:
+        stage = _STAGE_OF[path.name]
+        return (
+            "delete it and give the run's command again (run.json has it): ./launch.sh run CONFIG "
+            f"--stage={stage} --workdir={workdir}"
+        )
+    return (
+        f"move {path.parent} away and give the run's command again: ./launch.sh run CONFIG "
+        f"--workdir={workdir}"
+    )

@@ -8,14 +8,21 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from pvr_jax.reporting import drawing, figures, study_figures
-from pvr_jax.reporting.comparison import render_comparison
+from pvr_jax.reporting.comparison import render_comparison, render_findings
+from pvr_jax.reporting.findings import run_findings
 from pvr_jax.reporting.initialisation import render_initialisation
+from pvr_jax.reporting.latex import render_latex
 from pvr_jax.reporting.matched import render_matched
 from pvr_jax.reporting.page import Illustration, render_page
 from pvr_jax.reporting.reading import find_experiments, read_runs
 from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.study import Study, study_of
-from pvr_jax.reporting.tables import render_latex, render_text, replica_table
+from pvr_jax.reporting.tables import (
+    explaining_theories_of,
+    render_text,
+    replica_table,
+)
+from pvr_jax.reporting.theories import render_reasons, render_theory
 from pvr_jax.reporting.twins import render_twins, touched_pairs
 
 # Of more runs than this, the terminal and the first figure show the comparison alone.
@@ -29,9 +36,10 @@ class ReportPaths:
     """The files of one report; `text` is what a terminal shows of it.
 
     `tables` are paths by file name: table.csv, table.md and table.tex with a row per run and
-    frozen bit, comparison.md where several runs are compared, initialisation.md where they scan
-    the size of the initialisation, twins.csv and twins.md of the coefficients that training cannot
-    tell apart, matched.csv and matched.md of runs with nothing frozen, and replicas.csv.
+    frozen bit, theory.md, why.md and findings.md of a single run, comparison.md where several runs
+    are compared, initialisation.md where they scan the size of the initialisation, twins.csv and
+    twins.md of the coefficients that training cannot tell apart, matched.csv and matched.md of
+    runs with nothing frozen, and replicas.csv.
     """
 
     directory: Path
@@ -78,6 +86,12 @@ def table_files(study: Study, runs: Sequence[Run]) -> dict[str, str]:
         files["table.csv"] = study.table.to_csv(index=False, lineterminator="\n")
         files["table.md"] = render_text(study.table)
         files["table.tex"] = render_latex(study.table)
+    if len(study.canonical) == 1:
+        if explaining_theories_of(study.table):
+            files["theory.md"] = render_theory(study.table)
+        files["why.md"] = render_reasons(study.table)
+        told = render_findings(run_findings(study.canonical, study.table))
+        files["findings.md"] = f"### What the numbers say\n\n{told}"
     if study.comparison:
         files["comparison.md"] = render_comparison(study.comparison)
     if len(study.initialisation):
@@ -99,7 +113,7 @@ def _write_experiment(runs: list[Run], unfinished: list[str], directory: Path) -
     page = render_page(runs, unfinished, study, illustrations, directory)
     shown = ["initialisation.md", "comparison.md", "twins.md", "matched.md"]
     if len(study.canonical) <= MOST_RUNS_SHOWN:
-        shown.append("table.md")
+        shown += ["table.md", "theory.md", "why.md", "findings.md"]
     return ReportPaths(
         directory=directory,
         tables={name: _write(directory / name, text) for name, text in files.items()},

@@ -10,16 +10,19 @@ import shutil
 import sys
 from pathlib import Path
 
-from pvr_jax.reporting import drawing, figures, study_figures
+from pvr_jax.reporting import curriculum, drawing, figures, study_figures, unseen
 from pvr_jax.reporting.comparison import render_findings
 from pvr_jax.reporting.reading import MEASURES_FILE, read_run, read_runs
 from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.study import Study, study_of
 from pvr_jax.reporting.tables import render_markdown, render_text, replica_table, summary_table
+from pvr_jax.reporting.theories import reasons_table, theory_table
 from pvr_jax.reporting.twins import shown_twins
 
 KEPT = ("config.json", "run.json")
 FIGURE = "error_against_influence.png"
+# Experiments whose results have another form than those of the canonical holdout.
+KEEPERS = {"unseen_domain": unseen.keep, "degree_curriculum": curriculum.keep}
 _MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
@@ -34,6 +37,11 @@ def keep(source: Path, directory: Path) -> None:
         FileNotFoundError, ValueError: no finished run, or a damaged file.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    # An experiment's directory has its name, and so has the one around a run.
+    for name in (source.resolve().name, source.resolve().parent.name):
+        if name in KEEPERS:
+            KEEPERS[name](source, directory)
+            return
     if (source / MEASURES_FILE).is_file():
         _keep_run(source, directory)
         return
@@ -57,6 +65,9 @@ def _keep_run(run: Path, directory: Path) -> None:
         directory / "replicas.csv", replica_table([found]).to_csv(index=False, lineterminator="\n")
     )
     _write(directory / "table.md", _rows(render_text(table)))
+    _write(directory / "why.md", render_markdown(reasons_table(table)))
+    if len(theories := theory_table(table)):
+        _write(directory / "theory.md", render_markdown(theories))
     for name in KEPT:
         shutil.copyfile(run / name, directory / name)
     with drawing.style(FIGURE):
@@ -85,6 +96,8 @@ def _study_tables(study: Study) -> dict[str, str]:
         tables["table.csv"] = study.table.to_csv(index=False, lineterminator="\n")
         tables["table.md"] = render_markdown(study.comparison.errors)
         tables["kinds.md"] = render_markdown(study.comparison.kinds)
+        if len(study.comparison.theories):
+            tables["theory.md"] = render_markdown(study.comparison.theories)
         tables["why.md"] = render_markdown(study.comparison.why)
         tables["findings.md"] = render_findings(study.comparison.findings)
     if len(study.initialisation):

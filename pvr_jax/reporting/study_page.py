@@ -12,6 +12,7 @@ from pvr_jax.reporting.kinds import READING as KINDS
 from pvr_jax.reporting.matched import Matched
 from pvr_jax.reporting.study import Study
 from pvr_jax.reporting.tables import LEFT_ALIGNED
+from pvr_jax.reporting.theories import STUDY_READING, THEORY_TITLE
 from pvr_jax.reporting.twins import READING as TWINS
 from pvr_jax.reporting.twins import shown_twins
 
@@ -70,6 +71,11 @@ def _illustrated(image: str, table: pd.DataFrame, reading: str, files: Sequence[
 
 
 def _comparison(comparison: Comparison, images: dict[str, str]) -> str:
+    theories = [
+        f"<h3>{escape(THEORY_TITLE)}</h3>",
+        _table(comparison.theories),
+        f"<p>{escape(STUDY_READING)}</p>",
+    ]
     return "\n".join(
         [
             _findings(comparison.findings),
@@ -77,6 +83,7 @@ def _comparison(comparison: Comparison, images: dict[str, str]) -> str:
             "<h3>By model</h3>",
             _table(comparison.kinds),
             f"<p>{escape(KINDS)}</p>",
+            *(theories if len(comparison.theories) else []),
             "<h3>Generalization error and influence</h3>",
             _table(comparison.errors),
             "<h3>Why: what was learned off the support</h3>",

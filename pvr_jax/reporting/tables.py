@@ -1,4 +1,4 @@
-"""The table of results: one row per run and frozen bit, as data, CSV, Markdown and LaTeX."""
+"""The table of results: one row per run and frozen bit, as data, CSV and Markdown."""
 
 import math
 from collections.abc import Sequence
@@ -7,20 +7,19 @@ import numpy as np
 import pandas as pd
 
 from pvr_jax.reporting import statistics
-from pvr_jax.reporting.definitions import THEORIES, heading, ordered
+from pvr_jax.reporting.definitions import PREDICTIONS, THEORIES, heading, is_exact, ordered
 from pvr_jax.reporting.runs import Run
 
 MISSING = "–"
 MARKS = {"below": " ↓", "above": " ↑"}
 UNFITTED = " †"
 GROUP = ["run", "task_label", "model_label", "optimizer"]
-LEFT_ALIGNED = ("task", "model", "T", "twin")
+LEFT_ALIGNED = ("task", "model", "T", "twin", "nearest")
 INTERVALS = {
     "bootstrap": statistics.bootstrap_interval,
     "student": statistics.student_interval,
 }
-PREDICTION, DEVIATION = "prediction_", "deviation_"
-_SHOWN_FIRST = ["in_distribution_error", "generalization_error", "influence", "difference"]
+PREDICTION, DEVIATION, UNEXPLAINED = "prediction_", "deviation_", "unexplained_"
 _LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -47,14 +46,31 @@ def summary_table(runs: Sequence[Run]) -> pd.DataFrame:
     evaluation; `difference` is generalization error minus influence; `verdict` says where the
     error lies: "above" or "below" the influence, or "inside" when the interval holds the
     influence, empty without an interval.
-    `prediction_<theory>` is the mean of what theory predicts for the replicas, and
-    `deviation_<theory>` the largest |error / prediction − 1| of one of them.
+    `prediction_<theory>` is the mean of what theory predicts for the replicas, and, of a theory
+    that claims to be exact for each, `deviation_<theory>` the largest |error / prediction − 1| of
+    one of them. `unexplained_<theory>`, with `_low` and `_high`, is the mean half squared distance
+    between what they learned and the function that the theory predicts.
     """
     names = ordered({name for run in runs for name in run.measures})
-    theories = ordered({name for run in runs for name in run.predictions}, THEORIES)
+    theories = _theories(runs)
+    explaining = _explaining(runs)
     return pd.DataFrame(
-        [_row(run, bit, names) | predicted(run, bit, theories) for run in runs for bit in run.bits]
+        [
+            _row(run, bit, names)
+            | predicted(run, bit, theories)
+            | unexplained(run, bit, explaining)
+            for run in runs
+            for bit in run.bits
+        ]
     )
+
+
+def _theories(runs: Sequence[Run]) -> list[str]:
+    return ordered({name for run in runs for name in run.predictions}, THEORIES)
+
+
+def _explaining(runs: Sequence[Run]) -> list[str]:
+    return ordered({name for run in runs for name in run.unexplained}, PREDICTIONS | THEORIES)
 
 
 def settings_columns(run: Run) -> dict[str, object]:
@@ -87,7 +103,7 @@ def replica_counts(run: Run, bit: int | None) -> dict[str, object]:
 
 
 def predicted(run: Run, bit: int, theories: Sequence[str]) -> dict[str, float]:
-    """Return, per theory, its mean prediction for a bit and the largest relative deviation."""
+    """Return, per theory, its mean prediction for a bit; of exact ones the largest deviation."""
     error = run.final("generalization_error", bit)
     row = {}
     for name in theories:
@@ -96,8 +112,22 @@ def predicted(run: Run, bit: int, theories: Sequence[str]) -> dict[str, float]:
         usable = np.isfinite(values) & np.isfinite(error) & (values != 0)
         deviations = np.abs(error[usable] / values[usable] - 1)
         row[f"{PREDICTION}{name}"] = float(statistics.mean(values))
+        if not is_exact(name):
+            continue
         row[f"{DEVIATION}{name}"] = float(deviations.max(initial=-math.inf))
     return {key: math.nan if value == -math.inf else value for key, value in row.items()}
+
+
+def unexplained(run: Run, bit: int, theories: Sequence[str]) -> dict[str, float]:
+    """Return, per theory, the mean of what it leaves unexplained for a bit, with its interval."""
+    row = {}
+    for name in theories:
+        values = run.unexplained.get(name, np.full(len(run.replicas), np.nan))[run.counted(bit)]
+        low, high = statistics.mean_interval(values)
+        column = f"{UNEXPLAINED}{name}"
+        row |= {column: float(statistics.mean(values))}
+        row |= {f"{column}_low": float(low), f"{column}_high": float(high)}
+    return row
 
 
 def _row(run: Run, bit: int, names: list[str]) -> dict[str, object]:
@@ -133,7 +163,8 @@ def replica_table(runs: Sequence[Run]) -> pd.DataFrame:
     Where runs have nothing frozen, `constant_error` is theirs of the best constant, ½ Var f.
     """
     names = ordered({name for run in runs for name in run.measures})
-    theories = ordered({name for run in runs for name in run.predictions}, THEORIES)
+    columns = [(PREDICTION, name) for name in _theories(runs)]
+    columns += [(UNEXPLAINED, name) for name in _explaining(runs)]
     rows = []
     for run in runs:
         for i, replica in enumerate(run.replicas):
@@ -149,9 +180,9 @@ def replica_table(runs: Sequence[Run]) -> pd.DataFrame:
             for name in names:
                 row[name] = float(run.measures[name][-1, i]) if name in run.measures else math.nan
             row["difference"] = row["generalization_error"] - row["influence"]
-            for name in theories:
-                values = run.predictions.get(name)
-                row[f"{PREDICTION}{name}"] = math.nan if values is None else float(values[i])
+            for kind, name in columns:
+                values = (run.predictions if kind == PREDICTION else run.unexplained).get(name)
+                row[f"{kind}{name}"] = math.nan if values is None else float(values[i])
             rows.append(row)
     return pd.DataFrame(rows).astype({"diverged_at": "Int64", "frozen_bit": "Int64"})
 
@@ -198,28 +229,36 @@ def where(shown: pd.Series, texts: pd.Series) -> list[str]:
 
 
 def display_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the shown columns of a summary table as text under full headings, same row order."""
-    others = [c.removesuffix("_low") for c in table.columns if c.endswith("_low")]
-    others = [n for n in others if not n.endswith(tuple(INTERVALS)) and n not in _SHOWN_FIRST]
-    shown = [n for n in _SHOWN_FIRST if n in table.columns]
-    shown += [n for n in others if n != "unseen_error"]
+    """Return a summary table's errors and predictions as text under full headings, row by row.
+
+    What explains them is in `theories.theory_table` and `theories.reasons_table`.
+    """
     columns = {
         "frozen bit": table["frozen_bit"].astype(str),
         "replicas": table["replicas"].astype(str),
         "excluded": table["excluded"].astype(str),
     }
-    for name in shown:
-        if name in ("generalization_error", "difference"):
-            numbers = table[[name, f"{name}_low", f"{name}_high", "generalization_error"]]
-            columns[f"{heading(name)} [95 %]"] = [
-                format_interval(*row) for row in numbers.to_numpy()
-            ]
-        elif name == "influence":
-            columns[heading(name)] = [format_exact(value) for value in table[name]]
-            columns |= prediction_columns(table)
-        else:
-            columns[heading(name)] = [format_number(value, 3) for value in table[name]]
+    if (fitted := "in_distribution_error") in table:
+        columns[heading(fitted)] = [format_number(value, 3) for value in table[fitted]]
+    columns |= interval_column(table, "generalization_error", heading("generalization_error"))
+    columns[heading("influence")] = [format_exact(value) for value in table["influence"]]
+    columns |= prediction_columns(table)
+    scale = table["generalization_error"]
+    columns |= interval_column(table, "difference", heading("difference"), scale)
     return pd.DataFrame(columns, index=table.index)
+
+
+def interval_column(
+    table: pd.DataFrame, name: str, title: str, scale: pd.Series | None = None
+) -> dict[str, list[str]]:
+    """Return a column of a summary table with its interval, as text under `title`.
+
+    The decimals are those of `scale`, by default of the column itself.
+    """
+    numbers = table[[name, f"{name}_low", f"{name}_high"]].to_numpy()
+    scales = table[name] if scale is None else scale
+    texts = [format_interval(*row, size) for row, size in zip(numbers, scales, strict=True)]
+    return {f"{title} [95 %]": texts}
 
 
 def prediction_columns(table: pd.DataFrame) -> dict[str, list[str]]:
@@ -227,10 +266,11 @@ def prediction_columns(table: pd.DataFrame) -> dict[str, list[str]]:
     columns = {}
     for name in theories_of(table):
         columns[heading(name)] = [format_number(value) for value in table[f"{PREDICTION}{name}"]]
-        columns[f"deviation from {heading(name)}"] = [
-            f"{value:.1e}" if math.isfinite(value) else MISSING
-            for value in table[f"{DEVIATION}{name}"]
-        ]
+        if is_exact(name):
+            columns[f"deviation from {heading(name)}"] = [
+                f"{value:.1e}" if math.isfinite(value) else MISSING
+                for value in table[f"{DEVIATION}{name}"]
+            ]
     return columns
 
 
@@ -240,6 +280,22 @@ def theories_of(table: pd.DataFrame) -> list[str]:
         column.removeprefix(PREDICTION)
         for column in table.columns
         if column.startswith(PREDICTION) and table[column].notna().any()
+    ]
+
+
+def exact_theories_of(table: pd.DataFrame) -> list[str]:
+    """Return those of them that claim the very error of each replica."""
+    return [name for name in theories_of(table) if is_exact(name)]
+
+
+def explaining_theories_of(table: pd.DataFrame) -> list[str]:
+    """Return the theories whose predicted functions were compared with what was learned."""
+    return [
+        column.removeprefix(UNEXPLAINED)
+        for column in table.columns
+        if column.startswith(UNEXPLAINED)
+        and not column.endswith(("_low", "_high"))
+        and table[column].notna().any()
     ]
 
 
@@ -267,7 +323,7 @@ def table_notes(table: pd.DataFrame) -> list[str]:
     ]
     notes += [
         f"Deviation from {heading(name)}: the largest |error / {heading(name)} − 1| of a replica."
-        for name in theories_of(table)
+        for name in exact_theories_of(table)
     ]
     return notes + excluded_notes(table)
 
@@ -320,26 +376,6 @@ def render_notes(notes: Sequence[str]) -> str:
     return "".join(f"- {note}\n" for note in notes)
 
 
-def render_latex(table: pd.DataFrame) -> str:
-    """Return a summary table as a LaTeX tabular with booktabs rules, the notes as comments."""
-    shown = display_table(table)
-    count = len(shown.columns)
-    lines = ["% needs \\usepackage{booktabs}"]
-    lines += [f"% {note}" for note in table_notes(table)]
-    lines += [f"\\begin{{tabular}}{{{'r' * count}}}", "\\toprule"]
-    lines += [" & ".join(escape_latex(c) for c in shown.columns) + r" \\"]
-    for title, index in group_titles(table):
-        lines += ["\\midrule", f"\\multicolumn{{{count}}}{{l}}{{{escape_latex(title)}}} \\\\"]
-        for row in shown.loc[index].to_numpy().tolist():
-            lines.append(" & ".join(_latex_number(cell) for cell in row) + r" \\")
-    lines += ["\\bottomrule", "\\end{tabular}", ""]
-    return "\n".join(lines)
-
-
 def escape_latex(text: str) -> str:
     """Return `text` with the characters that LaTeX treats specially escaped."""
     return "".join(_LATEX_ESCAPES.get(character, character) for character in text)
-
-
-def _latex_number(cell: str) -> str:
-    return escape_latex(cell.replace("-", "−"))

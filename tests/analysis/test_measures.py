@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pvr_jax import tasks
+from pvr_jax import tasks, theory
 from pvr_jax.analysis import canonical, learned, measure
 from pvr_jax.analysis.measures import MEASURES
 from pvr_jax.boolean import cube, fourier
@@ -91,6 +91,26 @@ def test_halfway_between_the_two_leaks_a_quarter():
     assert result["projection"] == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("bit, value", [(0, 1), (3, -1)])
+def test_the_degree_temperature_of_one_frozen_bit_has_a_closed_form(seed, bit, value):
+    target, noise = random_function(seed, 4), random_function(seed + 100, 4)
+    # c is about 1.5 - seed/2: held at both ends, and between them.
+    outputs = (1.5 - seed / 2) * frozen(target, bit, value) + 0.2 * noise
+    result = measured(outputs, target, bit, value)
+    seen = np.asarray(holdouts.canonical(4, bit, value))
+    expected = theory.degree_temperature(outputs, target, seen)
+    assert result["degree_temperature"] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("c, rho", [(1.5, 0), (1, 0), (0.5, 1 / 3), (0, 1), (-0.5, 1), (-2, 1)])
+def test_the_degree_temperature_is_held_between_0_and_1(c, rho):
+    target = random_function(18)
+    result = measured(c * frozen(target, 1), target, 1)
+    assert result["projection"] == pytest.approx(c)
+    assert result["degree_temperature"] == pytest.approx(rho, abs=1e-12)
+
+
 @pytest.mark.parametrize("bit, value", [(0, 1), (3, -1), (5, 1)])
 def test_measures_equal_plain_sums(bit, value):
     target, outputs = random_function(4), random_function(5)
@@ -174,6 +194,7 @@ def test_what_is_undefined_is_nan():
     zero = np.zeros(2**N)
     result = measured(zero, zero, 0)
     assert np.isnan(result["leak"]) and np.isnan(result["projection"])
+    assert np.isnan(result["degree_temperature"])
     assert result["generalization_error"] == 0
 
 

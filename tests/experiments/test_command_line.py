@@ -28,7 +28,7 @@ MISTAKES = [
     ("--config.train.seeds.x=5", ["config.train.seeds is a value and has no fields"]),
     ("--wokdir=x", ["--wokdir: no such flag", "did you mean --workdir?"]),
     ("train", ["argument: given 'train'"]),
-    ("--stage=fit", ["--stage=fit", "all|train|analyse|report"]),
+    ("--stage=fit", ["--stage=fit", "all|train|analyse|predict|report"]),
     # wrong types
     ("--config.train.seeds=abc", ["config.train.seeds: given 'abc'; allowed a whole number"]),
     ("--config.train.seeds=1.5", ["config.train.seeds: given '1.5'; allowed a whole number"]),

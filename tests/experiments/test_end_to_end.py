@@ -1,4 +1,4 @@
-"""Every config in its tiny mode through train -> analyse -> report, as a user runs it."""
+"""Every config in its tiny mode through all stages, as a user runs it."""
 
 import csv
 import importlib.util
@@ -52,6 +52,7 @@ def test_the_quickstart_leaves_every_promised_file(quickstart):
     _, directory, output = quickstart
     assert directory.name.startswith("pvr-mlp-") and len(directory.name.split("-")[-1]) == 8
     expected = {"config.json", "run.json", "metrics.jsonl", "measures.json", "spectra.npz"}
+    expected.add("predictions.json")
     assert expected <= {path.name for path in directory.iterdir()}
     report = directory.parent / "report"
     for name in ("table.csv", "table.md", "table.tex", "replicas.csv", "report.html"):
@@ -113,7 +114,7 @@ def _is_number(text):
 def test_the_stages_of_a_finished_run_are_skipped(quickstart, capsys):
     workdir, directory, _ = quickstart
     before = {path: path.stat().st_mtime_ns for path in directory.iterdir() if path.is_file()}
-    for stage in ("train", "analyse"):
+    for stage in ("train", "analyse", "predict"):
         invoke(f"--config={QUICKSTART}", f"--workdir={workdir}", f"--stage={stage}")
     assert "compiled" not in capsys.readouterr().out
     after = {path: path.stat().st_mtime_ns for path in directory.iterdir() if path.is_file()}

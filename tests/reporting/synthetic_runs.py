@@ -1,4 +1,4 @@
-"""Plausible result files of runs that were never trained, in the format that `analyse` writes."""
+"""Plausible result files of runs that were never trained, in the format that the stages write."""
 
 import itertools
 import json
@@ -27,12 +27,14 @@ def write_run(
     optimizer: str = "adam",
     rates: tuple[float, ...] = (),
     predictions: dict[int, float] | None = None,
+    theories: dict[str, dict[int, tuple[float, float]]] | None = None,
     target: dict[str, float] | None = None,
 ) -> Path:
     """Write one run below `workdir`; `shrink` is the projection c per bit (1 by default).
 
     With `rates`, every bit has its seeds once per learning rate; with `target`, nothing is frozen
-    and `influences` holds the error by the key None.
+    and `influences` holds the error by the key None. With `theories`, there is predictions.json:
+    of each bit the error that a theory predicts, and the mean that it leaves unexplained.
     """
     influences = influences or {0: 0.46875, 7: 0.1875}
     shrink = shrink or {}
@@ -56,6 +58,8 @@ def write_run(
     ]
     for replica in replicas:
         replica["diverged_at"] = diverged.get(replica["name"])
+    if theories:
+        _write(directory / "predictions.json", _predictions(theories, replicas))
     progress = np.clip(np.log1p(steps) / np.log1p(steps[-1]), 0, 1) ** 2
     profile = scale * np.exp(-0.5 * (np.arange(n + 1) - 2.2) ** 2)
     profile[0] = 0.0
@@ -106,12 +110,35 @@ def write_run(
     return directory
 
 
+def _predictions(theories, replicas):
+    middle = np.mean([r["seed"] for r in replicas])
+    return {
+        "theories": {
+            name: {"error": {str(bit): error for bit, (error, _) in values.items()}}
+            for name, values in theories.items()
+        },
+        "unexplained": {
+            name: [
+                None
+                if r["diverged_at"] is not None
+                else values[r["bit"]][1] * (1 + 0.01 * (r["seed"] - middle))
+                for r in replicas
+            ]
+            for name, values in theories.items()
+        },
+        "not_defined": {"empirical_ntk": "n = 14: allowed up to 12"}
+        if "empirical_ntk" not in theories
+        else {},
+    }
+
+
 _MEASURES = (
     "generalization_error",
     "in_distribution_error",
     "unseen_error",
     "leak",
     "projection",
+    "degree_temperature",
     "influence_overlap",
     "learned_influence",
     "residual_variance",
@@ -130,6 +157,7 @@ def _values(replica, share, influences, shrink, scale, random):
         "unseen_error": 2 * error - seen,
         "leak": ((1 - c) / 2) ** 2 + 0.01 * random.random() + 0.3 * (1 - share),
         "projection": share * c + 0.01 * random.standard_normal(),
+        "degree_temperature": float(np.clip((1 - c) / (1 + c), 0, 1)),
         # A function that continues as c times the frozen one, the two halves of the target being
         # unrelated: 1 - (1 - c) + (1 - c)^2 / 2 = (1 + c^2) / 2 of the influence.
         "influence_overlap": influence * (1 - c) / 2,

@@ -120,7 +120,7 @@ def test_a_damaged_file_is_named(tmp_path, damage, reason):
     with pytest.raises(ValueError, match=reason) as error:
         write_report(tmp_path)
     assert str(error.value).startswith(f"damaged file {path}: ")
-    assert "./launch.sh run --stage=analyse" in str(error.value)
+    assert "./launch.sh run CONFIG --stage=analyse" in str(error.value)
     assert "\n" not in str(error.value)
 
 

@@ -150,6 +150,7 @@ def test_kinds_of_bits_are_summed_up_by_model(study, comparison):
     assert table.loc[0, "2·overlap"] == "0.400"
     assert table.loc[0, "learned influence"] == "0.0800"
     assert table.loc[0, "error / influence [95 %]"].endswith("↓")
+    assert table.loc[0, "degree temperature [95 %]"] == "0.2500 [0.2500, 0.2500]"
     rows = comparison.cells[comparison.cells["arm"] == "mlp"]
     ratios = rows["generalization_error"] / rows["influence"]
     expected = ratios[rows["pointer_bit"]].mean()
@@ -333,6 +334,8 @@ def test_a_study_of_one_run_is_kept_as_that_run(tmp_path):
     )
     assert kept == alone
     assert "0.46875" in kept["table.md"].decode()
+    assert "degree temperature" in kept["why.md"].decode()
+    assert "theory.md" not in kept
 
 
 def test_an_unfinished_study_is_not_kept(study, tmp_path):

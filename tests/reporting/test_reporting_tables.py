@@ -10,7 +10,9 @@ import scipy.stats
 from synthetic_runs import write_run
 
 from pvr_jax.reporting import read_run, render_text, replica_table, summary_table
-from pvr_jax.reporting.tables import escape_latex, format_interval, format_number, render_latex
+from pvr_jax.reporting.latex import render_latex
+from pvr_jax.reporting.tables import escape_latex, format_interval, format_number
+from pvr_jax.reporting.theories import render_reasons
 
 
 def raw_finals(directory, bit, measure):
@@ -128,7 +130,7 @@ def test_an_unknown_measure_appears_by_name(tmp_path):
     path.write_text(json.dumps(document))
     table = summary_table([read_run(directory)])
     assert (table["noise_stability"] == table["leak"]).all()
-    assert "noise stability" in render_text(table)
+    assert "noise stability" in render_reasons(table)
 
 
 def test_markdown_columns_are_aligned(reported):

@@ -240,6 +240,6 @@ def test_a_damaged_file_is_named_with_its_remedy(tmp_path, name, damage, reason)
         write_report(tmp_path / "unseen_domain")
     assert str(error.value).startswith(f"damaged file {path}: ")
     assert str(error.value).endswith(
-        f"delete it and type: ./launch.sh run --stage={stage} --workdir={tmp_path}"
+        f"./launch.sh run CONFIG --stage={stage} --workdir={tmp_path}"
     )
     assert "\n" not in str(error.value)

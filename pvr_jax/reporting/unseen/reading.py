@@ -9,6 +9,7 @@ import numpy as np
 from pvr_jax.reporting.reading import (
     MEASURES_FILE,
     PREDICTIONS_FILE,
+    damaged,
     read_json,
     run_directories,
 )
@@ -16,7 +17,6 @@ from pvr_jax.reporting.runs import Replica
 from pvr_jax.reporting.unseen.runs import MIN_DEGREE, Cell, Monomial, Theory
 
 NEEDED = ("generalization_error", "in_distribution_error", "unseen_error")
-_STAGES = {MEASURES_FILE: "analyse", PREDICTIONS_FILE: "predict"}
 
 
 def read_cells(root: Path) -> tuple[list[Cell], list[str]]:
@@ -57,12 +57,12 @@ def read_cells_of(directory: Path) -> list[Cell]:
             for variant, chosen in _variants(everyone)
         ]
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(directory / MEASURES_FILE, error) from error
+        raise damaged(directory / MEASURES_FILE, error) from error
     try:
         for (_, chosen), part in zip(_variants(everyone), parts, strict=True):
             part |= _predicted(predictions, len(part["monomials"]), len(everyone), chosen)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(directory / PREDICTIONS_FILE, error) from error
+        raise damaged(directory / PREDICTIONS_FILE, error) from error
     return [Cell(directory=directory, config=config, record=record, **part) for part in parts]
 
 
@@ -222,11 +222,3 @@ def _number(value: Any) -> float | None:
 
 def _nan_for_none(value: Any) -> float:
     return math.nan if value is None else float(value)
-
-
-def _damaged(path: Path, error: Exception) -> ValueError:
-    reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
-    return ValueError(
-        f"damaged file {path}: {reason}; delete it and type: ./launch.sh run "
-        f"--stage={_STAGES[path.name]} --workdir={path.parent.parent.parent}"
-    )

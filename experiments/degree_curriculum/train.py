@@ -1,0 +1,92 @@
+"""Train the replicas of one configuration: sizes x leaps x seeds, in one compiled program."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from experiments.degree_curriculum import problem as problems
+from experiments.degree_curriculum import settings
+from pvr_jax import models
+from pvr_jax.training import environment, run, run_log
+from pvr_jax.training.curriculum import curriculum_ensemble, most_stages
+from pvr_jax.training.ensemble import Ensemble
+from pvr_jax.training.loop import Schedule
+from pvr_jax.training.state import optimizer
+
+
+def train(config: ConfigDict, workdir: Path) -> Path:
+    """Train, evaluate and checkpoint all replicas; continue where an earlier process stopped.
+
+    A step of the run, in messages, metrics.jsonl and checkpoints, is one epoch. Returns the run
+    directory, `workdir/degree_curriculum/<task>-<model>-<8 hex>`.
+
+    Raises:
+        ValueError: an impossible configuration.
+        RunError: the directory is in use, a checkpoint cannot be written, or a signal came.
+    """
+    settings.validate(config)
+    directory = run_directory(config, workdir)
+    with run_log.exclusive(directory), environment.arithmetic(config.train.dtype):
+        if run_log.is_done(directory, run.STAGE):
+            return directory
+        run_log.write_json(directory / "config.json", config.to_dict())
+        problem = problems.assemble(config)
+        run.train_run(
+            build_ensemble(config, problem),
+            schedule(config),
+            directory,
+            identity=settings.identity(config),
+            names=problem.names,
+            title=f"{config.model.name} on {config.task.name} (a step is an epoch)",
+            precision={
+                "training": config.train.dtype,
+                "matrix_products": config.train.matmul_precision,
+                "analysis": "float64",
+            },
+        )
+    return directory
+
+
+def run_directory(config: ConfigDict, workdir: Path) -> Path:
+    """Return the directory of this configuration's run."""
+    return Path(workdir) / config.experiment / settings.run_name(config)
+
+
+def schedule(config: ConfigDict) -> Schedule:
+    """Return when the run evaluates and saves, in epochs."""
+    return run.schedule(
+        epochs=config.train.epochs,
+        steps_per_epoch=1,
+        every_epochs=config.evaluation.every_epochs,
+        kept=config.checkpoint.count,
+        save_every_seconds=config.checkpoint.save_every_seconds,
+    )
+
+
+def build_ensemble(config: ConfigDict, problem: problems.Problem) -> Ensemble:
+    """Build the programs of the run."""
+    chosen = config.train
+    return curriculum_ensemble(
+        problems.make_replicas(problem),
+        init=partial(_init, problem.model, jnp.ones((1, problem.task.n))),
+        apply=problem.model.apply,
+        samples=problems.sampler(problem),
+        evaluate=problems.evaluator(problem, chosen.dtype),
+        optimizer=lambda rate: optimizer(chosen.optimizer, rate, chosen.momentum),
+        highest=problem.task.n,
+        stages=most_stages(problem.task.n, tuple(config.curriculum.leaps)),
+        threshold=config.curriculum.threshold,
+        batch_size=config.data.batch_size,
+        execution=chosen.execution,
+        group_size=chosen.group_size,
+        matmul_precision=chosen.matmul_precision,
+        dtype=chosen.dtype,
+    )
+
+
+def _init(model: models.Model, example: jax.Array, key: jax.Array) -> Any:
+    return model.init(key, example)

@@ -1,0 +1,257 @@
+"""The tables: iterations and errors of both arms, the stages, and every replica."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from pvr_jax.reporting import statistics
+from pvr_jax.reporting.curriculum.arms import Arm, Pair, SignTest
+from pvr_jax.reporting.tables import MISSING, format_interval, format_number
+
+TITLES = {
+    "table": "Iterations to the end and error on the whole cube",
+    "stages": "What every stage of the curriculum took",
+}
+_ERRORS = ("generalization_error", "in_distribution_error", "target_coefficient")
+_SETTINGS = {
+    "run": "run",
+    "learning_rate": "learning rate",
+    "init_scale": "init scale",
+    "leap": "leap",
+}
+
+
+def summary_table(pairs: Sequence[Pair]) -> pd.DataFrame:
+    """Return one row per pair: both arms' iterations to the end, and what they learned.
+
+    Columns that end in `_normal` and `_curriculum` are of the two arms; `iterations` are means
+    over the replicas that ended, errors over those that did not diverge, with the bounds of their
+    95 % intervals in `_low` and `_high`. `ratio` is the geometric mean, over the seeds of which
+    both ended, of the iterations of normal training over those of the curriculum.
+    `learned` counts the replicas with less than half the best constant's error in the end.
+    `fewer_iterations` of `iterations_compared` seeds took fewer with the curriculum, `p_iterations`
+    is the exact two-sided sign test's; `smaller_error`, `errors_compared` and `p_error` the same
+    for the error on the whole cube.
+    """
+    return pd.DataFrame([_row(pair) for pair in pairs])
+
+
+def _row(pair: Pair) -> dict[str, object]:
+    arm = pair.curriculum
+    row: dict[str, object] = {
+        "run": arm.directory.name,
+        "task": arm.task,
+        "model": arm.model,
+        "optimizer": arm.optimizer,
+        "learning_rate": arm.learning_rate,
+        "init_scale": arm.init_scale,
+        "n": arm.n,
+        "samples": arm.samples,
+        "leap": arm.leap,
+        "seeds": len(pair.seeds),
+    }
+    for side, own in (("normal", pair.normal), ("curriculum", arm)):
+        ended = np.where(own.finished, own.iterations_to_end, math.nan)
+        row[f"ended_{side}"] = int(own.finished.sum())
+        row[f"learned_{side}"] = int(own.learned.sum())
+        row[f"diverged_{side}"] = int((~own.counted).sum())
+        row |= _mean(f"iterations_{side}", ended)
+        for name in _ERRORS:
+            row |= _mean(f"{name}_{side}", own.final(name))
+    row["ratio"], row["ratio_low"], row["ratio_high"] = pair.ratio
+    row["ratio_seeds"] = int(np.isfinite(pair.log_ratios).sum())
+    fewer, smaller = pair.fewer_iterations, pair.smaller_error
+    return row | {
+        "fewer_iterations": fewer.smaller,
+        "iterations_compared": fewer.compared,
+        "p_iterations": fewer.p,
+        "smaller_error": smaller.smaller,
+        "errors_compared": smaller.compared,
+        "p_error": smaller.p,
+    }
+
+
+def _mean(name: str, values: np.ndarray) -> dict[str, float]:
+    """Return the mean of values [r] and its 95 % interval, as columns."""
+    low, high = statistics.mean_interval(values)
+    mean = statistics.mean(values)
+    return {name: float(mean), f"{name}_low": float(low), f"{name}_high": float(high)}
+
+
+def stage_table(arms: Sequence[Arm]) -> pd.DataFrame:
+    """Return one row per curriculum arm and radius: samples inside, and iterations of the stage.
+
+    Means over the replicas that passed the stage, `passed` of `seeds`.
+    """
+    rows = []
+    for arm in arms:
+        if arm.is_normal:
+            continue
+        spent: dict[int, list[tuple[int, int]]] = {}
+        for replica in arm.replicas:
+            before = 0
+            for stage in replica.stages:
+                taken = stage.iterations - before
+                spent.setdefault(stage.radius, []).append((stage.samples, taken))
+                before = stage.iterations
+        for radius, values in sorted(spent.items()):
+            inside, taken = np.array(values, dtype=float).T
+            rows.append(
+                {
+                    "run": arm.directory.name,
+                    "learning_rate": arm.learning_rate,
+                    "init_scale": arm.init_scale,
+                    "samples": arm.samples,
+                    "leap": arm.leap,
+                    "radius": radius,
+                    "passed": len(values),
+                    "seeds": len(arm.replicas),
+                    "inside": float(inside.mean()),
+                    **_mean("iterations", taken),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def replica_table(arms: Sequence[Arm]) -> pd.DataFrame:
+    """Return one row per replica, diverged and unfinished ones too, with its last values.
+
+    `run` names the arm; `iterations` are all it took, `finished` says whether training ended;
+    `constant_error` is the error of the best constant, ½ Var f.
+    """
+    rows = [
+        {
+            "run": arm.name,
+            "replica": replica.name,
+            "seed": replica.seed,
+            "leap": arm.leap,
+            "samples": arm.samples,
+            "learning_rate": arm.learning_rate,
+            "init_scale": arm.init_scale,
+            "finished": replica.finished,
+            "iterations": replica.iterations,
+            "epochs": replica.epochs,
+            "radius": replica.radius,
+            "stage_iterations": " ".join(str(stage.iterations) for stage in replica.stages),
+            "diverged_at": replica.diverged_at,
+            "constant_error": arm.half_variance,
+            **{name: float(arm.measures[name][-1, i]) for name in _ERRORS},
+        }
+        for arm in arms
+        for i, replica in enumerate(arm.replicas)
+    ]
+    return pd.DataFrame(rows).astype({"diverged_at": "Int64", "epochs": "Int64"})
+
+
+def shown_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a summary table as text; settings that all rows share are left out."""
+    columns = _settings(table)
+    columns["ended: normal, curriculum"] = _both(table, "ended")
+    for side in ("normal", "curriculum"):
+        columns[f"iterations, {side} [95 %]"] = _counts(table, f"iterations_{side}")
+    columns["ratio [95 %]"] = _intervals(table, "ratio")
+    columns["fewer with curriculum"] = _shares(table, "fewer_iterations", "iterations_compared")
+    columns["p"] = [format_p(value) for value in table["p_iterations"]]
+    columns["learned: normal, curriculum"] = _both(table, "learned")
+    for side in ("normal", "curriculum"):
+        columns[f"error, {side} [95 %]"] = _intervals(table, f"generalization_error_{side}")
+    columns["smaller with curriculum"] = _shares(table, "smaller_error", "errors_compared")
+    columns["p of errors"] = [format_p(value) for value in table["p_error"]]
+    return pd.DataFrame(columns, index=table.index)
+
+
+def shown_stages(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of stages as text."""
+    if table.empty:
+        return table
+    columns = _settings(table)
+    columns["radius"] = table["radius"].astype(str).tolist()
+    columns["passed"] = _shares(table, "passed", "seeds")
+    columns["samples inside"] = [f"{value:.0f}" for value in table["inside"]]
+    columns["iterations of the stage [95 %]"] = _counts(table, "iterations")
+    return pd.DataFrame(columns, index=table.index)
+
+
+def _settings(table: pd.DataFrame) -> dict[str, list[str]]:
+    columns = {
+        title: [value if isinstance(value, str) else f"{value:g}" for value in table[name]]
+        for name, title in _SETTINGS.items()
+        if table[name].nunique() > 1
+    }
+    return columns | {"samples": table["samples"].astype(str).tolist()}
+
+
+def _both(table: pd.DataFrame, name: str) -> list[str]:
+    """Return how many replicas of the two arms did something, such as "9, 10 of 10"."""
+    columns = (table[f"{name}_normal"], table[f"{name}_curriculum"], table["seeds"])
+    return [f"{a}, {b} of {seeds}" for a, b, seeds in zip(*columns, strict=True)]
+
+
+def _intervals(table: pd.DataFrame, name: str) -> list[str]:
+    rows = table[[name, f"{name}_low", f"{name}_high"]].to_numpy()
+    return [format_interval(*row) for row in rows]
+
+
+def _counts(table: pd.DataFrame, name: str) -> list[str]:
+    """Return a mean number of iterations with its interval, as whole numbers."""
+    texts = []
+    for value, *bounds in table[[name, f"{name}_low", f"{name}_high"]].to_numpy():
+        if not math.isfinite(value):
+            texts.append(MISSING)
+            continue
+        known = all(map(math.isfinite, bounds))
+        interval = ", ".join(f"{bound:.0f}" for bound in bounds) if known else MISSING
+        texts.append(f"{value:.0f} [{interval}]")
+    return texts
+
+
+def _shares(table: pd.DataFrame, part: str, whole: str) -> list[str]:
+    return [f"{a} of {b}" for a, b in zip(table[part], table[whole], strict=True)]
+
+
+def format_p(value: float) -> str:
+    """Return a p-value with two significant digits; a dash for NaN."""
+    return format_number(value, 2) if value >= 0.0001 or math.isnan(value) else f"{value:.0e}"
+
+
+def table_notes(pairs: Sequence[Pair], table: pd.DataFrame) -> list[str]:
+    """Return the notes that belong under the tables."""
+    thresholds = sorted({pair.normal.threshold for pair in pairs})
+    last = sorted({int(pair.normal.epochs[-1]) for pair in pairs})
+    interval = statistics.interval_words(table["seeds"])
+    notes = [
+        "Iterations: optimiser steps until the mean batch loss of an epoch over all samples is "
+        f"below {_words(thresholds)} (full squared error), within {_words(last)} epochs; means "
+        "over the replicas that ended.",
+        "Ratio: iterations of normal training over those of the curriculum, geometric mean over "
+        "the seeds of which both ended; above 1 the curriculum takes fewer.",
+        "p: exact two-sided sign test over seeds; the arms of a seed share samples and initial "
+        "parameters. A replica that did not end within its epochs, or diverged, counts as having "
+        "taken more iterations than one that did; two that did not are a tie and left out.",
+        "Errors are half squared errors over the whole cube at the end of training, of all "
+        "replicas that did not diverge, ended or not. Learned: an error of less than half that of "
+        "the best constant; the others have done no more than fit their samples.",
+        f"[95 %]: {interval}; {MISSING} with fewer than two replicas.",
+    ]
+    arms = {id(arm): arm for pair in pairs for arm in (pair.normal, pair.curriculum)}.values()
+    for arm in arms:
+        names = "; ".join(
+            f"{replica.name} diverged at epoch {replica.diverged_at}"
+            for replica in arm.replicas
+            if replica.diverged_at is not None
+        )
+        notes += [f"Excluded from errors: {names}."] if names else []
+    return notes
+
+
+def _words(values: Sequence[float]) -> str:
+    return " or ".join(f"{value:g}" for value in values)
+
+
+def describe(test: SignTest, what: str) -> str:
+    """Return a sign test in words, such as "fewer in 9 of 10 seeds (p = 0.021)"."""
+    if test.compared == 0:
+        return f"{what}: nothing to compare"
+    return f"{what} in {test.smaller} of {test.compared} seeds (p = {format_p(test.p)})"

@@ -1,0 +1,127 @@
+"""Which theory explains what was learned, and what tells why: the tables beside the errors."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from pvr_jax.reporting.definitions import heading, left_by
+from pvr_jax.reporting.kinds import kinds_by_arm, named_columns
+from pvr_jax.reporting.runs import Run
+from pvr_jax.reporting.tables import (
+    INTERVALS,
+    MISSING,
+    UNEXPLAINED,
+    explaining_theories_of,
+    first_of_each,
+    format_interval,
+    format_number,
+    interval_column,
+    render_markdown,
+)
+
+THEORY_TITLE = "Which theory explains it"
+REASONS_TITLE = "Why: what was learned off the support"
+READING = (
+    "Left by a theory: half the mean squared distance, over the whole cube, between the learned "
+    "function and the one that the theory predicts, mean over replicas with its 95 % interval. "
+    "Influence: the min-degree interpolator, which does not use the frozen bit; NTK: regression "
+    "with the tangent kernel, as lazy training has it. Nearest: what leaves the least. Degree "
+    "temperature: 0 as the min-degree interpolator, 1 without preference for low degree."
+)
+REASONS_READING = (
+    "Means over replicas. Once the seen inputs are fitted, error = influence − 2·overlap + learned "
+    "influence, exactly; the low-degree prediction is that the last two are 0."
+)
+STUDY_READING = (
+    "Means over cells, with 95 % intervals over seeds, in shares of the influence: the error, what "
+    "each theory predicts it to be (the influence predicts 1), and what it leaves unexplained, "
+    "half the mean squared distance between the learned function and the one it predicts."
+)
+# In the table of errors, or of no use beside it.
+_ELSEWHERE = {
+    "in_distribution_error",
+    "generalization_error",
+    "unseen_error",
+    "difference",
+}
+
+
+def theory_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return how far each theory's function is from what was learned, as text, row by row.
+
+    `table` is a summary table; empty where no theory was compared with it.
+    """
+    names = explaining_theories_of(table)
+    if not names:
+        return pd.DataFrame()
+    columns = {"frozen bit": table["frozen_bit"].astype(str)}
+    if (temperature := "degree_temperature") in table:
+        columns |= interval_column(table, temperature, heading(temperature))
+    for name in names:
+        columns |= interval_column(table, f"{UNEXPLAINED}{name}", left_by(name))
+    means = table[[f"{UNEXPLAINED}{name}" for name in names]].to_numpy()
+    columns["nearest"] = [nearest(dict(zip(names, row, strict=True))) for row in means]
+    return pd.DataFrame(columns, index=table.index)
+
+
+def reasons_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return every other measure of a summary table as text, row by row.
+
+    The degree temperature is among them only where `theory_table` is empty.
+    """
+    names = [column.removesuffix("_low") for column in table if column.endswith("_low")]
+    elsewhere = _ELSEWHERE | ({"degree_temperature"} if explaining_theories_of(table) else set())
+    columns = {"frozen bit": table["frozen_bit"].astype(str)}
+    for name in names:
+        theirs = name.startswith(UNEXPLAINED) or name.endswith(tuple(INTERVALS))
+        if name not in elsewhere and not theirs:
+            columns[heading(name)] = [format_number(value, 3) for value in table[name]]
+    return pd.DataFrame(columns, index=table.index)
+
+
+def nearest(left: Mapping[str, float]) -> str:
+    """Return the heading of the theory that leaves the least; a dash with fewer than two."""
+    defined = {name: value for name, value in left.items() if np.isfinite(value)}
+    return heading(min(defined, key=defined.__getitem__)) if len(defined) > 1 else MISSING
+
+
+def render_theory(table: pd.DataFrame) -> str:
+    """Return `theory_table` as aligned Markdown with a title and how to read it."""
+    return f"### {THEORY_TITLE}\n\n{render_markdown(theory_table(table))}\n{READING}\n"
+
+
+def render_reasons(table: pd.DataFrame) -> str:
+    """Return `reasons_table` as aligned Markdown with a title and how to read it."""
+    shown = render_markdown(reasons_table(table))
+    return f"### {REASONS_TITLE}\n\n{shown}\n{REASONS_READING}\n"
+
+
+def study_theories(runs: Sequence[Run], cells: pd.DataFrame) -> pd.DataFrame:
+    """Return a row of text per arm and kind of frozen bit: what theories predict, and leave.
+
+    `cells` are the comparison's; empty where no theory was compared with what was learned.
+    """
+    names = explaining_theories_of(cells)
+    if not names:
+        return pd.DataFrame()
+    missing = (np.nan,) * 3
+    table = pd.DataFrame(
+        [
+            named_columns(arm, kind)
+            | {
+                f"{heading(name)} / influence": format_number(kind.predicted.get(name, np.nan), 3)
+                for name in names
+                if name != "influence"
+            }
+            | {
+                f"{left_by(name)} [95 %]": format_interval(*kind.left.get(name, missing))
+                for name in names
+            }
+            | {"nearest": nearest({name: found[0] for name, found in kind.left.items()})}
+            for arm, kind in kinds_by_arm(runs, cells)
+        ]
+    )
+    if len(table):
+        table["model"] = first_of_each(table, "model")
+    return table

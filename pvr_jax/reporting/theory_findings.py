@@ -1,0 +1,104 @@
+"""Sentences that set measured errors between two theories: low-degree bias and lazy training."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from pvr_jax.reporting.definitions import heading
+from pvr_jax.reporting.labels import joined
+from pvr_jax.reporting.tables import PREDICTION, UNEXPLAINED, explaining_theories_of, theories_of
+
+# Those whose error is that of lazy training; the first that is defined is asked.
+KERNELS = ("wide_ntk", "empirical_ntk")
+# What the place of an error's interval means, in the order of the sentence.
+_CLAUSES = {
+    "influence": "holds the influence alone {where}, as the low-degree bias of the hypothesis has "
+    "it",
+    "between": "lies between the two {where}: feature learning has moved the network from its "
+    "kernel towards the low-degree interpolator",
+    "kernel": "holds the error of the {kernel} alone {where}, as lazy training has it",
+    "above": "lies above both {where}, which neither theory says",
+    "below": "lies below both {where}, which neither theory says",
+    "both": "holds both {where} and does not tell them apart",
+}
+
+# From rows of a summary table to where they are: "for bits 0 and 3", "in 4 cells".
+Where = Callable[[pd.DataFrame], str]
+
+
+def theory_sentences(rows: pd.DataFrame, where: Where) -> list[str]:
+    """Return where the errors lie between the theories, and which of them leaves the least.
+
+    `rows` are a summary table's; none where nothing was predicted.
+    """
+    return [*_places(rows, where), *_nearest(rows)]
+
+
+def place(low: float, high: float, influence: float, kernel: float) -> str:
+    """Return where an interval lies: a key of the sentence's clauses.
+
+    "both", "influence" or "kernel" where it holds these, else "between" them or "above" or
+    "below" both.
+    """
+    holds = [
+        name
+        for name, value in (("influence", influence), ("kernel", kernel))
+        if low <= value <= high
+    ]
+    if holds:
+        return holds[0] if len(holds) == 1 else "both"
+    if low > max(influence, kernel):
+        return "above"
+    return "below" if high < min(influence, kernel) else "between"
+
+
+def _places(rows: pd.DataFrame, where: Where) -> list[str]:
+    defined = theories_of(rows)
+    kernel = next((name for name in KERNELS if name in defined), None)
+    if kernel is None:
+        return []
+    judged = rows[(rows["verdict"] != "") & rows[f"{PREDICTION}{kernel}"].notna()]
+    if len(judged) == 0:
+        return []
+    columns = ("generalization_error_low", "generalization_error_high", "influence")
+    numbers = judged[[*columns, f"{PREDICTION}{kernel}"]].to_numpy(float)
+    places = pd.Series([place(*row) for row in numbers], judged.index)
+    clauses = [
+        text.format(where=where(judged[places == name]), kernel=heading(kernel))
+        for name, text in _CLAUSES.items()
+        if (places == name).any()
+    ]
+    return [
+        "Set against two predictions without free parameters, the influence (low-degree bias) and "
+        f"the {heading(kernel)} (lazy training), the 95 % interval of the error "
+        f"{'; it '.join(clauses)}."
+    ]
+
+
+def _nearest(rows: pd.DataFrame) -> list[str]:
+    names = explaining_theories_of(rows)
+    columns = [f"{UNEXPLAINED}{name}" for name in names]
+    # Only where all are defined: means over different cells compare nothing.
+    judged = rows[(rows["influence"] > 0) & rows[columns].notna().all(axis=1)]
+    if len(names) < 2 or len(judged) == 0:
+        return []
+    shares = judged[columns].div(judged["influence"], axis=0).mean()
+    # Theories that differ by less than is shown share a place.
+    by_text: dict[str, list[str]] = {}
+    for share, name in sorted(zip(shares, names, strict=True), key=lambda pair: pair[0]):
+        by_text.setdefault(f"{100 * share:.3g} %", []).append(_function(name))
+    (least, first), *others = ((text, joined(found)) for text, found in by_text.items())
+    if not others:
+        return [
+            f"Equally much of what was learned is left unexplained by {first}: {least} of the "
+            "influence in the mean."
+        ]
+    against = joined([f"{text} by {found}" for text, found in others])
+    return [
+        f"Least of what was learned is left unexplained by {first}: {least} of the influence in "
+        f"the mean, against {against}."
+    ]
+
+
+def _function(theory: str) -> str:
+    return "the low-degree bias" if theory == "influence" else f"the {heading(theory)}"

@@ -1,0 +1,259 @@
+"""A curriculum by levels: training starts on the lowest samples and admits higher ones in stages.
+
+One step of the training loop is one EPOCH here, because the number of optimiser steps in an epoch
+depends on how far a replica has come. A replica that has passed its last stage takes no more.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+
+from pvr_jax.training.ensemble import Ensemble, member_start
+from pvr_jax.training.replicas import (
+    Replicas,
+    choose_execution,
+    device_mesh,
+    over_replicas,
+    pad,
+)
+from pvr_jax.training.state import State, train_step
+
+Samples = dict[str, jax.Array]
+
+# The stream of a replica's data key that orders the samples of its epochs.
+SHUFFLES = 1
+
+
+class CurriculumState(NamedTuple):
+    """What a replica under a curriculum carries beside its parameters, as `State.optimizer`.
+
+    Shown are the samples of level `radius` or below. `iterations` counts the optimiser steps taken;
+    `finished_at` is the number of epochs after which the last stage was passed, or -1.
+    `stage_epochs` and `stage_iterations` [S] are the epochs and optimiser steps after which each
+    stage was passed, -1 for the stages still to come.
+    """
+
+    optimizer: optax.OptState
+    radius: jax.Array
+    iterations: jax.Array
+    finished_at: jax.Array
+    stage_epochs: jax.Array
+    stage_iterations: jax.Array
+
+
+def most_stages(highest: int, leaps: tuple[int, ...]) -> int:
+    """Return how many stages a curriculum up to level `highest` has with the smallest leap."""
+    return -(-highest // min(leaps))
+
+
+def curriculum_ensemble(
+    replicas: Replicas,
+    *,
+    init: Callable[[jax.Array], Any],
+    apply: Callable[[Any, jax.Array], jax.Array],
+    samples: Callable[..., Samples],
+    evaluate: Callable[..., dict[str, jax.Array]],
+    optimizer: Callable[[jax.Array | float], optax.GradientTransformation],
+    highest: int,
+    stages: int,
+    threshold: float,
+    batch_size: int,
+    execution: str = "auto",
+    group_size: int = 1,
+    matmul_precision: str = "highest",
+    dtype: str = "float32",
+) -> Ensemble:
+    """Build the programs of replicas that train under a curriculum, on all devices.
+
+    The radius starts at the replica's leap, `replicas.conditions["leap"]`, or at the first multiple
+    of it that has a sample. After an epoch whose batch losses have a mean below `threshold`, the
+    radius grows by the leap, parameters and optimiser going on as they are; where it was `highest`
+    or more, training has ended. So a leap of `highest` is training without a curriculum. Every
+    epoch shows the samples inside the radius once, in a new random order.
+
+    Args:
+        replicas: leading axis R; `conditions` hold at least "leap" [R].
+        init: `init(key) -> params`.
+        apply: `apply(params, x[b, ...]) -> predictions[b]`.
+        samples: `samples(data_key, **conditions) -> {x [N, ...], y [N], level [N], present [N]}`
+            and whatever else `evaluate` needs; pure, and not from the key's stream `SHUFFLES`.
+            Rows that are not present belong to larger sets of other replicas.
+        evaluate: `evaluate(params, samples, **conditions) -> {name: array}`, at "highest".
+        optimizer: `optimizer(learning_rate) -> optax.GradientTransformation`.
+        highest: the level of the last samples.
+        stages: the most stages of a replica; see `most_stages`.
+        threshold: of the mean batch loss, the full squared error.
+        batch_size: rows of a batch; the last one of an epoch is filled up with weight 0.
+        execution, group_size, matmul_precision, dtype: as for `ensemble.ensemble`; "auto" is chosen
+            by the devices and the size of one replica.
+
+    Source: Abbe et al. 2023, "Generalization on the Unseen, Logic Reasoning and Degree Curriculum".
+    """
+    transformation = optimizer(0.0)  # `update` reads each replica's own rate from its state
+    start = partial(
+        _start,
+        begin=partial(member_start, init=init, optimizer=optimizer, dtype=jnp.dtype(dtype)),
+        samples=samples,
+        stages=stages,
+    )
+    advance = partial(
+        _advance,
+        samples=samples,
+        step=partial(train_step, apply=apply, transformation=transformation),
+        highest=highest,
+        threshold=threshold,
+        batch_size=batch_size,
+    )
+
+    def member_evaluate(params: Any, replica: Replicas) -> dict[str, jax.Array]:
+        shown = samples(replica.data_key, **replica.conditions)
+        return evaluate(params, shown, **replica.conditions)
+
+    mesh = device_mesh()
+    shapes = jax.eval_shape(start, jax.tree.map(lambda leaf: leaf[0], replicas))
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+    execution = choose_execution(execution, mesh.devices.flat[0].platform, size)
+    return Ensemble(
+        count=replicas.learning_rate.shape[0],
+        replicas=pad(replicas, mesh),
+        mesh=mesh,
+        execution=execution,
+        matmul_precision=matmul_precision,
+        start_program=over_replicas(start, mesh, "vmap"),
+        advance_program=over_replicas(
+            advance, mesh, execution, mapped=2, group_size=group_size, donate=True
+        ),
+        evaluate_program=over_replicas(
+            member_evaluate, mesh, execution, mapped=2, group_size=group_size
+        ),
+    )
+
+
+def first_radius(level: jax.Array, present: jax.Array, leap: jax.Array) -> jax.Array:
+    """Return the least multiple of `leap` within which there is a sample, int32, at least `leap`.
+
+    level int32[N], present bool[N].
+    """
+    lowest = jnp.min(jnp.where(present, level, jnp.iinfo(jnp.int32).max))
+    return leap * jnp.maximum(1, -(-lowest // leap)).astype(jnp.int32)
+
+
+def iterations_at(
+    epochs: np.ndarray, stage_epochs: np.ndarray, stage_iterations: np.ndarray, iterations: int
+) -> np.ndarray:
+    """Return how many optimiser steps a replica had taken after some numbers of epochs [T].
+
+    All epochs of a stage have equally many, so the stages' ends [S] tell it exactly. `epochs` is
+    ascending, and its last entry is the run's last epoch; `iterations` are all the replica took.
+    """
+    passed = stage_epochs >= 0
+    ends = [0, *stage_epochs[passed], max(epochs[-1], *stage_epochs, 1)]
+    return np.interp(epochs, ends, [0, *stage_iterations[passed], iterations]).round().astype(int)
+
+
+def _start(
+    replica: Replicas, *, begin: Callable[[Replicas], State], samples: Any, stages: int
+) -> State:
+    state = begin(replica)
+    data = samples(replica.data_key, **replica.conditions)
+    leap = replica.conditions["leap"].astype(jnp.int32)
+    return state._replace(
+        optimizer=CurriculumState(
+            optimizer=state.optimizer,
+            radius=first_radius(data["level"], data["present"], leap),
+            iterations=jnp.int32(0),
+            finished_at=jnp.int32(-1),
+            stage_epochs=jnp.full(stages, -1, jnp.int32),
+            stage_iterations=jnp.full(stages, -1, jnp.int32),
+        )
+    )
+
+
+def _advance(
+    state: State,
+    replica: Replicas,
+    first: jax.Array,
+    last: jax.Array,
+    *,
+    samples: Callable[..., Samples],
+    step: Callable[[State, Samples], tuple[State, dict[str, jax.Array]]],
+    highest: int,
+    threshold: float,
+    batch_size: int,
+) -> State:
+    """Run the epochs first <= i < last of one replica; see `ensemble.member_advance`."""
+    data = samples(replica.data_key, **replica.conditions)
+    leap = replica.conditions["leap"].astype(jnp.int32)
+    shuffles = jax.random.fold_in(replica.data_key, SHUFFLES)
+
+    def epoch(index: jax.Array, state: State) -> State:
+        key = jax.random.fold_in(shuffles, index)
+        trained = _epoch(state, data, key, step, batch_size)
+        return _next_stage(state, trained, leap, highest, threshold)
+
+    return lax.fori_loop(first, last, epoch, state)
+
+
+def _epoch(state: State, data: Samples, key: jax.Array, step: Any, batch_size: int) -> State:
+    """Train once on every sample inside the radius; `loss_sum` and `loss_count` are the epoch's.
+
+    A replica that has ended or diverged takes no step.
+    """
+    progress = state.optimizer
+    running = (progress.finished_at < 0) & (state.diverged_at < 0)
+    inside = data["present"] & (data["level"] <= progress.radius)
+    count = jnp.sum(inside, dtype=jnp.int32)
+    # The samples inside come first, in random order.
+    order = lax.cond(
+        running,
+        lambda: jnp.argsort(jnp.where(inside, jax.random.uniform(key, inside.shape), jnp.inf)),
+        lambda: jnp.arange(len(inside)),
+    )
+
+    def take(index: jax.Array, inner: State) -> State:
+        places = index * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
+        rows = order[jnp.minimum(places, count - 1)]
+        weight = (places < count).astype(jnp.float32)
+        batch = {"x": data["x"][rows], "y": data["y"][rows], "weight": weight}
+        return step(inner, batch)[0]._replace(step=inner.step)
+
+    begin = state._replace(
+        optimizer=progress.optimizer,
+        loss_sum=jnp.zeros_like(state.loss_sum),
+        loss_count=jnp.zeros_like(state.loss_count),
+    )
+    batches = jnp.where(running, -(-count // batch_size), 0)
+    return lax.fori_loop(0, batches, take, begin)
+
+
+def _next_stage(
+    before: State, trained: State, leap: jax.Array, highest: int, threshold: float
+) -> State:
+    """Return the state after an epoch: counts brought forward, the next stage where it is due."""
+    progress = before.optimizer
+    iterations = progress.iterations + trained.loss_count
+    epochs = before.step + 1
+    mean_loss = trained.loss_sum / jnp.maximum(trained.loss_count, 1)
+    passed = (trained.loss_count > 0) & (mean_loss < threshold)
+    ended = passed & (progress.radius >= highest)
+    stage = jnp.sum(progress.stage_epochs >= 0, dtype=jnp.int32)
+    passes = passed & (jnp.arange(progress.stage_epochs.shape[0]) == stage)
+    return trained._replace(
+        optimizer=CurriculumState(
+            optimizer=trained.optimizer,
+            radius=jnp.where(passed & ~ended, progress.radius + leap, progress.radius),
+            iterations=iterations,
+            finished_at=jnp.where(ended, epochs, progress.finished_at),
+            stage_epochs=jnp.where(passes, epochs, progress.stage_epochs),
+            stage_iterations=jnp.where(passes, iterations, progress.stage_iterations),
+        ),
+        step=epochs,
+        loss_sum=before.loss_sum + trained.loss_sum,
+        loss_count=before.loss_count + trained.loss_count,
+    )

@@ -1,0 +1,227 @@
+"""The stage `predict`, end to end: its numbers against theory and sums of their own."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import experiments
+from experiments import command_line, main
+from experiments.canonical_holdout import predict as stage
+from experiments.canonical_holdout.problem import assemble
+from experiments.canonical_holdout.spectra import SpectraFile
+from pvr_jax import models, theory
+from pvr_jax.boolean import float64
+from pvr_jax.tasks import holdouts
+from pvr_jax.theory import wide_networks
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def config_of(choice, **fields):
+    spec = importlib.util.spec_from_file_location("base", CONFIGS / "canonical_holdout.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config(choice)
+    with config.unlocked():
+        for name, value in fields.items():
+            section, field = name.split("__")
+            config[section][field] = value
+    return config
+
+
+def run_stages(config, workdir, stages=("train", "analyse", "predict")):
+    for name in stages:
+        main.run_stage(name, config, workdir)
+    (directory,) = (path.parent for path in workdir.glob("*/*/config.json"))
+    return directory
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def predicted(tmp_path_factory):
+    config = config_of("task=pvr_majority,tiny", model__widths=(16, 8), holdout__value=-1)
+    directory = run_stages(config, tmp_path_factory.mktemp("predicted"))
+    return config, directory, read(directory / "predictions.json")
+
+
+def test_the_errors_are_those_of_theory(predicted):
+    config, directory, document = predicted
+    problem = assemble(config)
+    influences = read(directory / "measures.json")["influences"]
+    eigenvalues = wide_networks.wide_eigenvalues(
+        11, wide_networks.plain_layers(11, (16, 8)), wide_networks.relu_moments
+    )
+    wide = theory.kernel_influences(problem.coefficients, eigenvalues, -1)
+    errors = {name: found["error"] for name, found in document["theories"].items()}
+    assert list(errors) == ["influence", "wide_ntk", "empirical_ntk"]
+    for bit in ("0", "2"):
+        assert errors["influence"][bit] == pytest.approx(influences[bit], rel=1e-12)
+        assert errors["wide_ntk"][bit] == pytest.approx(wide[int(bit)], rel=1e-9)
+        # So narrow a network is near its limit, not at it.
+        assert errors["empirical_ntk"][bit] == pytest.approx(wide[int(bit)], rel=0.3)
+    assert document["not_defined"] == {}
+
+
+def test_the_empirical_error_is_that_of_its_kernel(predicted):
+    config, _, document = predicted
+    problem = assemble(config)
+    network = models.build(n=11, **config.model.to_dict())
+    root = jax.random.key(0)
+    keys = [jax.random.fold_in(root, seed) for seed in range(2)]
+    kernel = theory.mean_empirical_kernel(network.init, network.apply, 11, keys, symmetrise=True)
+    seen = np.asarray(holdouts.canonical(11, 2, -1))
+    values = theory.kernel_interpolator(kernel, problem.truth, seen)
+    expected = np.square(values - problem.truth).mean() / 2
+    assert document["theories"]["empirical_ntk"]["error"]["2"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_what_a_theory_leaves_is_the_distance_over_the_whole_cube(predicted):
+    config, directory, document = predicted
+    problem = assemble(config)
+    points = np.arange(2**11)
+    with np.load(directory / "spectra.npz") as spectra:
+        functions = float64.values_of(spectra["coefficients"][-1])
+    for index, bit in enumerate(problem.replica_bits):
+        # The frozen function f_{-k} at x is the target at x with x_k = -1.
+        frozen = problem.truth[points & ~(1 << (10 - bit))]
+        expected = np.square(functions[index] - frozen).mean() / 2
+        assert document["unexplained"]["influence"][index] == pytest.approx(expected, rel=1e-9)
+    assert np.shape(document["unexplained"]["wide_ntk"]) == (4,)
+    assert len(set(document["unexplained"]["wide_ntk"])) == 4
+
+
+def test_the_stage_is_timed_and_not_done_twice(predicted):
+    config, directory, _ = predicted
+    assert read(directory / "run.json")["stages"]["predict"]["seconds"] > 0
+    path = directory / "predictions.json"
+    before = path.stat().st_mtime_ns
+    main.run_stage("predict", config, directory.parent.parent)
+    assert path.stat().st_mtime_ns == before
+
+
+def test_deleted_predictions_are_made_again(predicted):
+    config, directory, document = predicted
+    (directory / "predictions.json").unlink()
+    main.run_stage("predict", config, directory.parent.parent)
+    assert read(directory / "predictions.json") == document
+
+
+def test_a_kernel_is_computed_once_per_network(predicted, monkeypatch):
+    config, _, _ = predicted
+    monkeypatch.setattr(theory, "mean_empirical_kernel", None)
+    other = config_of("task=quadratic_chain,tiny", model__widths=(16, 8))
+    assert stage.mean_kernel(other, 11) is stage.mean_kernel(config, 11)
+
+
+def test_it_needs_an_analysis(tmp_path):
+    config = config_of("task=parity,tiny")
+    with pytest.raises(FileNotFoundError, match=r"finished analysis; .*=analyse") as error:
+        stage.predict(config, tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_nothing_is_predicted_where_nothing_is_frozen(tmp_path):
+    config = config_of("task=parity,tiny", holdout__bits="none")
+    document = read(run_stages(config, tmp_path) / "predictions.json")
+    assert document == {"theories": {}, "unexplained": {}, "not_defined": {}}
+
+
+def test_a_replica_that_is_not_finite_has_no_distance(tmp_path):
+    config = config_of("task=parity,tiny", model__widths=(16, 8))
+    directory = run_stages(config, tmp_path, ("train", "analyse"))
+    with np.load(directory / "spectra.npz") as spectra:
+        arrays = dict(spectra)
+    arrays["coefficients"][-1, 1] = np.nan
+    write_spectra(directory, arrays)
+    document = read(run_stages(config, tmp_path, ("predict",)) / "predictions.json")
+    for left in document["unexplained"].values():
+        assert [value is None for value in left] == [False, True, False, False]
+
+
+def write_spectra(directory, arrays):
+    coefficients = arrays.pop("coefficients")
+    with SpectraFile(directory, coefficients.shape[1], 11) as spectra:
+        for step, found in zip(arrays.pop("step"), coefficients, strict=True):
+            spectra.append(int(step), found)
+        spectra.finish(**arrays)
+
+
+def test_only_the_last_step_counts(tmp_path):
+    config = config_of("task=parity,tiny", evaluation__spectra="all", model__widths=(16, 8))
+    directory = run_stages(config, tmp_path, ("train", "analyse"))
+    with np.load(directory / "spectra.npz") as spectra:
+        assert len(spectra["step"]) > 1
+        last = list(stage.last_spectra(directory))
+        np.testing.assert_array_equal(last, spectra["coefficients"][-1])
+
+
+@pytest.mark.parametrize(
+    ("choice", "fields", "reasons"),
+    [
+        ("model=transformer,tiny", {}, {"wide_ntk": "model: given transformer; allowed mlp"}),
+        (
+            "model=mlp,tiny",
+            {"model__initialisation": "mup"},
+            {"wide_ntk": "initialisation: given mup; allowed pytorch, scaled, lecun, ntk"},
+        ),
+        (
+            "model=mlp,tiny",
+            {"train__init_scales": (1.0, 0.5)},
+            dict.fromkeys(("wide_ntk", "empirical_ntk"), "init_scales: given 1, 0.5; allowed 1"),
+        ),
+        (
+            "task=staircase,model=mlp,tiny",
+            {},
+            {"empirical_ntk": "n = 14: allowed up to 12"},
+        ),
+    ],
+)
+def test_a_theory_that_is_not_defined_says_why(monkeypatch, choice, fields, reasons):
+    monkeypatch.setattr(stage, "_mean_kernel", lambda model, n, dtype: np.eye(2**n))
+    config = config_of(choice, **fields)
+    theories, not_defined = stage.theories_of(config, assemble(config))
+    assert not_defined == reasons
+    assert set(theories) | set(not_defined) == {"influence", "wide_ntk", "empirical_ntk"}
+
+
+def test_a_kernel_that_cannot_hold_the_target_predicts_nothing(tmp_path):
+    config = config_of("task=parity,model=linear_regression,tiny")
+    document = read(run_stages(config, tmp_path) / "predictions.json")
+    assert list(document["theories"]) == list(document["unexplained"]) == ["influence"]
+    assert document["not_defined"]["empirical_ntk"].startswith("kernel: given one that misses")
+
+
+@pytest.mark.parametrize("start", ["pytorch", "scaled", "lecun", "ntk"])
+def test_wide_layers_are_those_of_the_network(start):
+    # A network of great width has nearly the kernel of the limit, up to its constant factors.
+    alpha = 0.7 if start == "scaled" else 0.5
+    network = models.build("mlp", 4, widths=(4096,), initialisation=start, alpha=alpha)
+    keys = jax.random.split(jax.random.key(1), 4)
+    kernel = theory.mean_empirical_kernel(network.init, network.apply, 4, keys, symmetrise=True)
+    layers = stage.wide_layers(4, (4096,), start, alpha)
+    distances = np.bitwise_count(np.arange(16))
+    limit = wide_networks.wide_kernel(1 - distances / 2, layers, wide_networks.relu_moments)
+    np.testing.assert_allclose(kernel[0], limit, rtol=0.05, atol=0.02 * limit.max())
+
+
+def test_a_stage_that_an_experiment_lacks_is_skipped_or_named(tmp_path, monkeypatch, capsys):
+    package = tmp_path / "experiments_of_a_test"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    for name in ("train", "report"):
+        (package / f"{name}.py").write_text("")
+    monkeypatch.setattr(experiments, "__path__", [*experiments.__path__, str(tmp_path)])
+    name = package.name
+    assert command_line.stages_asked_for(name, "all") == ("train", "report")
+    assert command_line.stages_asked_for(name, "report") == ("report",)
+    with pytest.raises(command_line.UsageError) as error:
+        command_line.stages_asked_for(name, "predict")
+    assert str(error.value) == (f"--stage: given predict; allowed stages of {name}: train, report")
+    assert command_line.stages_of("canonical_holdout") == command_line.STAGES

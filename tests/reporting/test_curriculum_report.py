@@ -1,0 +1,228 @@
+"""The report of the degree curriculum, from synthetic files of runs that were never trained."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pvr_jax.reporting.agreement import agreement
+from pvr_jax.reporting.curriculum import keep, write_report
+from pvr_jax.reporting.curriculum.arms import pairs_of, sign_test
+from pvr_jax.reporting.curriculum.reading import read_arms, read_arms_of
+from pvr_jax.reporting.curriculum.report import study
+
+N, EPOCHS, SEEDS = 6, (0, 10, 20, 30, 40), 10
+BATCHES = {"early": 2, "late": 8}  # per epoch, inside a small ball and with all samples
+
+
+def replica(samples, leap, seed, epochs, rate, finished, diverged):
+    """A replica that ends after `epochs` epochs, a curriculum passing its first stage at half."""
+    half = epochs // 2
+    first = half * BATCHES["early" if leap < N else "late"]
+    total = first + (epochs - half) * BATCHES["late"]
+    stages = [] if leap == N else [(leap, samples // 3, half, first)]
+    stages += [(leap if leap == N else 2 * leap, samples, epochs, total)] if finished else []
+    names = ("radius", "samples", "epochs", "iterations")
+    return {
+        "name": f"samples{samples}-leap{leap}-seed{seed}",
+        "seed": seed,
+        "leap": leap,
+        "samples": samples,
+        "learning_rate": rate,
+        "init_scale": 1.0,
+        "diverged_at": diverged,
+        "finished": finished,
+        "iterations": total,
+        "epochs": epochs if finished else None,
+        "radius": N,
+        "stages": [dict(zip(names, stage, strict=True)) for stage in stages],
+    }
+
+
+def write_run(
+    workdir, name="parity-mlp-0000000a", *, rates=(1e-3,), waiting=(), diverged=(), leaps=(3, 6)
+):
+    """Write a run whose curricula take more iterations and have smaller errors; return its path."""
+    directory = workdir / "degree_curriculum" / name
+    directory.mkdir(parents=True)
+    replicas, curves, errors, learned = [], [], [], []
+    for rate in rates:
+        for samples in (100, 400):
+            for leap in leaps:
+                for seed in range(1, SEEDS + 1):
+                    epochs = (16 if leap == N else 30) + seed % 3
+                    key = (samples, leap, seed)
+                    lost = 12 if key in diverged else None
+                    entry = replica(*key, epochs, rate, key not in waiting and lost is None, lost)
+                    replicas.append(entry)
+                    ends = [(0, 0)] + [(s["epochs"], s["iterations"]) for s in entry["stages"]]
+                    if not entry["finished"]:
+                        ends.append((EPOCHS[-1], entry["iterations"]))
+                    curves.append(np.interp(EPOCHS, *zip(*ends, strict=True)).round().astype(int))
+                    last = (0.6 if leap == N else 0.02) + 0.001 * seed
+                    errors.append(np.geomspace(0.5, last, len(EPOCHS)))
+                    learned.append(1 - np.minimum(errors[-1], 1))
+    measures = {
+        "generalization_error": np.stack(errors, 1).tolist(),
+        "in_distribution_error": (np.stack(errors, 1) * 1e-3).tolist(),
+        "target_coefficient": np.stack(learned, 1).tolist(),
+    }
+    for values in measures.values():
+        for index, entry in enumerate(replicas):
+            if entry["diverged_at"] is not None:
+                values[-1][index] = None
+    document = {
+        "experiment": "degree_curriculum",
+        "size": "small",
+        "task": "parity",
+        "n": N,
+        "model": "mlp",
+        "optimizer": "adam",
+        "threshold": 1e-3,
+        "half_variance": 0.5,
+        "epochs": list(EPOCHS),
+        "replicas": replicas,
+        "iterations": np.stack(curves, 1).tolist(),
+        "measures": measures,
+    }
+    (directory / "measures.json").write_text(json.dumps(document))
+    (directory / "config.json").write_text(json.dumps({"experiment": "degree_curriculum"}))
+    record = {"command": "python -m <this>", "parameters": 737, "stages": {"train": {"s": 1.5}}}
+    (directory / "run.json").write_text(json.dumps(record))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("reported")
+    write_run(workdir, waiting={(400, 6, 1), (400, 3, 1), (400, 3, 2)}, diverged={(100, 3, 5)})
+    return workdir, write_report(workdir / "degree_curriculum")
+
+
+def test_every_file_is_there_and_writing_twice_gives_the_same_bytes(reported, tmp_path):
+    workdir, paths = reported
+    assert paths.directory == workdir / "degree_curriculum" / "report"
+    names = {"table.md", "table.csv", "stages.md", "stages.csv", "replicas.csv", "findings.md"}
+    assert set(paths.tables) == names
+    assert set(paths.figures) == {"error_over_iterations", "target_coefficient"}
+    again = write_report(workdir / "degree_curriculum", tmp_path)
+    for name, path in paths.tables.items():
+        assert path.read_bytes() == again.tables[name].read_bytes()
+    for name, formats in paths.figures.items():
+        for kind, path in formats.items():
+            assert path.read_bytes() == again.figures[name][kind].read_bytes()
+
+
+def test_the_numbers_of_the_table(reported):
+    _, paths = reported
+    table = pd.read_csv(paths.tables["table.csv"]).set_index("samples")
+    small, large = table.loc[100], table.loc[400]
+    # Epochs 16 + s mod 3 with 8 steps; 30 + s mod 3, the first half with 2 steps, the rest with 8.
+    normal = np.array([8 * (16 + s % 3) for s in range(1, 11)], float)
+    ends = [30 + s % 3 for s in range(1, 11)]
+    curriculum = np.array([2 * (e // 2) + 8 * (e - e // 2) for e in ends], float)
+    assert small["iterations_normal"] == pytest.approx(normal.mean())
+    others = np.arange(10) != 4  # seed 5 diverged
+    assert small["iterations_curriculum"] == pytest.approx(curriculum[others].mean())
+    logs = np.log(normal / curriculum)[others]
+    assert small["ratio"] == pytest.approx(np.exp(logs.mean()))
+    assert small["ratio_low"] < small["ratio"] < small["ratio_high"]
+    assert (small["ended_normal"], small["ended_curriculum"]) == (10, 9)
+    assert (small["fewer_iterations"], small["iterations_compared"]) == (0, 10)
+    assert small["p_iterations"] == pytest.approx(2 * 0.5**10)
+    # Seed 1 ended in neither arm: a tie. Seed 2 did not with the curriculum.
+    assert (large["ended_normal"], large["ended_curriculum"]) == (9, 8)
+    assert large["iterations_compared"] == 9 and large["ratio_seeds"] == 8
+    assert (large["smaller_error"], large["errors_compared"]) == (10, 10)
+    assert large["p_error"] == pytest.approx(2 * 0.5**10)
+    assert small["errors_compared"] == 9
+    assert (large["learned_normal"], large["learned_curriculum"]) == (0, 10)
+    assert small["learned_curriculum"] == 9
+
+
+def test_one_replica_that_did_not_end_takes_more_than_any_that_did(tmp_path):
+    waiting = {(samples, 6, seed) for samples in (100, 400) for seed in range(1, 11)}
+    write_run(tmp_path, waiting=waiting)
+    arms, _ = read_arms(tmp_path / "degree_curriculum")
+    for pair in pairs_of(arms):
+        assert pair.fewer_iterations.smaller == pair.fewer_iterations.compared == 10
+        assert math.isnan(pair.ratio[0])
+    _, files = study(arms)
+    assert "0, 10 of 10" in files["table.md"] and "–" in files["table.md"]
+    assert "fewer iterations in 2 of 2 comparisons" in files["findings.md"]
+    write_report(tmp_path / "degree_curriculum")
+
+
+def test_sign_test():
+    found = sign_test(np.array([1.0, 1, 5, math.inf]), np.array([2.0, 2, 5, math.inf]))
+    assert (found.smaller, found.compared, found.p) == (2, 2, 0.5)
+    nothing = sign_test(np.array([math.nan]), np.array([1.0]))
+    assert nothing.compared == 0 and math.isnan(nothing.p)
+
+
+def test_findings_and_page_say_what_the_numbers_show(reported):
+    _, paths = reported
+    findings = paths.tables["findings.md"].read_text()
+    assert "more in 2" in findings and "the smaller one in 2 of 2" in findings
+    assert "10 of 10 replicas fit their samples without having learned" in findings
+    page = paths.page.read_text()
+    assert page.count("data:image/svg+xml;base64") == 2 and "<script" not in page
+    assert "python -m &lt;this&gt;" in page
+    assert "samples100-leap3-seed5 diverged at epoch 12" in page
+    assert "samples400-leap6-seed1 did not end" in page
+    assert "samples100-leap3-seed5 diverged at epoch 12" in paths.text
+
+
+def test_rates_and_leaps_are_told_apart(tmp_path):
+    write_run(tmp_path, rates=(1e-3, 1e-2), leaps=(2, 3, 6))
+    paths = write_report(tmp_path / "degree_curriculum")
+    header = paths.tables["table.md"].read_text().splitlines()[0]
+    assert "learning rate" in header and "leap" in header
+    assert len(pd.read_csv(paths.tables["table.csv"])) == 8
+    assert "**400 samples, leap 3, rate 0.01.**" in paths.tables["findings.md"].read_text()
+
+
+def test_kept_results_can_be_compared_with_fresh_ones(reported, tmp_path):
+    workdir, paths = reported
+    keep(workdir / "degree_curriculum", tmp_path)
+    kept = pd.read_csv(tmp_path / "replicas.csv")
+    fresh = pd.read_csv(paths.tables["replicas.csv"])
+    assert agreement(fresh, kept).identical == 40
+    assert kept["run"].nunique() == 4, "a cell of the comparison is an arm"
+    for name in ("error_over_iterations.png", "target_coefficient.png", "table.md", "findings.md"):
+        assert (tmp_path / name).stat().st_size > 0
+    records = json.loads((tmp_path / "run.json").read_text())
+    assert records["runs"]["parity-mlp-0000000a"]["run"]["parameters"] == 737
+    one = tmp_path / "one"
+    keep(workdir / "degree_curriculum" / "parity-mlp-0000000a", one)
+    assert (one / "table.csv").read_bytes() == (tmp_path / "table.csv").read_bytes()
+
+
+def test_missing_and_damaged_files_are_one_line(tmp_path):
+    root = tmp_path / "degree_curriculum"
+    with pytest.raises(FileNotFoundError, match="no run found"):
+        write_report(root)
+    directory = write_run(tmp_path)
+    path = directory / "measures.json"
+    text = path.read_text()
+    for broken, reason in (
+        ("{", "damaged file"),
+        (text.replace('"epochs": [0, 10,', '"epochs": [0,'), "iterations has shape"),
+        (text.replace('"target_coefficient"', '"other"'), "no entry 'target_coefficient'"),
+    ):
+        path.write_text(broken)
+        with pytest.raises(ValueError, match=reason) as caught:
+            read_arms_of(directory)
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    path.unlink()
+    for call in (lambda: write_report(root), lambda: keep(root, tmp_path / "kept")):
+        with pytest.raises(FileNotFoundError, match="unfinished: parity-mlp-0000000a"):
+            call()
+
+
+def test_normal_training_alone_is_refused(tmp_path):
+    write_run(tmp_path, leaps=(6,))
+    with pytest.raises(ValueError, match="leaps: given 6; allowed"):
+        write_report(tmp_path / "degree_curriculum")
