@@ -70,9 +70,18 @@ def _places(rows: pd.DataFrame, where: Where) -> list[str]:
     ]
     return [
         "Set against two predictions without free parameters, the influence (low-degree bias) and "
-        f"the {heading(kernel)} (lazy training), the 95 % interval of the error "
-        f"{'; it '.join(clauses)}."
+        f"the {heading(kernel)} (lazy training), the mean error lies "
+        f"{_means(judged, kernel, where)}; its 95 % interval {'; it '.join(clauses)}."
     ]
+
+
+def _means(rows: pd.DataFrame, kernel: str, where: Where) -> str:
+    """Say for which rows the mean error lies between the two predictions, and for which beside."""
+    both = rows[["influence", f"{PREDICTION}{kernel}"]]
+    error = rows["generalization_error"]
+    between = (error >= both.min(axis=1)) & (error <= both.max(axis=1))
+    sides = (("between the two", between), ("beside both", ~between))
+    return " and ".join(f"{side} {where(rows[chosen])}" for side, chosen in sides if chosen.any())
 
 
 def _nearest(rows: pd.DataFrame) -> list[str]:

@@ -239,7 +239,5 @@ def test_a_damaged_file_is_named_with_its_remedy(tmp_path, name, damage, reason)
     with pytest.raises(ValueError, match=reason) as error:
         write_report(tmp_path / "unseen_domain")
     assert str(error.value).startswith(f"damaged file {path}: ")
-    assert str(error.value).endswith(
-        f"./launch.sh run CONFIG --stage={stage} --workdir={tmp_path}"
-    )
+    assert str(error.value).endswith(f"./launch.sh run CONFIG --stage={stage} --workdir={tmp_path}")
     assert "\n" not in str(error.value)
