@@ -101,10 +101,10 @@ SMALL_EPOCHS: dict[tuple[str, str], int] = {
     ("cyclic3", "mlp"): 20,
     ("maj3", "mlp"): 12,
     ("2parity40", "mlp"): 10,
-    ("2parity", "transformer"): 8,
-    ("threesym", "transformer"): 10,
-    ("cyclic3", "transformer"): 20,
-    ("maj3", "transformer"): 10,
+    ("2parity", "transformer"): 5,
+    ("threesym", "transformer"): 6,
+    ("cyclic3", "transformer"): 12,
+    ("maj3", "transformer"): 6,
     ("2parity", "mean_field"): 20,
     ("threesym", "mean_field"): 20,
     ("cyclic3", "mean_field"): 30,
@@ -199,14 +199,14 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
                 "group_size": 4,
             },
             "evaluation": {
-                "every_epochs": max(1, epochs // 10),
+                "every_epochs": max(1, epochs // (4 if size == "small" else 10)),
                 "monomials": 16,  # whose coefficients are followed
                 "relevant": relevant,  # how many first coordinates target and seen set depend on,
                 # 0 for all; needed where n is above 20
                 "points": 2**15,  # test points where n is above 20
                 "chunk": 512 if model == "mean_field" else 4096,  # points evaluated at once
             },
-            "checkpoint": {"count": 11, "save_every_seconds": 60.0},
+            "checkpoint": {"count": 7 if size == "small" else 11, "save_every_seconds": 60.0},
         }
     )
     return finished(config, chosen["tiny"])

@@ -21,6 +21,7 @@ RULES: dict[str, fields.Rule] = {
     "data.samples": several(whole(1, MOST_SAMPLES), "500,900"),
     "data.batch_size": whole(1),
     **fields.TRAINING,
+    "evaluation.logarithmic": whole(2),
 }
 SECTIONS = ("task", "model", "curriculum", "data", "train", "evaluation", "checkpoint")
 

@@ -1,5 +1,6 @@
 """Train the replicas of one configuration: sizes x leaps x seeds, in one compiled program."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from pvr_jax import models
 from pvr_jax.training import environment, run, run_log
 from pvr_jax.training.curriculum import curriculum_ensemble, most_stages
 from pvr_jax.training.ensemble import Ensemble
-from pvr_jax.training.loop import Schedule
+from pvr_jax.training.loop import Schedule, logarithmic_steps
 from pvr_jax.training.state import optimizer
 
 
@@ -58,13 +59,15 @@ def run_directory(config: ConfigDict, workdir: Path) -> Path:
 
 def schedule(config: ConfigDict) -> Schedule:
     """Return when the run evaluates and saves, in epochs."""
-    return run.schedule(
+    plan = run.schedule(
         epochs=config.train.epochs,
         steps_per_epoch=1,
         every_epochs=config.evaluation.every_epochs,
         kept=config.checkpoint.count,
         save_every_seconds=config.checkpoint.save_every_seconds,
     )
+    early = logarithmic_steps(1, plan.total, config.evaluation.logarithmic)
+    return replace(plan, evaluations=plan.evaluations | frozenset(early))
 
 
 def build_ensemble(config: ConfigDict, problem: problems.Problem) -> Ensemble:

@@ -44,5 +44,6 @@ def test_the_control_fails_on_cue(control):
     # The kernel of a network of finite width obeys the same bound.
     empirical = table["prediction_empirical_ntk"].to_numpy()
     assert (empirical > 1 - 1e-9).all() and (empirical < 1.1).all()
-    # Of the functions, not the errors alone, the kernels leave next to nothing unexplained.
-    assert table.loc[0, "unexplained_wide_ntk"] < 0.2 < 0.9 < table.loc[0, "unexplained_influence"]
+    # Of the functions, too, the kernel leaves least unexplained: what was learned has a linear part
+    # as well, but nothing of the target.
+    assert table.loc[0, "unexplained_wide_ntk"] < 0.5 < 0.9 < table.loc[0, "unexplained_influence"]

@@ -19,9 +19,9 @@ def overview(pairs: Sequence[Pair]) -> str:
     """Return the question and its answer over all pairs."""
     first = pairs[0].normal
     question = (
-        f"{first.task}, {first.n} coordinates, {first.model}: training on random samples is "
-        "compared with a degree curriculum, which begins with the samples that have few entries "
-        "−1. Abbe et al. 2023 report that the curriculum needs fewer iterations."
+        f"Training a network ({first.model}) on random samples of a {first.task} of {first.n} "
+        "coordinates is compared with a degree curriculum, which begins with the samples that have "
+        "few entries −1. Abbe et al. 2023 report that the curriculum needs fewer iterations."
     )
     faster = [pair for pair in pairs if _is_clear(pair, fewer=True)]
     slower = [pair for pair in pairs if _is_clear(pair, fewer=False)]

@@ -190,21 +190,15 @@ def _both(table: pd.DataFrame, name: str) -> list[str]:
 
 
 def _intervals(table: pd.DataFrame, name: str) -> list[str]:
+    """Return a mean with its interval, all with the decimals that give it three digits."""
     rows = table[[name, f"{name}_low", f"{name}_high"]].to_numpy()
-    return [format_interval(*row) for row in rows]
+    return [format_interval(*row, abs(row[0]) * 10) for row in rows]
 
 
 def _counts(table: pd.DataFrame, name: str) -> list[str]:
     """Return a mean number of iterations with its interval, as whole numbers."""
-    texts = []
-    for value, *bounds in table[[name, f"{name}_low", f"{name}_high"]].to_numpy():
-        if not math.isfinite(value):
-            texts.append(MISSING)
-            continue
-        known = all(map(math.isfinite, bounds))
-        interval = ", ".join(f"{bound:.0f}" for bound in bounds) if known else MISSING
-        texts.append(f"{value:.0f} [{interval}]")
-    return texts
+    rows = table[[name, f"{name}_low", f"{name}_high"]].to_numpy()
+    return [format_interval(*row, 1e3) for row in rows]
 
 
 def _shares(table: pd.DataFrame, part: str, whole: str) -> list[str]:
