@@ -49,4 +49,5 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
         }
     )
     config.evaluation.every_epochs = 10
+    config.checkpoint.count = 11
     return unseen_domain.finished(config, chosen["tiny"])
