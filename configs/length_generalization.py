@@ -19,7 +19,7 @@ from configs import canonical_holdout as base
 from configs import unseen_domain
 
 RADII = ("6", "7", "8", "9", "10")
-SMALL_EPOCHS = {"6": 60, "7": 40, "8": 30, "9": 24, "10": 20}
+SMALL_EPOCHS = {"6": 100, "7": 40, "8": 30, "9": 24, "10": 20}
 
 
 def runs(size: str) -> list[str]:

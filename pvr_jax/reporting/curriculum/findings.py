@@ -73,7 +73,7 @@ def _pair_text(pair: Pair) -> str:
         if count := int(np.sum(fitted & ~arm.learned)):
             sentences.append(
                 f"After {name}, {count} of {len(arm.replicas)} replicas fit their samples without "
-                "having learned the target."
+                "having learned the target: their error is above half that of the best constant."
             )
     return " ".join(sentences)
 
