@@ -179,15 +179,16 @@ def train(
             if step in schedule.evaluations or step == schedule.total:
                 state = _evaluate(ensemble, state, directory, clock)
             due = time.monotonic() - last_save > schedule.save_every_seconds
-            if step in schedule.kept or step == schedule.total or due or heard:
+            stopped_by = heard[0] if heard else None  # asked once: what comes later waits a turn
+            if step in schedule.kept or step == schedule.total or due or stopped_by:
                 _save(ensemble, state, checkpoints, clock)
                 last_save = time.monotonic()
-            if heard:
-                name = signal.Signals(heard[0]).name
+            if stopped_by:
+                name = signal.Signals(stopped_by).name
                 raise InterruptedRun(
                     f"stopped by {name}: saved at step {step} of {schedule.total}; give the same "
                     "command again to go on",
-                    heard[0],
+                    stopped_by,
                 )
     steps = to_host(state.diverged_at, ensemble.count)
     return Result(
