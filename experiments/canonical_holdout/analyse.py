@@ -1,7 +1,7 @@
 """Measure what the replicas learned, from the checkpoints alone."""
 
-import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from experiments.canonical_holdout.train import build_ensemble, run_directory, s
 from pvr_jax import theory
 from pvr_jax.analysis import canonical, learned, measure
 from pvr_jax.boolean import float64, fourier
-from pvr_jax.training import environment, run, run_log
+from pvr_jax.training import run, run_log
 from pvr_jax.training.checkpoint import Checkpoints
 from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.run import Group
@@ -39,12 +39,14 @@ def analyse(config: ConfigDict, workdir: Path) -> Path:
     """
     settings.validate(config)
     directory = run_directory(config, workdir)
-    run.require(directory, run.STAGE, "finished training")
-    with run_log.exclusive(directory), environment.arithmetic(config.train.dtype):
-        if not (run_log.is_done(directory, STAGE) and (directory / MEASURES_FILE).is_file()):
-            begin = time.perf_counter()
-            _analyse(config, directory)
-            run.record_stage(directory, STAGE, time.perf_counter() - begin)
+    run.later_stage(
+        directory,
+        STAGE,
+        config.train.dtype,
+        partial(_analyse, config, directory),
+        after=run.STAGE,
+        product=MEASURES_FILE,
+    )
     return directory
 
 

@@ -1,7 +1,6 @@
 """What theory says of a run: the error it predicts, and how far what was learned lies from it."""
 
 import json
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
@@ -18,7 +17,7 @@ from pvr_jax import models, theory
 from pvr_jax.boolean import float64
 from pvr_jax.theory import wide_networks
 from pvr_jax.theory.empirical_kernel import LARGEST_N
-from pvr_jax.training import environment, run, run_log
+from pvr_jax.training import run, run_log
 
 STAGE = "predict"
 PREDICTIONS_FILE = "predictions.json"
@@ -44,12 +43,14 @@ def predict(config: ConfigDict, workdir: Path) -> Path:
     """
     settings.validate(config)
     directory = run_directory(config, workdir)
-    run.require(directory, "analyse", "finished analysis")
-    with run_log.exclusive(directory), environment.arithmetic(config.train.dtype):
-        if not (run_log.is_done(directory, STAGE) and (directory / PREDICTIONS_FILE).is_file()):
-            begin = time.perf_counter()
-            _predict(config, directory)
-            run.record_stage(directory, STAGE, time.perf_counter() - begin)
+    run.later_stage(
+        directory,
+        STAGE,
+        config.train.dtype,
+        partial(_predict, config, directory),
+        after="analyse",
+        product=PREDICTIONS_FILE,
+    )
     return directory
 
 

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from experiments.canonical_holdout import problem as problems
 from experiments.canonical_holdout import settings
 from pvr_jax import models
-from pvr_jax.training import environment, run, run_log
+from pvr_jax.training import run
 from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.loop import Schedule
 
@@ -27,25 +27,19 @@ def train(config: ConfigDict, workdir: Path) -> Path:
     """
     settings.validate(config)
     directory = run_directory(config, workdir)
-    with run_log.exclusive(directory), environment.arithmetic(config.train.dtype):
-        if run_log.is_done(directory, run.STAGE):
-            return directory
-        run_log.write_json(directory / "config.json", config.to_dict())
-        problem = problems.assemble(config)
-        run.train_run(
-            build_ensemble(config, problem),
-            schedule(config, problem.training_set.steps_per_epoch),
-            directory,
-            identity=settings.identity(config),
-            names=problem.names,
-            title=f"{config.model.name} on {config.task.name}",
-            precision={
-                "training": config.train.dtype,
-                "matrix_products": config.train.matmul_precision,
-                "analysis": "float64",
-            },
-        )
+    run.train_run(directory, config.to_dict(), settings.identity(config), partial(plan_of, config))
     return directory
+
+
+def plan_of(config: ConfigDict) -> run.Plan:
+    """Return what is trained, and when what happens."""
+    problem = problems.assemble(config)
+    return run.Plan(
+        build_ensemble(config, problem),
+        schedule(config, problem.training_set.steps_per_epoch),
+        problem.names,
+        f"{config.model.name} on {config.task.name}",
+    )
 
 
 def run_directory(config: ConfigDict, workdir: Path) -> Path:

@@ -1,6 +1,6 @@
 """Measure what the replicas learned, and how long it took: from the last checkpoint and metrics."""
 
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from experiments.degree_curriculum import settings
 from experiments.degree_curriculum.train import build_ensemble, run_directory, schedule
 from pvr_jax.analysis import learned
 from pvr_jax.boolean import float64
-from pvr_jax.training import environment, run, run_log
+from pvr_jax.training import run, run_log
 from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
 from pvr_jax.training.curriculum import CurriculumState, Samples, iterations_at
 from pvr_jax.training.ensemble import Ensemble
@@ -22,6 +22,7 @@ from pvr_jax.training.replicas import to_host
 from pvr_jax.training.state import State
 
 STAGE = "analyse"
+MEASURES_FILE = "measures.json"
 # Numbers of learned functions that are measured together: 2^22 in float64 are 32 MB.
 GROUP = 1 << 22
 
@@ -36,13 +37,19 @@ def analyse(config: ConfigDict, workdir: Path) -> Path:
     """
     settings.validate(config)
     directory = run_directory(config, workdir)
-    run.require(directory, run.STAGE, "finished training")
-    with run_log.exclusive(directory), environment.arithmetic(config.train.dtype):
-        if not run_log.is_done(directory, STAGE):
-            begin = time.perf_counter()
-            run_log.write_json(directory / "measures.json", _measures(config, directory))
-            run.record_stage(directory, STAGE, time.perf_counter() - begin)
+    run.later_stage(
+        directory,
+        STAGE,
+        config.train.dtype,
+        partial(_analyse, config, directory),
+        after=run.STAGE,
+        product=MEASURES_FILE,
+    )
     return directory
+
+
+def _analyse(config: ConfigDict, directory: Path) -> None:
+    run_log.write_json(directory / MEASURES_FILE, _measures(config, directory))
 
 
 def _measures(config: ConfigDict, directory: Path) -> dict[str, Any]:

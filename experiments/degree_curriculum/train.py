@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from experiments.degree_curriculum import problem as problems
 from experiments.degree_curriculum import settings
 from pvr_jax import models
-from pvr_jax.training import environment, run, run_log
+from pvr_jax.training import run
 from pvr_jax.training.curriculum import curriculum_ensemble, most_stages
 from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.loop import Schedule, logarithmic_steps
@@ -31,25 +31,19 @@ def train(config: ConfigDict, workdir: Path) -> Path:
     """
     settings.validate(config)
     directory = run_directory(config, workdir)
-    with run_log.exclusive(directory), environment.arithmetic(config.train.dtype):
-        if run_log.is_done(directory, run.STAGE):
-            return directory
-        run_log.write_json(directory / "config.json", config.to_dict())
-        problem = problems.assemble(config)
-        run.train_run(
-            build_ensemble(config, problem),
-            schedule(config),
-            directory,
-            identity=settings.identity(config),
-            names=problem.names,
-            title=f"{config.model.name} on {config.task.name} (a step is an epoch)",
-            precision={
-                "training": config.train.dtype,
-                "matrix_products": config.train.matmul_precision,
-                "analysis": "float64",
-            },
-        )
+    run.train_run(directory, config.to_dict(), settings.identity(config), partial(plan_of, config))
     return directory
+
+
+def plan_of(config: ConfigDict) -> run.Plan:
+    """Return what is trained, and when what happens."""
+    problem = problems.assemble(config)
+    return run.Plan(
+        build_ensemble(config, problem),
+        schedule(config),
+        problem.names,
+        f"{config.model.name} on {config.task.name} (a step is an epoch)",
+    )
 
 
 def run_directory(config: ConfigDict, workdir: Path) -> Path:

@@ -1,8 +1,8 @@
 """Measure what the replicas learned, from the checkpoints alone."""
 
 import os
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from experiments.unseen_domain import settings
 from experiments.unseen_domain.train import build_ensemble, run_directory, schedule
 from pvr_jax import models, theory
 from pvr_jax.boolean import float64
-from pvr_jax.training import environment, run, run_log
+from pvr_jax.training import run, run_log
 from pvr_jax.training.checkpoint import Checkpoints
 from pvr_jax.training.run import Group
 
@@ -37,12 +37,14 @@ def analyse(config: ConfigDict, workdir: Path) -> Path:
     """
     settings.validate(config)
     directory = run_directory(config, workdir)
-    run.require(directory, run.STAGE, "finished training")
-    with run_log.exclusive(directory), environment.arithmetic(config.train.dtype):
-        if not (run_log.is_done(directory, STAGE) and (directory / MEASURES_FILE).is_file()):
-            begin = time.perf_counter()
-            _analyse(config, directory)
-            run.record_stage(directory, STAGE, time.perf_counter() - begin)
+    run.later_stage(
+        directory,
+        STAGE,
+        config.train.dtype,
+        partial(_analyse, config, directory),
+        after=run.STAGE,
+        product=MEASURES_FILE,
+    )
     return directory
 
 

@@ -1,6 +1,6 @@
 """What theory says of a run off the seen set, and how far what was learned lies from it."""
 
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from experiments.unseen_domain.train import run_directory
 from pvr_jax import theory
 from pvr_jax.boolean import cube, float64
 from pvr_jax.theory import wide_networks
-from pvr_jax.training import environment, run, run_log
+from pvr_jax.training import run, run_log
 
 STAGE = "predict"
 PREDICTIONS_FILE = "predictions.json"
@@ -33,12 +33,14 @@ def predict(config: ConfigDict, workdir: Path) -> Path:
     """
     settings.validate(config)
     directory = run_directory(config, workdir)
-    run.require(directory, analyse.STAGE, "finished analysis")
-    with run_log.exclusive(directory), environment.arithmetic(config.train.dtype):
-        if not (run_log.is_done(directory, STAGE) and (directory / PREDICTIONS_FILE).is_file()):
-            begin = time.perf_counter()
-            _predict(config, directory)
-            run.record_stage(directory, STAGE, time.perf_counter() - begin)
+    run.later_stage(
+        directory,
+        STAGE,
+        config.train.dtype,
+        partial(_predict, config, directory),
+        after=analyse.STAGE,
+        product=PREDICTIONS_FILE,
+    )
     return directory
 
 

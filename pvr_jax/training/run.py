@@ -3,10 +3,11 @@
 Knows no task, model or measure: experiments hand these in as functions of one replica.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -87,30 +88,47 @@ def build_ensemble(
     )
 
 
+class Plan(NamedTuple):
+    """What `train_run` trains: the replicas, when what happens, their names [R], and a title."""
+
+    members: Ensemble
+    schedule: loop.Schedule
+    names: list[str]
+    title: str
+
+
 def train_run(
-    members: Ensemble,
-    plan: loop.Schedule,
-    directory: Path,
-    *,
-    identity: str,
-    names: list[str],
-    title: str,
-    precision: dict[str, str],
+    directory: Path, config: dict[str, Any], identity: str, build: Callable[[], Plan]
 ) -> None:
-    """Train all replicas of a run, or go on where an earlier process stopped; write run.json.
+    """Train all replicas of a run, or go on where an earlier process stopped; nothing if done.
+
+    Writes config.json, run.json, metrics.jsonl and checkpoints.
 
     Args:
-        members: the replicas and their programs.
-        plan: what happens when.
-        directory: the run directory, held by the caller (`run_log.exclusive`).
+        directory: the run directory.
+        config: with a section "train", whose dtype and matmul_precision go into run.json.
         identity: of the configuration, for checkpoints.
-        names: of the replicas [R].
-        title: what is trained on what, for the progress display.
-        precision: of training and analysis, for run.json.
+        build: makes the plan; called in the arithmetic of the configuration.
 
     Raises:
-        RunError: a checkpoint cannot be written, or a signal came; one line.
+        RunError: the directory is in use, a checkpoint cannot be written, or a signal came; one
+            line.
     """
+    chosen = config["train"]
+    with run_log.exclusive(directory), environment.arithmetic(chosen["dtype"]):
+        if run_log.is_done(directory, STAGE):
+            return
+        run_log.write_json(directory / "config.json", config)
+        precision = {
+            "training": chosen["dtype"],
+            "matrix_products": chosen["matmul_precision"],
+            "analysis": "float64",
+        }
+        _train(directory, identity, precision, build())
+
+
+def _train(directory: Path, identity: str, precision: dict[str, str], plan: Plan) -> None:
+    members, names = plan.members, plan.names
     parameters = sum(leaf.size for leaf in jax.tree.leaves(members.shapes().params))
     record: dict[str, Any] = {
         **environment.describe(),
@@ -122,39 +140,58 @@ def train_run(
     }
     run_log.write_json(directory / "run.json", record)
     with (
-        ProgressDisplay(plan.total, members.count) as display,
-        Checkpoints(directory / "checkpoints", identity, plan.kept) as checkpoints,
+        ProgressDisplay(plan.schedule.total, members.count) as display,
+        Checkpoints(directory / "checkpoints", identity, plan.schedule.kept) as checkpoints,
     ):
         display.say(
-            f"training {members.count} replicas of {title} ({record['parameters']:,} parameters), "
-            f"{plan.total} steps, {members.execution} on {members.mesh.size} "
-            f"{record['devices']['platform']} device(s)"
+            f"training {members.count} replicas of {plan.title} ({record['parameters']:,} "
+            f"parameters), {plan.schedule.total} steps, {members.execution} on "
+            f"{members.mesh.size} {record['devices']['platform']} device(s)"
         )
-        result = loop.train(members, plan, checkpoints, directory, display, names)
+        result = loop.train(members, plan.schedule, checkpoints, directory, display, names)
     record["diverged"] = result.diverged
     record["stages"][STAGE] = result.timing._asdict()
     run_log.write_json(directory / "run.json", record)
     run_log.mark_done(directory, STAGE)
 
 
-def require(directory: Path, stage: str, missing: str) -> None:
-    """Check that a stage is done before the one that reads its files.
+def later_stage(
+    directory: Path,
+    stage: str,
+    dtype: str,
+    work: Callable[[], None],
+    *,
+    after: str,
+    product: str,
+) -> None:
+    """Do the work of a stage after training, unless it is done and its file is still there.
+
+    Args:
+        directory: the run directory.
+        stage: its name.
+        dtype: of training, in whose arithmetic the work is done.
+        work: writes the stage's files.
+        after: the stage whose files it reads.
+        product: the file that it leaves.
 
     Raises:
-        FileNotFoundError: it is not; `missing` says what is not there, the message what to type.
+        FileNotFoundError: the stage before is not done; the message says what to type.
+        RunError: the directory is in use.
     """
-    if not run_log.is_done(directory, stage):
+    if not run_log.is_done(directory, after):
         raise FileNotFoundError(
-            f"{directory} holds no {missing}; give the same command with --stage={stage} first"
+            f"{directory} has not been through the stage {after}; give the same command with "
+            f"--stage={after} first"
         )
-
-
-def record_stage(directory: Path, stage: str, seconds: float) -> None:
-    """Add a stage's duration to run.json and leave its marker."""
-    record = run_log.read_json(directory / "run.json")
-    record["stages"][stage] = {"seconds": round(seconds, 3)}
-    run_log.write_json(directory / "run.json", record)
-    run_log.mark_done(directory, stage)
+    with run_log.exclusive(directory), environment.arithmetic(dtype):
+        if run_log.is_done(directory, stage) and (directory / product).is_file():
+            return
+        begin = time.perf_counter()
+        work()
+        record = run_log.read_json(directory / "run.json")
+        record["stages"][stage] = {"seconds": round(time.perf_counter() - begin, 3)}
+        run_log.write_json(directory / "run.json", record)
+        run_log.mark_done(directory, stage)
 
 
 def kept_parameters(

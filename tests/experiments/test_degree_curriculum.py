@@ -155,7 +155,7 @@ def test_mistakes_are_one_line(tmp_path, capsys, flag, complaint):
 
 def test_analysis_needs_a_finished_training(tmp_path, capsys):
     assert invoke(f"--workdir={tmp_path}", "--stage=analyse") == 1
-    assert "holds no finished training" in capsys.readouterr().err
+    assert "has not been through the stage train" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("size", reproduce.SIZES)

@@ -139,7 +139,7 @@ def test_the_report_is_made_from_the_files_alone_without_jax(quickstart, run, tm
 def test_analysis_needs_a_finished_training(run, tmp_path):
     done = run(f"--config={QUICKSTART}", f"--workdir={tmp_path}", "--stage=analyse", check=False)
     assert done.returncode == 1
-    assert "holds no finished training" in done.stderr and done.stderr.count("\n") == 1
+    assert "has not been through the stage train" in done.stderr and done.stderr.count("\n") == 1
 
 
 TASKS = sorted(set(load("canonical_holdout").TASKS) - {"truth_table", "pvr"})

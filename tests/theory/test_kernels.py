@@ -377,7 +377,9 @@ def test_bad_input_says_what_is_allowed(call, message):
         call()
 
 
-@pytest.mark.parametrize("initialisation, alpha", [("pytorch", 0.5), ("scaled", 0.6), ("ntk", 0.5)])
+@pytest.mark.parametrize(
+    "initialisation, alpha", [("pytorch", 0.5), ("scaled", 0.6), ("lecun", 0.5), ("ntk", 0.5)]
+)
 @pytest.mark.parametrize("biases", [True, False])
 def test_layers_of_an_mlp_are_those_of_the_model(initialisation, alpha, biases):
     # Mean empirical kernel of wide networks against their limit.
