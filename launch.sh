@@ -9,7 +9,7 @@ usage() {
 usage: ./launch.sh COMMAND [ARGUMENTS]
 
   setup [EXTRA ...]          make .venv with the pinned dependencies (extras: cuda tpu tfds test torch bench)
-  run [CONFIG] [FLAGS]       train, analyse, report; CONFIG is configs/quickstart.py if not given
+  run [CONFIG] [FLAGS]       train, analyse, predict, report; CONFIG is configs/quickstart.py if not given
                              ./launch.sh run configs/canonical_holdout.py:task=quadratic_chain \
                                --config.train.seeds=5 --config.holdout.bits=7 --workdir=runs
   reproduce NAME [--size=paper|small] [--workdir=runs]
