@@ -3,8 +3,9 @@
 Reads files only and never imports JAX, so a report can be made on any machine that has the files.
 """
 
+from pvr_jax.reporting.files import ReportPaths
 from pvr_jax.reporting.reading import find_experiments, read_run, read_runs, read_runs_of
-from pvr_jax.reporting.report import ReportPaths, write_report
+from pvr_jax.reporting.report import write_report
 from pvr_jax.reporting.runs import Pair, Replica, Run
 from pvr_jax.reporting.tables import render_text, replica_table, summary_table
 

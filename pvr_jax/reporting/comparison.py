@@ -29,6 +29,7 @@ from pvr_jax.reporting.tables import (
     format_interval,
     format_number,
     prediction_columns,
+    render_findings,
     render_markdown,
     render_notes,
     summary_table,
@@ -103,11 +104,6 @@ def render_comparison(comparison: Comparison) -> str:
             render_findings(comparison.findings),
         ]
     )
-
-
-def render_findings(findings: Sequence[tuple[str, str]]) -> str:
-    """Return paragraphs with a bold title each."""
-    return "\n".join(f"**{title}.** {text}\n" for title, text in findings)
 
 
 def comparison_cells(runs: Sequence[Run], table: pd.DataFrame) -> pd.DataFrame:

@@ -2,8 +2,9 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -50,6 +51,16 @@ _STYLE = {
 }
 
 
+@dataclass(frozen=True)
+class Illustration:
+    """A saved figure: its paths by format, and the run and frozen bit it belongs to, if any."""
+
+    name: str
+    paths: dict[str, Path]
+    run: str | None = None
+    bit: int | None = None
+
+
 @contextmanager
 def style(name: str) -> Iterator[None]:
     """Draw and save inside this: the figures' style, and element ids that depend on `name` only."""
@@ -73,6 +84,27 @@ def save(figure: Figure, directory: Path, name: str) -> dict[str, Path]:
             temporary.write_text(_shorten(temporary.read_text("utf-8")), "utf-8", newline="\n")
         temporary.replace(paths[extension])
     return paths
+
+
+def illustrate(
+    name: str,
+    draw: Callable[[], Figure],
+    directory: Path,
+    run: str | None = None,
+    bit: int | None = None,
+) -> Illustration:
+    """Draw a figure in the figures' style and save it in `directory`, which must exist."""
+    with style(name):
+        paths = save(draw(), directory, name)
+    return Illustration(name, paths, run, bit)
+
+
+def illustrate_all(
+    drawings: Mapping[str, Callable[[], Figure]], directory: Path
+) -> list[Illustration]:
+    """Draw and save the figures that the functions draw, by name; make `directory` if needed."""
+    directory.mkdir(parents=True, exist_ok=True)
+    return [illustrate(name, draw, directory) for name, draw in drawings.items()]
 
 
 def _shorten(svg: str) -> str:

@@ -16,6 +16,7 @@ from pvr_jax.reporting.tables import (
     excluded_notes,
     format_interval,
     format_number,
+    render_findings,
     render_markdown,
     render_notes,
     replica_counts,
@@ -46,13 +47,12 @@ def match(runs: Sequence[Run]) -> Matched:
 
 def render_matched(matched: Matched) -> str:
     """Return the table, its notes and the findings as aligned Markdown."""
-    paragraphs = "\n".join(f"**{title}.** {text}\n" for title, text in matched.findings)
     return "\n".join(
         [
             "### Matched setting: error and noise stability of the target\n",
             render_markdown(matched.shown),
             render_notes(matched.notes),
-            paragraphs,
+            render_findings(matched.findings),
         ]
     )
 

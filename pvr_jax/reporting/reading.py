@@ -1,6 +1,7 @@
 """Finding and reading the result files of runs."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,14 +57,19 @@ def run_directories(experiment: Path) -> list[Path]:
     ]
 
 
+def by_state(directories: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Return the directories of runs that have their measures, and the names of the others."""
+    finished = [d for d in directories if (d / MEASURES_FILE).is_file()]
+    unfinished = [d.name for d in directories if not (d / MEASURES_FILE).is_file()]
+    return finished, unfinished
+
+
 def read_runs(experiment: Path) -> tuple[list[Run], list[str]]:
     """Return the finished runs of an experiment directory and the names of the unfinished ones.
 
     A run is finished when it has its measures. Raises ValueError naming a damaged file.
     """
-    directories = run_directories(Path(experiment))
-    finished = [d for d in directories if (d / MEASURES_FILE).is_file()]
-    unfinished = [d.name for d in directories if not (d / MEASURES_FILE).is_file()]
+    finished, unfinished = by_state(run_directories(Path(experiment)))
     return [run for d in finished for run in read_runs_of(d)], unfinished
 
 

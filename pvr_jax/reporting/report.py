@@ -1,24 +1,24 @@
 """Writing the report of every experiment in a work directory."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from pvr_jax.reporting import drawing, figures, study_figures
-from pvr_jax.reporting.comparison import render_comparison, render_findings
+from pvr_jax.reporting.comparison import render_comparison
+from pvr_jax.reporting.drawing import Illustration
+from pvr_jax.reporting.files import ReportPaths, none_finished, write_report_files
 from pvr_jax.reporting.findings import run_findings
 from pvr_jax.reporting.initialisation import render_initialisation
 from pvr_jax.reporting.latex import render_latex
 from pvr_jax.reporting.matched import render_matched
-from pvr_jax.reporting.page import Illustration, render_page
+from pvr_jax.reporting.page import render_page
 from pvr_jax.reporting.reading import find_experiments, read_runs
 from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.study import Study, study_of
 from pvr_jax.reporting.tables import (
     explaining_theories_of,
+    render_findings,
     render_text,
     replica_table,
 )
@@ -29,24 +29,6 @@ from pvr_jax.reporting.twins import render_twins, touched_pairs
 MOST_RUNS_SHOWN = 3
 # Of more runs than this, no run has figures of its own: hundreds of them would help nobody.
 MOST_RUNS_DRAWN = 6
-
-
-@dataclass(frozen=True)
-class ReportPaths:
-    """The files of one report; `text` is what a terminal shows of it.
-
-    `tables` are paths by file name: table.csv, table.md and table.tex with a row per run and
-    frozen bit, theory.md, why.md and findings.md of a single run, comparison.md where several runs
-    are compared, initialisation.md where they scan the size of the initialisation, twins.csv and
-    twins.md of the coefficients that training cannot tell apart, matched.csv and matched.md of
-    runs with nothing frozen, and replicas.csv.
-    """
-
-    directory: Path
-    page: Path
-    text: str
-    tables: dict[str, Path]
-    figures: dict[str, dict[str, Path]] = field(default_factory=dict)
 
 
 def write_report(root: str | Path, out: str | Path | None = None) -> dict[str, ReportPaths]:
@@ -72,10 +54,7 @@ def write_report(root: str | Path, out: str | Path | None = None) -> dict[str, R
             directory = Path(out) if experiment == root else Path(out) / experiment.name
         written[experiment.resolve().name] = _write_experiment(runs, waiting, directory)
     if not written:
-        raise FileNotFoundError(
-            f"no finished run in {root}, only unfinished: {', '.join(unfinished)}; "
-            f"finish with: ./launch.sh run --workdir={root}"
-        )
+        raise none_finished(root, unfinished, workdir=root)
     return written
 
 
@@ -106,7 +85,6 @@ def table_files(study: Study, runs: Sequence[Run]) -> dict[str, str]:
 
 
 def _write_experiment(runs: list[Run], unfinished: list[str], directory: Path) -> ReportPaths:
-    directory.mkdir(parents=True, exist_ok=True)
     study = study_of(runs)
     files = table_files(study, runs)
     illustrations = draw_all(runs, study, directory / "figures")
@@ -114,20 +92,14 @@ def _write_experiment(runs: list[Run], unfinished: list[str], directory: Path) -
     shown = ["initialisation.md", "comparison.md", "twins.md", "matched.md"]
     if len(study.canonical) <= MOST_RUNS_SHOWN:
         shown += ["table.md", "theory.md", "why.md", "findings.md"]
-    return ReportPaths(
-        directory=directory,
-        tables={name: _write(directory / name, text) for name, text in files.items()},
-        page=_write(directory / "report.html", page),
-        text="\n".join(files[name] for name in shown if name in files),
-        figures={illustration.name: illustration.paths for illustration in illustrations},
-    )
+    text = "\n".join(files[name] for name in shown if name in files)
+    return write_report_files(directory, files, page, text, illustrations)
 
 
 def draw_all(runs: list[Run], study: Study, directory: Path) -> list[Illustration]:
     """Save every figure of a study in `directory`; those of the whole study come first."""
-    directory.mkdir(exist_ok=True)
-    draw = partial(_draw, directory=directory)
-    drawn = [draw(name, function) for name, function in study_figures.drawings(study).items()]
+    drawn = drawing.illustrate_all(study_figures.drawings(study), directory)
+    draw = partial(drawing.illustrate, directory=directory)
     if 0 < len(study.canonical) <= MOST_RUNS_SHOWN:
         drawn.append(
             draw(
@@ -138,28 +110,10 @@ def draw_all(runs: list[Run], study: Study, directory: Path) -> list[Illustratio
     for run in runs if len(runs) <= MOST_RUNS_DRAWN else ():
         if run.degree_profiles:
             name = f"degree_profile-{run.file_name}"
-            drawn.append(draw(name, partial(figures.degree_profile, run), run=run))
+            drawn.append(draw(name, partial(figures.degree_profile, run), run=run.name))
         for bit in run.bits:
             if bit in run.pair_coefficients and touched_pairs(run, bit):
                 name = f"tracked_coefficients-{run.file_name}-bit{bit}"
                 function = partial(figures.tracked_coefficients, run, bit)
-                drawn.append(draw(name, function, run=run, bit=bit))
+                drawn.append(draw(name, function, run=run.name, bit=bit))
     return drawn
-
-
-def _draw(
-    name: str,
-    function: Callable[[], Figure],
-    directory: Path,
-    run: Run | None = None,
-    bit: int | None = None,
-) -> Illustration:
-    with drawing.style(name):
-        paths = drawing.save(function(), directory, name)
-    return Illustration(name, paths, None if run is None else run.name, bit)
-
-
-def _write(path: Path, text: str) -> Path:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    return temporary.replace(path)

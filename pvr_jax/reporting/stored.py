@@ -4,18 +4,23 @@ python -m pvr_jax.reporting.stored keep WORKDIR/EXPERIMENT[/RUN] DIRECTORY
 python -m pvr_jax.reporting.stored fill README.md
 """
 
-import json
 import re
 import shutil
 import sys
 from pathlib import Path
 
-from pvr_jax.reporting import curriculum, drawing, figures, study_figures, unseen
-from pvr_jax.reporting.comparison import render_findings
+from pvr_jax.reporting import curriculum, figures, study_figures, unseen
+from pvr_jax.reporting.files import keep_figure, keep_results, not_all_finished, write_text
 from pvr_jax.reporting.reading import MEASURES_FILE, read_run, read_runs
 from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.study import Study, study_of
-from pvr_jax.reporting.tables import render_markdown, render_text, replica_table, summary_table
+from pvr_jax.reporting.tables import (
+    render_findings,
+    render_markdown,
+    render_text,
+    replica_table,
+    summary_table,
+)
 from pvr_jax.reporting.theories import reasons_table, theory_table
 from pvr_jax.reporting.twins import shown_twins
 
@@ -47,10 +52,7 @@ def keep(source: Path, directory: Path) -> None:
         return
     runs, unfinished = read_runs(source)
     if not runs or unfinished:
-        raise FileNotFoundError(
-            f"{source}: {len(runs)} finished runs, unfinished: {', '.join(unfinished) or 'none'}; "
-            "allowed a directory of finished runs: give the command that made it again"
-        )
+        raise not_all_finished(source, len(runs), unfinished)
     if len(runs) == 1:
         _keep_run(runs[0].directory, directory)
     else:
@@ -60,33 +62,25 @@ def keep(source: Path, directory: Path) -> None:
 def _keep_run(run: Path, directory: Path) -> None:
     found = read_run(run)
     table = summary_table([found])
-    _write(directory / "table.csv", table.to_csv(index=False, lineterminator="\n"))
-    _write(
+    write_text(directory / "table.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_text(
         directory / "replicas.csv", replica_table([found]).to_csv(index=False, lineterminator="\n")
     )
-    _write(directory / "table.md", _rows(render_text(table)))
-    _write(directory / "why.md", render_markdown(reasons_table(table)))
+    write_text(directory / "table.md", _rows(render_text(table)))
+    write_text(directory / "why.md", render_markdown(reasons_table(table)))
     if len(theories := theory_table(table)):
-        _write(directory / "theory.md", render_markdown(theories))
+        write_text(directory / "theory.md", render_markdown(theories))
     for name in KEPT:
         shutil.copyfile(run / name, directory / name)
-    with drawing.style(FIGURE):
-        figure = figures.error_against_influence([found], table)
-        figure.savefig(directory / FIGURE, dpi=160)
+    keep_figure(directory / FIGURE, lambda: figures.error_against_influence([found], table))
 
 
 def _keep_study(runs: list[Run], directory: Path) -> None:
     study = study_of(runs)
-    replicas = replica_table(runs).to_csv(index=False, lineterminator="\n")
-    _write(directory / "replicas.csv", replicas)
-    records = {run.name: {"config": run.config, "run": run.record} for run in runs}
-    text = json.dumps({"runs": records}, indent=1, ensure_ascii=False)
-    _write(directory / "run.json", text + "\n")
-    for name, content in _study_tables(study).items():
-        _write(directory / name, content)
-    for name, draw in study_figures.drawings(study).items():
-        with drawing.style(name):
-            draw().savefig(directory / f"{name}.png", dpi=160)
+    tables = {"replicas.csv": replica_table(runs).to_csv(index=False, lineterminator="\n")}
+    tables |= _study_tables(study)
+    records = {run.name: (run.config, run.record) for run in runs}
+    keep_results(directory, tables, records, study_figures.drawings(study))
 
 
 def _study_tables(study: Study) -> dict[str, str]:
@@ -124,10 +118,6 @@ def fill(text: str, root: Path) -> str:
 def _rows(text: str) -> str:
     """Return the lines of a rendered table that are table, without titles and notes."""
     return "".join(f"{line}\n" for line in text.splitlines() if line.startswith("|"))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def main(arguments: list[str]) -> None:

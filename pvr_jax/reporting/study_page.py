@@ -1,17 +1,16 @@
 """The parts of the page that look at a whole study: its comparison and its matched runs."""
 
-import re
 from collections.abc import Sequence
 from html import escape
 
 import pandas as pd
 
 from pvr_jax.reporting.comparison import Comparison
+from pvr_jax.reporting.html import bullets, file_links, paragraphs, table
 from pvr_jax.reporting.initialisation import READING as INITIALISATION
 from pvr_jax.reporting.kinds import READING as KINDS
 from pvr_jax.reporting.matched import Matched
 from pvr_jax.reporting.study import Study
-from pvr_jax.reporting.tables import LEFT_ALIGNED
 from pvr_jax.reporting.theories import STUDY_READING, THEORY_TITLE
 from pvr_jax.reporting.twins import READING as TWINS
 from pvr_jax.reporting.twins import shown_twins
@@ -64,32 +63,31 @@ def study_sections(study: Study, images: dict[str, str]) -> list[tuple[str, str,
     return sections
 
 
-def _illustrated(image: str, table: pd.DataFrame, reading: str, files: Sequence[str]) -> str:
-    links = ", ".join(f'<a href="{name}">{name}</a>' for name in files)
-    text = f"<p>{escape(reading)} The same as a file: {links}.</p>"
-    return "\n".join([image, _table(table), text])
+def _illustrated(image: str, shown: pd.DataFrame, reading: str, files: Sequence[str]) -> str:
+    text = f"<p>{escape(reading)} The same as a file: {file_links(files)}.</p>"
+    return "\n".join([image, table(shown), text])
 
 
 def _comparison(comparison: Comparison, images: dict[str, str]) -> str:
     theories = [
         f"<h3>{escape(THEORY_TITLE)}</h3>",
-        _table(comparison.theories),
+        table(comparison.theories),
         f"<p>{escape(STUDY_READING)}</p>",
     ]
     return "\n".join(
         [
-            _findings(comparison.findings),
+            paragraphs(comparison.findings),
             images["comparison"],
             "<h3>By model</h3>",
-            _table(comparison.kinds),
+            table(comparison.kinds),
             f"<p>{escape(KINDS)}</p>",
             *(theories if len(comparison.theories) else []),
             "<h3>Generalization error and influence</h3>",
-            _table(comparison.errors),
+            table(comparison.errors),
             "<h3>Why: what was learned off the support</h3>",
-            _table(comparison.why),
-            _notes(comparison.notes),
-            '<p>The same as a file: <a href="comparison.md">comparison.md</a>.</p>',
+            table(comparison.why),
+            bullets(comparison.notes, "notes"),
+            f"<p>The same as a file: {file_links(['comparison.md'])}.</p>",
         ]
     )
 
@@ -97,42 +95,10 @@ def _comparison(comparison: Comparison, images: dict[str, str]) -> str:
 def _matched(matched: Matched, images: dict[str, str]) -> str:
     return "\n".join(
         [
-            _findings(matched.findings),
+            paragraphs(matched.findings),
             images["matched"],
-            _table(matched.shown),
-            _notes(matched.notes),
-            '<p>The same as files: <a href="matched.md">matched.md</a>, '
-            '<a href="matched.csv">matched.csv</a>.</p>',
+            table(matched.shown),
+            bullets(matched.notes, "notes"),
+            f"<p>The same as files: {file_links(['matched.md', 'matched.csv'])}.</p>",
         ]
     )
-
-
-def _findings(findings: Sequence[tuple[str, str]]) -> str:
-    return "\n".join(f"<h3>{escape(title)}</h3><p>{escape(text)}</p>" for title, text in findings)
-
-
-def _notes(notes: Sequence[str]) -> str:
-    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    return f'<ul class="notes">{items}</ul>'
-
-
-def _table(shown: pd.DataFrame) -> str:
-    marks = [' class="text"' if name in LEFT_ALIGNED else "" for name in shown]
-    head = "".join(
-        f'<th scope="col"{mark}>{escape(name).replace("95 %", "95&nbsp;%")}</th>'
-        for name, mark in zip(shown, marks, strict=True)
-    )
-    rows = "\n".join(
-        "<tr>"
-        + "".join(f"<td{mark}>{_cell(cell)}</td>" for cell, mark in zip(row, marks, strict=True))
-        + "</tr>"
-        for row in shown.to_numpy().tolist()
-    )
-    return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n'
-        f"<tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _cell(text: str) -> str:
-    return escape(re.sub(r"-(?=[0-9])", "−", text.strip()))

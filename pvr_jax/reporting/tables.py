@@ -376,6 +376,11 @@ def render_notes(notes: Sequence[str]) -> str:
     return "".join(f"- {note}\n" for note in notes)
 
 
+def render_findings(findings: Sequence[tuple[str, str]]) -> str:
+    """Return paragraphs with a bold title each."""
+    return "\n".join(f"**{title}.** {text}\n" for title, text in findings)
+
+
 def escape_latex(text: str) -> str:
     """Return `text` with the characters that LaTeX treats specially escaped."""
     return "".join(_LATEX_ESCAPES.get(character, character) for character in text)

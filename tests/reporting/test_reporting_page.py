@@ -3,11 +3,11 @@
 import base64
 import json
 import xml.etree.ElementTree as ElementTree
-from html.parser import HTMLParser
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from parsed_page import DATA, Page
 from PIL import Image
 from synthetic_runs import write_run
 
@@ -18,30 +18,6 @@ from pvr_jax.reporting.findings import overview, run_findings
 from pvr_jax.reporting.page import render_page
 from pvr_jax.reporting.study import study_of
 from pvr_jax.reporting.twins import touched_pairs
-
-DATA = "data:image/svg+xml;base64,"
-VOID = {"meta", "img", "br", "hr", "link", "input"}
-
-
-class Page(HTMLParser):
-    """Collects tags with their attributes and checks that they nest."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.open, self.text = [], [], ""
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
 
 
 @pytest.fixture(scope="module")

@@ -5,41 +5,19 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
-from html.parser import HTMLParser
 from urllib.parse import unquote
 
 import pandas as pd
 import pytest
+from parsed_page import DATA, Page
 from PIL import Image
 from synthetic_unseen import LENGTH, THREE_SYMMETRIC, write_unseen
 
 from pvr_jax.reporting.agreement import compare_files
 from pvr_jax.reporting.unseen import keep, write_report
 
-DATA = "data:image/svg+xml;base64,"
 FIGURES = {"coefficients", "distance", "leak_by_rate", "degree_profile"}
 TABLES = {"table", "explanation", "degrees", "coefficients"}
-
-
-class Page(HTMLParser):
-    """Collects tags with their attributes and checks that they nest."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.open, self.text = [], [], ""
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "img"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
 
 
 @pytest.fixture(scope="module")

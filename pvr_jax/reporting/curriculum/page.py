@@ -1,25 +1,17 @@
 """The page of the experiment: one HTML file, figures inside and no script."""
 
-import base64
-import json
-import os
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 import pandas as pd
 
+from pvr_jax.reporting import html
 from pvr_jax.reporting.curriculum.arms import Arm, Pair
 from pvr_jax.reporting.curriculum.tables import TITLES
-from pvr_jax.reporting.page import RUN_LINKS, SCREEN_SCALE, Illustration
-from pvr_jax.reporting.page_style import STYLE
+from pvr_jax.reporting.drawing import Illustration
 
 TITLE = "Degree curriculum and normal training: iterations and error"
-_FACTS = ("parameters", "precision", "execution", "devices", "versions", "git_commit")
 _CAPTIONS = {
     "error_over_iterations": (
         "Error on the whole cube over iterations",
@@ -72,83 +64,19 @@ def render_page(
 
     `files` are the names of the table files beside the page.
     """
+    tables = [
+        (TITLES[name], html.table(shown)) for name, shown in results.shown.items() if len(shown)
+    ]
+    figures = [html.figure(drawn, *_CAPTIONS[drawn.name]) for drawn in illustrations]
     sections = [
-        _section("summary", "Summary", _summary(results)),
-        _section("tables", "Tables", _tables(results, files)),
-        _section("figures", "Figures", "\n".join(map(_figure, illustrations))),
-        _section("definitions", "Definitions", _definitions()),
-        _section("left-out", "Left out", _left_out(results)),
-        _section("runs", "Runs", _runs(results.arms, directory)),
+        ("summary", "Summary", html.summary(results.lead, results.findings)),
+        ("tables", "Tables", html.titled_tables(tables, results.notes, files)),
+        ("figures", "Figures", "\n".join(figures)),
+        ("definitions", "Definitions", html.definitions(_DEFINITIONS.items())),
+        ("left-out", "Left out", _left_out(results)),
+        ("runs", "Runs", _runs(results.arms, directory)),
     ]
-    links = [re.match(r'<section id="([^"]+)"><h2>([^<]+)</h2>', text) for text in sections]
-    navigation = "".join(f'<a href="#{link[1]}">{link[2]}</a>' for link in links if link)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(TITLE)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f"<header><h1>{escape(TITLE)}</h1><nav>{navigation}</nav></header>\n"
-        + "\n".join(sections)
-        + "\n</body>\n</html>\n"
-    )
-
-
-def _summary(results: Results) -> str:
-    paragraphs = [f'<p class="lead">{escape(results.lead)}</p>']
-    paragraphs += [
-        f"<h3>{escape(title)}</h3><p>{escape(text)}</p>" for title, text in results.findings
-    ]
-    return "\n".join(paragraphs)
-
-
-def _tables(results: Results, files: Sequence[str]) -> str:
-    parts = [
-        f"<h3>{escape(TITLES[name])}</h3>\n{_table(shown)}"
-        for name, shown in results.shown.items()
-        if len(shown)
-    ]
-    links = ", ".join(f'<a href="{quote(name)}">{escape(name)}</a>' for name in files)
-    return "\n".join(
-        [*parts, _list(results.notes, "notes"), f"<p>The same numbers as files: {links}.</p>"]
-    )
-
-
-def _table(shown: pd.DataFrame) -> str:
-    # A heading may wrap, but not inside "[95 %]".
-    head = "".join(
-        f'<th scope="col">{escape(name).replace("95 %", "95&nbsp;%")}</th>' for name in shown
-    )
-    rows = "\n".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in shown.to_numpy().tolist()
-    )
-    return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n'
-        f"<tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _figure(illustration: Illustration) -> str:
-    alternative, caption = _CAPTIONS[illustration.name]
-    image = illustration.paths["svg"].read_bytes()
-    svg = base64.b64encode(image).decode("ascii")
-    points = re.search(rb'<svg[^>]*? width="([0-9.]+)pt"', image)
-    width = f' width="{float(points[1]) * SCREEN_SCALE:.0f}"' if points else ""
-    links = " ".join(
-        f'<a href="figures/{quote(path.name)}">{extension}</a>'
-        for extension, path in illustration.paths.items()
-    )
-    return (
-        f'<figure><img alt="{escape(alternative)}"{width} src="data:image/svg+xml;base64,{svg}">\n'
-        f"<figcaption>{escape(caption)} {links}</figcaption></figure>"
-    )
-
-
-def _definitions() -> str:
-    entries = "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(meaning)}</dd>"
-        for name, meaning in _DEFINITIONS.items()
-    )
-    return f"<dl>{entries}</dl>"
+    return html.document(TITLE, sections)
 
 
 def _left_out(results: Results) -> str:
@@ -173,77 +101,31 @@ def _left_out(results: Results) -> str:
             ),
         )
     )
-    none = "<p>None.</p>"
-    parts = (
-        ("Diverged replicas", diverged),
-        ("Replicas that did not end", waiting),
-        ("Unfinished runs", results.unfinished),
-    )
-    return "".join(
-        f"<h3>{title}</h3>" + (_list(texts, "prose") if texts else none) for title, texts in parts
+    return html.left_out(
+        [
+            ("Diverged replicas", diverged),
+            ("Replicas that did not end", waiting),
+            ("Unfinished runs", results.unfinished),
+        ]
     )
 
 
 def _runs(arms: Sequence[Arm], directory: Path) -> str:
     parts = []
-    for arm in {arm.directory: arm for arm in arms}.values():
-        own = [other for other in arms if other.directory == arm.directory]
-        facts = "".join(
-            f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in _facts(own)
-        )
-        config = json.dumps(arm.config, indent=2, ensure_ascii=False)
-        parts.append(
-            f'<h3 class="run">{escape(arm.directory.name)}</h3>'
-            f'<dl class="facts">{facts}<dt>files</dt><dd>{_run_links(arm, directory)}</dd></dl>'
-            f"<details><summary>Configuration</summary><pre>{escape(config)}</pre></details>"
-        )
+    for first in {arm.directory: arm for arm in arms}.values():
+        own = [arm for arm in arms if arm.directory == first.directory]
+        links = html.run_links(first.directory, directory)
+        parts.append(html.run_details(first.directory.name, _facts(own), links, first.config))
     return "\n".join(parts)
 
 
 def _facts(arms: Sequence[Arm]) -> list[tuple[str, str]]:
     """Return what a run's record says of it, for people."""
     first = arms[0]
-    facts = [
+    return [
         ("task", f"{first.task}, n = {first.n}"),
         ("model", f"{first.model}, {first.optimizer}"),
         ("replicas", str(sum(len(arm.replicas) for arm in arms))),
         ("epochs at most", str(int(first.epochs[-1]))),
+        *html.record_facts(first.record),
     ]
-    for name in _FACTS:
-        if first.record.get(name) is not None:
-            facts.append((name.replace("_", " "), _plain(first.record[name])))
-    stages = first.record.get("stages")
-    if isinstance(stages, dict):
-        facts += [(f"stage {k}", _plain(v).replace("_", " ")) for k, v in stages.items()]
-    if first.record.get("command") is not None:
-        facts.append(("command", str(first.record["command"])))
-    return facts
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_plain(content)}" for name, content in value.items())
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return "–" if value is None else str(value)
-
-
-def _run_links(arm: Arm, directory: Path) -> str:
-    # Both ends resolved: a relative path across a symbolic link would lead elsewhere.
-    base = Path(os.path.relpath(arm.directory.resolve(), directory.resolve())).as_posix()
-    links = []
-    for name in RUN_LINKS:
-        path = arm.directory / name
-        if path.exists():
-            slash = "/" if path.is_dir() else ""
-            links.append(f'<a href="{escape(quote(f"{base}/{name}"))}{slash}">{name}{slash}</a>')
-    return ", ".join(links)
-
-
-def _section(key: str, title: str, content: str) -> str:
-    return f'<section id="{key}"><h2>{escape(title)}</h2>\n{content}\n</section>'
-
-
-def _list(texts: Iterable[str], kind: str) -> str:
-    items = "".join(f"<li>{escape(text)}</li>" for text in texts)
-    return f'<ul class="{kind}">{items}</ul>'

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from pvr_jax.reporting.curriculum.arms import Arm, Replica, Stage
-from pvr_jax.reporting.reading import MEASURES_FILE, read_json, run_directories
+from pvr_jax.reporting.reading import MEASURES_FILE, by_state, read_json, run_directories
 
 NEEDED = ("generalization_error", "in_distribution_error", "target_coefficient")
 
@@ -29,8 +29,7 @@ def read_arms(root: Path) -> tuple[list[Arm], list[str]]:
             f"<task>-<model>-<8 hex> in it; make one with: ./launch.sh run "
             f"--config=configs/degree_curriculum.py:size=small --workdir={root.parent}"
         )
-    finished = [d for d in directories if (d / MEASURES_FILE).is_file()]
-    unfinished = [d.name for d in directories if not (d / MEASURES_FILE).is_file()]
+    finished, unfinished = by_state(directories)
     return [arm for directory in finished for arm in read_arms_of(directory)], unfinished
 
 

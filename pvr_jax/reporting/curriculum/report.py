@@ -1,6 +1,5 @@
 """Writing the report of the experiment on the degree curriculum, and keeping its small results."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,11 +18,14 @@ from pvr_jax.reporting.curriculum.tables import (
     summary_table,
     table_notes,
 )
-from pvr_jax.reporting.page import Illustration
-from pvr_jax.reporting.report import ReportPaths
-from pvr_jax.reporting.tables import render_markdown, render_notes
-
-KEPT_RESOLUTION = 160  # dots per inch
+from pvr_jax.reporting.files import (
+    ReportPaths,
+    keep_results,
+    none_finished,
+    not_all_finished,
+    write_report_files,
+)
+from pvr_jax.reporting.tables import render_findings, render_markdown, render_notes
 
 
 def write_report(root: str | Path, out: str | Path | None = None) -> ReportPaths:
@@ -38,27 +40,12 @@ def write_report(root: str | Path, out: str | Path | None = None) -> ReportPaths
     root = Path(root)
     arms, unfinished = read_arms(root)
     if not arms:
-        raise FileNotFoundError(
-            f"no finished run in {root}, only unfinished: {', '.join(unfinished)}; "
-            f"finish with: ./launch.sh run --workdir={root.parent}"
-        )
+        raise none_finished(root, unfinished, workdir=root.parent)
     directory = root / "report" if out is None else Path(out)
-    (directory / "figures").mkdir(parents=True, exist_ok=True)
     results, files = study(arms, unfinished)
-    illustrations = []
-    for name, draw in drawings(results.pairs).items():
-        with drawing.style(name):
-            paths = drawing.save(draw(), directory / "figures", name)
-        illustrations.append(Illustration(name, paths))
+    illustrations = drawing.illustrate_all(drawings(results.pairs), directory / "figures")
     page = render_page(results, illustrations, directory, list(files))
-    text = _summary(results, files)
-    return ReportPaths(
-        directory=directory,
-        tables={name: _write(directory / name, content) for name, content in files.items()},
-        page=_write(directory / "report.html", page),
-        text=text,
-        figures={illustration.name: illustration.paths for illustration in illustrations},
-    )
+    return write_report_files(directory, files, page, _summary(results, files), illustrations)
 
 
 def keep(source: str | Path, directory: str | Path) -> None:
@@ -75,20 +62,10 @@ def keep(source: str | Path, directory: str | Path) -> None:
     arms, unfinished = read_arms(source)
     if not arms or unfinished:
         finished = len({arm.directory for arm in arms})
-        raise FileNotFoundError(
-            f"{source}: {finished} finished runs, unfinished: {', '.join(unfinished) or 'none'}; "
-            "allowed a directory of finished runs: give the command that made it again"
-        )
-    directory.mkdir(parents=True, exist_ok=True)
+        raise not_all_finished(source, finished, unfinished)
     results, files = study(arms)
-    for name, text in files.items():
-        _write(directory / name, text)
-    records = {arm.directory.name: {"config": arm.config, "run": arm.record} for arm in arms}
-    text = json.dumps({"runs": records}, indent=1, ensure_ascii=False)
-    _write(directory / "run.json", text + "\n")
-    for name, draw in drawings(results.pairs).items():
-        with drawing.style(name):
-            draw().savefig(directory / f"{name}.png", dpi=KEPT_RESOLUTION)
+    records = {arm.directory.name: (arm.config, arm.record) for arm in arms}
+    keep_results(directory, files, records, drawings(results.pairs))
 
 
 def study(arms: Sequence[Arm], unfinished: Sequence[str] = ()) -> tuple[Results, dict[str, str]]:
@@ -119,8 +96,7 @@ def study(arms: Sequence[Arm], unfinished: Sequence[str] = ()) -> tuple[Results,
     }
     for name, data in (("table", table), ("stages", stages), ("replicas", replica_table(arms))):
         files[f"{name}.csv"] = data.to_csv(index=False, lineterminator="\n")
-    found = [f"**{title}.** {text}\n" for title, text in results.findings]
-    files["findings.md"] = "\n".join([f"{results.lead}\n", *found])
+    files["findings.md"] = "\n".join([f"{results.lead}\n", render_findings(results.findings)])
     return results, files
 
 
@@ -131,9 +107,3 @@ def _summary(results: Results, files: dict[str, str]) -> str:
         if f"{name}.md" in files
     ]
     return "\n".join([*parts, render_notes(results.notes), files["findings.md"]])
-
-
-def _write(path: Path, text: str) -> Path:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    return temporary.replace(path)

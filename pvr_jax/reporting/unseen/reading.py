@@ -9,6 +9,7 @@ import numpy as np
 from pvr_jax.reporting.reading import (
     MEASURES_FILE,
     PREDICTIONS_FILE,
+    by_state,
     damaged,
     read_json,
     run_directories,
@@ -35,8 +36,7 @@ def read_cells(root: Path) -> tuple[list[Cell], list[str]]:
             f"<task>-<model>-<8 hex> in it; make one with: ./launch.sh run "
             f"--workdir={Path(root).parent}"
         )
-    finished = [d for d in directories if (d / MEASURES_FILE).is_file()]
-    unfinished = [d.name for d in directories if not (d / MEASURES_FILE).is_file()]
+    finished, unfinished = by_state(directories)
     return [cell for directory in finished for cell in read_cells_of(directory)], unfinished
 
 

@@ -1,14 +1,18 @@
 """Writing the report of the experiment on unseen domains, and keeping its small results."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from pvr_jax.reporting import drawing
-from pvr_jax.reporting.page import Illustration
+from pvr_jax.reporting.files import (
+    ReportPaths,
+    keep_results,
+    none_finished,
+    not_all_finished,
+    write_report_files,
+)
 from pvr_jax.reporting.reading import MEASURES_FILE
-from pvr_jax.reporting.report import ReportPaths
-from pvr_jax.reporting.tables import render_markdown, render_notes
+from pvr_jax.reporting.tables import render_findings, render_markdown, render_notes
 from pvr_jax.reporting.unseen import figures
 from pvr_jax.reporting.unseen.cells import (
     cell_table,
@@ -30,7 +34,6 @@ from pvr_jax.reporting.unseen.tables import (
     table_notes,
 )
 
-KEPT_RESOLUTION = 160  # dots per inch
 _ON_TERMINAL = ("table", "explanation", "degrees")
 
 
@@ -46,26 +49,12 @@ def write_report(root: str | Path, out: str | Path | None = None) -> ReportPaths
     root = Path(root)
     cells, unfinished = read_cells(root)
     if not cells:
-        raise FileNotFoundError(
-            f"no finished run in {root}, only unfinished: {', '.join(unfinished)}; "
-            f"finish with: ./launch.sh run --workdir={root.parent}"
-        )
+        raise none_finished(root, unfinished, workdir=root.parent)
     directory = root / "report" if out is None else Path(out)
-    (directory / "figures").mkdir(parents=True, exist_ok=True)
     results, files = study(cells, unfinished)
-    illustrations = []
-    for name, draw in figures.drawings(cells).items():
-        with drawing.style(name):
-            paths = drawing.save(draw(), directory / "figures", name)
-        illustrations.append(Illustration(name, paths))
+    illustrations = drawing.illustrate_all(figures.drawings(cells), directory / "figures")
     page = render_page(results, illustrations, directory, list(files))
-    return ReportPaths(
-        directory=directory,
-        tables={name: _write(directory / name, text) for name, text in files.items()},
-        page=_write(directory / "report.html", page),
-        text=files["summary.md"],
-        figures={illustration.name: illustration.paths for illustration in illustrations},
-    )
+    return write_report_files(directory, files, page, files["summary.md"], illustrations)
 
 
 def keep(source: str | Path, directory: str | Path) -> None:
@@ -85,21 +74,11 @@ def keep(source: str | Path, directory: str | Path) -> None:
         cells, unfinished = read_cells(source)
     if not cells or unfinished:
         finished = len({cell.directory for cell in cells})
-        raise FileNotFoundError(
-            f"{source}: {finished} finished runs, unfinished: {', '.join(unfinished) or 'none'}; "
-            "allowed a directory of finished runs: give the command that made it again"
-        )
-    directory.mkdir(parents=True, exist_ok=True)
-    _, files = study(cells, unfinished)
-    for name, text in files.items():
-        if name not in ("summary.md", "table.tex"):
-            _write(directory / name, text)
-    records = {c.directory.name: {"config": c.config, "run": c.record} for c in cells}
-    text = json.dumps({"runs": records}, indent=1, ensure_ascii=False)
-    _write(directory / "run.json", text + "\n")
-    for name, draw in figures.drawings(cells).items():
-        with drawing.style(name):
-            draw().savefig(directory / f"{name}.png", dpi=KEPT_RESOLUTION)
+        raise not_all_finished(source, finished, unfinished)
+    _, files = study(cells)
+    kept = {name: text for name, text in files.items() if name not in ("summary.md", "table.tex")}
+    records = {cell.directory.name: (cell.config, cell.record) for cell in cells}
+    keep_results(directory, kept, records, figures.drawings(cells))
 
 
 def study(cells: list[Cell], unfinished: Sequence[str] = ()) -> tuple[Results, dict[str, str]]:
@@ -126,7 +105,7 @@ def study(cells: list[Cell], unfinished: Sequence[str] = ()) -> tuple[Results, d
         files["coefficients.csv"] = coefficients.to_csv(index=False, lineterminator="\n")
     titled = [(TITLES[name], shown[name]) for name in _ON_TERMINAL if name in shown]
     files["table.tex"] = render_latex(titled, results.notes)
-    files["findings.md"] = _paragraphs(results)
+    files["findings.md"] = "\n".join([f"{results.lead}\n", render_findings(results.findings)])
     files["summary.md"] = "\n".join(
         [
             *(f"### {title}\n\n{render_markdown(content)}" for title, content in titled),
@@ -135,14 +114,3 @@ def study(cells: list[Cell], unfinished: Sequence[str] = ()) -> tuple[Results, d
         ]
     )
     return results, files
-
-
-def _paragraphs(results: Results) -> str:
-    found = [f"**{title}.** {text}\n" for title, text in results.findings]
-    return "\n".join([f"{results.lead}\n", *found])
-
-
-def _write(path: Path, text: str) -> Path:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    return temporary.replace(path)
