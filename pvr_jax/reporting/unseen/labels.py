@@ -65,8 +65,7 @@ def arm_names(cells: Sequence[Cell]) -> dict[str, str]:
     Cells of one label never share task, learning rate and init scale: where two would, the
     optimizer, then the size, then the digits of the configuration are added to all labels.
     """
-    models = short_labels(cell.model_label for cell in cells)
-    labels = {cell.name: models[cell.model_label] for cell in cells}
+    labels = model_names(cells)
     for setting in _SETTINGS:
         if not _clashes(cells, labels):
             break
@@ -76,6 +75,32 @@ def arm_names(cells: Sequence[Cell]) -> dict[str, str]:
         if _clashes(cells, longer) < _clashes(cells, labels):
             labels = longer
     return labels
+
+
+def model_names(cells: Sequence[Cell]) -> dict[str, str]:
+    """Return, by the name of a cell, its model with those parameters in which models differ.
+
+    Without configurations that differ, the short form of the model's label.
+    """
+    short = short_labels(cell.model_label for cell in cells)
+    names = {}
+    for cell in cells:
+        own = _parameters(cell)
+        others = [_parameters(other) for other in cells if other.model == cell.model]
+        shown = [
+            f"{key}={value}"
+            for key, value in own.items()
+            if any(other.get(key) != value for other in others)
+        ]
+        names[cell.name] = (
+            f"{cell.model} ({', '.join(shown)})" if shown else short[cell.model_label]
+        )
+    return names
+
+
+def _parameters(cell: Cell) -> dict[str, object]:
+    section = cell.config.get("model")
+    return section if isinstance(section, dict) else {}
 
 
 def in_order(cells: Sequence[Cell]) -> list[Cell]:
