@@ -36,7 +36,14 @@ from pvr_jax.reporting.tables import (
     theories_of,
     where,
 )
-from pvr_jax.reporting.theories import STUDY_READING, THEORY_TITLE, study_theories
+from pvr_jax.reporting.theories import (
+    CELLS_TITLE,
+    STUDY_READING,
+    THEORY_TITLE,
+    cell_theories,
+    study_theories,
+)
+from pvr_jax.reporting.theories import READING as READING_OF_THEORIES
 
 MOST_ARM_COLUMNS = 4  # with more arms each gets its own row
 WHY = (
@@ -54,13 +61,15 @@ class Comparison:
     """A study's tables as text, the sentences about them, and the numbers behind them.
 
     `cells` is the summary table, a row per run and frozen bit, with the columns `arm` (what was
-    trained), `task_short` and `pointer_bit` added, sorted by task, bit and arm. `theories` is
-    empty where no theory was compared with what was learned.
+    trained), `task_short` and `pointer_bit` added, sorted by task, bit and arm. `theories`
+    (by kind of bit) and `predictions` (cell by cell) are empty where no theory was compared with
+    what was learned.
     """
 
     cells: pd.DataFrame
     kinds: pd.DataFrame
     theories: pd.DataFrame
+    predictions: pd.DataFrame
     errors: pd.DataFrame
     why: pd.DataFrame
     notes: list[str]
@@ -74,6 +83,7 @@ def compare(runs: Sequence[Run], table: pd.DataFrame) -> Comparison:
         cells=cells,
         kinds=kinds_table(runs, cells),
         theories=study_theories(runs, cells),
+        predictions=cell_theories(cells, error_texts(cells)),
         errors=error_table(cells),
         why=why_table(cells),
         notes=_notes(cells),
@@ -88,7 +98,14 @@ def comparison_table(runs: Sequence[Run]) -> str:
 
 def render_comparison(comparison: Comparison) -> str:
     """Return the tables, their notes and the findings as aligned Markdown."""
-    theories = [f"### {THEORY_TITLE}\n", render_markdown(comparison.theories), STUDY_READING, ""]
+    theories = [
+        f"### {THEORY_TITLE}\n",
+        render_markdown(comparison.theories),
+        f"{STUDY_READING}\n",
+        f"### {CELLS_TITLE}\n",
+        render_markdown(comparison.predictions),
+        f"{READING_OF_THEORIES}\n",
+    ]
     return "\n".join(
         [
             "### By model\n",

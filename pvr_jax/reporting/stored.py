@@ -92,6 +92,7 @@ def _study_tables(study: Study) -> dict[str, str]:
         tables["kinds.md"] = render_markdown(study.comparison.kinds)
         if len(study.comparison.theories):
             tables["theory.md"] = render_markdown(study.comparison.theories)
+            tables["predictions.md"] = render_markdown(study.comparison.predictions)
         tables["why.md"] = render_markdown(study.comparison.why)
         tables["findings.md"] = render_findings(study.comparison.findings)
     if len(study.initialisation):

@@ -11,7 +11,8 @@ from pvr_jax.reporting.initialisation import READING as INITIALISATION
 from pvr_jax.reporting.kinds import READING as KINDS
 from pvr_jax.reporting.matched import Matched
 from pvr_jax.reporting.study import Study
-from pvr_jax.reporting.theories import STUDY_READING, THEORY_TITLE
+from pvr_jax.reporting.theories import CELLS_TITLE, STUDY_READING, THEORY_TITLE
+from pvr_jax.reporting.theories import READING as CELLS_READING
 from pvr_jax.reporting.twins import READING as TWINS
 from pvr_jax.reporting.twins import shown_twins
 
@@ -73,6 +74,9 @@ def _comparison(comparison: Comparison, images: dict[str, str]) -> str:
         f"<h3>{escape(THEORY_TITLE)}</h3>",
         table(comparison.theories),
         f"<p>{escape(STUDY_READING)}</p>",
+        f"<h3>{escape(CELLS_TITLE)}</h3>",
+        table(comparison.predictions),
+        f"<p>{escape(CELLS_READING)}</p>",
     ]
     return "\n".join(
         [

@@ -14,13 +14,17 @@ from pvr_jax.reporting.tables import (
     UNEXPLAINED,
     explaining_theories_of,
     first_of_each,
+    format_exact,
     format_interval,
     format_number,
     interval_column,
+    prediction_columns,
     render_markdown,
+    where,
 )
 
 THEORY_TITLE = "Which theory explains it"
+CELLS_TITLE = "Errors and predictions, cell by cell"
 REASONS_TITLE = "Why: what was learned off the support"
 READING = (
     "Left by a theory: half the mean squared distance, over the whole cube, between the learned "
@@ -63,6 +67,27 @@ def theory_table(table: pd.DataFrame) -> pd.DataFrame:
     means = table[[f"{UNEXPLAINED}{name}" for name in names]].to_numpy()
     columns["nearest"] = [nearest(dict(zip(names, row, strict=True))) for row in means]
     return pd.DataFrame(columns, index=table.index)
+
+
+def cell_theories(cells: pd.DataFrame, errors: Sequence[str]) -> pd.DataFrame:
+    """Return a row of text per task, frozen bit and arm: its error, every prediction, what is left.
+
+    `cells` are the comparison's and `errors` their errors as text; empty where no theory was
+    compared with what was learned.
+    """
+    if not explaining_theories_of(cells):
+        return pd.DataFrame()
+    first = ~cells.duplicated(["task_short", "frozen_bit"])
+    columns = {
+        "task": first_of_each(cells, "task_short"),
+        "frozen bit": where(first, cells["frozen_bit"].map(str)),
+        "model": list(cells["arm"]),
+        "generalization error [95 %]": list(errors),
+        heading("influence"): [format_exact(value) for value in cells["influence"]],
+        **prediction_columns(cells),
+    }
+    left = theory_table(cells).drop(columns="frozen bit")
+    return pd.DataFrame(columns | {name: list(left[name]) for name in left})
 
 
 def reasons_table(table: pd.DataFrame) -> pd.DataFrame:

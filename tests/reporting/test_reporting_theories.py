@@ -338,6 +338,22 @@ def test_predictions_of_limits_leave_the_errors_of_a_study_side_by_side(study, t
     assert page.count("Which theory explains it") == 2
 
 
+def test_a_study_shows_every_cell_beside_its_predictions(study):
+    runs = read_runs(study / "canonical_holdout")[0]
+    found = compare(runs, summary_table(runs))
+    table, cells = found.predictions, found.cells
+    assert len(table) == len(cells)
+    assert table["influence"].tolist() == [f"{value:.6g}" for value in cells["influence"]]
+    for name in ("wide NTK", "empirical NTK", "left by influence [95 %]", "nearest"):
+        assert name in table
+    assert table["model"].tolist() == cells["arm"].tolist()
+    row = int(cells.index[cells["arm"] == "mlp"][0])
+    low = cells.loc[row, "unexplained_wide_ntk_low"]
+    assert f"{low:.2g}"[:3] in table.loc[row, "left by wide NTK [95 %]"]
+    text = render_comparison(found)
+    assert "Errors and predictions, cell by cell" in text
+
+
 def test_the_findings_of_a_study_count_cells(study):
     runs = read_runs(study / "canonical_holdout")[0]
     findings = dict(compare(runs, summary_table(runs)).findings)
