@@ -8,8 +8,8 @@ Command:   ./launch.sh reproduce random_features --size=small
 Choices:   kind=relu|polynomial, trained=no|yes, size=paper|small, tiny. The authors' features are
            trained, as the attribute that should freeze them is misspelt: trained=yes is their code,
            trained=no the paper. paper: 10 seeds, 100 epochs. small: 2 seeds, 30 epochs.
-Expect:    polynomial: x3 x4 x5 near .9 and x0 x3 x4 x5 near .1 once fitted, the kernel limit's values;
-           relu: equal coefficients for both, .5 in the limit, and a fit that takes far longer.
+Expect:    once fitted, polynomial: x3 x4 x5 near .9 and x0 x3 x4 x5 near .1, the kernel limit's
+           values; relu: equal coefficients for both, .5 in the limit, after far longer training.
 """
 
 import ml_collections
