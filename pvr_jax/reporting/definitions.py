@@ -108,9 +108,10 @@ THEORIES = {
     "empirical_ntk": Theory(
         "empirical NTK",
         "The generalization error of regression with the network's own tangent kernel at "
-        "initialisation, a mean over initialisations and permutations of the coordinates: what "
-        "gradient descent from zero learns to first order around the initialisation, when "
-        "training is lazy. Without free parameters.",
+        "initialisation, a mean over four initialisations, permutations of the coordinates and "
+        "x → −x: what gradient descent from zero learns to first order around the initialisation, "
+        "when training is lazy. Without free parameters. ±: the jackknife standard error over the "
+        "four; where it is large, so few networks do not agree on what their kernel says.",
     ),
 }
 

@@ -23,6 +23,7 @@ class Theories(NamedTuple):
     """What theories say of all replicas of a directory: see `Run`."""
 
     predictions: dict[str, np.ndarray]
+    prediction_errors: dict[str, np.ndarray]
     unexplained: dict[str, np.ndarray]
     not_defined: dict[str, str]
 
@@ -179,6 +180,9 @@ def _parse(
         measures=measures,
         predictions=_columns(document.get("predictions") or {}, shape[1:], chosen)
         | {name: values[chosen] for name, values in theories.predictions.items()},
+        prediction_errors={
+            name: values[chosen] for name, values in theories.prediction_errors.items()
+        },
         unexplained={name: values[chosen] for name, values in theories.unexplained.items()},
         not_defined=theories.not_defined,
         target=_numbers(document.get("target")),
@@ -199,11 +203,14 @@ def _theories(path: Path, replicas: list[Replica]) -> Theories:
     """
     document = read_json(path, optional=True)
     try:
-        errors = {
-            name: np.array([float(entry["error"][str(replica.bit)]) for replica in replicas])
-            for name, entry in document.get("theories", {}).items()
-            if name != INFLUENCE
-        }
+        errors, uncertain = (
+            {
+                name: np.array([float(entry[field][str(replica.bit)]) for replica in replicas])
+                for name, entry in document.get("theories", {}).items()
+                if name != INFLUENCE and field in entry
+            }
+            for field in ("error", "standard_error")
+        )
         unexplained = {
             name: _array(values, (len(replicas),), f"what {name} leaves")
             for name, values in document.get("unexplained", {}).items()
@@ -213,7 +220,7 @@ def _theories(path: Path, replicas: list[Replica]) -> Theories:
         }
     except _DAMAGES as error:
         raise damaged(path, error) from error
-    return Theories(errors, unexplained, not_defined)
+    return Theories(errors, uncertain, unexplained, not_defined)
 
 
 def _holdout(document: dict[str, Any], replicas: list[Replica]) -> str:

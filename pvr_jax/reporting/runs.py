@@ -53,7 +53,8 @@ class Run:
     A directory whose replicas differ in learning rate or init scale holds several of these;
     `variant` then tells them apart and is part of `name`. `measures` are float[T, R] for all
     replicas (NaN where undefined), `predictions` float[R] the generalization error that theory
-    predicts for each, and `unexplained` float[R] the half squared distance, over the whole cube,
+    predicts for each, `prediction_errors` the standard error of those that are means over a few
+    initialisations, and `unexplained` float[R] the half squared distance, over the whole cube,
     between what each learned and what the theory predicts; `not_defined` says of the other
     theories why they predict nothing. `degree_profiles` float[T, r, n+1] and `pair_coefficients`
     float[T, r, P, 2] (low, high) are kept per frozen bit and hold the r counted (not diverged)
@@ -82,6 +83,7 @@ class Run:
     influences: dict[int, float]
     measures: dict[str, np.ndarray]
     predictions: dict[str, np.ndarray]
+    prediction_errors: dict[str, np.ndarray]
     unexplained: dict[str, np.ndarray]
     not_defined: dict[str, str]
     target: dict[str, float] | None

@@ -20,6 +20,7 @@ INTERVALS = {
     "student": statistics.student_interval,
 }
 PREDICTION, DEVIATION, UNEXPLAINED = "prediction_", "deviation_", "unexplained_"
+UNCERTAINTY = "standard_error_"
 _LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -48,7 +49,8 @@ def summary_table(runs: Sequence[Run]) -> pd.DataFrame:
     influence, empty without an interval.
     `prediction_<theory>` is the mean of what theory predicts for the replicas, and, of a theory
     that claims to be exact for each, `deviation_<theory>` the largest |error / prediction − 1| of
-    one of them. `unexplained_<theory>`, with `_low` and `_high`, is the mean half squared distance
+    one of them; `standard_error_<theory>` is that of a prediction from a few initialisations.
+    `unexplained_<theory>`, with `_low` and `_high`, is the mean half squared distance
     between what they learned and the function that the theory predicts.
     """
     names = ordered({name for run in runs for name in run.measures})
@@ -112,6 +114,9 @@ def predicted(run: Run, bit: int, theories: Sequence[str]) -> dict[str, float]:
         usable = np.isfinite(values) & np.isfinite(error) & (values != 0)
         deviations = np.abs(error[usable] / values[usable] - 1)
         row[f"{PREDICTION}{name}"] = float(statistics.mean(values))
+        if name in run.prediction_errors:
+            uncertain = run.prediction_errors[name][run.counted(bit)]
+            row[f"{UNCERTAINTY}{name}"] = float(statistics.mean(uncertain))
         if not is_exact(name):
             continue
         row[f"{DEVIATION}{name}"] = float(deviations.max(initial=-math.inf))
@@ -195,6 +200,14 @@ def format_number(value: float, digits: int = 4) -> str:
     return text.replace("-0.000", "0.000") if value == 0 else text
 
 
+def format_uncertain(value: float, error: float) -> str:
+    """Return `value ± error` to two digits of the error, or `value` alone where that is NaN."""
+    if not (math.isfinite(value) and math.isfinite(error) and error > 0):
+        return format_number(value)
+    decimals = min(max(1 - math.floor(math.log10(error)), 0), 9)
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
+
+
 def format_exact(value: float) -> str:
     """Return an exact value as it is, 0.46875 or 113; a dash for NaN."""
     return f"{value:.6g}" if math.isfinite(value) else MISSING
@@ -265,7 +278,11 @@ def prediction_columns(table: pd.DataFrame) -> dict[str, list[str]]:
     """Return what theories other than the influence predict, as text under full headings."""
     columns = {}
     for name in theories_of(table):
-        columns[heading(name)] = [format_number(value) for value in table[f"{PREDICTION}{name}"]]
+        uncertain = table.get(f"{UNCERTAINTY}{name}", pd.Series(math.nan, table.index))
+        columns[heading(name)] = [
+            format_uncertain(*pair)
+            for pair in zip(table[f"{PREDICTION}{name}"], uncertain, strict=True)
+        ]
         if is_exact(name):
             columns[f"deviation from {heading(name)}"] = [
                 f"{value:.1e}" if math.isfinite(value) else MISSING

@@ -2,7 +2,12 @@
 
 from pvr_jax.theory.degree_temperature import degree_temperature, noise_kernel_interpolator
 from pvr_jax.theory.empirical_kernel import empirical_kernel, mean_empirical_kernel, symmetrised
-from pvr_jax.theory.kernel_limit import kernel_influences, kernel_interpolator
+from pvr_jax.theory.kernel_features import symmetric_interpolator, symmetric_kernel
+from pvr_jax.theory.kernel_limit import (
+    feature_interpolator,
+    kernel_influences,
+    kernel_interpolator,
+)
 from pvr_jax.theory.linear import conserved_quantity, linear_regression_error
 from pvr_jax.theory.min_degree import hilbert_function, min_degree_interpolator
 from pvr_jax.theory.rational import exact_min_degree_interpolator
@@ -14,6 +19,7 @@ __all__ = [
     "empirical_kernel",
     "erf_kernel_eigenvalues",
     "exact_min_degree_interpolator",
+    "feature_interpolator",
     "hilbert_function",
     "kernel_influences",
     "kernel_interpolator",
@@ -22,5 +28,7 @@ __all__ = [
     "min_degree_interpolator",
     "noise_kernel_interpolator",
     "relu_kernel_eigenvalues",
+    "symmetric_interpolator",
+    "symmetric_kernel",
     "symmetrised",
 ]

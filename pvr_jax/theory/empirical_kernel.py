@@ -23,6 +23,7 @@ Apply = Callable[[Any, jax.Array], jax.Array]
 LARGEST_N = 12
 BLOCK_BYTES = 1 << 30
 PROBES = 8
+JACOBIAN_BLOCK = 128
 # Squared, relative: what rounding leaves of a product of two vectors.
 OUTER_TOLERANCE = 1e-20
 
@@ -43,9 +44,9 @@ def mean_empirical_kernel(
     """Return the empirical tangent kernel at initialisation, averaged over keys [s].
 
     init(key, x[b, n]) -> params; otherwise as `empirical_kernel`, -> float64 [2^n, 2^n]. With
-    `symmetrise`, averaged over all permutations of the coordinates too: the same expectation with
-    less noise where initialisation knows no difference between coordinates, as in every
-    registered model.
+    `symmetrise`, averaged over symmetries of the cube too (`symmetrised`): the same expectation
+    with less noise where initialisation knows no difference between coordinates and none between
+    the two values of a bit, as in every registered model.
     """
     example = cube.points_at(jnp.zeros(1, jnp.int32), n)
     init = jax.jit(init)
@@ -57,7 +58,7 @@ def mean_empirical_kernel(
 
 
 def symmetrised(kernel: np.ndarray) -> np.ndarray:
-    """Return the mean of a kernel [2^n, 2^n] over all permutations of the coordinates.
+    """Return the mean of a kernel [2^n, 2^n] over permutations of the coordinates and x -> -x.
 
     It depends on x and y only through how many entries of x are -1, how many of y, and in how many
     they differ. A mean of positive semi-definite matrices, it is one itself.
@@ -70,7 +71,8 @@ def symmetrised(kernel: np.ndarray) -> np.ndarray:
     kind = (minus[:, None] * (n + 1) + minus[None, :]) * (n + 1) + differing
     sums = np.bincount(kind.ravel(), weights=kernel.ravel(), minlength=(n + 1) ** 3)
     counts = np.bincount(kind.ravel(), minlength=(n + 1) ** 3)
-    return (sums / np.maximum(counts, 1))[kind]
+    means = (sums / np.maximum(counts, 1)).reshape((n + 1,) * 3)
+    return ((means + means[::-1, ::-1]) / 2).ravel()[kind]
 
 
 def empirical_kernel(apply: Apply, params: Any, n: int, block: int | None = None) -> np.ndarray:
@@ -97,8 +99,27 @@ def empirical_kernel(apply: Apply, params: Any, n: int, block: int | None = None
     if not 1 <= n <= LARGEST_N:
         raise ValueError(f"n: given {n}; allowed 1 to {LARGEST_N} for an empirical kernel")
     with jax.enable_x64(True):
-        params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params)
-        return _kernel(apply, params, n, block)
+        return _kernel(apply, _in_float64(params), n, block)
+
+
+def jacobian_on_cube(apply: Apply, params: Any, n: int) -> np.ndarray:
+    """Return the gradients of a network's outputs at all points, float64 [2^n, parameters].
+
+    Computed in float64; the parameters in the order of `jax.tree.leaves`.
+    """
+    block = min(2**n, JACOBIAN_BLOCK)
+    with jax.enable_x64(True):
+        params = _in_float64(params)
+        rows = []
+        for start in range(0, 2**n, block):
+            points = cube.points_at(start + jnp.arange(block), n)
+            leaves = jax.tree.leaves(_jacobian(apply, params, points))
+            rows.append(np.concatenate([leaf.reshape(block, -1) for leaf in leaves], axis=1))
+    return np.concatenate(rows)
+
+
+def _in_float64(params: Any) -> Any:
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params)
 
 
 def _kernel(apply: Apply, params: Any, n: int, block: int | None) -> np.ndarray:

@@ -99,6 +99,49 @@ def kernel_interpolator(kernel: ArrayLike, values: ArrayLike, seen: ArrayLike) -
     return learned
 
 
+def feature_interpolator(features: ArrayLike, values: ArrayLike, seen: ArrayLike) -> np.ndarray:
+    """Return the function of least norm in given features with the seen values, on the whole cube.
+
+    Regression with the kernel φ φᵀ, of which the product, with its rounding, is never made.
+
+    Args:
+        features: φ [2^n, any].
+        values: [2^n], read at seen points only.
+        seen: bool [2^n].
+
+    Returns:
+        float64 [2^n], equal to `values` at the seen points up to rounding.
+
+    Raises ValueError for other shapes, features that cannot hold the seen values (the message says
+    by how much), or more than 8,192 seen points.
+    Source: the minimum-norm interpolant, by a QR decomposition with pivoting.
+    """
+    values, seen = checks.target_and_seen(values, seen)
+    features = np.asarray(features, np.float64)
+    if features.ndim != 2 or len(features) != len(seen):
+        raise ValueError(f"features: given shape {features.shape}; allowed [{len(seen)}, any]")
+    points = np.flatnonzero(seen)
+    _check_size(len(points), seen)
+    learned = features @ _least_solution(features[points], values[points])
+    _check_fit(learned, values, seen)
+    return learned
+
+
+def _least_solution(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Solve a system [a, b] for its least solution [b], leaving out rows that depend on others."""
+    negligible = max(matrix.shape) * np.finfo(float).eps
+    order = np.arange(len(matrix))
+    basis, root = scipy.linalg.qr(matrix.T, mode="economic")
+    sizes = np.abs(np.diagonal(root))
+    if len(sizes) < len(matrix) or sizes.min() <= negligible * sizes.max():
+        # Several times slower, but it puts the rows that depend on others last.
+        basis, root, order = scipy.linalg.qr(matrix.T, mode="economic", pivoting=True)
+        sizes = np.abs(np.diagonal(root))
+    rank = int(np.sum(sizes > negligible * sizes.max()))
+    weights = scipy.linalg.solve_triangular(root[:rank, :rank], right[order[:rank]], trans="T")
+    return basis[:, :rank] @ weights
+
+
 def _by_degree(eigenvalues: np.ndarray, values: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Interpolate with a kernel of the Hamming distance; μ [>= n + 1], of more coordinates too."""
     if seen.all():

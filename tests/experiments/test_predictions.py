@@ -11,12 +11,13 @@ import pytest
 import experiments
 from experiments import command_line, main
 from experiments.canonical_holdout import predict as stage
+from experiments.canonical_holdout import theories
 from experiments.canonical_holdout.problem import assemble
 from experiments.canonical_holdout.spectra import SpectraFile
 from pvr_jax import models, theory
 from pvr_jax.boolean import float64
 from pvr_jax.tasks import holdouts
-from pvr_jax.theory import wide_networks
+from pvr_jax.theory import kernel_features, wide_networks
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -74,12 +75,36 @@ def test_the_empirical_error_is_that_of_its_kernel(predicted):
     problem = assemble(config)
     network = models.build(n=11, **config.model.to_dict())
     root = jax.random.key(0)
-    keys = [jax.random.fold_in(root, seed) for seed in range(2)]
-    kernel = theory.mean_empirical_kernel(network.init, network.apply, 11, keys, symmetrise=True)
+    keys = [jax.random.fold_in(root, start) for start in range(4)]
     seen = np.asarray(holdouts.canonical(11, 2, -1))
-    values = theory.kernel_interpolator(kernel, problem.truth, seen)
-    expected = np.square(values - problem.truth).mean() / 2
-    assert document["theories"]["empirical_ntk"]["error"]["2"] == pytest.approx(expected, rel=1e-6)
+
+    def error(keys):
+        kernel = theory.mean_empirical_kernel(
+            network.init, network.apply, 11, keys, symmetrise=True
+        )
+        values = theory.kernel_interpolator(kernel, problem.truth, seen)
+        return np.square(values - problem.truth).mean() / 2
+
+    found = document["theories"]["empirical_ntk"]
+    assert found["error"]["2"] == pytest.approx(error(keys), rel=1e-6)
+    # Jackknife: leave out each start in turn.
+    others = np.array([error(keys[:i] + keys[i + 1 :]) for i in range(4)])
+    spread = np.sqrt(3 / 4 * np.square(others - others.mean()).sum())
+    assert found["standard_error"]["2"] == pytest.approx(spread, rel=1e-3)
+    assert "standard_error" not in document["theories"]["wide_ntk"]
+
+
+def test_a_network_too_large_for_roots_goes_through_its_matrix(monkeypatch):
+    config = config_of("task=pvr_majority,tiny", model__widths=(16, 8))
+    problem = assemble(config)
+    seen = stage.seen_by(problem, 2)
+    values = []
+    for most_bytes in (kernel_features.MOST_BYTES, 0):
+        monkeypatch.setattr(kernel_features, "MOST_BYTES", most_bytes)
+        theories._kernels.cache_clear()
+        values.append(theories.empirical_theory(config, 11).function(problem.truth, seen))
+    theories._kernels.cache_clear()
+    np.testing.assert_allclose(values[0], values[1], atol=1e-6)
 
 
 def test_what_a_theory_leaves_is_the_distance_over_the_whole_cube(predicted):
@@ -115,9 +140,12 @@ def test_deleted_predictions_are_made_again(predicted):
 
 def test_a_kernel_is_computed_once_per_network(predicted, monkeypatch):
     config, _, _ = predicted
-    monkeypatch.setattr(theory, "mean_empirical_kernel", None)
+    problem = assemble(config)
+    theories.empirical_theory(config, 11)
+    monkeypatch.setattr(theory, "symmetric_kernel", None)
     other = config_of("task=quadratic_chain,tiny", model__widths=(16, 8))
-    assert stage.mean_kernel(other, 11) is stage.mean_kernel(config, 11)
+    same = theories.empirical_theory(other, 11).function(problem.truth, stage.seen_by(problem, 2))
+    assert same.shape == (2**11,)
 
 
 def test_it_needs_an_analysis(tmp_path):
@@ -187,11 +215,11 @@ def test_only_the_last_step_counts(tmp_path):
     ],
 )
 def test_a_theory_that_is_not_defined_says_why(monkeypatch, choice, fields, reasons):
-    monkeypatch.setattr(stage, "_mean_kernel", lambda model, n, dtype: np.eye(2**n))
+    monkeypatch.setattr(theories, "_kernels", lambda model, n, dtype: ((), max))
     config = config_of(choice, **fields)
-    theories, not_defined = stage.theories_of(config, assemble(config))
+    defined, not_defined = theories.theories_of(config, assemble(config))
     assert not_defined == reasons
-    assert set(theories) | set(not_defined) == {"influence", "wide_ntk", "empirical_ntk"}
+    assert set(defined) | set(not_defined) == {"influence", "wide_ntk", "empirical_ntk"}
 
 
 def test_a_kernel_that_cannot_hold_the_target_predicts_nothing(tmp_path):

@@ -265,21 +265,23 @@ def test_empirical_kernel_is_the_gram_matrix_of_gradients():
     np.testing.assert_allclose(mean, np.mean([*map(by_hand, params)], axis=0), rtol=1e-5, atol=1e-4)
 
 
-def test_symmetrised_kernel_averages_over_permutations():
-    # One network, and the same with its inputs permuted in all 24 ways.
+def test_symmetrised_kernel_averages_over_permutations_and_signs():
+    # One network, and the same with its inputs permuted in all 24 ways, and with all signs changed.
     n = 4
     base = models.build("mixer", n, width=8, depth=1, channel_width=4)
     key = jax.random.key(3)
     permutations = jnp.array(list(itertools.permutations(range(n))))
 
     def init(index, x):
-        return {"network": base.init(key, x), "order": permutations[index].astype(jnp.float32)}
+        order = permutations[index // 2].astype(jnp.float32)
+        return {"network": base.init(key, x), "order": order, "sign": 1.0 - 2.0 * (index % 2)}
 
     def apply(params, x):
         order = jax.lax.stop_gradient(params["order"]).astype(jnp.int32)
-        return base.apply(params["network"], jnp.take(x, order, axis=-1))
+        sign = jax.lax.stop_gradient(params["sign"])
+        return base.apply(params["network"], sign * jnp.take(x, order, axis=-1))
 
-    expected = theory.mean_empirical_kernel(init, apply, n, jnp.arange(len(permutations)))
+    expected = theory.mean_empirical_kernel(init, apply, n, jnp.arange(2 * len(permutations)))
     measured = theory.mean_empirical_kernel(base.init, base.apply, n, key[None], symmetrise=True)
     np.testing.assert_allclose(measured, expected, rtol=1e-4)
     assert np.linalg.eigvalsh(measured)[0] > -1e-5 * np.abs(measured).max()
