@@ -94,7 +94,7 @@ def read_runs_of(directory: Path) -> list[Run]:
     try:
         return [
             _parse(directory, document, config, record, theories, chosen, variant)
-            for variant, chosen in _variants(replicas)
+            for variant, chosen in variants_of(replicas)
         ]
     except _DAMAGES as error:
         raise damaged(path, error) from error
@@ -112,7 +112,7 @@ def read_run(directory: Path) -> Run:
     return runs[0]
 
 
-def _variants(replicas: list[Replica]) -> list[tuple[str, list[int]]]:
+def variants_of(replicas: list[Replica]) -> list[tuple[str, list[int]]]:
     """Return, per learning rate and init scale, the words for it and the replicas' indices.
 
     The words name only what differs, so they are empty when nothing does.
@@ -212,7 +212,7 @@ def _theories(path: Path, replicas: list[Replica]) -> Theories:
             for field in ("error", "standard_error")
         )
         unexplained = {
-            name: _array(values, (len(replicas),), f"what {name} leaves")
+            name: array_of(values, (len(replicas),), f"what {name} leaves")
             for name, values in document.get("unexplained", {}).items()
         }
         not_defined = {
@@ -237,7 +237,7 @@ def _columns(
 ) -> dict[str, np.ndarray]:
     """Return columns [..., R] of all replicas as those [..., r] of the chosen ones."""
     return {
-        name: _array(values, shape, name)[..., chosen]
+        name: array_of(values, shape, name)[..., chosen]
         for name, values in columns.items()
         if values is not None
     }
@@ -256,7 +256,7 @@ def _degree_profiles(
     profile = document.get("degree_profile")
     size = int(document["n"]) + 1
     return {
-        bit: _array(_of_replicas(profile, chosen), (steps, len(chosen), size), "degree_profile")
+        bit: array_of(_of_replicas(profile, chosen), (steps, len(chosen), size), "degree_profile")
         for bit, chosen in kept.items()
         if profile is not None and chosen
     }
@@ -269,7 +269,9 @@ def _frozen_degree_profiles(document: dict[str, Any], holdout: str) -> dict[int 
     if holdout == MATCHED and document.get("target_degree_profile") is not None:
         profiles[None] = document["target_degree_profile"]
     shape = (int(document["n"]) + 1,)
-    return {bit: _array(values, shape, "frozen_degree_profile") for bit, values in profiles.items()}
+    return {
+        bit: array_of(values, shape, "frozen_degree_profile") for bit, values in profiles.items()
+    }
 
 
 def _pair_coefficients(
@@ -286,7 +288,7 @@ def _pair_coefficients(
             # Bits with fewer pairs may be padded to the length of the longest.
             rows = [[r[:count] for r in row] for row in _of_replicas(coefficients, chosen)]
             shape = (steps, len(chosen), count, 2)
-            found[bit] = _array(rows, shape, "tracked_coefficients")
+            found[bit] = array_of(rows, shape, "tracked_coefficients")
     return found
 
 
@@ -318,8 +320,12 @@ def _of_replicas(rows: list[list[Any]], kept: list[int]) -> list[list[Any]]:
     return [[row[i] for i in kept] for row in rows]
 
 
-def _array(values: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
-    array = np.array(values, dtype=float)  # null becomes NaN
+def array_of(values: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
+    """Return values of a document as an array of the expected shape, null as NaN.
+
+    Raises ValueError for another shape; `name` is what the message calls the values.
+    """
+    array = np.array(values, dtype=float)
     if array.shape != shape:
         raise ValueError(f"{name} has shape {list(array.shape)}, expected {list(shape)}")
     return array

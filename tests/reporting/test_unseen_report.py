@@ -16,7 +16,13 @@ from synthetic_unseen import LENGTH, THREE_SYMMETRIC, write_unseen
 from pvr_jax.reporting.agreement import compare_files
 from pvr_jax.reporting.unseen import keep, write_report
 
-FIGURES = {"coefficients", "distance", "leak_by_rate", "degree_profile"}
+FIGURES = {
+    "coefficients",
+    "distance",
+    "coefficient_distance",
+    "leak_by_rate",
+    "degree_profile",
+}
 TABLES = {"table", "explanation", "degrees", "coefficients"}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from pvr_jax.reporting.curriculum.arms import Arm, Replica, Stage
-from pvr_jax.reporting.reading import MEASURES_FILE, by_state, read_json, run_directories
+from pvr_jax.reporting.reading import MEASURES_FILE, array_of, by_state, read_json, run_directories
 
 NEEDED = ("generalization_error", "in_distribution_error", "target_coefficient")
 
@@ -61,8 +61,8 @@ def _arms(
     shape = (len(epochs), len(entries))
     if 0 in shape:
         raise ValueError("no evaluation or no replica in it")
-    iterations = _array(document["iterations"], shape, "iterations")
-    measures = {name: _array(document["measures"][name], shape, name) for name in NEEDED}
+    iterations = array_of(document["iterations"], shape, "iterations")
+    measures = {name: array_of(document["measures"][name], shape, name) for name in NEEDED}
     keys = [_setting(entry) for entry in entries]
     rates, scales = ({key[i] for key in keys} for i in (0, 1))
     arms = []
@@ -121,10 +121,3 @@ def _replica(entry: dict[str, Any]) -> Replica:
             for stage in entry["stages"]
         ),
     )
-
-
-def _array(values: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
-    array = np.array(values, dtype=float)  # null becomes NaN
-    if array.shape != shape:
-        raise ValueError(f"{name} has shape {list(array.shape)}, expected {list(shape)}")
-    return array

@@ -1,5 +1,6 @@
 """The figures: coefficients, distances and degrees over training, the leak by learning rate."""
 
+import math
 import textwrap
 from collections.abc import Callable, Sequence
 
@@ -41,6 +42,8 @@ def drawings(cells: Sequence[Cell]) -> dict[str, Callable[[], Figure]]:
     if any(cell.monomials for cell in cells):
         drawn["coefficients"] = lambda: coefficients(cells)
     drawn["distance"] = lambda: distance(cells)
+    if any("distance" in cell.measures for cell in cells):
+        drawn["coefficient_distance"] = lambda: coefficient_distance(cells)
     if rate_groups(cells):
         drawn["leak_by_rate"] = lambda: leak_by_rate(cells)
     if any(cell.highest_degree is not None for cell in cells):
@@ -112,8 +115,42 @@ def coefficients(cells: Sequence[Cell]) -> Figure:
 def distance(cells: Sequence[Cell]) -> Figure:
     """Draw unseen error and distance to the MDI over training, a panel per task, a line per model.
 
-    Dotted: the MDI's own unseen error, which is its distance to the target. The error axis is
-    logarithmic where the MDI is far from everything that networks learn.
+    Dotted: the MDI's own unseen error, which is its distance to the target.
+    """
+    return _over_training(
+        cells,
+        "half squared error\non the unseen inputs",
+        {"unseen_error": ("-", "unseen error"), "unseen_distance": (DASHED, "distance to MDI")},
+        lambda cell: cell.predicted_error(MIN_DEGREE),
+        "MDI's own unseen error",
+    )
+
+
+def coefficient_distance(cells: Sequence[Cell]) -> Figure:
+    """Draw half the squared distance of all coefficients to the MDI's, a panel per task.
+
+    Dotted: that of the target's coefficients, where a network stands that has learned the target.
+    """
+    return _over_training(
+        cells,
+        "half squared distance\nof all coefficients",
+        {"distance": ("-", "learned to MDI")},
+        lambda cell: cell.theories[MIN_DEGREE].generalization_error if cell.theories else math.nan,
+        "target to MDI",
+    )
+
+
+def _over_training(
+    cells: Sequence[Cell],
+    label: str,
+    measures: dict[str, tuple[str | tuple, str]],
+    level: Callable[[Cell], float],
+    level_label: str,
+) -> Figure:
+    """Draw measures (dashes and label by name) over training, a panel per task, a line per model.
+
+    Dotted: a level of the task. The axis is logarithmic where the MDI is far from everything that
+    networks learn.
     """
     tasks, names = task_names(cells), _line_names(cells)
     ordered = in_order(cells)
@@ -122,7 +159,7 @@ def distance(cells: Sequence[Cell]) -> Figure:
     lines = list(dict.fromkeys(names[cell.name] for cell in ordered))
     pairs = zip(_colours(len(lines)), _markers(len(lines)), strict=True)
     looks = dict(zip(lines, pairs, strict=True))
-    labels = ("training step", "half squared error\non the unseen inputs")
+    labels = ("training step", label)
     margin = 0.5 + 0.1 * len(lines)
     figure, axes = panels(len(shown), 3, 3.2, 2.3, margin, labels, share_y=False)
     steps = np.unique(np.concatenate([cell.steps for cell in ordered]))
@@ -130,13 +167,13 @@ def distance(cells: Sequence[Cell]) -> Figure:
         own = [cell for cell in ordered if tasks[cell.name] == task]
         for cell in own:
             colour, marker = looks[names[cell.name]]
-            for measure, dashes in (("unseen_error", "-"), ("unseen_distance", DASHED)):
+            for measure, (dashes, _) in measures.items():
                 values = cell.measures.get(measure, np.empty((0, 0)))[:, cell.counted]
                 if np.isfinite(values).any():
                     band(axis, cell.steps, values, colour, dashes, marker)
-        for error in {cell.predicted_error(MIN_DEGREE) for cell in own}:
-            if np.isfinite(error):
-                axis.axhline(error, color=GREY, ls=":", lw=1.2, zorder=0)
+        for height in {level(cell) for cell in own}:
+            if np.isfinite(height):
+                axis.axhline(height, color=GREY, ls=":", lw=1.2, zorder=0)
         if any(cell.far for cell in own):
             axis.set_yscale("log")
         else:
@@ -147,9 +184,9 @@ def distance(cells: Sequence[Cell]) -> Figure:
         Line2D([], [], color=c, marker=m, mec="white", mew=0.4, label=plain(name))
         for name, (c, m) in looks.items()
     ]
-    handles.append(Line2D([], [], color=GREY, label="unseen error"))
-    handles.append(Line2D([], [], color=GREY, ls=DASHED, label="distance to MDI"))
-    handles.append(Line2D([], [], color=GREY, ls=":", lw=1.2, label="MDI's own unseen error"))
+    for dashes, name in measures.values():
+        handles.append(Line2D([], [], color=GREY, ls=dashes, label=name))
+    handles.append(Line2D([], [], color=GREY, ls=":", lw=1.2, label=level_label))
     legend(figure, handles)
     return figure
 

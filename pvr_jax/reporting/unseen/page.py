@@ -32,6 +32,13 @@ _CAPTIONS = {
         "far target and MDI are apart. A network that becomes the MDI ends with its solid line "
         "on the dotted one and its dashed line at 0.",
     ),
+    "coefficient_distance": (
+        "Distance in coefficients over training",
+        "A panel per task, a colour per model. Half the squared distance of all Fourier "
+        "coefficients of the learned function to those of the MDI, which is ½E(g − m)² over the "
+        "whole domain. Dotted: that of the target, where a network stands that has learned it. A "
+        "network that becomes the MDI ends at 0.",
+    ),
     "leak_by_rate": (
         "Leak against learning rate",
         "The share of the dropped monomials that is learned, for every learning rate: mean with "

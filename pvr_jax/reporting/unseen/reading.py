@@ -9,10 +9,12 @@ import numpy as np
 from pvr_jax.reporting.reading import (
     MEASURES_FILE,
     PREDICTIONS_FILE,
+    array_of,
     by_state,
     damaged,
     read_json,
     run_directories,
+    variants_of,
 )
 from pvr_jax.reporting.runs import Replica
 from pvr_jax.reporting.unseen.runs import MIN_DEGREE, Cell, Monomial, Theory
@@ -54,12 +56,12 @@ def read_cells_of(directory: Path) -> list[Cell]:
         everyone = [_replica(entry) for entry in document["replicas"]]
         parts = [
             _measured(directory, document, config, chosen, variant)
-            for variant, chosen in _variants(everyone)
+            for variant, chosen in variants_of(everyone)
         ]
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise damaged(directory / MEASURES_FILE, error) from error
     try:
-        for (_, chosen), part in zip(_variants(everyone), parts, strict=True):
+        for (_, chosen), part in zip(variants_of(everyone), parts, strict=True):
             part |= _predicted(predictions, len(part["monomials"]), len(everyone), chosen)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise damaged(directory / PREDICTIONS_FILE, error) from error
@@ -80,7 +82,7 @@ def _measured(
         raise ValueError("no evaluation or no replica in it")
     n, shape = int(document["n"]), (len(steps), len(everyone))
     measures = {
-        name: _array(values, shape, name)[:, chosen]
+        name: array_of(values, shape, name)[:, chosen]
         for name, values in document["measures"].items()
         if values is not None
     }
@@ -141,29 +143,12 @@ def _predicted(
     if document and MIN_DEGREE not in theories:
         raise KeyError(MIN_DEGREE)
     unexplained = {
-        name: _array(values, (replicas,), f"{name}: unexplained")[chosen]
+        name: array_of(values, (replicas,), f"{name}: unexplained")[chosen]
         for name, values in (document.get("unexplained") or {}).items()
         if values is not None
     }
     not_defined = {k: str(v) for k, v in (document.get("not_defined") or {}).items()}
     return {"theories": theories, "unexplained": unexplained, "not_defined": not_defined}
-
-
-def _variants(replicas: list[Replica]) -> list[tuple[str, list[int]]]:
-    """Return, per learning rate and init scale, the words for what differs and the indices."""
-    settings = [(r.learning_rate, r.init_scale) for r in replicas]
-    differing = [len({setting[i] for setting in settings}) > 1 for i in (0, 1)]
-    found = []
-    for setting in sorted(set(settings), key=lambda s: [(v is not None, v or 0.0) for v in s]):
-        words = [
-            f"{name} unknown" if value is None else f"{name} {value:g}"
-            for name, value, differs in zip(
-                ("learning rate", "init scale"), setting, differing, strict=True
-            )
-            if differs
-        ]
-        found.append((", ".join(words), [i for i, s in enumerate(settings) if s == setting]))
-    return found or [("", [])]
 
 
 def _replica(entry: dict[str, Any]) -> Replica:
@@ -195,25 +180,18 @@ def _coefficients(document: dict[str, Any], shape: tuple[int, int], count: int) 
 
 def _profile(document: dict[str, Any], name: str, n: int) -> np.ndarray | None:
     values = document.get(name)
-    return None if values is None else _array(values, (n + 1,), name)
+    return None if values is None else array_of(values, (n + 1,), name)
 
 
 def _rows(values: Any, shape: tuple[int, int, int], name: str) -> np.ndarray:
     """Return values [T, R, K]; the row of a replica that diverged may be null as a whole."""
     empty = [None] * shape[-1]
     filled = [[empty if row is None else row for row in rows] for rows in values]
-    return _array(filled, shape, name)
-
-
-def _array(values: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
-    array = np.array(values, dtype=float)  # null becomes NaN
-    if array.shape != shape:
-        raise ValueError(f"{name} has shape {list(array.shape)}, expected {list(shape)}")
-    return array
+    return array_of(filled, shape, name)
 
 
 def _optional_array(values: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
-    return np.full(shape, np.nan) if values is None else _array(values, shape, name)
+    return np.full(shape, np.nan) if values is None else array_of(values, shape, name)
 
 
 def _number(value: Any) -> float | None:
