@@ -15,8 +15,8 @@ from pvr_jax.theory import kernel_features, wide_networks
 from pvr_jax.theory.empirical_kernel import LARGEST_N
 
 STARTS = 4  # initialisations of which the empirical kernel is the mean
-# Of different networks; the tasks of a study share theirs.
-MOST_KERNELS = 2
+# Of different networks: the tasks of a study, one after the other, share those of its models.
+MOST_KERNELS = 4
 
 # From the target's values [2^n] and the seen set bool [2^n] to the predicted values [2^n].
 Function = Callable[[np.ndarray, np.ndarray], np.ndarray]
