@@ -6,7 +6,13 @@ import pandas as pd
 
 from pvr_jax.reporting.definitions import heading
 from pvr_jax.reporting.labels import joined
-from pvr_jax.reporting.tables import PREDICTION, UNEXPLAINED, explaining_theories_of, theories_of
+from pvr_jax.reporting.tables import (
+    PREDICTION,
+    UNCERTAINTY,
+    UNEXPLAINED,
+    explaining_theories_of,
+    theories_of,
+)
 
 # Those whose error is that of lazy training; the first that is defined is asked.
 KERNELS = ("wide_ntk", "empirical_ntk")
@@ -58,8 +64,16 @@ def _places(rows: pd.DataFrame, where: Where) -> list[str]:
     if kernel is None:
         return []
     judged = rows[(rows["verdict"] != "") & rows[f"{PREDICTION}{kernel}"].notna()]
+    loose = _loose(judged, kernel)
+    left_out = []
+    if loose.any():
+        left_out = [
+            f"Left out of this {where(judged[loose])}: there two standard errors of the "
+            f"{heading(kernel)} over its starts reach the influence."
+        ]
+    judged = judged[~loose]
     if len(judged) == 0:
-        return []
+        return left_out
     columns = ("generalization_error_low", "generalization_error_high", "influence")
     numbers = judged[[*columns, f"{PREDICTION}{kernel}"]].to_numpy(float)
     places = pd.Series([place(*row) for row in numbers], judged.index)
@@ -71,8 +85,17 @@ def _places(rows: pd.DataFrame, where: Where) -> list[str]:
     return [
         "Set against two predictions without free parameters, the influence (low-degree bias) and "
         f"the {heading(kernel)} (lazy training), the mean error lies "
-        f"{_means(judged, kernel, where)}; its 95 % interval {'; it '.join(clauses)}."
+        f"{_means(judged, kernel, where)}; its 95 % interval {'; it '.join(clauses)}.",
+        *left_out,
     ]
+
+
+def _loose(rows: pd.DataFrame, kernel: str) -> pd.Series:
+    """Whether so few starts leave open on which side of the influence the kernel's error lies."""
+    if (column := f"{UNCERTAINTY}{kernel}") not in rows:
+        return pd.Series(False, rows.index)
+    apart = (rows[f"{PREDICTION}{kernel}"] - rows["influence"]).abs()
+    return 2 * rows[column] >= apart
 
 
 def _means(rows: pd.DataFrame, kernel: str, where: Where) -> str:

@@ -11,6 +11,7 @@ from synthetic_runs import write_run
 from pvr_jax.reporting import read_run, read_runs, replica_table, stored, summary_table
 from pvr_jax.reporting.comparison import compare, render_comparison
 from pvr_jax.reporting.report import write_report
+from pvr_jax.reporting.statistics import jackknife_error
 from pvr_jax.reporting.tables import display_table
 from pvr_jax.reporting.theories import reasons_table, theory_table
 from pvr_jax.reporting.theory_findings import place, theory_sentences
@@ -389,3 +390,37 @@ def test_cut_off_predictions_are_named(tmp_path):
     path.write_text(path.read_text()[:50])
     with pytest.raises(ValueError, match=r"damaged file .*predictions\.json: .*--stage=predict"):
         read_run(path.parent)
+
+
+def test_bits_of_which_the_starts_leave_the_kernel_open_are_left_out():
+    table = rows([(0.45, 0.48)] * 2, [0.47, 0.46], [0.35, 0.9], "empirical_ntk").assign(
+        standard_error_empirical_ntk=[0.01, 0.3]
+    )
+    first, second = theory_sentences(table, bits)
+    assert "between the two for bits 0; its 95 % interval holds the influence alone for bits 0" in first
+    assert second == (
+        "Left out of this for bits 3: there two standard errors of the empirical NTK over its "
+        "starts reach the influence."
+    )
+    assert theory_sentences(table[1:], bits) == [second]
+    table["standard_error_empirical_ntk"] = np.nan
+    assert len(theory_sentences(table, bits)) == 1
+
+
+def test_a_prediction_of_few_starts_has_its_standard_error(tmp_path):
+    directory = write_run(tmp_path, theories=THEORIES)
+    path = directory / "predictions.json"
+    document = json.loads(path.read_text())
+    document["theories"]["empirical_ntk"]["standard_error"] = {"0": 0.0123, "7": 0.5}
+    path.write_text(json.dumps(document))
+    table = summary_table([read_run(directory)])
+    assert table["standard_error_empirical_ntk"].tolist() == [0.0123, 0.5]
+    shown = display_table(table)
+    assert shown["empirical NTK"].tolist() == ["0.340 ± 0.012", "0.14 ± 0.50"]
+    assert shown["wide NTK"].tolist() == ["0.3500", "0.1500"]
+
+
+def test_jackknife_of_means_is_the_standard_error_of_the_mean():
+    values = np.array([1.0, 4.0, 2.0, 7.0])
+    others = [np.delete(values, i).mean() for i in range(4)]
+    assert jackknife_error(others) == pytest.approx(values.std(ddof=1) / 2)
