@@ -397,7 +397,10 @@ def test_bits_of_which_the_starts_leave_the_kernel_open_are_left_out():
         standard_error_empirical_ntk=[0.01, 0.3]
     )
     first, second = theory_sentences(table, bits)
-    assert "between the two for bits 0; its 95 % interval holds the influence alone for bits 0" in first
+    assert (
+        "between the two for bits 0; its 95 % interval holds the influence alone for bits 0"
+        in first
+    )
     assert second == (
         "Left out of this for bits 3: there two standard errors of the empirical NTK over its "
         "starts reach the influence."
