@@ -16,8 +16,8 @@ from pvr_jax.boolean import float64
 from pvr_jax.reporting import statistics
 from pvr_jax.training import run, run_log
 
-STAGE = "predict"
 PREDICTIONS_FILE = "predictions.json"
+STAGE = run.Stage("predict", after="analyse", product=PREDICTIONS_FILE)
 
 
 def predict(config: ConfigDict, workdir: Path) -> Path:
@@ -35,14 +35,8 @@ def predict(config: ConfigDict, workdir: Path) -> Path:
     """
     settings.validate(config)
     directory = run_directory(config, workdir)
-    run.later_stage(
-        directory,
-        STAGE,
-        config.train.dtype,
-        partial(_predict, config, directory),
-        after="analyse",
-        product=PREDICTIONS_FILE,
-    )
+    work = partial(_predict, config, directory)
+    run.later_stage(directory, STAGE, config.train.dtype, work)
     return directory
 
 

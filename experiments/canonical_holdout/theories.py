@@ -78,20 +78,18 @@ def empirical_theory(config: ConfigDict, n: int) -> Theory:
     if n > LARGEST_N:
         raise ValueError(f"n = {n}: allowed up to {LARGEST_N}")
     model = json.dumps(config.model.to_dict(), sort_keys=True)
-    starts, regress = _kernels(model, n, config.train.dtype)
+    starts, regress, regress_with_fewer = _kernels(model, n, config.train.dtype)
     return Theory(
         partial(regress, starts),
-        # Rounding, checked for all of them, is far below the differences between starts.
         tuple(
-            partial(regress, starts[:i] + starts[i + 1 :], check_rounding=False)
-            for i in range(len(starts))
+            partial(regress_with_fewer, starts[:i] + starts[i + 1 :]) for i in range(len(starts))
         ),
     )
 
 
 @lru_cache(maxsize=MOST_KERNELS)
-def _kernels(model: str, n: int, dtype: str) -> tuple[tuple, Callable[..., np.ndarray]]:
-    """Symmetrised kernels, one per initialisation, and the regression with the mean of some.
+def _kernels(model: str, n: int, dtype: str) -> tuple[tuple, Callable, Callable]:
+    """Symmetrised kernels, one per initialisation, and how to regress with all and with fewer.
 
     Of a model by its parameters as JSON; `dtype` is that of JAX at the time. Kernels of small
     networks are factorised, since those of Transformers cannot be told from rounding otherwise;
@@ -102,15 +100,17 @@ def _kernels(model: str, n: int, dtype: str) -> tuple[tuple, Callable[..., np.nd
     with jax.default_matmul_precision("highest"):
         if kernel_features.fits(network.init, n):
             root_of = partial(theory.symmetric_kernel, network.init, network.apply, n)
-            return tuple(map(root_of, keys)), theory.symmetric_interpolator
+            regress = theory.symmetric_interpolator
+            # Rounding, checked for all of them, is far below the differences between starts.
+            return tuple(map(root_of, keys)), regress, partial(regress, check_rounding=False)
         kernel_of = partial(theory.mean_empirical_kernel, network.init, network.apply, n)
-        return tuple(kernel_of([key], symmetrise=True) for key in keys), _regress_with_matrix
+        matrices = tuple(kernel_of([key], symmetrise=True) for key in keys)
+        return matrices, _regress_with_matrix, _regress_with_matrix
 
 
 def _regress_with_matrix(
-    kernels: Sequence[np.ndarray], values: np.ndarray, seen: np.ndarray, check_rounding: bool = True
+    kernels: Sequence[np.ndarray], values: np.ndarray, seen: np.ndarray
 ) -> np.ndarray:
-    """The check is that of the values at the seen inputs, which a matrix misses first."""
     return theory.kernel_interpolator(np.mean(kernels, axis=0), values, seen)
 
 

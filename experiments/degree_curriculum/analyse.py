@@ -21,8 +21,8 @@ from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.replicas import to_host
 from pvr_jax.training.state import State
 
-STAGE = "analyse"
 MEASURES_FILE = "measures.json"
+STAGE = run.Stage("analyse", after=run.STAGE, product=MEASURES_FILE)
 # Numbers of learned functions that are measured together: 2^22 in float64 are 32 MB.
 GROUP = 1 << 22
 
@@ -37,14 +37,8 @@ def analyse(config: ConfigDict, workdir: Path) -> Path:
     """
     settings.validate(config)
     directory = run_directory(config, workdir)
-    run.later_stage(
-        directory,
-        STAGE,
-        config.train.dtype,
-        partial(_analyse, config, directory),
-        after=run.STAGE,
-        product=MEASURES_FILE,
-    )
+    work = partial(_analyse, config, directory)
+    run.later_stage(directory, STAGE, config.train.dtype, work)
     return directory
 
 

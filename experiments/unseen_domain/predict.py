@@ -15,8 +15,8 @@ from pvr_jax.boolean import cube, float64
 from pvr_jax.theory import wide_networks
 from pvr_jax.training import run, run_log
 
-STAGE = "predict"
 PREDICTIONS_FILE = "predictions.json"
+STAGE = run.Stage("predict", after="analyse", product=PREDICTIONS_FILE)
 MOMENTS = {"relu": wide_networks.relu_moments, "polynomial": wide_networks.power_moments}
 
 
@@ -33,14 +33,8 @@ def predict(config: ConfigDict, workdir: Path) -> Path:
     """
     settings.validate(config)
     directory = run_directory(config, workdir)
-    run.later_stage(
-        directory,
-        STAGE,
-        config.train.dtype,
-        partial(_predict, config, directory),
-        after=analyse.STAGE,
-        product=PREDICTIONS_FILE,
-    )
+    work = partial(_predict, config, directory)
+    run.later_stage(directory, STAGE, config.train.dtype, work)
     return directory
 
 

@@ -143,11 +143,9 @@ def _with_signs(root: Root) -> Root:
 def _components(functions: np.ndarray, basis: Basis) -> Iterator[np.ndarray]:
     """Yield, per j, the components [d_j * p, levels] of functions [2^n, p], over √d_j."""
     level_of = _levels(functions.shape[0])
+    by_level = [functions[level_of == level] for level in range(level_of.max() + 1)]
     for j, levels in enumerate(basis):
-        parts = [
-            columns.T @ functions[level_of == level]
-            for level, columns in enumerate(levels, start=j)
-        ]
+        parts = [columns.T @ by_level[level] for level, columns in enumerate(levels, start=j)]
         dimension = levels[0].shape[1]
         yield np.stack(parts, axis=-1).reshape(-1, len(levels)) / np.sqrt(dimension)
 

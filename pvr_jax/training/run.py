@@ -155,43 +155,41 @@ def _train(directory: Path, identity: str, precision: dict[str, str], plan: Plan
     run_log.mark_done(directory, STAGE)
 
 
-def later_stage(
-    directory: Path,
-    stage: str,
-    dtype: str,
-    work: Callable[[], None],
-    *,
-    after: str,
-    product: str,
-) -> None:
+class Stage(NamedTuple):
+    """A stage after training: its name, that of the stage it follows, and the file it leaves."""
+
+    name: str
+    after: str
+    product: str
+
+
+def later_stage(directory: Path, stage: Stage, dtype: str, work: Callable[[], None]) -> None:
     """Do the work of a stage after training, unless it is done and its file is still there.
 
     Args:
         directory: the run directory.
-        stage: its name.
+        stage: which.
         dtype: of training, in whose arithmetic the work is done.
         work: writes the stage's files.
-        after: the stage whose files it reads.
-        product: the file that it leaves.
 
     Raises:
         FileNotFoundError: the stage before is not done; the message says what to type.
         RunError: the directory is in use.
     """
-    if not run_log.is_done(directory, after):
+    if not run_log.is_done(directory, stage.after):
         raise FileNotFoundError(
-            f"{directory} has not been through the stage {after}; give the same command with "
-            f"--stage={after} first"
+            f"{directory} has not been through the stage {stage.after}; give the same command "
+            f"with --stage={stage.after} first"
         )
     with run_log.exclusive(directory), environment.arithmetic(dtype):
-        if run_log.is_done(directory, stage) and (directory / product).is_file():
+        if run_log.is_done(directory, stage.name) and (directory / stage.product).is_file():
             return
         begin = time.perf_counter()
         work()
         record = run_log.read_json(directory / "run.json")
-        record["stages"][stage] = {"seconds": round(time.perf_counter() - begin, 3)}
+        record["stages"][stage.name] = {"seconds": round(time.perf_counter() - begin, 3)}
         run_log.write_json(directory / "run.json", record)
-        run_log.mark_done(directory, stage)
+        run_log.mark_done(directory, stage.name)
 
 
 def kept_parameters(

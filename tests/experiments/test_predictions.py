@@ -215,7 +215,7 @@ def test_only_the_last_step_counts(tmp_path):
     ],
 )
 def test_a_theory_that_is_not_defined_says_why(monkeypatch, choice, fields, reasons):
-    monkeypatch.setattr(theories, "_kernels", lambda model, n, dtype: ((), max))
+    monkeypatch.setattr(theories, "_kernels", lambda model, n, dtype: ((), max, max))
     config = config_of(choice, **fields)
     defined, not_defined = theories.theories_of(config, assemble(config))
     assert not_defined == reasons

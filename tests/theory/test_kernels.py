@@ -428,24 +428,3 @@ def test_power_moments_are_exact():
     values, slopes = wide_networks.power_moments(np.array([variance, 0.0]), variance)
     np.testing.assert_allclose(values, [power[12], power[6] ** 2], rtol=1e-10)
     np.testing.assert_allclose(slopes, [36 * power[10], 36 * power[5] ** 2], rtol=1e-10)
-
-
-def test_noise_kernel_is_solved_on_the_coordinates_that_matter():
-    # Free coordinates are split off: the same as the kernel on the whole cube, and much smaller.
-    n = 7
-    random = np.random.default_rng(0)
-    x = points(n)
-    seen = (x[:, 1] == 1) | (x[:, 2] * x[:, 4] == -1)
-    for values in (random.normal(size=2**n), x[:, 1] * x[:, 2]):
-        for rho in (0.1, 0.5, 1.0):
-            direct = theory.kernel_interpolator(rho ** np.arange(n + 1), values, seen)
-            split = theory.noise_kernel_interpolator(values, seen, rho)
-            np.testing.assert_allclose(split, direct, atol=1e-9)
-    temperature = theory.degree_temperature(
-        theory.noise_kernel_interpolator(values, seen, 0.3), values, seen
-    )
-    assert temperature == pytest.approx(0.3, abs=1e-5)
-    ball = np.bitwise_count(np.arange(2**11)) <= 4
-    values = random.normal(size=2**11)
-    with pytest.raises(ValueError, match="depends on 11 coordinates; allowed up to 10"):
-        theory.degree_temperature(values, values, ball)
