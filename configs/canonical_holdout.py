@@ -171,6 +171,7 @@ def build(
                 "matmul_precision": "highest",  # highest is float32; a GPU's default is TF32
                 "execution": "auto",  # how replicas share a device: auto, vmap, map, chunked
                 "group_size": 4,  # replicas at once, for chunked
+                "batch_devices": 1,  # that share the rows of a batch, for large models
             },
             "evaluation": {
                 "every_epochs": 1 if size == "paper" else 5,  # on the whole cube; also at every

@@ -197,6 +197,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
                 "matmul_precision": "highest",
                 "execution": "auto",
                 "group_size": 4,
+                "batch_devices": 1,  # that share the rows of a batch, for large models
             },
             "evaluation": {
                 "every_epochs": max(1, epochs // (4 if size == "small" else 10)),

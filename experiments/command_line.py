@@ -24,6 +24,7 @@ class CommandLine(NamedTuple):
     config: ConfigDict | None
     workdir: Path
     stage: str
+    hosts: str
 
 
 def define_flags(arguments: list[str]) -> flags.FlagValues:
@@ -46,8 +47,21 @@ def define_flags(arguments: list[str]) -> flags.FlagValues:
         "which stage to run; all runs those that are not done",
         flag_values=values,
     )
+    define_hosts(values)
     flags.DEFINE_bool("help", False, "show the flags", flag_values=values)
     return values
+
+
+def define_hosts(values: flags.FlagValues) -> None:
+    """Add --hosts."""
+    flags.DEFINE_enum(
+        "hosts",
+        "one",
+        ["one", "all"],
+        "all: this process is one of several that train together, started by Slurm, on every "
+        "worker of a TPU slice, or by hand",
+        flag_values=values,
+    )
 
 
 def parse(arguments: list[str]) -> CommandLine:
@@ -73,7 +87,7 @@ def parse(arguments: list[str]) -> CommandLine:
     config = values.config
     if values["config"].present and not isinstance(config, ConfigDict):
         raise _unreadable(arguments)
-    return CommandLine(config, Path(values.workdir), values.stage)
+    return CommandLine(config, Path(values.workdir), values.stage, values.hosts)
 
 
 def load_experiment(name: str, module: str = "") -> Any:
@@ -135,11 +149,12 @@ def _explained(arguments: list[str], error: Exception) -> UsageError:
             if complaint := _override_error(config, override):
                 return complaint
     if isinstance(error, flags.UnrecognizedFlagError):
-        near = difflib.get_close_matches(error.flagname, ["config", "workdir", "stage"], n=1)
+        known = ["config", "workdir", "stage", "hosts"]
+        near = difflib.get_close_matches(error.flagname, known, n=1)
         hint = f" (did you mean --{near[0]}?)" if near else ""
         return UsageError(
-            f"--{error.flagname}: no such flag; allowed --config, --workdir, --stage, and fields "
-            f"as --config.train.seeds=5{hint}"
+            f"--{error.flagname}: no such flag; allowed --{', --'.join(known)}, and fields as "
+            f"--config.train.seeds=5{hint}"
         )
     return UsageError(_one_line(error))
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from experiments import command_line
 from experiments.command_line import UsageError
+from pvr_jax.training import hosts
 from pvr_jax.training.run_log import RunError
 
 
@@ -22,7 +23,8 @@ def main(arguments: list[str]) -> int:
     128 + n: stopped by signal n, saved.
     """
     try:
-        config, workdir, stage = command_line.parse(arguments)
+        config, workdir, stage, processes = command_line.parse(arguments)
+        start_devices(processes)
         if config is not None:
             command_line.load_experiment(config.experiment, "settings").validate(config)
             names = command_line.stages_asked_for(config.experiment, stage)
@@ -35,12 +37,31 @@ def main(arguments: list[str]) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except RunError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
 
     def stages() -> None:
         for name in names:
             run_stage(name, config, workdir)
 
-    return exit_status(stages, workdir)
+    def all_stages() -> None:
+        if hosts.together() and "train" in names:
+            run_stage("train", config, workdir)
+        hosts.afterwards(stages) if processes == "all" else stages()
+
+    return exit_status(all_stages, workdir)
+
+
+def start_devices(processes: str) -> None:
+    """Let JAX see the devices that --hosts asks for: those of this process, or of all.
+
+    Raises:
+        RunError: the other processes could not be joined.
+    """
+    hosts.use_all_cores()
+    if processes == "all":
+        hosts.join()
 
 
 def exit_status(work: Callable[[], None], workdir: Path) -> int:
@@ -48,8 +69,9 @@ def exit_status(work: Callable[[], None], workdir: Path) -> int:
     try:
         work()
     except (RunError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
         number = getattr(error, "signal_number", None)
+        if number is None or hosts.is_primary():  # a signal is heard by all: one tells of it
+            print(f"error: {error}", file=sys.stderr)
         return 1 if number is None else 128 + number
     except KeyboardInterrupt:  # outside training, which saves and says so itself
         print("error: stopped; give the same command again to go on", file=sys.stderr)
@@ -73,7 +95,9 @@ def run_stage(stage: str, config: Any, workdir: Path) -> None:
     """Run one stage; the report is of all experiments under `workdir` where no config is given."""
     if stage != "report":
         module = command_line.load_experiment(config.experiment, stage)
-        print(f"{stage}: {getattr(module, stage)(config, workdir)}", flush=True)
+        directory = getattr(module, stage)(config, workdir)
+        if hosts.is_primary():
+            print(f"{stage}: {directory}", flush=True)
         return
     for root in experiment_directories(config, workdir):
         module = command_line.load_experiment(root.name, "report")
@@ -101,4 +125,4 @@ def experiment_directories(config: Any, workdir: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    hosts.end(main(sys.argv))

@@ -20,8 +20,10 @@ from rich.console import Console
 
 from experiments import command_line
 from experiments.command_line import UsageError
-from experiments.main import exit_status, run_stage
+from experiments.main import exit_status, run_stage, start_devices
 from pvr_jax.reporting.agreement import REPLICAS_FILE, compare_files
+from pvr_jax.training import hosts
+from pvr_jax.training.run_log import RunError
 
 EXPERIMENTS = Path(__file__).parent
 CONFIGS = EXPERIMENTS.parent / "configs"
@@ -34,6 +36,7 @@ class Request(NamedTuple):
     names: tuple[str, ...]
     size: str
     workdir: Path
+    hosts: str
 
 
 def names() -> tuple[str, ...]:
@@ -62,6 +65,7 @@ def parse(arguments: list[str]) -> Request:
     flags.DEFINE_string(
         "workdir", "runs", "the directory under which all files go", flag_values=values
     )
+    command_line.define_hosts(values)
     flags.DEFINE_bool("help", False, "show the flags", flag_values=values)
     try:
         rest = values(arguments)[1:]
@@ -74,7 +78,16 @@ def parse(arguments: list[str]) -> Request:
     given = " ".join(rest) or "nothing"
     if len(rest) != 1 or rest[0] not in (*known, "all"):
         raise UsageError(f"reproduce: given {given}; allowed all, {', '.join(known)}")
-    return Request(known if rest[0] == "all" else (rest[0],), values.size, Path(values.workdir))
+    chosen = known if rest[0] == "all" else (rest[0],)
+    return Request(chosen, values.size, Path(values.workdir), values.hosts)
+
+
+def train_together(name: str, size: str, workdir: Path) -> None:
+    """Train every run of one experiment on the devices of all joined processes."""
+    module = load(name)
+    for choice in module.runs(size):
+        run_stage("train", module.get_config(choice), workdir / f"{name}-{size}")
+        jax.clear_caches()
 
 
 def reproduce(name: str, size: str, workdir: Path) -> None:
@@ -109,16 +122,26 @@ def main(arguments: list[str]) -> int:
     """Reproduce what the command line names; return the exit status, as `experiments.main` does."""
     try:
         request = parse(arguments)
+        start_devices(request.hosts)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except RunError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
 
-    def work() -> None:
+    def everything() -> None:
         for name in request.names:
             reproduce(name, request.size, request.workdir)
+
+    def work() -> None:
+        if hosts.together():
+            for name in request.names:
+                train_together(name, request.size, request.workdir)
+        hosts.afterwards(everything) if request.hosts == "all" else everything()
 
     return exit_status(work, request.workdir)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    hosts.end(main(sys.argv))

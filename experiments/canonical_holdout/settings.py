@@ -11,6 +11,7 @@ from pvr_jax import models, tasks
 from pvr_jax.tasks import datasets
 from pvr_jax.training import fields
 from pvr_jax.training.fields import one_of, prefix_errors, whole
+from pvr_jax.training.replicas import device_mesh
 
 # Errors and spectra are exact, over all 2^n points, for every replica at every evaluation.
 MAX_BITS = 24
@@ -24,6 +25,7 @@ RULES: dict[str, fields.Rule] = {
     "data.order": one_of(*datasets.ORDERS),
     "data.drop_remainder": one_of(True, False),
     **fields.TRAINING,
+    "train.batch_devices": whole(1),
     "evaluation.tracked_pairs": whole(0, 4096),
     "evaluation.spectra": one_of("last", "all"),
 }
@@ -38,6 +40,7 @@ def validate(config: ConfigDict) -> None:
             together with others; one line.
     """
     fields.check(config, SECTIONS, RULES)
+    prefix_errors("config.train.", lambda: device_mesh(batch_devices=config.train.batch_devices))
     task = make_task(config)
     if task.n > MAX_BITS:
         raise fields.refuse("task", f"n = {task.n}", f"tasks of up to {MAX_BITS} bits")

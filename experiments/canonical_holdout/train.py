@@ -74,6 +74,7 @@ def build_ensemble(config: ConfigDict, problem: problems.Problem) -> Ensemble:
         momentum=config.train.momentum,
         execution=config.train.execution,
         group_size=config.train.group_size,
+        batch_devices=config.train.batch_devices,
         matmul_precision=config.train.matmul_precision,
         dtype=config.train.dtype,
     )

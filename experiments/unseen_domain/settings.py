@@ -11,6 +11,7 @@ from pvr_jax import models, tasks
 from pvr_jax.tasks import datasets
 from pvr_jax.training import fields
 from pvr_jax.training.fields import from_zero, one_of, prefix_errors, whole
+from pvr_jax.training.replicas import device_mesh
 
 # Up to here every input of the cube is evaluated; beyond, a sample.
 MAX_BITS = 20
@@ -21,6 +22,7 @@ RULES: dict[str, fields.Rule] = {
     "data.batch_size": whole(1),
     "data.order": one_of(*datasets.ORDERS),
     **fields.TRAINING,
+    "train.batch_devices": whole(1),
     "train.weight_decay": from_zero(),
     "evaluation.monomials": whole(1, 64),
     "evaluation.relevant": whole(0, MAX_BITS),
@@ -38,6 +40,7 @@ def validate(config: ConfigDict) -> None:
             together with others; one line.
     """
     fields.check(config, SECTIONS, RULES)
+    prefix_errors("config.train.", lambda: device_mesh(batch_devices=config.train.batch_devices))
     task = make_task(config)
     prefix_errors("config.model.", lambda: models.build(n=task.n, **config.model.to_dict()))
     seen = make_seen_set(config, task.n)

@@ -4,6 +4,10 @@
 the state). Steps that the caller wants to keep stay for good, with the parameters alone; the two
 newest steps hold the optimiser too, so that a damaged newest one can be replaced by the one before.
 
+All processes of a run write their shares of a checkpoint and read it back; what else is done with
+its files is the primary's. The padding of the replicas is saved as it is, and cut or filled up with
+zeros, which nobody looks at, when a checkpoint is read on another number of devices.
+
 A finished checkpoint is sealed: `seal.json` names its run and the checksum of every file. Nothing
 without an intact seal is handed to Orbax, which does not notice every flipped bit, and answers a
 damaged file with pages of tracebacks from threads that outlive the call.
@@ -15,6 +19,7 @@ import logging
 import shutil
 import zlib
 from collections.abc import Collection, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +27,13 @@ import jax
 from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint import v1 as orbax
 
-from pvr_jax.training import run_log
+from pvr_jax.training import hosts, run_log
 from pvr_jax.training.run_log import RunError
 from pvr_jax.training.state import State
 
 RESUMABLE = 2
+# What becomes of an old checkpoint.
+KEEP, DROP_OPTIMIZER, DROP = 0.0, 1.0, 2.0
 SEAL = "seal.json"
 
 
@@ -54,45 +61,60 @@ class Checkpoints:
             self._directory.mkdir(parents=True, exist_ok=True)
         elif not self._directory.is_dir():
             raise CheckpointError(f"checkpoints: given {directory}; no such directory")
-        with _quiet():
-            self._checkpointer = orbax.training.Checkpointer(
-                self._directory, cleanup_tmp_directories=not read_only
-            )
+        self._context = _context()
+        self._checkpointer = None
+        if not read_only:
+            with _quiet():
+                self._checkpointer = orbax.training.Checkpointer(
+                    self._directory, context=self._context, cleanup_tmp_directories=True
+                )
 
     def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._checkpointer is None:
+            return
         # After a failed write, closing raises the failure again, and would hide its own message.
         with _quiet(), contextlib.suppress(Exception) if kind else contextlib.nullcontext():
             self._checkpointer.close()
 
     def steps(self) -> list[int]:
         """Return the steps that have a finished checkpoint, ascending."""
+        if self._checkpointer is None:
+            names = (path.name for path in self._directory.iterdir())
+            return sorted(int(name) for name in names if name.isdigit())
         return sorted(metadata.step for metadata in self._checkpointer.checkpoints)
 
-    def save(self, step: int, state: State) -> None:
+    def save(self, step: int, state: State, count: int | None = None) -> None:
         """Write the state of all replicas at `step`, then drop what is no longer needed.
+
+        The first `count` (None: all) of the leading axis are replicas, the others padding.
 
         Raises:
             CheckpointError: it could not be written (a full disk, say); earlier ones are intact.
         """
-        self._require_space(step, state)
+        count = jax.tree.leaves(state)[0].shape[0] if count is None else count
+        hosts.on_primary(partial(self._require_space, step, state))
         with _quiet():
             try:
                 self._checkpointer.save_checkpointables(
                     step, _parts(state), overwrite=True, force=True
                 )
-                self._seal(step)
+                hosts.on_primary(partial(self._seal, step, count))
+            except hosts.PeerError:
+                raise
             except Exception as error:  # the libraries below raise many kinds for a failed write
                 raise CheckpointError(self._not_written(step, _reason(error))) from error
             self._prune()
 
-    def restore(self, abstract: State) -> tuple[State | None, list[str]]:
+    def restore(self, abstract: State, count: int | None = None) -> tuple[State | None, list[str]]:
         """Load the newest usable state.
 
         Args:
-            abstract: the state's shapes and dtypes (`jax.eval_shape`), with the leading axis R.
+            abstract: the state's shapes and dtypes (`jax.eval_shape`), with the leading axis R,
+                and shardings where it shall not lie on one device.
+            count: how many of the leading axis are replicas (None: all), the others being padding.
 
         Returns:
             The state (None: no usable checkpoint), and one line for every newer one passed over.
@@ -101,8 +123,8 @@ class Checkpoints:
         for step in reversed(self.steps()):
             try:
                 with _quiet():
-                    parts = self._load(step, _parts(abstract))
-            except CheckpointError as error:
+                    parts = self._load(step, _parts(abstract), count)
+            except (CheckpointError, hosts.PeerError) as error:
                 passed_over.append(str(error))
                 continue
             return State(params=parts["params"], **parts["optimizer"]), passed_over
@@ -117,31 +139,31 @@ class Checkpoints:
         with _quiet():
             return self._load(step, {"params": abstract_params})["params"]
 
-    def _load(self, step: int, abstract: dict[str, Any]) -> dict[str, Any]:
-        self._verify(step, abstract)
-        device = jax.local_devices()[0]
+    def _load(
+        self, step: int, abstract: dict[str, Any], count: int | None = None
+    ) -> dict[str, Any]:
+        count = jax.tree.leaves(abstract)[0].shape[0] if count is None else count
+        hosts.on_primary(partial(self._verify, step, abstract, count))
+        here = SingleDeviceSharding(jax.local_devices()[0])
         placed = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(
-                leaf.shape, leaf.dtype, sharding=SingleDeviceSharding(device)
+                leaf.shape, leaf.dtype, sharding=leaf.sharding or here
             ),
             abstract,
         )
         try:
-            stored = self._checkpointer.checkpointables_metadata(step).metadata
-            if mismatch := _first_mismatch(abstract["params"], stored["params"]):
-                raise CheckpointError(self._unusable(step, "foreign", mismatch))
-            return self._checkpointer.load_checkpointables(step, placed)
-        except CheckpointError:
-            raise
+            with self._context:
+                return orbax.load_checkpointables(self._directory / str(step), placed)
         except Exception as error:  # the libraries below raise many kinds
             raise CheckpointError(self._unusable(step, "damaged", _reason(error))) from error
 
-    def _seal(self, step: int) -> None:
+    def _seal(self, step: int, count: int) -> None:
         root = self._directory / str(step)
         files = {path.relative_to(root).as_posix(): _checksum(path) for path in _files(root)}
-        run_log.write_json(root / SEAL, {"run": self._run, "files": files})
+        seal = {"run": self._run, "replicas": count, "files": files}
+        run_log.write_json(root / SEAL, seal)
 
-    def _verify(self, step: int, parts: Collection[str]) -> None:
+    def _verify(self, step: int, parts: dict[str, Any], count: int) -> None:
         """Raise CheckpointError unless the parts of a checkpoint are this run's, and as saved."""
         root = self._directory / str(step)
         seal = self._read_seal(step)
@@ -161,6 +183,14 @@ class Checkpoints:
             if (part == name or part in parts) and not intact:
                 detail = f"its file {name} is not as it was saved"
                 raise CheckpointError(self._unusable(step, "damaged", detail))
+        try:
+            with self._context:
+                stored = orbax.checkpointables_metadata(root).metadata
+        except Exception as error:  # the libraries below raise many kinds
+            raise CheckpointError(self._unusable(step, "damaged", _reason(error))) from error
+        saved = seal.get("replicas")  # older checkpoints have no padding, and do not say
+        if mismatch := _first_mismatch(parts["params"], stored["params"], count, saved):
+            raise CheckpointError(self._unusable(step, "foreign", mismatch))
 
     def _read_seal(self, step: int) -> dict[str, Any] | None:
         try:
@@ -170,12 +200,22 @@ class Checkpoints:
         return seal if isinstance(seal, dict) and {"run", "files"} <= seal.keys() else None
 
     def _prune(self) -> None:
-        own = [step for step in self.steps() if self._is_own(step)]
-        for step in own[:-RESUMABLE]:
-            if step in self._kept:
+        steps = self.steps()
+        # The primary decides from the files, as others may see them later.
+        fates = hosts.largest(
+            *(hosts.on_primary(partial(self._fates, steps)) or [0.0] * len(steps))
+        )
+        for step, fate in zip(steps, fates, strict=True):
+            if fate == DROP_OPTIMIZER:
                 self._checkpointer.delete(step, checkpointable_name="optimizer", missing_ok=True)
-            else:
+            elif fate == DROP:
                 self._checkpointer.delete(step, missing_ok=True)
+
+    def _fates(self, steps: list[int]) -> list[float]:
+        """Return for every step whether it stays, loses its optimiser, or is dropped."""
+        own = [step for step in steps if self._is_own(step)]
+        old = {step: DROP_OPTIMIZER if step in self._kept else DROP for step in own[:-RESUMABLE]}
+        return [old.get(step, KEEP) for step in steps]
 
     def _is_own(self, step: int) -> bool:
         """Return whether this run wrote the checkpoint: nothing else is ever deleted."""
@@ -199,6 +239,18 @@ class Checkpoints:
         return f"checkpoint {self._directory / str(step)} is {kind}: {detail}"
 
 
+def _context() -> orbax.Context:
+    """Return how Orbax reads and writes: padding may differ; once processes part, each alone."""
+    context = orbax.Context()
+    context.array.loading.enable_padding_and_truncation = True
+    if jax.process_count() > 1 and not hosts.together():
+        own = jax.process_index()
+        context.multiprocessing.primary_host = own
+        context.multiprocessing.active_processes = {own}
+        context.multiprocessing.barrier_sync_key_prefix = f"process{own}"
+    return context
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Silence Orbax's log, a page of tracebacks for one failure: what matters is raised here."""
@@ -216,19 +268,21 @@ def _parts(state: State) -> dict[str, Any]:
     return {"params": rest.pop("params"), "optimizer": rest}
 
 
-def _first_mismatch(expected: Any, stored: Any) -> str | None:
-    """Return one line on the first leaf that is missing or of another shape, or None."""
+def _first_mismatch(expected: Any, stored: Any, count: int, saved: int | None) -> str | None:
+    """Return one line on the first leaf that is missing or of another shape, or None.
+
+    `count` replicas are expected, `saved` were saved (None: as many as the stored leaves have).
+    """
     key = jax.tree_util.keystr
     found = {key(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(stored)}
     for path, leaf in jax.tree_util.tree_leaves_with_path(expected):
         other = found.get(key(path))
         if other is None:
             return f"it has no parameter {key(path)}"
-        if tuple(other.shape) != tuple(leaf.shape) or other.dtype != leaf.dtype:
-            return (
-                f"parameter {key(path)} is {other.dtype}{list(other.shape)}, "
-                f"expected {leaf.dtype}{list(leaf.shape)}"
-            )
+        shape = [saved or other.shape[0], *other.shape[1:]]
+        wanted = [count, *leaf.shape[1:]]
+        if shape != wanted or other.dtype != leaf.dtype:
+            return f"parameter {key(path)} is {other.dtype}{shape}, expected {leaf.dtype}{wanted}"
     return None
 
 

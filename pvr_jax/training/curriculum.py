@@ -14,14 +14,8 @@ import numpy as np
 import optax
 from jax import lax
 
-from pvr_jax.training.ensemble import Ensemble, member_start
-from pvr_jax.training.replicas import (
-    Replicas,
-    choose_execution,
-    device_mesh,
-    over_replicas,
-    pad,
-)
+from pvr_jax.training.ensemble import Ensemble, Member, assemble, member_start
+from pvr_jax.training.replicas import Replicas
 from pvr_jax.training.state import State, train_step
 
 Samples = dict[str, jax.Array]
@@ -90,8 +84,7 @@ def curriculum_ensemble(
         stages: the most stages of a replica; see `most_stages`.
         threshold: of the mean batch loss, the full squared error.
         batch_size: rows of a batch; the last one of an epoch is filled up with weight 0.
-        execution, group_size, matmul_precision, dtype: as for `ensemble.ensemble`; "auto" is chosen
-            by the devices and the size of one replica.
+        execution, group_size, matmul_precision, dtype: as for `ensemble.ensemble`.
 
     Source: Abbe et al. 2023, "Generalization on the Unseen, Logic Reasoning and Degree Curriculum".
     """
@@ -115,23 +108,12 @@ def curriculum_ensemble(
         shown = samples(replica.data_key, **replica.conditions)
         return evaluate(params, shown, **replica.conditions)
 
-    mesh = device_mesh()
-    shapes = jax.eval_shape(start, jax.tree.map(lambda leaf: leaf[0], replicas))
-    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
-    execution = choose_execution(execution, mesh.devices.flat[0].platform, size)
-    return Ensemble(
-        count=replicas.learning_rate.shape[0],
-        replicas=pad(replicas, mesh),
-        mesh=mesh,
+    return assemble(
+        replicas,
+        Member(start=start, advance=advance, evaluate=member_evaluate),
         execution=execution,
+        group_size=group_size,
         matmul_precision=matmul_precision,
-        start_program=over_replicas(start, mesh, "vmap"),
-        advance_program=over_replicas(
-            advance, mesh, execution, mapped=2, group_size=group_size, donate=True
-        ),
-        evaluate_program=over_replicas(
-            member_evaluate, mesh, execution, mapped=2, group_size=group_size
-        ),
     )
 
 

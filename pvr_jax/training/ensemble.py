@@ -3,17 +3,42 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh
 
-from pvr_jax.training.replicas import Replicas, over_replicas, pad
+from pvr_jax.training import hosts
+from pvr_jax.training.replicas import (
+    AXIS,
+    BATCH_AXIS,
+    Mode,
+    Replicas,
+    device_mesh,
+    needed_devices,
+    on_devices,
+    over_replicas,
+    pad,
+    padded_count,
+    possible_modes,
+)
 from pvr_jax.training.state import State, initial_state, train_step
 
 Batch = dict[str, jax.Array]
+
+
+class Member(NamedTuple):
+    """The programs of ONE replica.
+
+    `start(replica) -> state`, `advance(state, replica, first, last) -> state` and
+    `evaluate(params, replica) -> {name: array}`.
+    """
+
+    start: Callable[[Replicas], State]
+    advance: Callable[[State, Replicas, jax.Array, jax.Array], State]
+    evaluate: Callable[[Any, Replicas], dict[str, jax.Array]]
 
 
 @dataclass(frozen=True)
@@ -23,18 +48,33 @@ class Ensemble:
     count: int
     replicas: Replicas  # padded to a multiple of the mesh
     mesh: Mesh
-    execution: str
+    member: Member
+    mode: Mode
+    alternatives: tuple[Mode, ...]  # the modes that a timed probe may choose from
     matmul_precision: str
     start_program: Callable[[Replicas], State]
     advance_program: Callable[[State, Replicas, int, int], State]
     evaluate_program: Callable[[Any, Replicas], dict[str, jax.Array]]
 
-    def shapes(self) -> State:
-        """Return shapes and dtypes of the states without the padding, as checkpoints hold them."""
+    @property
+    def share(self) -> int:
+        """How many replicas a device holds, padding included."""
+        return padded_count(self.count, self.mesh) // self.mesh.shape[AXIS]
+
+    def shapes(self, padded: bool = False) -> State:
+        """Return shapes and dtypes of the states, and where they lie on the mesh if `padded`."""
+        shapes = jax.eval_shape(self.start)
+        if padded:
+            placed = partial(jax.ShapeDtypeStruct, sharding=on_devices(self.mesh))
+            return jax.tree.map(lambda leaf: placed(leaf.shape, leaf.dtype), shapes)
         return jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct((self.count, *leaf.shape[1:]), leaf.dtype),
-            jax.eval_shape(self.start),
+            lambda leaf: jax.ShapeDtypeStruct((self.count, *leaf.shape[1:]), leaf.dtype), shapes
         )
+
+    def in_mode(self, mode: Mode) -> "Ensemble":
+        """Return the ensemble whose devices run their replicas in another mode."""
+        programs = _programs(self.member, self.mesh, mode)
+        return replace(self, mode=mode, alternatives=(), **programs)
 
     def start(self) -> State:
         """Return the initial states."""
@@ -60,6 +100,67 @@ class Ensemble:
             return self.evaluate_program(params, self.replicas)
 
 
+def assemble(
+    replicas: Replicas,
+    member: Member,
+    *,
+    execution: str,
+    group_size: int = 1,
+    matmul_precision: str = "highest",
+    batch_devices: int = 1,
+    mesh: Mesh | None = None,
+) -> Ensemble:
+    """Place the replicas on the devices and build the programs over all of them.
+
+    Args:
+        replicas: leading axis R.
+        member: the programs of one replica.
+        execution: "auto", "vmap", "map" or "chunked"; see `replicas`. "auto" starts with what
+            platform and size suggest, and leaves the others to a timed probe.
+        group_size: replicas per group of "chunked".
+        matmul_precision: precision of the matrix products of training, as JAX names them.
+        batch_devices: over how many devices the rows of a batch are shared out.
+        mesh: the devices; None: as many of `hosts.devices` as the replicas can use.
+    """
+    count = replicas.learning_rate.shape[0]
+    if mesh is None:
+        mesh = device_mesh(needed_devices(count, hosts.devices(), batch_devices), batch_devices)
+    platform = mesh.devices.flat[0].platform
+    mode, *alternatives = possible_modes(
+        execution,
+        group_size,
+        platform,
+        padded_count(count, mesh) // mesh.shape[AXIS],
+        _bytes(member.start, replicas),
+    )
+    return Ensemble(
+        count=count,
+        replicas=pad(replicas, mesh),
+        mesh=mesh,
+        member=member,
+        mode=mode,
+        alternatives=tuple(alternatives),
+        matmul_precision=matmul_precision,
+        **_programs(member, mesh, mode),
+    )
+
+
+def _programs(member: Member, mesh: Mesh, mode: Mode) -> dict[str, Callable[..., Any]]:
+    """Return the compiled programs over all replicas."""
+    return {
+        # Where nothing is trained, batching costs nothing.
+        "start_program": over_replicas(member.start, mesh, Mode("vmap")),
+        "advance_program": over_replicas(member.advance, mesh, mode, mapped=2, donate=True),
+        "evaluate_program": over_replicas(member.evaluate, mesh, mode, mapped=2),
+    }
+
+
+def _bytes(start: Callable[[Replicas], State], replicas: Replicas) -> int:
+    """Return the size of one replica's state."""
+    one = jax.eval_shape(start, jax.tree.map(lambda leaf: leaf[0], replicas))
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(one))
+
+
 def member_start(
     replica: Replicas,
     *,
@@ -82,17 +183,38 @@ def member_advance(
     *,
     batch: Callable[..., Batch],
     step: Callable[[State, Batch], tuple[State, dict[str, jax.Array]]],
+    batch_devices: int = 1,
 ) -> State:
     """Take the steps first <= i < last of one replica.
+
+    With several `batch_devices` each takes its share of the rows of every batch.
 
     The bounds are data: segments of any length run the same compiled program, so where a run was
     cut by evaluations, checkpoints or an interruption cannot change a bit of its result.
     """
 
     def body(index: jax.Array, state: State) -> State:
-        return step(state, batch(replica.data_key, index, **replica.conditions))[0]
+        rows = batch(replica.data_key, index, **replica.conditions)
+        return step(state, share_of(rows, batch_devices))[0]
 
     return lax.fori_loop(first, last, body, state)
+
+
+def share_of(batch: Batch, batch_devices: int) -> Batch:
+    """Return the rows of a batch that this device of the mesh's batch axis takes.
+
+    Where the rows do not divide, rows of weight 0 fill the last share up.
+    """
+    if batch_devices == 1:
+        return batch
+    rows = -(-batch["weight"].shape[0] // batch_devices)
+
+    def cut(leaf: jax.Array) -> jax.Array:
+        missing = rows * batch_devices - leaf.shape[0]
+        filled = jnp.pad(leaf, [(0, missing)] + [(0, 0)] * (leaf.ndim - 1))
+        return lax.dynamic_slice_in_dim(filled, lax.axis_index(BATCH_AXIS) * rows, rows)
+
+    return jax.tree.map(cut, batch)
 
 
 def ensemble(
@@ -103,10 +225,11 @@ def ensemble(
     batch: Callable[..., Batch],
     optimizer: Callable[[jax.Array | float], Any],
     evaluate: Callable[..., dict[str, jax.Array]],
-    mesh: Mesh,
     execution: str,
+    mesh: Mesh | None = None,
     group_size: int = 1,
     matmul_precision: str = "highest",
+    batch_devices: int = 1,
     dtype: jnp.dtype = jnp.float32,
 ) -> Ensemble:
     """Build the programs of an ensemble from plain functions of ONE replica.
@@ -118,38 +241,30 @@ def ensemble(
         batch: `batch(key, step, **conditions) -> {x, y, weight}`, pure.
         optimizer: `optimizer(learning_rate) -> optax.GradientTransformation`.
         evaluate: `evaluate(params, **conditions) -> {name: array}`; always runs at "highest".
-        mesh: the devices.
-        execution: "vmap", "map" or "chunked"; see `replicas`.
-        group_size: replicas per group of "chunked".
-        matmul_precision: precision of the matrix products of training, as JAX names them.
+        execution, mesh, group_size, matmul_precision, batch_devices: see `assemble`.
         dtype: of the parameters; float64 needs JAX's x64 mode (see `environment.arithmetic`).
     """
     transformation = optimizer(0.0)  # `update` reads each replica's own rate from its state
-
-    def step(state: State, batch: Batch) -> tuple[State, dict[str, jax.Array]]:
-        return train_step(state, batch, apply=apply, transformation=transformation)
+    step = partial(
+        train_step,
+        apply=apply,
+        transformation=transformation,
+        axis=BATCH_AXIS if batch_devices > 1 else None,
+    )
 
     def member_evaluate(params: Any, replica: Replicas) -> dict[str, jax.Array]:
         return evaluate(params, **replica.conditions)
 
-    return Ensemble(
-        count=replicas.learning_rate.shape[0],
-        replicas=pad(replicas, mesh),
-        mesh=mesh,
+    return assemble(
+        replicas,
+        Member(
+            start=partial(member_start, init=init, optimizer=optimizer, dtype=dtype),
+            advance=partial(member_advance, batch=batch, step=step, batch_devices=batch_devices),
+            evaluate=member_evaluate,
+        ),
         execution=execution,
+        group_size=group_size,
         matmul_precision=matmul_precision,
-        start_program=over_replicas(
-            partial(member_start, init=init, optimizer=optimizer, dtype=dtype), mesh, "vmap"
-        ),
-        advance_program=over_replicas(
-            partial(member_advance, batch=batch, step=step),
-            mesh,
-            execution,
-            mapped=2,
-            group_size=group_size,
-            donate=True,
-        ),
-        evaluate_program=over_replicas(
-            member_evaluate, mesh, execution, mapped=2, group_size=group_size
-        ),
+        batch_devices=batch_devices,
+        mesh=mesh,
     )

@@ -110,9 +110,18 @@ def check(config: Mapping[str, Any], sections: tuple[str, ...], rules: Mapping[s
             raise refuse(field, value, allowed)
 
 
+# Where a run is computed, not what: a run goes on under another value.
+PLACEMENT = ("batch_devices",)
+
+
 def identity(config: dict[str, Any]) -> str:
-    """Return the 8 hexadecimal digits that name a configuration: its canonical JSON, hashed."""
-    canonical = json.dumps(config, sort_keys=True, separators=(",", ":"))
+    """Return the 8 hexadecimal digits that name a configuration: its canonical JSON, hashed.
+
+    Fields of `PLACEMENT` in its section "train" do not count.
+    """
+    counted = {name: value for name, value in config["train"].items() if name not in PLACEMENT}
+    document = {**config, "train": counted}
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:8]
 
 

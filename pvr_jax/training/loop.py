@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,11 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pvr_jax.training import run_log
+from pvr_jax.training import hosts, run_log
 from pvr_jax.training.checkpoint import Checkpoints
 from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.progress import ProgressDisplay, describe_duration
-from pvr_jax.training.replicas import pad, to_host, unpad
+from pvr_jax.training.replicas import to_host
 from pvr_jax.training.state import State
 
 # One dispatch lasts about this long: rare enough to cost nothing, and a SIGTERM is heard in time.
@@ -82,7 +83,8 @@ def listen(*signals: int) -> Iterator[list[int]]:
         yield heard
     finally:
         for number, handler in previous.items():
-            signal.signal(number, handler)
+            # None: it was not set from Python, and cannot be set back from here.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 class _Clock:
@@ -113,13 +115,18 @@ def restore_or_start(
     ensemble: Ensemble, checkpoints: Checkpoints, say: Callable[[str], None]
 ) -> State:
     """Return the state to go on from: the newest usable checkpoint, else the initial state."""
-    state, passed_over = checkpoints.restore(ensemble.shapes())
+    state, passed_over = checkpoints.restore(ensemble.shapes(padded=True), ensemble.count)
     for message in passed_over:
         say(f"warning: {message}; using the one before it")
     if state is None:
         return ensemble.start()
-    say(f"continuing from the checkpoint at step {int(state.step[0])}")
-    return pad(state, ensemble.mesh)
+    say(f"continuing from the checkpoint at step {step_of(state)}")
+    return state
+
+
+def step_of(state: State) -> int:
+    """Return the step at which the replicas stand."""
+    return int(to_host(state.step, 1)[0])
 
 
 def train(
@@ -151,17 +158,21 @@ def train(
     with listen(signal.SIGTERM, signal.SIGINT) as heard:
         with clock.measure("compile"):
             state = restore_or_start(ensemble, checkpoints, display.say)
-            first_step = step = int(state.step[0])
+            first_step = step = step_of(state)
             # No step is taken: this compiles the program that all later dispatches run.
             state = jax.block_until_ready(ensemble.advance(state, step, step))
             ensemble = ensemble.with_compiled_evaluation(state.params)
         display.say(f"compiled in {describe_duration(clock.seconds['compile'])}")
-        clock.before = run_log.rewind_metrics(directory, step if step > 0 else -1)
+        rewound = partial(run_log.rewind_metrics, directory, step)
+        clock.before = hosts.on_primary(rewound) or 0.0
         diverged = _report_divergence(state, names, set(), display.say)
-        last_save = time.monotonic()
+        # A state is saved before it is evaluated: evaluations may take longer than a machine that
+        # is about to be taken away waits. So the one at the step of a checkpoint is made again.
         if step == 0:
-            state = _evaluate(ensemble, state, directory, clock)
             _save(ensemble, state, checkpoints, clock)
+        last_save = time.monotonic()
+        if step in schedule.evaluations | {0, schedule.total}:
+            state = _evaluate(ensemble, state, directory, clock)
         per_dispatch = 1
         while step < schedule.total:
             last = min(step + per_dispatch, schedule.next_stop(step))
@@ -170,26 +181,30 @@ def train(
                 state = jax.block_until_ready(ensemble.advance(state, step, last))
                 seconds_per_step = (time.perf_counter() - begin) / (last - step)
             step = last
-            per_dispatch = max(1, int(DISPATCH_SECONDS / max(seconds_per_step, 1e-6)))
+            waited = time.monotonic() - last_save
+            # What follows from clocks and signals has to be the same in every process.
+            slowest, waited, stopped_by = hosts.largest(
+                seconds_per_step, waited, heard[0] if heard else 0
+            )
+            per_dispatch = max(1, int(DISPATCH_SECONDS / max(slowest, 1e-6)))
             # The very first dispatch is one step and says nothing about the rate.
             started = step - first_step > 1
             mean = clock.seconds["train"] / (step - first_step) if started else 0.0
             display.update(step, _mean_losses(ensemble, state), mean)
             diverged = _report_divergence(state, names, diverged, display.say)
-            if step in schedule.evaluations or step == schedule.total:
-                state = _evaluate(ensemble, state, directory, clock)
-            due = time.monotonic() - last_save > schedule.save_every_seconds
-            stopped_by = heard[0] if heard else None  # asked once: what comes later waits a turn
+            due = waited > schedule.save_every_seconds
             if step in schedule.kept or step == schedule.total or due or stopped_by:
                 _save(ensemble, state, checkpoints, clock)
                 last_save = time.monotonic()
             if stopped_by:
-                name = signal.Signals(stopped_by).name
+                name = signal.Signals(int(stopped_by)).name
                 raise InterruptedRun(
                     f"stopped by {name}: saved at step {step} of {schedule.total}; give the same "
                     "command again to go on",
-                    stopped_by,
+                    int(stopped_by),
                 )
+            if step in schedule.evaluations or step == schedule.total:
+                state = _evaluate(ensemble, state, directory, clock)
     steps = to_host(state.diverged_at, ensemble.count)
     return Result(
         diverged=[int(at) if at >= 0 else None for at in steps],
@@ -208,12 +223,13 @@ def _evaluate(ensemble: Ensemble, state: State, directory: Path, clock: _Clock) 
     with clock.measure("evaluate"):
         measured: dict[str, Any] = to_host(ensemble.evaluate(state.params), ensemble.count)
         record = {
-            "step": int(state.step[0]),
+            "step": step_of(state),
             "seconds": round(clock.before + clock.seconds["train"], 3),
             "train_loss": _mean_losses(ensemble, state),
             **measured,
         }
-        run_log.append_metrics(directory, record)
+        if hosts.is_primary():
+            run_log.append_metrics(directory, record)
     return state._replace(
         loss_sum=jnp.zeros_like(state.loss_sum), loss_count=jnp.zeros_like(state.loss_count)
     )
@@ -221,7 +237,7 @@ def _evaluate(ensemble: Ensemble, state: State, directory: Path, clock: _Clock) 
 
 def _save(ensemble: Ensemble, state: State, checkpoints: Checkpoints, clock: _Clock) -> None:
     with clock.measure("save"):
-        checkpoints.save(int(state.step[0]), unpad(state, ensemble.count))
+        checkpoints.save(step_of(state), state, ensemble.count)
 
 
 def _report_divergence(

@@ -36,13 +36,20 @@ class ProgressDisplay:
     Rates are of training alone: compiling, evaluating and saving are not in them.
     """
 
-    def __init__(self, total_steps: int, replicas: int, stream: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        total_steps: int,
+        replicas: int,
+        speaks: bool = True,
+        stream: TextIO | None = None,
+    ) -> None:
+        self._speaks = speaks  # one of several processes does
         self._total = total_steps
         self._replicas = replicas
         self._stream = stream or sys.stdout
         self._bar: Progress | None = None
         self._last_line = -np.inf
-        if self._stream.isatty():
+        if speaks and self._stream.isatty():
             self._bar = Progress(
                 BarColumn(bar_width=24),
                 TextColumn("{task.description}"),
@@ -63,7 +70,7 @@ class ProgressDisplay:
         """Print one line above the progress."""
         if self._bar:
             self._bar.console.print(message, highlight=False, markup=False, soft_wrap=True)
-        else:
+        elif self._speaks:
             print(message, file=self._stream, flush=True)
 
     def update(self, step: int, losses: np.ndarray, seconds_per_step: float) -> None:
@@ -78,6 +85,8 @@ class ProgressDisplay:
             self._bar.update(self._task, completed=step, description=line)
             return
         now = time.monotonic()
+        if not self._speaks:
+            return
         if step == self._total or now - self._last_line >= PLAIN_INTERVAL_SECONDS:
             self._last_line = now
             print(line, file=self._stream, flush=True)

@@ -1,8 +1,9 @@
 """Replication: one function of one replica, run for all of them in one compiled program.
 
-Replicas never talk to each other. So the program is one `shard_map` over every local device, in
-which each device runs its own share; it holds no collectives. Within a device there are three
-ways to run the share, all with the same results up to rounding:
+Replicas never talk to each other. So the program is one `shard_map` over every device of every
+host, in which each device runs its own share; it holds no collectives. Where one replica is too
+much for a device, a second axis of the mesh shares out the rows of its batches. Within a device
+there are three ways to run the share, all with the same results up to rounding:
 
 - `vmap`: all replicas at once, as one batched computation. Fills an accelerator.
 - `map`: one replica after the other. Keeps one replica's parameters in a CPU's cache.
@@ -16,13 +17,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from pvr_jax.training import hosts
+
 EXECUTIONS = ("auto", "vmap", "map", "chunked")
-AXIS = "replicas"
+AXIS, BATCH_AXIS = "replicas", "batch"
 # Batched small networks gain more from fewer, larger operations than from staying in cache.
 CACHE_BYTES_PER_REPLICA = 1 << 20
+GROUP_SIZES = (4,)  # of `chunked`, for a probe to try
 
 
 class Replicas(NamedTuple):
@@ -41,18 +46,58 @@ class Replicas(NamedTuple):
     conditions: dict[str, jax.Array]
 
 
-def device_mesh(devices: list[jax.Device] | None = None) -> Mesh:
-    """Return the one-dimensional mesh over `devices` (all devices when None)."""
-    devices = jax.devices() if devices is None else devices
-    return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+def device_mesh(devices: list[jax.Device] | None = None, batch_devices: int = 1) -> Mesh:
+    """Return the mesh over `devices` (None: `hosts.devices`): replicas x shares of a batch.
+
+    Raises:
+        ValueError: `batch_devices` does not divide their number; begins with "batch_devices".
+    """
+    devices = hosts.devices() if devices is None else devices
+    if len(devices) % batch_devices:
+        divisors = [str(d) for d in range(1, len(devices) + 1) if len(devices) % d == 0]
+        raise ValueError(
+            f"batch_devices: given {batch_devices}; allowed a divisor of the number of devices, "
+            f"{len(devices)}: {', '.join(divisors)}"
+        )
+    shape = (len(devices) // batch_devices, batch_devices)
+    automatic = (AxisType.Auto, AxisType.Auto)
+    return jax.make_mesh(shape, (AXIS, BATCH_AXIS), axis_types=automatic, devices=devices)
 
 
-def choose_execution(execution: str, platform: str, bytes_per_replica: int) -> str:
-    """Return the execution mode that `auto` stands for; any other mode is returned as it is.
+def needed_devices(
+    count: int, devices: list[jax.Device], batch_devices: int = 1
+) -> list[jax.Device]:
+    """Return the fewest of these devices on which `count` replicas take no longer than on all.
 
-    On a CPU, replicas larger than about a core's share of the cache run one after the other
-    (`map`): batched, their parameters and optimiser state would stream through memory at every
-    step. Everything else is batched (`vmap`).
+    Five replicas on four devices take two rounds, and so they do on three. Where processes are
+    joined each keeps its devices, as all have to take part.
+    """
+    groups = len(devices) // batch_devices
+    if groups == 0 or hosts.together():
+        return devices
+    rounds = -(-count // groups)
+    return devices[: -(-count // rounds) * batch_devices]
+
+
+class Mode(NamedTuple):
+    """How a device runs its share of the replicas: see the head of this file."""
+
+    execution: str
+    group_size: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.execution} {self.group_size}" if self.group_size > 1 else self.execution
+
+
+def possible_modes(
+    execution: str, group_size: int, platform: str, share: int, bytes_per_replica: int
+) -> tuple[Mode, ...]:
+    """Return the modes that `execution` stands for, the likeliest to be fast first.
+
+    Any mode but "auto" stands for itself alone. "auto" begins, on a CPU, with `map` where a replica
+    is larger than about a core's share of the cache (batched, parameters and optimiser state would
+    stream through memory at every step), elsewhere with `vmap`. The others follow that differ from
+    it where a device holds `share` replicas.
 
     Raises:
         ValueError: an unknown mode.
@@ -60,17 +105,23 @@ def choose_execution(execution: str, platform: str, bytes_per_replica: int) -> s
     if execution not in EXECUTIONS:
         raise ValueError(f"execution: given {execution!r}; allowed {', '.join(EXECUTIONS)}")
     if execution != "auto":
-        return execution
-    return "map" if platform == "cpu" and bytes_per_replica > CACHE_BYTES_PER_REPLICA else "vmap"
+        return (Mode(execution, group_size if execution == "chunked" else 1),)
+    if platform != "cpu":
+        return (Mode("vmap"),)
+    large = bytes_per_replica > CACHE_BYTES_PER_REPLICA
+    first, second = ("map", "vmap") if large else ("vmap", "map")
+    if share == 1:
+        return (Mode(first),)
+    groups = tuple(Mode("chunked", size) for size in GROUP_SIZES if size < share)
+    return (Mode(first), *groups, Mode(second))
 
 
 def over_replicas(
     function: Callable[..., Any],
     mesh: Mesh,
-    execution: str,
+    mode: Mode,
     *,
     mapped: int = 1,
-    group_size: int = 1,
     donate: bool = False,
 ) -> Callable[..., Any]:
     """Compile `function(*replica, *shared)` of ONE replica for trees with a leading axis R.
@@ -78,10 +129,9 @@ def over_replicas(
     Args:
         function: pure; its first `mapped` arguments are trees that belong to the replica (without
             the axis R), the others are the same for all replicas.
-        mesh: from `device_mesh`; R must be a multiple of its size (see `pad`).
-        execution: "vmap", "map" or "chunked".
+        mesh: from `device_mesh`; R must be a multiple of its first axis (see `pad`).
+        mode: how a device runs its share.
         mapped: how many arguments have the axis R.
-        group_size: replicas per group, for "chunked".
         donate: the output has the form of the first argument and takes its place, so the program
             may overwrite that argument's buffers.
 
@@ -93,10 +143,10 @@ def over_replicas(
         def of_one(replica: tuple[Any, ...]) -> Any:
             return function(*replica, *shared)
 
-        if execution == "vmap":
+        if mode.execution == "vmap":
             return jax.vmap(of_one)(replicas)
-        if execution == "chunked":
-            return lax.map(of_one, replicas, batch_size=group_size)
+        if mode.execution == "chunked":
+            return lax.map(of_one, replicas, batch_size=mode.group_size)
         return _map_in_place(of_one, replicas) if donate else lax.map(of_one, replicas)
 
     # check_vma=False: the replication checker would ask for casts around the inner loops; there is
@@ -126,30 +176,49 @@ def _map_in_place(function: Callable[[Any], Any], replicas: tuple[Any, ...]) -> 
 
 
 def padded_count(count: int, mesh: Mesh) -> int:
-    """Return the least multiple of the mesh's size that holds `count` replicas."""
-    return -(-count // mesh.size) * mesh.size
+    """Return the least multiple of the mesh's first axis that holds `count` replicas."""
+    shares = mesh.shape[AXIS]
+    return -(-count // shares) * shares
+
+
+def on_devices(mesh: Mesh) -> NamedSharding:
+    """Return how leaves with a leading axis R lie on the mesh."""
+    return NamedSharding(mesh, P(AXIS))
 
 
 def pad(replicas: Any, mesh: Mesh) -> Any:
     """Repeat the last replica until every device holds as many, and place them on the mesh.
 
-    The padding is trained like the others and dropped from every result by `unpad`.
+    The padding is trained like the others and dropped from every result by `to_host`.
     """
 
     def extend(leaf: jax.Array) -> jax.Array:
         missing = padded_count(leaf.shape[0], mesh) - leaf.shape[0]
         if missing:
             leaf = jnp.concatenate([leaf, jnp.repeat(leaf[-1:], missing, axis=0)])
-        return jax.device_put(leaf, NamedSharding(mesh, P(AXIS)))
+        return _place(leaf, on_devices(mesh))
 
     return jax.tree.map(extend, replicas)
 
 
-def unpad(tree: Any, count: int) -> Any:
-    """Return `tree` without the padding: the first `count` replicas of every leaf."""
-    return jax.tree.map(lambda leaf: leaf if leaf.shape[0] == count else leaf[:count], tree)
+def _place(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
+    """Put an array that every process has on the devices of all; each keeps its own share."""
+    if sharding.is_fully_addressable:
+        return jax.device_put(leaf, sharding)
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        data = _place(jax.random.key_data(leaf), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    host = np.asarray(leaf)
+    return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
 
 
 def to_host(tree: Any, count: int) -> Any:
-    """Fetch `tree` as NumPy arrays, without the padding."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], tree)
+    """Fetch `tree` from all devices as NumPy arrays, in every process, without the padding."""
+
+    def fetch(leaf: jax.Array) -> np.ndarray:
+        if not leaf.is_fully_addressable:
+            with hosts.explained():
+                return multihost_utils.process_allgather(leaf, tiled=True)[:count]
+        return np.asarray(leaf)[:count]
+
+    return jax.tree.map(fetch, tree)

@@ -3,6 +3,7 @@
 Knows no task, model or measure: experiments hand these in as functions of one replica.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,19 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pvr_jax.training import environment, loop, run_log
+from pvr_jax.training import environment, hosts, loop, probe, run_log
 from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
 from pvr_jax.training.ensemble import Ensemble, ensemble
 from pvr_jax.training.progress import ProgressDisplay
-from pvr_jax.training.replicas import (
-    Replicas,
-    choose_execution,
-    device_mesh,
-    over_replicas,
-    pad,
-    to_host,
-)
-from pvr_jax.training.state import initial_state, optimizer
+from pvr_jax.training.replicas import Replicas, over_replicas, pad, to_host
+from pvr_jax.training.state import optimizer
 
 STAGE = "train"
 
@@ -67,22 +61,19 @@ def build_ensemble(
     matmul_precision: str,
     dtype: str,
     weight_decay: float = 0.0,
+    batch_devices: int = 1,
 ) -> Ensemble:
     """Build the programs of a run on all devices; see `ensemble` for the functions."""
-    make_optimizer = partial(_optimizer, optimizer_name, momentum, weight_decay)
-    mesh = device_mesh()
     return ensemble(
         replicas,
         init=init,
         apply=apply,
         batch=batch,
-        optimizer=make_optimizer,
+        optimizer=partial(_optimizer, optimizer_name, momentum, weight_decay),
         evaluate=evaluate,
-        mesh=mesh,
-        execution=choose_execution(
-            execution, mesh.devices.flat[0].platform, _bytes(init, make_optimizer)
-        ),
+        execution=execution,
         group_size=group_size,
+        batch_devices=batch_devices,
         matmul_precision=matmul_precision,
         dtype=jnp.dtype(dtype),
     )
@@ -115,10 +106,13 @@ def train_run(
             line.
     """
     chosen = config["train"]
-    with run_log.exclusive(directory), environment.arithmetic(chosen["dtype"]):
-        if run_log.is_done(directory, STAGE):
+    with contextlib.ExitStack() as held, environment.arithmetic(chosen["dtype"]):
+        hosts.on_primary(lambda: held.enter_context(run_log.exclusive(directory)))
+        (done,) = hosts.largest(float(run_log.is_done(directory, STAGE)))
+        if done:
             return
-        run_log.write_json(directory / "config.json", config)
+        write = partial(run_log.write_json, directory / "config.json", config)
+        hosts.on_primary(write)
         precision = {
             "training": chosen["dtype"],
             "matrix_products": chosen["matmul_precision"],
@@ -134,25 +128,51 @@ def _train(directory: Path, identity: str, precision: dict[str, str], plan: Plan
         **environment.describe(),
         "precision": precision,
         "parameters": parameters // members.count,
-        "execution": members.execution,
         "replicas": names,
         "stages": {},
     }
-    run_log.write_json(directory / "run.json", record)
     with (
-        ProgressDisplay(plan.schedule.total, members.count) as display,
+        ProgressDisplay(plan.schedule.total, members.count, hosts.is_primary()) as display,
         Checkpoints(directory / "checkpoints", identity, plan.schedule.kept) as checkpoints,
     ):
         display.say(
             f"training {members.count} replicas of {plan.title} ({record['parameters']:,} "
-            f"parameters), {plan.schedule.total} steps, {members.execution} on "
-            f"{members.mesh.size} {record['devices']['platform']} device(s)"
+            f"parameters), {plan.schedule.total} steps, on {members.mesh.size} "
+            f"{record['devices']['platform']} device(s)"
         )
+        members, record["probe"] = _in_chosen_mode(directory, members, plan.schedule.total, display)
+        record["execution"] = str(members.mode)
+        hosts.on_primary(partial(run_log.write_json, directory / "run.json", record))
         result = loop.train(members, plan.schedule, checkpoints, directory, display, names)
     record["diverged"] = result.diverged
     record["stages"][STAGE] = result.timing._asdict()
-    run_log.write_json(directory / "run.json", record)
-    run_log.mark_done(directory, STAGE)
+
+    def finish() -> None:
+        run_log.write_json(directory / "run.json", record)
+        run_log.mark_done(directory, STAGE)
+
+    hosts.on_primary(finish)
+
+
+def _in_chosen_mode(
+    directory: Path, members: Ensemble, steps: int, display: ProgressDisplay
+) -> tuple[Ensemble, dict[str, Any] | None]:
+    """Return the ensemble in its fastest mode, and the record of how that was found.
+
+    None where there was nothing to choose.
+    """
+    if not members.alternatives:
+        return members, None
+    record = directory / "run.json"
+    before = run_log.read_json(record) if record.is_file() else {}
+    if mode := probe.chosen_before(before, members):
+        return members.in_mode(mode), before["probe"]
+    members, found = probe.fastest(members, steps)
+    rates = ", ".join(
+        f"{each['mode']} {each['replica_steps_per_second']:,.0f}" for each in found["tried"]
+    )
+    display.say(f"replica-steps/s in a probe: {rates}; chosen: {members.mode}")
+    return members, {**found, "devices": members.mesh.size}
 
 
 class Stage(NamedTuple):
@@ -223,7 +243,7 @@ def in_groups(
     `values` is of ONE replica. However many replicas there are, only one group's values are in
     memory at a time.
     """
-    compiled = over_replicas(values, members.mesh, members.execution)
+    compiled = over_replicas(values, members.mesh, members.mode)
     group = min(members.count, max(1, group))
 
     def groups(params: Any) -> Iterator[Group]:
@@ -255,12 +275,3 @@ def diverged_steps(directory: Path, finite: np.ndarray) -> list[int | None]:
 
 def _optimizer(name: str, momentum: float, weight_decay: float, learning_rate: Any) -> Any:
     return optimizer(name, learning_rate, momentum, weight_decay)
-
-
-def _bytes(init: Any, make_optimizer: Any) -> int:
-    """Return the size of one replica's state."""
-
-    def start() -> Any:
-        return initial_state(init(jax.random.key(0)), make_optimizer(0.0))
-
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(jax.eval_shape(start)))

@@ -98,15 +98,16 @@ def read_metrics(directory: Path) -> list[dict[str, Any]]:
 
 
 def rewind_metrics(directory: Path, step: int) -> float:
-    """Drop every line after `step`, and a half-written one: those evaluations are made again.
+    """Drop every line from `step` on, and a half-written one: those evaluations are made again.
 
-    Returns the training seconds that the last line left speaks of, 0 if none is left.
+    Returns the training seconds that the last line up to `step` speaks of, 0 if there is none.
     """
-    kept = [record for record in read_metrics(directory) if record["step"] <= step]
+    records = [record for record in read_metrics(directory) if record["step"] <= step]
+    kept = [record for record in records if record["step"] < step]
     temporary = directory / f".{METRICS}.{os.getpid()}"
     temporary.write_text("".join(json.dumps(record) + "\n" for record in kept))
     temporary.replace(directory / METRICS)
-    return kept[-1]["seconds"] if kept else 0.0
+    return records[-1]["seconds"] if records else 0.0
 
 
 def mark_done(directory: Path, stage: str) -> None:

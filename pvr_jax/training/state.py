@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
 OPTIMIZERS = ("adam", "sgd")
 
@@ -70,14 +71,17 @@ def initial_state(params: Any, transformation: optax.GradientTransformation) -> 
     )
 
 
-def squared_error(predictions: jax.Array, batch: dict[str, jax.Array]) -> jax.Array:
+def squared_error(
+    predictions: jax.Array, batch: dict[str, jax.Array], axis: str | None = None
+) -> jax.Array:
     """Return the weighted mean of (prediction - y)^2 over a batch.
 
     This is the FULL squared error that the authors train with; the errors that are reported are
-    halves of it. Rows of weight 0 (the padding of a last, smaller batch) do not count.
+    halves of it. Rows of weight 0 (the padding of a last, smaller batch) do not count. Where the
+    rows are shared out over the devices of the mesh axis `axis`, it is this device's part of it.
     """
     weight = batch["weight"]
-    return jnp.sum(weight * jnp.square(predictions - batch["y"])) / jnp.sum(weight)
+    return jnp.sum(weight * jnp.square(predictions - batch["y"])) / _over(axis, jnp.sum(weight))
 
 
 def train_step(
@@ -86,17 +90,21 @@ def train_step(
     *,
     apply: Callable[[Any, jax.Array], jax.Array],
     transformation: optax.GradientTransformation,
-    loss: Callable[[jax.Array, dict[str, jax.Array]], jax.Array] = squared_error,
+    loss: Callable[..., jax.Array] = squared_error,
+    axis: str | None = None,
 ) -> tuple[State, dict[str, jax.Array]]:
     """Take one optimiser step of one replica on `batch` {x [b, ...], y [b], weight [b]}.
+
+    `axis` names the axis of the mesh over whose devices the rows of the batch are shared out; the
+    step is then the same on all of them.
 
     Returns the new state and {"loss": the batch's loss before the step}.
     """
 
     def objective(params: Any) -> jax.Array:
-        return loss(apply(params, batch["x"]), batch)
+        return loss(apply(params, batch["x"]), batch, axis)
 
-    value, gradients = jax.value_and_grad(objective)(state.params)
+    value, gradients = _over(axis, jax.value_and_grad(objective)(state.params))
     updates, optimizer_state = transformation.update(gradients, state.optimizer, state.params)
     first_failure = (state.diverged_at < 0) & ~jnp.isfinite(value)
     return (
@@ -110,3 +118,8 @@ def train_step(
         ),
         {"loss": value},
     )
+
+
+def _over(axis: str | None, tree: Any) -> Any:
+    """Return the sum over the devices of a mesh axis; `tree` itself where there is none."""
+    return tree if axis is None else lax.psum(tree, axis)

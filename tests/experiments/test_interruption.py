@@ -18,6 +18,7 @@ QUICKSTART = f"--config={ROOT / 'configs' / 'quickstart.py'}:tiny"
 LONG = (
     QUICKSTART,
     "--config.model.widths=128,64",
+    "--config.train.execution=vmap",  # not by a probe: runs in different modes differ in rounding
     "--config.train.epochs=12000",
     "--config.evaluation.every_epochs=300",
     "--config.checkpoint.count=8",

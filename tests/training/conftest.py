@@ -38,7 +38,16 @@ def build():
         )
 
     @cache
-    def make(seeds, bits, devices=1, execution="vmap", group_size=1, rate=1e-2, counted=False):
+    def make(
+        seeds,
+        bits,
+        devices=1,
+        execution="vmap",
+        group_size=1,
+        rate=1e-2,
+        counted=False,
+        batch_devices=1,
+    ):
         traces = []
 
         def apply(params, x):
@@ -56,7 +65,8 @@ def build():
             batch=training_set.batch,
             optimizer=partial(optimizer, "adam"),
             evaluate=evaluate,
-            mesh=device_mesh(jax.devices()[:devices]),
+            mesh=device_mesh(jax.devices()[:devices], batch_devices),
+            batch_devices=batch_devices,
             execution=execution,
             group_size=group_size,
         )

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from pvr_jax.training.replicas import (
-    choose_execution,
+    Mode,
     device_mesh,
+    needed_devices,
     pad,
     padded_count,
+    possible_modes,
     to_host,
-    unpad,
 )
 
 STEPS = 25
@@ -139,13 +140,31 @@ def test_padding_repeats_the_last_replica():
     assert [padded_count(count, mesh) for count in (1, 4, 5, 8)] == [4, 4, 8, 8]
     padded = pad({"a": jnp.arange(5.0)}, mesh)
     np.testing.assert_array_equal(padded["a"], [0, 1, 2, 3, 4, 4, 4, 4])
-    np.testing.assert_array_equal(unpad(padded, 5)["a"], [0, 1, 2, 3, 4])
+    np.testing.assert_array_equal(to_host(padded, 5)["a"], [0, 1, 2, 3, 4])
 
 
-def test_auto_is_resolved_by_platform_and_size():
-    assert choose_execution("auto", "cpu", 13_000_000) == "map"
-    assert choose_execution("auto", "cpu", 1000) == "vmap"
-    assert choose_execution("auto", "gpu", 13_000_000) == "vmap"
-    assert choose_execution("map", "gpu", 1000) == "map"
+def test_auto_begins_with_what_platform_and_size_suggest_and_tries_the_others():
+    large, small = 13_000_000, 1000
+    found = possible_modes("auto", 1, "cpu", 8, large)
+    assert found == (Mode("map"), Mode("chunked", 4), Mode("vmap"))
+    assert possible_modes("auto", 1, "cpu", 3, small) == (Mode("vmap"), Mode("map"))
+    assert possible_modes("auto", 1, "cpu", 1, large) == (Mode("map"),)
+    assert possible_modes("auto", 1, "gpu", 8, large) == (Mode("vmap"),)
+    assert possible_modes("map", 3, "gpu", 8, small) == (Mode("map"),)
+    assert possible_modes("chunked", 3, "cpu", 8, small) == (Mode("chunked", 3),)
     with pytest.raises(ValueError, match="execution: given 'pmap'; allowed auto, vmap, map"):
-        choose_execution("pmap", "cpu", 1)
+        possible_modes("pmap", 1, "cpu", 1, 1)
+
+
+@pytest.mark.parametrize(
+    "count, batch_devices, used", [(1, 1, 1), (3, 1, 3), (4, 1, 4), (5, 1, 3), (8, 1, 4), (3, 2, 4)]
+)
+def test_no_more_devices_are_used_than_save_time(count, batch_devices, used):
+    assert needed_devices(count, jax.devices()[:4], batch_devices) == jax.devices()[:used]
+
+
+def test_shares_of_a_batch_that_do_not_divide_the_devices_are_refused():
+    with pytest.raises(
+        ValueError, match=r"batch_devices: given 3; allowed a divisor .* 4: 1, 2, 4"
+    ):
+        device_mesh(jax.devices()[:4], batch_devices=3)

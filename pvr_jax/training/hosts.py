@@ -1,0 +1,171 @@
+"""One program on several hosts: joining them, agreeing with them, and who writes files.
+
+Every process runs the same program over the devices of all. Process 0 is the primary: it alone
+writes logs and records; checkpoints are written by all. A process alone is its own primary, and
+all of this costs it nothing.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from pvr_jax.training.run_log import RunError
+
+ADDRESS, COUNT, INDEX = "JAX_COORDINATOR_ADDRESS", "PVR_PROCESS_COUNT", "PVR_PROCESS_INDEX"
+# A process that was killed is missed at the next exchange; one that hangs, after this long.
+HEARTBEAT_SECONDS = 60
+# Processes that are done wait for the primary, which may have a day of analysis before it.
+PATIENCE_SECONDS = 7 * 24 * 3600
+
+Result = TypeVar("Result")
+
+# Not empty once the processes have parted; as with JAX's own joining, there is no way back.
+_parted: list[bool] = []
+
+
+class PeerError(RunError):
+    """Another process of this run could not go on, or is gone; one line."""
+
+
+def use_all_cores() -> None:
+    """Let a CPU appear as one device per core that this process may use.
+
+    Replicas on several small devices keep all cores busy where one device, whose operations are
+    too small to be shared, leaves some idle. To be called before JAX is used; where
+    JAX_NUM_CPU_DEVICES is set, or JAX runs already, nothing changes.
+    """
+    if "JAX_NUM_CPU_DEVICES" not in os.environ:
+        with contextlib.suppress(RuntimeError):  # JAX runs already
+            jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+
+
+def join(environment: Mapping[str, str] = os.environ) -> None:
+    """Join the other processes of this run; to be called before JAX is used.
+
+    Slurm tasks and the workers of a TPU slice are found by JAX itself; processes started by hand
+    say who they are by JAX_COORDINATOR_ADDRESS (host:port of the first), PVR_PROCESS_COUNT and
+    PVR_PROCESS_INDEX.
+
+    Raises:
+        RunError: they could not be found, or did not come; one line.
+    """
+    # The handler of JAX's own preemption service would replace that of the training loop.
+    jax.config.update("jax_enable_preemption_service", False)
+    by_hand = {name: environment.get(name, "") for name in (ADDRESS, COUNT, INDEX)}
+    known: dict[str, object] = {}
+    if by_hand[COUNT] or by_hand[INDEX]:
+        if not (by_hand[COUNT].isdigit() and by_hand[INDEX].isdigit() and by_hand[ADDRESS]):
+            given = ", ".join(f"{name}={value}" for name, value in by_hand.items())
+            raise RunError(
+                f"--hosts=all: given {given}; allowed all three, such as {ADDRESS}=host0:9876 "
+                f"{COUNT}=2 {INDEX}=0"
+            )
+        known = {
+            "coordinator_address": by_hand[ADDRESS],
+            "num_processes": int(by_hand[COUNT]),
+            "process_id": int(by_hand[INDEX]),
+        }
+    try:
+        jax.distributed.initialize(
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=PATIENCE_SECONDS,
+            **known,
+        )
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
+        raise RunError(
+            f"--hosts=all: the processes could not be joined ({reason}); start one process per "
+            f"host with srun or on every TPU worker, or set {ADDRESS}, {COUNT} and {INDEX}"
+        ) from error
+
+
+def afterwards(work: Callable[[], None]) -> None:
+    """Let the primary do `work` by itself, on its own devices; the others have nothing more to do.
+
+    From here on no process takes part in what another does, but for the end.
+    """
+    _parted.append(True)
+    if is_primary():
+        work()
+
+
+def end(status: int) -> None:
+    """End this process with an exit status: with the others, or at once if they may be gone."""
+    if together() and status and status < 128:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)  # leaving in order would wait for them
+    if jax.distributed.is_initialized():
+        jax.distributed.shutdown()
+    sys.exit(status)
+
+
+def together() -> bool:
+    """Return whether this process is one of several that work as one now."""
+    return not _parted and jax.distributed.is_initialized() and jax.process_count() > 1
+
+
+def is_primary() -> bool:
+    """Return whether this process writes files and speaks."""
+    return jax.process_index() == 0
+
+
+def devices() -> list[jax.Device]:
+    """Return the devices of all joined processes; a process by itself has only its own."""
+    return jax.devices() if together() else jax.local_devices()
+
+
+def largest(*values: float) -> tuple[float, ...]:
+    """Return the largest value that any process gives, position by position.
+
+    All processes must call this at the same point; they then agree on what they do next.
+
+    Raises:
+        PeerError: another process is gone.
+    """
+    if not together():
+        return values
+    with explained():
+        everyone = multihost_utils.process_allgather(np.asarray(values, np.float32))
+    return tuple(float(value) for value in np.max(everyone, axis=0))
+
+
+def on_primary(work: Callable[[], Result]) -> Result | None:
+    """Let the primary do `work` while all wait, and return its result there (None elsewhere).
+
+    Raises:
+        PeerError: the primary failed; it says itself why.
+    """
+    if not together():
+        return work()
+    result, failure = None, None
+    if is_primary():
+        try:
+            result = work()
+        except Exception as error:  # the others must hear of it before it goes on its way
+            failure = error
+    (failed,) = largest(float(failure is not None))
+    if failure is not None:
+        raise failure
+    if failed:
+        raise PeerError("process 0 of this run could not go on, and says why")
+    return result
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Turn the error of an exchange with a process that is gone into one line."""
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        reason = next(iter(str(error).strip().splitlines()), "no reason given")[:200]
+        raise PeerError(
+            f"another process of this run is gone ({reason}); what was saved is intact: give the "
+            "same command again on every host"
+        ) from error
