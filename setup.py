@@ -21,6 +21,7 @@ setup(
         "optax>=0.2.5",
         "orbax-checkpoint>=0.12",
         "pandas>=2.2",
+        "pyarrow>=18.0",
         "rich>=13.7",
         "scipy>=1.15",
     ],

@@ -8,6 +8,12 @@ Choices:   after the colon, separated by commas: task=NAME (a registered task or
            instead of minutes, for tests). size=paper has the authors' 40 seeds; size=small has
            fewer, and a Transformer and Mixer that two CPU cores can train.
 Numbers:   by flags, for example --config.train.seeds=5 --config.holdout.bits=all
+Sweeps:    --sweep=NAME,… trains the product of the functions sweep_NAME below, cells of one shape
+           in one program; --shard=0/8 is the first of eight parts. The paper's question at once, 8
+           tasks on 11 bits x 3 models x 11 bits x 4 rates, 1,056 cells of 4 seeds:
+           ./launch.sh run configs/canonical_holdout.py:size=small --sweep=tasks,models,bits,rates
+           Its table, with the influence beside every replica's error, is table.parquet and .csv
+           in runs/sweeps/tables/; --config.checkpoint.count=2 keeps only first and last parameters.
 Time:      the MLP takes 0.05 to 0.1 s per replica and epoch of 1,900 samples on 2 CPU cores:
            44 replicas x 100 epochs take 4 to 7 minutes.
 Expect:    quadratic_chain, bit 7: generalization error near the influence 113, coefficients of
@@ -198,6 +204,38 @@ def finished(config: ml_collections.ConfigDict, tiny: bool) -> ml_collections.Co
         config.checkpoint.count = 3
         config.model.update(TINY_MODELS.get(config.model.name, {}))
     return config.lock()
+
+
+def sweep_tasks() -> list[dict[str, Any]]:
+    """Targets on 11 bits with the same training settings, so that they share programs."""
+    aggregations = ("majority", "parity", "min", "max")
+    return [
+        {"task": "pvr_majority"},
+        *({"task": "pvr", "task.aggregation": name} for name in aggregations),
+        {"task": "quadratic_chain"},
+        {"task": "parity"},
+        {"task": "polynomial"},
+    ]
+
+
+def sweep_models() -> list[dict[str, Any]]:
+    """The paper's networks."""
+    return [{"model": model} for model in PAPER_MODELS]
+
+
+def sweep_bits() -> list[dict[str, Any]]:
+    """Each of 11 bits frozen in turn; all bits of one configuration are holdout.bits=all."""
+    return [{"holdout.bits": str(bit)} for bit in range(11)]
+
+
+def sweep_rates() -> list[dict[str, Any]]:
+    """Learning rates around the authors' 5e-5 for Adam."""
+    return [{"train.learning_rates": (rate,)} for rate in (2e-5, 5e-5, 2e-4, 1e-3)]
+
+
+def sweep_scales() -> list[dict[str, Any]]:
+    """Sizes of the initialisation: every initial parameter times the scale."""
+    return [{"train.init_scales": (scale,)} for scale in (0.25, 0.5, 1.0, 2.0)]
 
 
 def get_config(arg: str | None = None) -> ml_collections.ConfigDict:

@@ -12,10 +12,27 @@ from ml_collections import ConfigDict, config_flags
 
 STAGES = ("train", "analyse", "predict", "report")
 EXAMPLE = "configs/quickstart.py"
+EXAMPLE_OF_SWEEPS = "configs/canonical_holdout.py"
+FLAGS = ("config", "workdir", "stage", "sweep", "shard", "hosts")
 
 
 class UsageError(ValueError):
     """A mistake on the command line or in a configuration, in one line."""
+
+
+class SweepRequest(NamedTuple):
+    """Which sweep to run, and which of its shards.
+
+    `file` and `choices` are what --config names before and after the colon, `names` the
+    generators whose product the sweep is, `overrides` the fields set by flags, for all its cells.
+    """
+
+    file: str
+    choices: str
+    names: tuple[str, ...]
+    overrides: dict[str, Any]
+    shard: int = 0
+    shards: int = 1
 
 
 class CommandLine(NamedTuple):
@@ -25,6 +42,7 @@ class CommandLine(NamedTuple):
     workdir: Path
     stage: str
     hosts: str
+    sweep: SweepRequest | None = None
 
 
 def define_flags(arguments: list[str]) -> flags.FlagValues:
@@ -48,6 +66,19 @@ def define_flags(arguments: list[str]) -> flags.FlagValues:
         flag_values=values,
     )
     define_hosts(values)
+    flags.DEFINE_string(
+        "sweep",
+        "",
+        "names of generators of the config file (functions sweep_NAME), separated by commas: "
+        "every configuration of their product",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "shard",
+        "",
+        "i/n, i from 0 to n - 1: of a sweep, the part of one of n processes",
+        flag_values=values,
+    )
     flags.DEFINE_bool("help", False, "show the flags", flag_values=values)
     return values
 
@@ -87,7 +118,41 @@ def parse(arguments: list[str]) -> CommandLine:
     config = values.config
     if values["config"].present and not isinstance(config, ConfigDict):
         raise _unreadable(arguments)
-    return CommandLine(config, Path(values.workdir), values.stage, values.hosts)
+    sweep = _sweep(values)
+    return CommandLine(config, Path(values.workdir), values.stage, values.hosts, sweep)
+
+
+def _sweep(values: flags.FlagValues) -> SweepRequest | None:
+    """Return the sweep that the flags ask for, None if they ask for none."""
+    names = tuple(filter(None, (name.strip() for name in values.sweep.split(","))))
+    if values["sweep"].present and not names:
+        raise UsageError("--sweep: given nothing; allowed names such as --sweep=tasks,bits")
+    if values["shard"].present and not names:
+        raise UsageError("--shard: given without a sweep; allowed with --sweep=NAME alone")
+    if not names:
+        return None
+    if values.hosts != "one":
+        raise UsageError(
+            f"--hosts: given {values.hosts}; allowed one with --sweep: give each process a --shard"
+        )
+    if values.config is None:
+        raise UsageError(f"--config: given nothing; allowed a file such as {EXAMPLE_OF_SWEEPS}")
+    flag = values["config"]
+    file, _, choices = config_flags.get_config_filename(flag).partition(":")
+    overrides = config_flags.get_override_values(flag)
+    shard, shards = _shard(values.shard) if values["shard"].present else (0, 1)
+    return SweepRequest(file, choices, names, overrides, shard, shards)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    """Return (i, n) of "i/n"."""
+    numbers = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+    shard, shards = map(int, numbers.groups()) if numbers else (0, 0)
+    if not shard < shards:
+        raise UsageError(
+            f"--shard: given {text!r}; allowed i/n with i from 0 to n - 1, such as 0/8"
+        )
+    return shard, shards
 
 
 def load_experiment(name: str, module: str = "") -> Any:
@@ -149,14 +214,13 @@ def _explained(arguments: list[str], error: Exception) -> UsageError:
             if complaint := _override_error(config, override):
                 return complaint
     if isinstance(error, flags.UnrecognizedFlagError):
-        known = ["config", "workdir", "stage", "hosts"]
-        near = difflib.get_close_matches(error.flagname, known, n=1)
+        near = difflib.get_close_matches(error.flagname, FLAGS, n=1)
         hint = f" (did you mean --{near[0]}?)" if near else ""
         return UsageError(
-            f"--{error.flagname}: no such flag; allowed --{', --'.join(known)}, and fields as "
+            f"--{error.flagname}: no such flag; allowed --{', --'.join(FLAGS)}, and fields as "
             f"--config.train.seeds=5{hint}"
         )
-    return UsageError(_one_line(error))
+    return UsageError(one_line(error))
 
 
 def _load(arguments: list[str]) -> ConfigDict:
@@ -168,7 +232,7 @@ def _load(arguments: list[str]) -> ConfigDict:
     try:
         values(alone)
     except Exception as error:  # whatever the code of a configuration raises
-        raise UsageError(_one_line(error)) from error
+        raise UsageError(one_line(error)) from error
     if not isinstance(values.config, ConfigDict):
         raise _unreadable(arguments)
     return values.config
@@ -195,20 +259,11 @@ def _unreadable(arguments: list[str]) -> UsageError:
 def _override_error(config: ConfigDict, override: str) -> UsageError | None:
     """Return the error about `--config.a.b=value`, None if nothing is wrong with it."""
     name, _, given = override[2:].partition("=")
-    *parents, last = name.split(".")[1:]
-    section: Any = config
-    path = "config"
-    for part in [*parents, last]:
-        if not isinstance(section, ConfigDict):
-            return UsageError(f"{name}: no such field; {path} is a value and has no fields")
-        if part not in section:
-            near = difflib.get_close_matches(part, section.keys(), n=1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            return UsageError(
-                f"{path}.{part}: no such field; allowed fields of {path} are "
-                f"{', '.join(sorted(section.keys()))}{hint}"
-            )
-        section, path = section[part], f"{path}.{part}"
+    path = ".".join(["config", *name.split(".")[1:]])
+    try:
+        section = field_of(config, path.removeprefix("config."))
+    except UsageError as error:
+        return error
     expected = type(section)
     described = {
         int: "a whole number",
@@ -221,6 +276,28 @@ def _override_error(config: ConfigDict, override: str) -> UsageError | None:
         example = "" if expected is ConfigDict else f", such as {_written(section)}"
         return UsageError(f"{name}: given {given!r}; allowed {described[expected]}{example}")
     return None
+
+
+def field_of(config: ConfigDict, name: str) -> Any:
+    """Return the value of a field ("train.seeds") of a configuration.
+
+    Raises:
+        UsageError: there is no such field; the line names what is allowed.
+    """
+    section: Any = config
+    path = "config"
+    for part in name.split("."):
+        if not isinstance(section, ConfigDict):
+            raise UsageError(f"config.{name}: no such field; {path} is a value and has no fields")
+        if part not in section:
+            near = difflib.get_close_matches(part, section.keys(), n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise UsageError(
+                f"{path}.{part}: no such field; allowed fields of {path} are "
+                f"{', '.join(sorted(section.keys()))}{hint}"
+            )
+        section, path = section[part], f"{path}.{part}"
+    return section
 
 
 def _parses(given: str, expected: type) -> bool:
@@ -242,7 +319,7 @@ def _written(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """Return the message in one line; of a traceback that it quotes, only what was raised."""
     message = str(error)
     if "Traceback" in message:

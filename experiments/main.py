@@ -1,18 +1,19 @@
 """Run an experiment: train -> analyse -> predict -> report. The flags are in `command_line`.
 
 python -m experiments.main --config=configs/quickstart.py
+python -m experiments.main --config=configs/canonical_holdout.py --sweep=tasks,bits --shard=0/8
 """
 
 import errno
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from experiments import command_line
-from experiments.command_line import UsageError
-from pvr_jax.training import hosts
+from experiments.command_line import CommandLine, SweepRequest, UsageError
 from pvr_jax.training.run_log import RunError
 
 
@@ -23,34 +24,48 @@ def main(arguments: list[str]) -> int:
     128 + n: stopped by signal n, saved.
     """
     try:
-        config, workdir, stage, processes = command_line.parse(arguments)
-        start_devices(processes)
-        if config is not None:
-            command_line.load_experiment(config.experiment, "settings").validate(config)
-            names = command_line.stages_asked_for(config.experiment, stage)
-        elif stage != "report":
-            raise UsageError(
-                "--config: given nothing; allowed a file such as configs/quickstart.py"
-            )
-        else:
-            names = (stage,)
+        line = command_line.parse(arguments)
+        if line.config is not None:
+            start_devices(line.hosts)
+        work = prepared(line)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    return exit_status(work, line.workdir)
+
+
+def prepared(line: CommandLine) -> Callable[[], None]:
+    """Return what does all that a command line asks for.
+
+    Raises:
+        ValueError: a mistake in it, or in the configuration; one line.
+    """
+    config, workdir, stage, processes, request = line
+    if request is not None:
+        return prepared_sweep(request, stage, workdir)
+    if config is not None:
+        command_line.load_experiment(config.experiment, "settings").validate(config)
+        names = command_line.stages_asked_for(config.experiment, stage)
+    elif stage != "report":
+        raise UsageError("--config: given nothing; allowed a file such as configs/quickstart.py")
+    else:
+        names = (stage,)
 
     def stages() -> None:
         for name in names:
             run_stage(name, config, workdir)
 
-    def all_stages() -> None:
-        if hosts.together() and "train" in names:
-            run_stage("train", config, workdir)
-        hosts.afterwards(stages) if processes == "all" else stages()
+    def stages_of_many() -> None:
+        from pvr_jax.training import hosts
 
-    return exit_status(all_stages, workdir)
+        if "train" in names:
+            run_stage("train", config, workdir)
+        hosts.afterwards(stages)
+
+    return stages_of_many if processes == "all" else stages
 
 
 def start_devices(processes: str) -> None:
@@ -59,9 +74,26 @@ def start_devices(processes: str) -> None:
     Raises:
         RunError: the other processes could not be joined.
     """
+    from pvr_jax.training import hosts  # here and below: a report is made without JAX
+
     hosts.use_all_cores()
     if processes == "all":
         hosts.join()
+
+
+def prepared_sweep(request: SweepRequest, stage: str, workdir: Path) -> Callable[[], None]:
+    """Return what runs a sweep: its stages train and analyse, or the one asked for, and the table.
+
+    Raises:
+        ValueError: a mistake in what was asked for; one line.
+    """
+    from experiments.sweep import definition, execute
+
+    known = {"all": execute.STAGES, "report": ()} | {name: (name,) for name in execute.STAGES}
+    if stage not in known:
+        raise UsageError(f"--stage: given {stage}; allowed with --sweep: {', '.join(known)}")
+    sweep = execute.Sweep(request, definition.expand(request), workdir)
+    return partial(sweep.run, known[stage])
 
 
 def exit_status(work: Callable[[], None], workdir: Path) -> int:
@@ -70,7 +102,7 @@ def exit_status(work: Callable[[], None], workdir: Path) -> int:
         work()
     except (RunError, FileNotFoundError) as error:
         number = getattr(error, "signal_number", None)
-        if number is None or hosts.is_primary():  # a signal is heard by all: one tells of it
+        if str(error):  # of processes that stop together, one says why
             print(f"error: {error}", file=sys.stderr)
         return 1 if number is None else 128 + number
     except KeyboardInterrupt:  # outside training, which saves and says so itself
@@ -91,11 +123,22 @@ def exit_status(work: Callable[[], None], workdir: Path) -> int:
     return 0
 
 
+def end(status: int) -> None:
+    """End this process with an exit status, and in order with the processes joined to it."""
+    if "jax" in sys.modules:
+        from pvr_jax.training import hosts
+
+        hosts.end(status)
+    sys.exit(status)
+
+
 def run_stage(stage: str, config: Any, workdir: Path) -> None:
     """Run one stage; the report is of all experiments under `workdir` where no config is given."""
     if stage != "report":
         module = command_line.load_experiment(config.experiment, stage)
         directory = getattr(module, stage)(config, workdir)
+        from pvr_jax.training import hosts
+
         if hosts.is_primary():
             print(f"{stage}: {directory}", flush=True)
         return
@@ -125,4 +168,4 @@ def experiment_directories(config: Any, workdir: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    hosts.end(main(sys.argv))
+    end(main(sys.argv))

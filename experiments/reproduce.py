@@ -20,7 +20,7 @@ from rich.console import Console
 
 from experiments import command_line
 from experiments.command_line import UsageError
-from experiments.main import exit_status, run_stage, start_devices
+from experiments.main import end, exit_status, run_stage, start_devices
 from pvr_jax.reporting.agreement import REPLICAS_FILE, compare_files
 from pvr_jax.training import hosts
 from pvr_jax.training.run_log import RunError
@@ -144,4 +144,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    hosts.end(main(sys.argv))
+    end(main(sys.argv))

@@ -1,6 +1,7 @@
 """Measure what the replicas learned, from the checkpoints alone."""
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments.canonical_holdout import pack as packs
 from experiments.canonical_holdout import problem as problems
 from experiments.canonical_holdout import settings
 from experiments.canonical_holdout.document import document
@@ -39,44 +41,90 @@ def analyse(config: ConfigDict, workdir: Path) -> Path:
     """
     settings.validate(config)
     directory = run_directory(config, workdir)
-    work = partial(_analyse, config, directory)
+    work = partial(write_results, (config,), directory, settings.identity(config), (directory,))
     run.later_stage(directory, STAGE, config.train.dtype, work)
     return directory
 
 
-def _analyse(config: ConfigDict, directory: Path) -> None:
-    problem = problems.assemble(config)
-    members = build_ensemble(config, problem)
-    plan = schedule(config, problem.training_set.steps_per_epoch)
-    functions = functions_program(members, problem)
-    steps: list[int] = []
-    measured: list[dict[str, np.ndarray]] = []
-    predictions: dict[str, np.ndarray] = {}
+def write_results(
+    configs: Sequence[ConfigDict], directory: Path, identity: str, outputs: Sequence[Path]
+) -> list[list[int | None]]:
+    """Measure what was trained in `directory`; write each configuration's results to its output.
+
+    Returns, for each configuration, the steps at which its replicas diverged, None for the others.
+    """
+    pack = packs.join(problems.assemble_all(configs))
+    config = configs[0]
+    members = build_ensemble(config, pack)
+    plan = schedule(config, pack.first.training_set.steps_per_epoch)
+    functions = functions_program(members, pack.first)
     with (
-        Checkpoints(
-            directory / "checkpoints", settings.identity(config), read_only=True
-        ) as checkpoints,
-        SpectraFile(directory, members.count, problem.task.n) as spectra,
+        Checkpoints(directory / "checkpoints", identity, read_only=True) as checkpoints,
+        contextlib.ExitStack() as files,
     ):
+        results = [
+            _Results(
+                problem, files.enter_context(SpectraFile(output, problem.count, problem.task.n))
+            )
+            for problem, output in zip(pack.problems, outputs, strict=True)
+        ]
         for step, params in run.kept_parameters(checkpoints, members, plan, directory):
             keep = config.evaluation.spectra == "all" or step == plan.total
-            parts = []
             for some, values in functions(params):
-                parts.append(measure_values(values, problem, some))
-                if keep:
-                    spectra.append(step, float64.spectrum(values))
-            if step == 0:
-                predictions = predict(config, problem, functions(params))
-            steps.append(step)
-            measured.append({name: np.concatenate([p[name] for p in parts]) for name in parts[0]})
-        spectra.finish(
+                for part in pack.parts(some):
+                    results[part.problem].add(step, values[part.given], part.own, keep)
+        for result in results:
+            result.finish_spectra()
+    finite = np.concatenate([result.measured()[-1]["finite"] for result in results])
+    diverged = run.diverged_steps(directory, finite)
+    of_each = [diverged[own] for own in pack.slices()]
+    for config, output, result, own in zip(configs, outputs, results, of_each, strict=True):
+        content = document(
+            config, result.problem, result.steps, result.measured(), result.predictions(), own
+        )
+        run_log.write_json(output / MEASURES_FILE, content)
+    return of_each
+
+
+class _Results:
+    """What is measured of the replicas of one problem, step after step, part after part."""
+
+    def __init__(self, problem: problems.Problem, spectra: SpectraFile) -> None:
+        self.problem = problem
+        self.steps: list[int] = []
+        self._spectra = spectra
+        self._measured: list[list[dict[str, np.ndarray]]] = []  # [steps][parts]
+        self._predicted: list[dict[str, np.ndarray]] = []  # [parts]
+
+    def add(self, step: int, values: np.ndarray, some: slice, keep: bool) -> None:
+        """Measure the learned functions [r, 2^n] of the next replicas at a step."""
+        if step not in self.steps:
+            self.steps.append(step)
+            self._measured.append([])
+        self._measured[-1].append(measure_values(values, self.problem, some))
+        if keep:
+            self._spectra.append(step, float64.spectrum(values))
+        if step == 0:
+            self._predicted.append(predict(self.problem, values, some))
+
+    def measured(self) -> list[dict[str, np.ndarray]]:
+        """Return, for each step, the measures of all replicas by name."""
+        return [_concatenated(parts) for parts in self._measured]
+
+    def predictions(self) -> dict[str, np.ndarray]:
+        """Return the predicted errors [R] by theory."""
+        return _concatenated(self._predicted)
+
+    def finish_spectra(self) -> None:
+        """Write spectra.npz."""
+        problem = self.problem
+        self._spectra.finish(
             target=problem.coefficients, bit=problem.replica_bits, seed=problem.replica_seeds
         )
-    diverged = run.diverged_steps(directory, measured[-1]["finite"])
-    run_log.write_json(
-        directory / MEASURES_FILE,
-        document(config, problem, steps, measured, predictions, diverged),
-    )
+
+
+def _concatenated(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]} if parts else {}
 
 
 def functions_program(
@@ -97,7 +145,7 @@ def measure_values(
 
     Beside the registry's measures: the tracked coefficients, and whether all values are finite.
     """
-    indices = problems.pair_indices(problem)[some]
+    indices = problems.pair_indices(problem, problem.most_pairs)[some]
     with jax.enable_x64(True):
         outputs = jnp.asarray(values, jnp.float64)
         seen = jax.vmap(problems.seen_inputs(problem))(jnp.asarray(problem.replica_bits[some]))
@@ -109,28 +157,21 @@ def measure_values(
         return jax.tree.map(np.asarray, measured)
 
 
-def predict(
-    config: ConfigDict, problem: problems.Problem, initial: Iterator[Group]
-) -> dict[str, np.ndarray]:
-    """Return the exact generalization errors [R] that theory predicts for these replicas, by name.
+def predict(problem: problems.Problem, initial: np.ndarray, some: slice) -> dict[str, np.ndarray]:
+    """Return the exact generalization errors that theory predicts for some replicas, by name.
 
     None is defined for most models; the influence, which needs no network, is not among them.
-    `initial` are the untrained networks' functions.
+    `initial` [r, 2^n] are the untrained networks' functions.
     """
     with jax.enable_x64(True):
         above_one = np.asarray(fourier.degree_profile(problem.coefficients))[2:]
-    if config.model.name != "linear_regression" or problem.matched or np.any(above_one > 1e-20):
+    if problem.model_name != "linear_regression" or problem.matched or np.any(above_one > 1e-20):
         return {}
     errors = []
-    for some, values in initial:
-        spectra = float64.spectrum(values)
+    for spectrum, bit in zip(float64.spectrum(initial), problem.replica_bits[some], strict=True):
         with jax.enable_x64(True):
-            errors += [
-                float(
-                    theory.linear_regression_error(
-                        problem.coefficients, spectrum, int(bit), problem.value
-                    )
-                )
-                for spectrum, bit in zip(spectra, problem.replica_bits[some], strict=True)
-            ]
+            error = theory.linear_regression_error(
+                problem.coefficients, spectrum, int(bit), problem.value
+            )
+        errors.append(float(error))
     return {"linear_regression": np.array(errors)}

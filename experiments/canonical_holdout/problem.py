@@ -1,9 +1,10 @@
 """From a configuration to the objects that training and analysis share."""
 
 import itertools
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +13,7 @@ from ml_collections import ConfigDict
 
 from experiments.canonical_holdout import settings
 from pvr_jax import models, tasks
-from pvr_jax.analysis import canonical, learned
-from pvr_jax.analysis.measures import measure_one
+from pvr_jax.analysis import canonical
 from pvr_jax.boolean import cube, float64, measures
 from pvr_jax.tasks import datasets, holdouts
 from pvr_jax.training.replicas import Replicas
@@ -31,6 +31,7 @@ class Problem:
     """One configured experiment. R replicas: frozen bits x learning rates x init scales x seeds."""
 
     task: tasks.Task
+    model_name: str
     model: models.Model
     training_set: datasets.TrainingSet
     truth: np.ndarray  # float64 [2^n]
@@ -47,6 +48,16 @@ class Problem:
     def matched(self) -> bool:
         """Whether training sees the whole cube."""
         return not self.bits
+
+    @property
+    def count(self) -> int:
+        """The number of replicas."""
+        return len(self.replica_bits)
+
+    @property
+    def most_pairs(self) -> int:
+        """The most tracked pairs of a bit."""
+        return max((len(pairs) for pairs in self.pairs.values()), default=0)
 
     @property
     def names(self) -> list[str]:
@@ -68,8 +79,34 @@ class Problem:
         ]
 
 
-def assemble(config: ConfigDict) -> Problem:
-    """Build the experiment of a validated configuration."""
+class ExactTarget(NamedTuple):
+    """A target as numbers: its values and Fourier coefficients, both float64 [2^n]."""
+
+    truth: np.ndarray
+    coefficients: np.ndarray
+
+
+def exact_target(task: tasks.Task) -> ExactTarget:
+    """Return the values and coefficients of a task."""
+    with jax.enable_x64(True):
+        truth = np.asarray(tasks.truth_table(task), np.float64)
+    return ExactTarget(truth, float64.spectrum(truth))
+
+
+def assemble_all(configs: Sequence[ConfigDict]) -> list[Problem]:
+    """Build the experiments of validated configurations; equal targets are computed once."""
+    known: dict[str, ExactTarget] = {}
+    found = []
+    for config in configs:
+        name = json.dumps(config.task.to_dict(), sort_keys=True)
+        if name not in known:
+            known[name] = exact_target(settings.make_task(config))
+        found.append(assemble(config, known[name]))
+    return found
+
+
+def assemble(config: ConfigDict, exact: ExactTarget | None = None) -> Problem:
+    """Build the experiment of a validated configuration; `exact` spares computing its target."""
     task = settings.make_task(config)
     bits = settings.frozen_bits(config.holdout.bits, task.n)
     first = config.train.first_seed
@@ -82,11 +119,10 @@ def assemble(config: ConfigDict) -> Problem:
         )
     )
     value = config.holdout.value
-    with jax.enable_x64(True):
-        truth = np.asarray(tasks.truth_table(task), np.float64)
-    coefficients = float64.spectrum(truth)
+    truth, coefficients = exact or exact_target(task)
     return Problem(
         task=task,
+        model_name=config.model.name,
         model=models.build(n=task.n, **config.model.to_dict()),
         training_set=settings.training_set(config, task),
         truth=truth,
@@ -111,12 +147,11 @@ def influences(problem: Problem) -> dict[int, float]:
     return {bit: float(exact[bit]) for bit in problem.bits}
 
 
-def pair_indices(problem: Problem) -> np.ndarray:
+def pair_indices(problem: Problem, count: int) -> np.ndarray:
     """Return the spectrum indices of the tracked pairs, int32 [R, P, 2], -1 where a bit has fewer.
 
-    The last axis is (low-degree twin T, high-degree twin T u {k}).
+    P is `count`. The last axis is (low-degree twin T, high-degree twin T u {k}).
     """
-    count = max((len(pairs) for pairs in problem.pairs.values()), default=0)
     table = {NOTHING_FROZEN: np.full((count, 2), -1, np.int32)}
     for bit, pairs in problem.pairs.items():
         table[bit] = np.full((count, 2), -1, np.int32)
@@ -125,8 +160,10 @@ def pair_indices(problem: Problem) -> np.ndarray:
     return np.stack([table[bit] for bit in problem.replica_bits])
 
 
-def make_replicas(problem: Problem) -> Replicas:
+def make_replicas(problem: Problem, pairs: int) -> Replicas:
     """Return the replicas; each depends on its own seed and bit, never on its position.
+
+    `pairs` is for how many tracked pairs there is room, the problem's own `most_pairs` or more.
 
     Replicas of one seed and bit that differ in learning rate or init scale start from the same
     draw.
@@ -146,7 +183,7 @@ def make_replicas(problem: Problem) -> Replicas:
         data_key=data_keys,
         learning_rate=jnp.asarray(problem.replica_rates, jnp.float32),
         init_scale=jnp.asarray(problem.replica_scales, jnp.float32),
-        conditions={"bit": bits, "pairs": jnp.asarray(pair_indices(problem))},
+        conditions={"bit": bits, "pairs": jnp.asarray(pair_indices(problem, pairs))},
     )
 
 
@@ -159,40 +196,3 @@ def seen_inputs(problem: Problem) -> Callable[[jax.Array], jax.Array]:
         return everything if problem.matched else holdouts.canonical(n, bit, problem.value)
 
     return seen
-
-
-def batches(training_set: datasets.TrainingSet) -> Callable[..., dict[str, jax.Array]]:
-    """Return `batch(key, step, bit=, pairs=)` of one replica; the tracked pairs play no part."""
-
-    def batch(
-        key: jax.Array, step: jax.Array, *, bit: jax.Array, pairs: jax.Array
-    ) -> dict[str, jax.Array]:
-        return training_set.batch(key, step, bit)
-
-    return batch
-
-
-def evaluator(
-    apply: Callable[[Any, jax.Array], jax.Array],
-    truth: jax.Array,
-    seen: Callable[[jax.Array], jax.Array],
-) -> Callable[..., dict[str, jax.Array]]:
-    """Return `evaluate(params, bit=, pairs=)` of one replica on the whole cube.
-
-    It gives every measure and the tracked coefficients [P, 2] (NaN where a bit has fewer pairs);
-    nothing of size 2^n leaves it.
-
-    Args:
-        apply: the network.
-        truth: the target [2^n].
-        seen: from the frozen bit to the mask [2^n] of the seen inputs.
-    """
-    n = cube.dimension(truth)
-
-    def evaluate(params: Any, *, bit: jax.Array, pairs: jax.Array) -> dict[str, jax.Array]:
-        outputs = learned.on_cube(apply, params, n)
-        measured = measure_one(outputs, truth, seen(bit))
-        tracked = canonical.tracked_coefficients(outputs, pairs)
-        return {**measured, "tracked_coefficients": tracked}
-
-    return evaluate

@@ -1,5 +1,9 @@
-"""Train the replicas of one configuration: seeds x frozen bits, in one compiled program."""
+"""Train the replicas of one configuration: seeds x frozen bits, in one compiled program.
 
+Or of several that agree in all that is compiled: see `pack`.
+"""
+
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,8 +12,10 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from experiments.canonical_holdout import pack as packs
 from experiments.canonical_holdout import problem as problems
 from experiments.canonical_holdout import settings
+from experiments.canonical_holdout.pack import Pack
 from pvr_jax import models
 from pvr_jax.training import run
 from pvr_jax.training.ensemble import Ensemble
@@ -27,18 +33,29 @@ def train(config: ConfigDict, workdir: Path) -> Path:
     """
     settings.validate(config)
     directory = run_directory(config, workdir)
-    run.train_run(directory, config.to_dict(), settings.identity(config), partial(plan_of, config))
+    build = partial(plan_of, (config,))
+    run.train_run(directory, config.to_dict(), settings.identity(config), build)
     return directory
 
 
-def plan_of(config: ConfigDict) -> run.Plan:
+def plan_of(configs: Sequence[ConfigDict]) -> run.Plan:
     """Return what is trained, and when what happens."""
-    problem = problems.assemble(config)
+    config = configs[0]
+    pack = packs.join(problems.assemble_all(configs))
+    names = pack.names
+    if len(configs) > 1:
+        runs = [settings.run_name(config) for config in configs]
+        names = [
+            f"{run_name}/{name}"
+            for run_name, problem in zip(runs, pack.problems, strict=True)
+            for name in problem.names
+        ]
+    tasks = list(dict.fromkeys(config.task.name for config in configs))
     return run.Plan(
-        build_ensemble(config, problem),
-        schedule(config, problem.training_set.steps_per_epoch),
-        problem.names,
-        f"{config.model.name} on {config.task.name}",
+        build_ensemble(config, pack),
+        schedule(config, pack.first.training_set.steps_per_epoch),
+        names,
+        f"{config.model.name} on {', '.join(tasks)}",
     )
 
 
@@ -58,18 +75,16 @@ def schedule(config: ConfigDict, steps_per_epoch: int) -> Schedule:
     )
 
 
-def build_ensemble(config: ConfigDict, problem: problems.Problem) -> Ensemble:
-    """Build the programs of the run."""
+def build_ensemble(config: ConfigDict, pack: Pack) -> Ensemble:
+    """Build the programs of the run; `config` is that of any of the pack's problems."""
+    problem = pack.first
+    truths = jnp.asarray(pack.truths, config.train.dtype)
     return run.build_ensemble(
-        problems.make_replicas(problem),
+        packs.make_replicas(pack),
         init=partial(_init, problem.model, jnp.ones((1, problem.task.n))),
         apply=problem.model.apply,
-        batch=problems.batches(problem.training_set),
-        evaluate=problems.evaluator(
-            problem.model.apply,
-            jnp.asarray(problem.truth, config.train.dtype),
-            problems.seen_inputs(problem),
-        ),
+        batch=packs.batches(problem.training_set, truths),
+        evaluate=packs.evaluator(problem.model.apply, truths, problems.seen_inputs(problem)),
         optimizer_name=config.train.optimizer,
         momentum=config.train.momentum,
         execution=config.train.execution,

@@ -15,6 +15,8 @@ from jax.typing import ArrayLike
 
 from pvr_jax.boolean import checks, cube
 
+FEWEST_FOR_SUMS = 10  # coordinates from which signed sums beat one product on a CPU
+
 
 def walsh_hadamard(values: ArrayLike) -> jax.Array:
     """Fourier coefficients of real-valued functions: values [..., 2^n] to coefficients [..., 2^n].
@@ -31,7 +33,7 @@ def walsh_hadamard(values: ArrayLike) -> jax.Array:
     """
     values = checks.real_array("values", values)
     n = cube.dimension(values, "values")
-    return _unnormalised(values, inverse=False) * 2.0**-n
+    return _transform(values, False, 2.0**-n)
 
 
 def inverse_walsh_hadamard(coefficients: ArrayLike) -> jax.Array:
@@ -43,7 +45,7 @@ def inverse_walsh_hadamard(coefficients: ArrayLike) -> jax.Array:
     """
     coefficients = checks.real_array("coefficients", coefficients)
     cube.dimension(coefficients, "coefficients")
-    return _unnormalised(coefficients, inverse=True)
+    return _transform(coefficients, True, 1.0)
 
 
 def _characters(n: int, inverse: bool) -> np.ndarray:
@@ -63,30 +65,93 @@ def _along_one_coordinate(
     return first + second, second - first
 
 
-@functools.partial(jax.jit, static_argnames="inverse")
-def _unnormalised(x: jax.Array, inverse: bool) -> jax.Array:
-    """The transform without the factor 2^-n, one group of coordinates after the other.
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _transform(x: jax.Array, inverse: bool, scale: float) -> jax.Array:
+    """`_passes`, compiled: the rule for derivatives is inside, for it takes long to call."""
+    return _passes(x, inverse, scale)
 
-    The last five or six coordinates, whose strides are too short for vector instructions, are
-    one product with a small matrix; the others go two at a time, which halves the passes over
-    memory. On a two-core CPU this took 0.5 to 0.8 of the time of matrix products alone, and of
-    one-coordinate steps alone, for arrays that fit its cache, and about the same beyond it.
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _passes(x: jax.Array, inverse: bool, scale: float) -> jax.Array:
+    """The transform times `scale`, a power of two, by the passes that suit the platform.
+
+    Scaling by a power of two is exact, so it is done inside: a product afterwards, in a program
+    of its own where nothing surrounds it, would be another pass over memory.
     """
+    n = x.shape[-1].bit_length() - 1
+    by_products = functools.partial(_by_products, inverse=inverse, scale=scale)
+    if n < FEWEST_FOR_SUMS:
+        return by_products(x)
+    by_sums = functools.partial(_by_sums, inverse=inverse, scale=scale)
+    return lax.platform_dependent(x, cpu=by_sums, default=by_products)
+
+
+@_passes.defjvp
+def _passes_jvp(
+    inverse: bool, scale: float, primals: tuple[jax.Array], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    """The derivative is the transform itself, by the passes whose transpose is fast as well."""
+    return _passes(*primals, inverse, scale), _by_products(*tangents, inverse, scale)
+
+
+def _by_products(x: jax.Array, inverse: bool, scale: float) -> jax.Array:
+    """The last five or six coordinates by one matrix product, the others two at a time."""
     shape = x.shape
     n = shape[-1].bit_length() - 1
     last = n if n <= 6 else 6 - n % 2
     rows = x.reshape(*shape[:-1], 2 ** (n - last), 2**last)
-    matrix = jnp.asarray(_characters(last, inverse), x.dtype)
+    matrix = jnp.asarray(scale * _characters(last, inverse), x.dtype)
     # Without HIGHEST a GPU would multiply in TF32 and a TPU in bfloat16.
     x = jnp.einsum("...mx,sx->...ms", rows, matrix, precision=lax.Precision.HIGHEST)
-    for done in range(0, n - last, 2):
-        x = x.reshape(*shape[:-1], 2**done, 4, 2 ** (n - done - 2))
+    return _pairs(x.reshape(shape), n - last, inverse)
+
+
+def _pairs(x: jax.Array, coordinates: int, inverse: bool) -> jax.Array:
+    """Transform the leading coordinates, an even number of them, two in each pass over memory."""
+    shape = x.shape
+    for done in range(coordinates - 2, -1, -2):
+        x = x.reshape(*shape[:-1], 2**done, 4, shape[-1] >> (done + 2))
         a, b = _along_one_coordinate(x[..., 0, :], x[..., 1, :], inverse)
         c, d = _along_one_coordinate(x[..., 2, :], x[..., 3, :], inverse)
         a, c = _along_one_coordinate(a, c, inverse)
         b, d = _along_one_coordinate(b, d, inverse)
-        x = jnp.stack([a, b, c, d], axis=-2)
-    return x.reshape(shape)
+        x = jnp.stack([a, b, c, d], axis=-2).reshape(shape)
+    return x
+
+
+def _by_sums(x: jax.Array, inverse: bool, scale: float) -> jax.Array:
+    """The last ten or eleven coordinates as signed sums of 4 or 8, 16 and 16 entries.
+
+    For XLA on a CPU, at least ten coordinates. It makes each sum one loop over the output, with
+    the signs in registers and the entries in the first-level cache, so a pass costs little more
+    than a copy. Three things keep it so (`benchmarks/transform.py` has the numbers). The sums are
+    written out: as a product or a reduction they are several times slower. No reshape comes
+    between them, or after the last but one: XLA would turn it into index arithmetic in the inner
+    loop. And the sum of fewer than 16 comes first: XLA fuses a sum into the next, and computes
+    it anew for every term, unless that has 16 terms or more.
+    """
+    shape = x.shape
+    n = shape[-1].bit_length() - 1
+    few = 2 + n % 2
+    x = x.reshape(*shape[:-1], 2 ** (n - few - 8), 16, 2**few, 16)
+    x = _signed_sums(x, _characters(few, inverse), -2)
+    x = _signed_sums(x, _characters(4, inverse), -1)
+    # XLA writes a concatenation part by part, so the reshape after it costs nothing.
+    halves = np.split(scale * _characters(4, inverse), 2)
+    x = jnp.concatenate([_signed_sums(x, half, -3) for half in halves], axis=-3)
+    return _pairs(x.reshape(shape), n - few - 8, inverse)
+
+
+def _signed_sums(x: jax.Array, signs: np.ndarray, axis: int) -> jax.Array:
+    """Entry s along `axis` of the result is sum_j signs[s, j] times entry j of x."""
+    signs = jnp.asarray(signs, x.dtype)
+    column = [1] * x.ndim
+    column[axis] = len(signs)
+    terms = (
+        signs[:, j].reshape(column) * lax.slice_in_dim(x, j, j + 1, axis=axis % x.ndim)
+        for j in range(x.shape[axis])
+    )
+    return functools.reduce(jnp.add, terms)
 
 
 def sum_by_degree(spectrum: ArrayLike) -> jax.Array:

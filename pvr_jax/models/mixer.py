@@ -8,7 +8,34 @@ import jax
 
 from pvr_jax.models.checks import whole_number
 from pvr_jax.models.initialisation import dense_initializers
-from pvr_jax.models.transformer import TokenEmbedding, dense, gelu, layer_norm
+from pvr_jax.models.transformer import TokenEmbedding, dense, gelu, layer_norm, repeated
+
+
+@jax.custom_vjp
+def over_tokens(kernel: jax.Array, x: jax.Array) -> jax.Array:
+    """Return the sums over the tokens: kernel [n, f] and x [n, b, width] to [f, b, width].
+
+    The kernel is on the left of every product, also of the gradients: so they come out in the
+    order of the axes that is kept, where JAX's own gradient transposes arrays as large as x.
+    """
+    return jax.lax.dot_general(kernel, x, (((0,), (0,)), ((), ())))
+
+
+def _over_tokens_forwards(
+    kernel: jax.Array, x: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return over_tokens(kernel, x), (kernel, x)
+
+
+def _over_tokens_backwards(
+    operands: tuple[jax.Array, jax.Array], cotangent: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    kernel, x = operands
+    of_kernel = jax.lax.dot_general(x, cotangent, (((1, 2), (1, 2)), ((), ())))
+    return of_kernel, jax.lax.dot_general(kernel, cotangent, (((1,), (0,)), ((), ())))
+
+
+over_tokens.defvjp(_over_tokens_forwards, _over_tokens_backwards)
 
 
 class TokenDense(nn.Module):
@@ -22,8 +49,7 @@ class TokenDense(nn.Module):
         weights, biases = dense_initializers("pytorch", x.shape[0])
         kernel = self.param("kernel", weights, (x.shape[0], self.features))
         bias = self.param("bias", biases, (self.features,))
-        # The kernel on the left: the product comes out in the order of the axes that is kept.
-        return jax.lax.dot_general(kernel, x, (((0,), (0,)), ((), ()))) + bias[:, None, None]
+        return over_tokens(kernel, x) + bias[:, None, None]
 
 
 class MixerLayer(nn.Module):
@@ -56,13 +82,9 @@ class Mixer(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map x [b, n] in {-1, +1} to the outputs [b]."""
         tokens = TokenEmbedding(self.width, name="embedding")(x)
-        # One traced layer, whatever the depth: the time to compile does not grow with it.
-        layers = nn.scan(
-            MixerLayer,
-            variable_axes={"params": 0},
-            split_rngs={"params": True},
-            length=self.depth,
-        )(self.token_expansion, self.channel_width, name="layers")
+        layers = repeated(MixerLayer, self.depth)(
+            self.token_expansion, self.channel_width, name="layers"
+        )
         tokens, _ = layers(tokens, None)
         pooled = layer_norm("head_norm")(tokens).mean(axis=0)
         return dense(self.width, 1, "head")(pooled)[:, 0]

@@ -4,6 +4,9 @@ Inside, arrays are [tokens, batch, width]: with the tokens first, layers over th
 layers over the tokens are both single matrix products without a transposition.
 """
 
+import math
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -15,10 +18,40 @@ from pvr_jax.models.initialisation import dense_initializers
 LAYER_NORM_EPSILON = 1e-5
 
 
+@jax.custom_vjp
 def gelu(x: jax.Array) -> jax.Array:
     """Return x times the probability that a standard normal variable is below x (exact form)."""
+    return x * _normal_distribution(x)
+
+
+def _normal_distribution(x: jax.Array) -> jax.Array:
     # `jax.nn.gelu` goes through erfc, which costs more and differs by rounding only.
-    return x * (0.5 + 0.5 * jax.lax.erf(x * 0.5**0.5))
+    return 0.5 + 0.5 * jax.lax.erf(x * 0.5**0.5)
+
+
+def _gelu_forwards(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return gelu(x), x
+
+
+def _gelu_backwards(x: jax.Array, cotangent: jax.Array) -> tuple[jax.Array]:
+    # From x alone: what JAX would keep for this are three arrays of the size of x per layer, which
+    # cost more to write and read than to compute again.
+    density = jnp.exp(-0.5 * jnp.square(x)) * (0.5 / math.pi) ** 0.5
+    return (cotangent * (_normal_distribution(x) + x * density),)
+
+
+gelu.defvjp(_gelu_forwards, _gelu_backwards)
+
+
+def repeated(layer: type[nn.Module], depth: int) -> Callable[..., nn.Module]:
+    """Return `depth` layers in a row as one module that is built like `layer`.
+
+    One layer is traced, whatever the depth: the time to compile does not grow with it. For the
+    gradient only the results of matrix products are kept and the rest is computed again, in cache,
+    which takes less time and memory than keeping it.
+    """
+    kept = nn.remat(layer, prevent_cse=False, policy=jax.checkpoint_policies.dots_saveable)
+    return nn.scan(kept, variable_axes={"params": 0}, split_rngs={"params": True}, length=depth)
 
 
 def layer_norm(name: str) -> nn.Module:
@@ -100,13 +133,9 @@ class Transformer(nn.Module):
         tokens = TokenEmbedding(self.width, name="embedding")(x)
         first = jnp.broadcast_to(start, (1, batch, self.width))
         tokens = jnp.concatenate([first, tokens]) + positions[:, None, :]
-        # One traced layer, whatever the depth: the time to compile does not grow with it.
-        layers = nn.scan(
-            TransformerLayer,
-            variable_axes={"params": 0},
-            split_rngs={"params": True},
-            length=self.depth,
-        )(self.heads, self.head_width, self.feed_forward_width, name="layers")
+        layers = repeated(TransformerLayer, self.depth)(
+            self.heads, self.head_width, self.feed_forward_width, name="layers"
+        )
         tokens, _ = layers(tokens, None)
         return dense(self.width, 1, "head")(layer_norm("head_norm")(tokens[0]))[:, 0]
 

@@ -25,7 +25,10 @@ DISPATCH_SECONDS = 5.0
 
 
 class InterruptedRun(run_log.RunError):
-    """The run was asked to stop; its state is saved. `signal_number` says by which signal."""
+    """The run was asked to stop; its state is saved. `signal_number` says by which signal.
+
+    Of several processes only the primary has a message.
+    """
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
@@ -198,11 +201,11 @@ def train(
                 last_save = time.monotonic()
             if stopped_by:
                 name = signal.Signals(int(stopped_by)).name
-                raise InterruptedRun(
+                said = (
                     f"stopped by {name}: saved at step {step} of {schedule.total}; give the same "
-                    "command again to go on",
-                    int(stopped_by),
+                    "command again to go on"
                 )
+                raise InterruptedRun(said if hosts.is_primary() else "", int(stopped_by))
             if step in schedule.evaluations or step == schedule.total:
                 state = _evaluate(ensemble, state, directory, clock)
     steps = to_host(state.diverged_at, ensemble.count)

@@ -1,0 +1,150 @@
+"""The cells of a sweep: configurations made by the product of named generators.
+
+A generator is a function `sweep_<name>()` of the config file that yields flat overrides: a key
+with dots is a field (`"holdout.bits": "3"`), one without is a choice after the colon
+(`"task": "pvr"`).
+"""
+
+import importlib.util
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from experiments import command_line
+from experiments.command_line import SweepRequest, UsageError
+from pvr_jax.training.run_log import RunError
+
+PREFIX = "sweep_"
+LONGEST_REASON = 300
+
+
+class Cell(NamedTuple):
+    """One configuration of a sweep; `config` is None where it is impossible, and `refused` why.
+
+    `name` is that of its run directory; `settings` are the overrides that made it.
+    """
+
+    name: str
+    config: ConfigDict | None
+    settings: dict[str, Any]
+    refused: str = ""
+
+
+def expand(request: SweepRequest) -> list[Cell]:
+    """Return the cells of a sweep in the order of its generators, equal ones once.
+
+    Raises:
+        UsageError: no such generator, two of them or the command line that set the same field, or
+            not one possible cell; one line.
+    """
+    module = load(request.file)
+    generators = [(name, list(_generator(module, request, name)())) for name in request.names]
+    given = [part.partition("=")[0] for part in request.choices.split(",") if part]
+    _refuse_conflicts(generators, [*request.overrides, *given])
+    cells: dict[str, Cell] = {}
+    for combination in itertools.product(*(settings for _, settings in generators)):
+        settings = {name: value for part in combination for name, value in part.items()}
+        cell = _cell(module, request, settings)
+        known = cells.setdefault(cell.name, cell)
+        if cell.config is None or known is cell:
+            continue
+        if cell.config.to_dict() != known.config.to_dict():
+            # 8 digits name a configuration: one in some thousand sweeps meets the same twice.
+            name = described(settings)
+            reason = f"its run would be named {cell.name}, as another cell's; change a field of it"
+            cells[name] = Cell(name, None, settings, reason)
+    found = list(cells.values())
+    if not found:
+        raise UsageError(f"--sweep: given {','.join(request.names)}, which yields no cell")
+    if all(cell.config is None for cell in found):
+        others = f" (and so on, for all {len(found)} cells)" if len(found) > 1 else ""
+        raise UsageError(f"{found[0].refused}{others}")
+    return found
+
+
+def load(file: str) -> ModuleType:
+    """Import a config file."""
+    path = Path(file)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why a cell failed in one line of up to 300 characters."""
+    message = command_line.one_line(error)
+    if not isinstance(error, (ValueError, RunError)):
+        message = f"{type(error).__name__}: {message}"
+    return message if len(message) <= LONGEST_REASON else message[:LONGEST_REASON] + " …"
+
+
+def described(settings: Mapping[str, Any]) -> str:
+    """Return settings as text, such as "task=pvr, holdout.bits=3"."""
+    return ", ".join(f"{name}={value}" for name, value in settings.items())
+
+
+def _generator(module: ModuleType, request: SweepRequest, name: str) -> Any:
+    known = [key.removeprefix(PREFIX) for key in vars(module) if key.startswith(PREFIX)]
+    if name not in known:
+        allowed = ", ".join(known) or f"nothing: the file has no function {PREFIX}NAME"
+        raise UsageError(f"--sweep: given {name!r}; allowed for {request.file}: {allowed}")
+    return getattr(module, PREFIX + name)
+
+
+def _refuse_conflicts(
+    generators: Sequence[tuple[str, list[dict[str, Any]]]], given: Sequence[str]
+) -> None:
+    """Refuse a field that is set twice: which of the two holds would be anyone's guess."""
+    setters = dict.fromkeys(given, "the command line")
+    for name, settings in generators:
+        for field in sorted({field for part in settings for field in part}):
+            if field in setters:
+                raise UsageError(
+                    f"--sweep: given {name}, which sets {field}, as does {setters[field]}; "
+                    "allowed one of the two"
+                )
+            setters[field] = name
+
+
+def _cell(module: ModuleType, request: SweepRequest, settings: dict[str, Any]) -> Cell:
+    """Make one cell, its configuration validated."""
+    chosen = [f"{name}={value}" for name, value in settings.items() if "." not in name]
+    fields = {name: value for name, value in settings.items() if "." in name}
+    try:
+        config = module.get_config(",".join([*filter(None, [request.choices]), *chosen]))
+        with config.unlocked():
+            for name, value in _items(fields, request.overrides):
+                override(config, name, value)
+        package = command_line.load_experiment(config.experiment, "settings")
+        package.validate(config)
+        return Cell(package.run_name(config), config, settings)
+    except Exception as error:  # whatever the code of a configuration raises is this cell's alone
+        return Cell(described(settings), None, settings, reason_of(error))
+
+
+def _items(*parts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    return itertools.chain.from_iterable(part.items() for part in parts)
+
+
+def override(config: ConfigDict, name: str, value: Any) -> None:
+    """Set the field `name` ("train.seeds") of a configuration.
+
+    Raises:
+        UsageError: there is no such field, or it holds values of another type; one line.
+    """
+    before = command_line.field_of(config, name)
+    *parents, last = name.split(".")
+    section = config
+    for part in parents:
+        section = section[part]
+    try:
+        section[last] = tuple(value) if isinstance(value, list) else value
+    except TypeError as error:
+        raise UsageError(
+            f"config.{name}: given {value!r}; allowed a value of the kind of {before!r}"
+        ) from error

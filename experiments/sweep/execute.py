@@ -1,0 +1,265 @@
+"""Running a sweep: what is missing, pack by pack; what fails is reported, the others go on."""
+
+import errno
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+from rich.console import Console
+from rich.table import Table
+
+from experiments import command_line
+from experiments.command_line import SweepRequest
+from experiments.sweep.definition import Cell, reason_of
+from experiments.sweep.plan import deal, packing_of, plan
+from pvr_jax.reporting import sweeps
+from pvr_jax.reporting.sweeps import DONE, FAILED, FAILED_FILE, MISSING, Status, SweepCell
+from pvr_jax.training import run_log
+from pvr_jax.training.run_log import RunBusyError, RunError
+
+# Below WORKDIR, and there: packs, tables, and runs by experiment as in a work directory.
+SWEEPS, PACKS, TABLES = "sweeps", "packs", "tables"
+STAGES = ("train", "analyse")
+
+
+class Together(NamedTuple):
+    """Configurations to train in one program, and where; a single one is a run of its own."""
+
+    configs: tuple[ConfigDict, ...]
+    directory: Path
+
+
+class StopSweep(Exception):
+    """Wraps the error that ends the whole sweep: a signal, or a disk that takes no more."""
+
+
+class Sweep:
+    """The cells of a sweep, one shard of which this process runs."""
+
+    def __init__(self, request: SweepRequest, cells: Sequence[Cell], workdir: Path) -> None:
+        self.cells = list(cells)
+        self._root = workdir / SWEEPS
+        self._name = ",".join(request.names)
+        self._tables = self._root / TABLES / table_name(request)
+        self._packs = deal(plan(cells), request.shards)[request.shard]
+        refused = [cell for cell in cells if cell.config is None]
+        # Its own share of what is refused: an array of jobs reports every cell once.
+        self._own = [cell for pack in self._packs for cell in pack.cells]
+        self._own += refused[request.shard :: request.shards]
+        self._shard = f", shard {request.shard}/{request.shards}" if request.shards > 1 else ""
+        self._busy: dict[str, str] = {}
+        self._console = Console(highlight=False, soft_wrap=True)
+
+    def run(self, stages: Sequence[str]) -> None:
+        """Run stages of what is missing in this shard, then write the table of all cells.
+
+        Raises:
+            RunError: cells of this shard failed (the table is written), a signal came, or a
+                checkpoint could not be written; one line.
+        """
+        self._console.print(
+            f"sweep {self._name}{self._shard}: {len(self._own)} of {len(self.cells)} cells in "
+            f"{len(self._packs)} programs"
+        )
+        for number, pack in enumerate(self._packs, 1):
+            missing = [cell for cell in pack.cells if self._status(cell).status != DONE]
+            if stages and missing:
+                self._console.rule(
+                    f"pack {number}/{len(self._packs)}: {len(missing)} of {len(pack.cells)} cells",
+                    align="left",
+                )
+                self._run_pack(missing, stages)
+        self._finish()
+
+    def _run_pack(self, cells: Sequence[Cell], stages: Sequence[str]) -> None:
+        for together in self._together(cells):
+            self._attempt(together, stages)
+            jax.clear_caches()  # the programs of one pack serve no other
+
+    def _together(self, cells: Sequence[Cell]) -> list[Together]:
+        """Return what to run for cells that miss results: first what was begun, as it was begun.
+
+        A sweep may have been enlarged, or cut into other packs, since then.
+        """
+        found: dict[Path, Together] = {}
+        fresh = []
+        for cell in cells:
+            own = self._directory(cell)
+            if (own / "checkpoints").is_dir():
+                found[own] = Together((cell.config,), own)
+            elif cell.name in self._begun:
+                path = self._begun[cell.name]
+                found.setdefault(path.parent, read_pack(path))
+            else:
+                fresh.append(cell.config)
+        return [*found.values(), *self._fresh(fresh)]
+
+    @cached_property
+    def _begun(self) -> dict[str, Path]:
+        """Of the packs whose training has begun: config.json by the names of its cells."""
+        return {
+            name: path
+            for path in sorted((self._root / PACKS).glob("*/config.json"))
+            if not (path.parent / FAILED_FILE).is_file()
+            for name in run_log.read_json(path)["names"]
+        }
+
+    def _fresh(self, configs: Sequence[ConfigDict]) -> list[Together]:
+        """Return how to run configurations of one shape that nobody has begun to train."""
+        alone = [Together((config,), self._directory_of(config)) for config in configs]
+        if len(configs) < 2:
+            return alone
+        experiment = configs[0].experiment
+        name = f"{experiment}-{packing_of(experiment).identity(configs)}"
+        directory = self._root / PACKS / name
+        if (directory / FAILED_FILE).is_file():  # one of them made the others fail
+            return alone
+        return [Together(tuple(configs), directory)]
+
+    def _attempt(self, together: Together, stages: Sequence[str]) -> None:
+        """Run the stages of cells together; where that fails, of each alone."""
+        configs, directory = together
+        names = [self._directory_of(config).name for config in configs]
+        if "train" not in stages and not run_log.is_done(directory, "train"):
+            return
+        try:
+            self._run_stages(together, stages)
+        except StopSweep as stop:
+            raise stop.__cause__ from None
+        except RunBusyError as error:
+            self._console.print(f"skipped: {error}", markup=False)
+            self._busy |= dict.fromkeys(names, str(error))
+        except Exception as error:  # whatever a program raises fails its own cells alone
+            reason, details = reason_of(error), traceback.format_exc()
+            sweeps.mark_failed(directory, reason, details)
+            if len(configs) == 1:
+                self._console.print(f"failed: {names[0]}: {reason}", markup=False)
+                return
+            self._console.print(
+                f"a pack of {len(configs)} cells failed, now one by one: {reason}", markup=False
+            )
+            for config in configs:
+                jax.clear_caches()
+                self._attempt(Together((config,), self._directory_of(config)), stages)
+
+    def _run_stages(self, together: Together, stages: Sequence[str]) -> None:
+        configs, directory = together
+        outputs = [self._directory_of(config) for config in configs]
+        experiment = configs[0].experiment
+        for stage in stages:
+            if len(configs) == 1:
+                (directory / FAILED_FILE).unlink(missing_ok=True)
+                module = command_line.load_experiment(experiment, stage)
+                work = partial(getattr(module, stage), configs[0], self._root)
+            elif stage == "train":
+                work = partial(packing_of(experiment).train_pack, configs, directory)
+            else:
+                work = partial(packing_of(experiment).analyse_pack, configs, directory, outputs)
+            _guarded(work, stage)
+        if "analyse" in stages:
+            for output in outputs:
+                (output / FAILED_FILE).unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        """Write the table, once more if meanwhile another shard changed what is in it."""
+        records = [self._record(cell) for cell in self.cells]
+        statuses, written = self._statuses(), None
+        while statuses != written:
+            table = sweeps.sweep_table(records, statuses)
+            paths = sweeps.write_sweep_table(table, self._tables)
+            statuses, written = self._statuses(), statuses
+        self._summarise(statuses)
+        for path in paths:
+            self._console.print(f"table: {path}", markup=False)
+        failed = [
+            (cell.name, status.reason)
+            for cell in self._own
+            if (status := self._status(cell)).status == FAILED
+        ]
+        for name, reason in failed:
+            print(f"failed: {name}: {reason}", file=sys.stderr)
+        if failed:
+            raise RunError(
+                f"{len(failed)} of {len(self._own)} cells failed; the others went on; mend the "
+                "cause and give the same command again: it does only what is missing"
+            )
+
+    def _summarise(self, statuses: Sequence[Status]) -> None:
+        own = sweeps.count_statuses([self._status(cell) for cell in self._own])
+        everyone = sweeps.count_statuses(statuses)
+        table = Table("cells", *everyone)
+        if self._shard:
+            table.add_row(self._shard.removeprefix(", "), *map(str, own.values()))
+        table.add_row("all", *map(str, everyone.values()))
+        self._console.print(table)
+
+    def _statuses(self) -> list[Status]:
+        return [self._status(cell) for cell in self.cells]
+
+    def _status(self, cell: Cell) -> Status:
+        status = sweeps.status_of(self._record(cell))
+        if status.status == MISSING and cell.name in self._busy:
+            return Status(MISSING, self._busy[cell.name])
+        return status
+
+    def _record(self, cell: Cell) -> SweepCell:
+        directory = None if cell.config is None else self._directory(cell)
+        return SweepCell(cell.name, directory, _columns(cell), cell.refused)
+
+    def _directory(self, cell: Cell) -> Path:
+        return self._root / cell.config.experiment / cell.name
+
+    def _directory_of(self, config: ConfigDict) -> Path:
+        train = command_line.load_experiment(config.experiment, "train")
+        return train.run_directory(config, self._root)
+
+
+def _guarded(work: Callable[[], Any], stage: str) -> None:
+    """Do some work; what no other cell would survive either becomes `StopSweep`.
+
+    That is all that training itself tells of (a signal, a checkpoint that cannot be written)
+    except that another process is at it, and a full disk.
+    """
+    try:
+        work()
+    except RunBusyError:
+        raise
+    except (RunError, OSError) as error:
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        if full or (isinstance(error, RunError) and stage == "train"):
+            raise StopSweep from error
+        raise
+
+
+def _columns(cell: Cell) -> dict[str, Any]:
+    """Return what the table says of a cell before it has results."""
+    known = {}
+    if cell.config is not None:
+        known = {"task": cell.config.task.name, "model": cell.config.model.name}
+    return {**cell.settings, **known}
+
+
+def table_name(request: SweepRequest) -> str:
+    """Return the name of the directory of a sweep's table: config file, choices, generators."""
+    parts = (Path(request.file).stem, request.choices, ",".join(request.names))
+    return re.sub(r"[^\w.,=-]+", "_", "-".join(filter(None, parts)))
+
+
+def read_pack(path: Path) -> Together:
+    """Return the configurations that are trained together, from their config.json."""
+    documents = run_log.read_json(path)["cells"]
+    configs = tuple(ConfigDict(_with_tuples(document)) for document in documents)
+    return Together(configs, path.parent)
+
+
+def _with_tuples(value: Any) -> Any:
+    """Return a JSON document with tuples for lists, as configurations have them."""
+    if isinstance(value, dict):
+        return {name: _with_tuples(item) for name, item in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value

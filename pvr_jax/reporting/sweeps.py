@@ -1,0 +1,163 @@
+"""The one table of a sweep: a row per cell and replica, from the result files of its cells."""
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from pvr_jax.reporting.files import write_text
+from pvr_jax.reporting.reading import MEASURES_FILE, damaged, read_json
+
+FAILED_FILE = "failed.json"
+DONE_FILE = "analyse.done"
+TABLE = "table"
+DONE, FAILED, MISSING = "done", "failed", "missing"
+# Columns of whole numbers that some rows lack.
+WHOLE = ("n", "frozen_bit", "seed", "diverged_at", "step")
+NUMBERS = ("learning_rate", "init_scale", "influence")
+TEXTS = ("cell", "status", "reason", "task", "model", "size", "replica")
+
+
+@dataclass(frozen=True)
+class SweepCell:
+    """One cell of a sweep: where its results lie, and which settings the sweep gave it.
+
+    `refused` says why its configuration is impossible; such a cell has no directory.
+    """
+
+    name: str
+    directory: Path | None
+    settings: Mapping[str, Any]
+    refused: str = ""
+
+
+class Status(NamedTuple):
+    """What became of a cell so far: done, failed or missing, and why."""
+
+    status: str
+    reason: str = ""
+
+
+def status_of(cell: SweepCell) -> Status:
+    """Return what became of a cell, by its files."""
+    if cell.directory is None:
+        return Status(FAILED, cell.refused)
+    if (cell.directory / DONE_FILE).is_file() and (cell.directory / MEASURES_FILE).is_file():
+        return Status(DONE)
+    if (cell.directory / FAILED_FILE).is_file():
+        return Status(FAILED, str(read_json(cell.directory / FAILED_FILE).get("reason")))
+    return Status(MISSING)
+
+
+def mark_failed(directory: Path, reason: str, details: str) -> None:
+    """Leave the reason of a failure in one line, and its details, for the table and for people."""
+    directory.mkdir(parents=True, exist_ok=True)
+    content = {"reason": reason, "details": details.splitlines()}
+    write_text(directory / FAILED_FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def sweep_table(cells: Sequence[SweepCell], statuses: Sequence[Status]) -> pd.DataFrame:
+    """Return a row per replica of the cells that are done, and one per cell for the others.
+
+    Columns: cell, status, reason; the settings that the sweep varies, under their names (lists as
+    text); task, model, n, size; replica, frozen_bit, seed, learning_rate, init_scale,
+    diverged_at, step, influence; and every scalar measure at the last evaluation, by its name.
+    Errors are half squared errors. What a row lacks is missing (null), not a number of its own.
+    """
+    rows = []
+    for cell, status in zip(cells, statuses, strict=True):
+        head = {"cell": cell.name, "status": status.status, "reason": status.reason or None}
+        head |= {name: _plain(value) for name, value in cell.settings.items()}
+        if status.status != DONE:
+            rows.append(head)
+            continue
+        try:
+            rows += [head | row for row in replica_rows(cell.directory)]
+        except ValueError as error:  # a damaged file, named
+            rows.append(head | {"status": FAILED, "reason": str(error)})
+    return _typed(pd.DataFrame(rows))
+
+
+def replica_rows(directory: Path) -> list[dict[str, Any]]:
+    """Return one row per replica of an analysed run, with its measures at the last evaluation.
+
+    Raises ValueError naming the damaged file.
+    """
+    path = directory / MEASURES_FILE
+    document = read_json(path)
+    try:
+        settings = {name: document[name] for name in ("task", "model", "n", "size")}
+        influences = document.get("influences") or {}
+        step = (document.get("steps") or document["epochs"])[-1]
+        last = {name: column[-1] for name, column in document["measures"].items()}
+        rows = []
+        for index, replica in enumerate(document["replicas"]):
+            own = dict(replica)
+            row = settings | {"replica": own.pop("name"), "frozen_bit": own.pop("bit", None)}
+            row |= {name: value for name, value in own.items() if not _is_nested(value)}
+            row |= {"step": step, "influence": influences.get(str(row["frozen_bit"]))}
+            rows.append(row | {name: values[index] for name, values in last.items()})
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise damaged(path, error) from error
+    return rows
+
+
+def write_sweep_table(table: pd.DataFrame, directory: Path) -> tuple[Path, Path]:
+    """Write table.parquet and table.csv so that no reader ever sees half of one; return both."""
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = directory / f"{TABLE}.parquet", directory / f"{TABLE}.csv"
+    # Shards that finish together, on hosts of their own, each write a file of their own.
+    temporary = [path.with_name(f".{path.name}.{uuid.uuid4().hex}") for path in paths]
+    table.to_parquet(temporary[0], index=False)
+    table.to_csv(temporary[1], index=False, lineterminator="\n")
+    return temporary[0].replace(paths[0]), temporary[1].replace(paths[1])
+
+
+def count_statuses(statuses: Sequence[Status]) -> dict[str, int]:
+    """Return how many cells are done, failed and missing."""
+    counted = Counter(status.status for status in statuses)
+    return {status: counted[status] for status in (DONE, FAILED, MISSING)}
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of the same columns whatever its cells have come to, each of one type."""
+    first = ["cell", "status", "reason"]
+    standard = ["task", "model", "n", "size", "replica", *WHOLE[1:], *NUMBERS]
+    varied = [name for name in table.columns if "." in name]
+    others = [name for name in table.columns if name not in {*first, *standard, *varied}]
+    table = table.reindex(columns=list(dict.fromkeys([*first, *varied, *standard, *others])))
+    for name in table.columns:
+        if name in WHOLE:
+            table[name] = pd.to_numeric(table[name]).astype("Int64")
+        elif name in NUMBERS:
+            table[name] = pd.to_numeric(table[name]).astype("Float64")
+        elif name in TEXTS:
+            table[name] = table[name].astype("string")
+        elif table[name].dtype == object:
+            table[name] = _one_type(table[name])
+    return table
+
+
+def _one_type(column: pd.Series) -> pd.Series:
+    """Return a column of mixed values as truth values, numbers or texts, in this order."""
+    values = column.dropna()
+    kinds = {type(value) for value in values}
+    if kinds == {bool}:
+        return column.astype("boolean")
+    if kinds <= {int, float}:  # a measure that is nowhere defined is one of numbers, too
+        return pd.to_numeric(column).astype("Int64" if kinds == {int} else "Float64")
+    return column.map(lambda value: str(value), na_action="ignore").astype("string")
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, (dict, list))
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting as a table can hold it: a list as text, "0.0001, 0.001"."""
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value

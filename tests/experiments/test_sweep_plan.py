@@ -1,0 +1,197 @@
+"""Which cells a sweep has, what is packed together, and which shard does what: nothing trains."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments import command_line, main
+from experiments.canonical_holdout import packing
+from experiments.sweep import definition, execute
+from experiments.sweep.plan import deal, plan
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+CANONICAL = f"--config={CONFIGS / 'canonical_holdout.py'}"
+
+
+def request_of(*arguments):
+    return command_line.parse(["main", *arguments]).sweep
+
+
+def expand(*arguments):
+    return definition.expand(request_of(*arguments))
+
+
+def complaint(capsys, *arguments):
+    assert main.main(["main", *map(str, arguments)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1 and captured.out == ""
+    return captured.err
+
+
+def write_config(directory, generators):
+    path = directory / "small.py"
+    path.write_text(
+        "from configs import canonical_holdout as base\n\n\n"
+        'def get_config(arg=None):\n    return base.get_config(",".join(filter(None, '
+        '["tiny", arg])))\n\n\n' + generators
+    )
+    return f"--config={path}"
+
+
+@pytest.fixture(scope="module")
+def thousands():
+    return expand(CANONICAL + ":size=small", "--sweep=tasks,models,bits,rates,scales")
+
+
+def test_names_combine_by_product_in_their_order():
+    cells = expand(CANONICAL + ":tiny", "--sweep=rates,bits", "--config.train.seeds=3")
+    assert len(cells) == 44 == len({cell.name for cell in cells})
+    assert [cell.settings["holdout.bits"] for cell in cells[:11]] == [str(k) for k in range(11)]
+    assert {cell.settings["train.learning_rates"] for cell in cells[:11]} == {(2e-5,)}
+    assert all(cell.config.train.seeds == 3 for cell in cells)
+    for cell in cells:
+        assert cell.config.holdout.bits == cell.settings["holdout.bits"]
+        assert cell.config.train.learning_rates == cell.settings["train.learning_rates"]
+
+
+def test_a_cell_is_the_run_that_its_settings_as_flags_give():
+    cell = expand(CANONICAL, "--sweep=tasks,bits")[-1]
+    flags = [f"--config.{k}={v}" for k, v in cell.settings.items() if "." in k]
+    alone = command_line.parse(["main", f"{CANONICAL}:task=polynomial", *flags]).config
+    assert alone.to_dict() == cell.config.to_dict()
+
+
+def test_thousands_of_cells_are_packed_each_once(thousands):
+    packs = plan(thousands)
+    assert len(thousands) == 8 * 3 * 11 * 4 * 4
+    packed = [cell.name for pack in packs for cell in pack.cells]
+    assert sorted(packed) == sorted(cell.name for cell in thousands)
+    for pack in packs:
+        shapes = [packing.shape_of(cell.config) for cell in pack.cells]
+        assert len({shape.key for shape in shapes}) == 1
+        assert pack.replicas == sum(shape.replicas for shape in shapes) <= packing.MOST_REPLICAS
+    # As few programs as hold the replicas: 3 models, 1408 cells of 4 replicas each.
+    assert len(packs) == 3 * 1408 * 4 // packing.MOST_REPLICAS
+
+
+@pytest.mark.parametrize("shards", [1, 7, 400])
+def test_shards_share_the_packs_and_are_balanced(thousands, shards):
+    packs = plan(thousands)
+    dealt = deal(packs, shards)
+    names = [tuple(cell.name for cell in pack.cells) for own in dealt for pack in own]
+    assert sorted(names) == sorted(tuple(cell.name for cell in pack.cells) for pack in packs)
+    costs = [sum(pack.cost for pack in own) for own in dealt]
+    # Greedy dealing: the busiest is ahead of the least busy by no more than one pack.
+    assert max(costs) - min(costs) <= max(pack.cost for pack in packs)
+    assert deal(plan(thousands), shards) == dealt
+
+
+def test_what_is_compiled_differently_is_not_packed(tmp_path):
+    generators = (
+        "def sweep_all():\n"
+        '    yield {"holdout.bits": "0"}\n'
+        '    yield {"holdout.bits": "none"}\n'
+        '    yield {"holdout.value": -1}\n'
+        '    yield {"model": "mixer"}\n'
+        '    yield {"task": "staircase"}\n'
+        '    yield {"data.samples": 90}\n'
+        '    yield {"train.epochs": 3}\n'
+        '    yield {"train.optimizer": "sgd"}\n'
+        '    yield {"train.first_seed": 5, "train.init_scales": (2.0,), "holdout.bits": "1,2"}\n'
+        '    yield {"train.learning_rates": (1.0, 2.0), "task": "parity", "holdout.bits": "7"}\n'
+    )
+    cells = expand(write_config(tmp_path, generators), "--sweep=all")
+    assert not any(cell.refused for cell in cells)
+    packs = [[cells.index(cell) for cell in pack.cells] for pack in plan(cells)]
+    assert packs == [[0, 8, 9], *([k] for k in range(1, 8))]
+
+
+def test_equal_cells_are_one(tmp_path):
+    generators = "def sweep_twice():\n    return [{'holdout.bits': '1'}, {'holdout.bits': '1'}]\n"
+    assert len(expand(write_config(tmp_path, generators), "--sweep=twice")) == 1
+
+
+def test_a_cell_alone_is_refused_with_its_reason(tmp_path):
+    generators = (
+        "def sweep_bits():\n"
+        "    for bit in ('0', '11', 3):\n        yield {'holdout.bits': bit}\n"
+        "    yield {'holdout.bit': '0'}\n    yield {'model': 'cnn'}\n"
+    )
+    good, *refused = expand(write_config(tmp_path, generators), "--sweep=bits")
+    assert good.config is not None and not good.refused
+    assert all(cell.config is None for cell in refused)
+    for cell, text in zip(
+        refused,
+        (
+            "config.holdout.bits: given 11; allowed",
+            "config.holdout.bits: given 3; allowed a value of the kind of '0,2'",
+            "config.holdout.bit: no such field; allowed fields of config.holdout are bits, value",
+            "model after the colon: given 'cnn'; allowed",
+        ),
+        strict=True,
+    ):
+        assert text in cell.refused and "\n" not in cell.refused
+
+
+MISTAKES = [
+    (["--sweep=nothing"], "--sweep: given 'nothing'; allowed for "),
+    (["--sweep=nothing"], "tasks, models, bits, rates, scales"),
+    (["--sweep="], "--sweep: given nothing; allowed names such as"),
+    (["--sweep=bits,bits"], "--sweep: given bits, which sets holdout.bits, as does bits"),
+    (["--sweep=bits", "--config.holdout.bits=1"], "as does the command line; allowed one of"),
+    (["--shard=0/2"], "--shard: given without a sweep"),
+    (["--sweep=bits", "--shard=2/2"], "--shard: given '2/2'; allowed i/n with i from 0 to n - 1"),
+    (["--sweep=bits", "--shard=1"], "--shard: given '1'; allowed i/n"),
+    (["--sweep=bits", "--stage=predict"], "--stage: given predict; allowed with --sweep: all, "),
+    (["--sweep=bits", "--config.train.seeds=0"], "config.train.seeds: given 0; allowed a whole"),
+    (["--sweep=bits", "--config.train.seedz=1"], "config.train.seedz: no such field"),
+    (["--swep=bits"], "--swep: no such flag"),
+    (["--sweep=bits", "--hosts=all"], "--hosts: given all; allowed one with --sweep"),
+]
+
+
+@pytest.mark.parametrize("arguments, text", MISTAKES, ids=lambda value: str(value)[:40])
+def test_a_mistake_is_one_line_before_anything_is_written(capsys, tmp_path, arguments, text):
+    workdir = tmp_path / "runs"
+    assert text in complaint(capsys, CANONICAL, f"--workdir={workdir}", *arguments)
+    assert not workdir.exists()
+
+
+def test_a_choice_is_given_once(capsys):
+    line = complaint(capsys, f"{CANONICAL}:task=parity", "--sweep=tasks")
+    assert "--sweep: given tasks, which sets task, as does the command line" in line
+
+
+def test_a_sweep_needs_a_config_with_generators(capsys):
+    assert "--config: given nothing" in complaint(capsys, "--sweep=bits")
+    line = complaint(capsys, f"--config={CONFIGS / 'quickstart.py'}", "--sweep=bits")
+    assert "the file has no function sweep_NAME" in line
+
+
+def test_a_pack_is_the_same_after_its_document_was_written_and_read(tmp_path, thousands):
+    configs = [cell.config for cell in thousands[:40:7]]
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(packing.document(configs)))
+    read = execute.read_pack(path)
+    assert read.directory == tmp_path
+    assert [config.to_dict() for config in read.configs] == [c.to_dict() for c in configs]
+    assert packing.identity(read.configs) == packing.identity(configs)
+
+
+def generators_of(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return [name.removeprefix("sweep_") for name in vars(module) if name.startswith("sweep_")]
+
+
+SWEEPS = [(path, name) for path in sorted(CONFIGS.glob("*.py")) for name in generators_of(path)]
+
+
+@pytest.mark.parametrize("path, name", SWEEPS, ids=lambda value: getattr(value, "stem", value))
+def test_every_sweep_beside_a_config_has_possible_cells(path, name):
+    cells = expand(f"--config={path}", f"--sweep={name}")
+    assert len(cells) > 1
+    assert not [cell.refused for cell in cells if cell.refused]

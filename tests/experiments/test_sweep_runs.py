@@ -1,0 +1,377 @@
+"""Small sweeps trained to their end: equal to single runs, resumed, failing in part, in shards."""
+
+import json
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet
+import pytest
+
+from experiments import main
+from experiments.canonical_holdout import pack as packs
+from pvr_jax.training import run_log
+
+ROOT = Path(__file__).parents[2]
+CONFIG = """
+from configs import canonical_holdout as base
+
+
+def sweep_targets():
+    return [{"task.expression": text} for text in ("x0*x1 + x2", "x3 - 2*x1*x4", "0.1*x0*x3")]
+
+
+def sweep_bits():
+    return [{"holdout.bits": "0"}, {"holdout.bits": "3,1"}]
+
+
+def sweep_rates():
+    return [{"train.learning_rates": (1e-3,)}, {"train.learning_rates": (1e-2, 2e-2)}]
+
+
+def sweep_more_rates():
+    return [*sweep_rates(), {"train.learning_rates": (5e-3,)}]
+
+
+def sweep_shapes():
+    return [{"model.widths": (6,)}, {"holdout.bits": "none"}]
+
+
+def sweep_some_impossible():
+    return [{"holdout.bits": "4"}, {"holdout.bits": "5"}]
+
+
+def sweep_functions():
+    return [{"task.name": f"sweep_functions:{name}"} for name in ("first", "broken", "second")]
+
+
+def get_config(arg=None):
+    base.choose(arg)
+    config = base.build("polynomial", "mlp")
+    config.task.update({"n": 5, "expression": "x0*x1"})
+    config.model.widths = (8,)
+    config.data.update({"samples": 40, "batch_size": 16})
+    config.train.update({"seeds": 2, "epochs": 4})
+    config.evaluation.update({"every_epochs": 2, "tracked_pairs": 3})
+    config.checkpoint.count = 3
+    return config.lock()
+"""
+FUNCTIONS = """
+from pathlib import Path
+
+import jax.numpy as jnp
+
+
+def first(x):
+    return x[..., 0] * x[..., 1]
+
+
+def second(x):
+    return x[..., 2]
+
+
+def broken(x):
+    if x.ndim == 2 and x.shape[0] > 3 and Path(__file__).with_name("flag").exists():
+        raise RuntimeError("the third\\nof them is broken")
+    return x[..., 3]
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    path = tmp_path_factory.mktemp("config") / "small.py"
+    path.write_text(CONFIG)
+    return path
+
+
+def invoke(config, workdir, sweep, *flags, status=0):
+    arguments = ["main", f"--config={config}", f"--workdir={workdir}", f"--sweep={sweep}", *flags]
+    assert main.main(arguments) == status
+    return table_of(workdir, sweep)
+
+
+def table_of(workdir, sweep):
+    return pd.read_parquet(Path(workdir) / f"sweeps/tables/small-{sweep}/table.parquet")
+
+
+def times(workdir):
+    """When each result was written; locks and tables apart."""
+    return {
+        path: path.stat().st_mtime_ns
+        for path in Path(workdir).glob("sweeps/[!t]*/**/*")
+        if path.is_file() and path.name != "lock"
+    }
+
+
+def cells_of(workdir):
+    return sorted(Path(workdir).glob("sweeps/canonical_holdout/*"))
+
+
+@pytest.fixture(scope="module")
+def finished(config, tmp_path_factory):
+    """A sweep of 3 targets x 2 sets of bits x 2 sets of rates, done: (work directory, table)."""
+    workdir = tmp_path_factory.mktemp("finished")
+    return workdir, invoke(config, workdir, "targets,bits,rates")
+
+
+def test_cells_of_one_shape_are_one_program(finished):
+    workdir, table = finished
+    (pack,) = (workdir / "sweeps" / "packs").iterdir()
+    record = json.loads((pack / "run.json").read_text())
+    assert len(record["replicas"]) == len(table) == 3 * (1 + 2) * (1 + 2) * 2
+    assert len(set(record["replicas"])) == len(table)
+    assert len(cells_of(workdir)) == table["cell"].nunique() == 12
+
+
+def test_the_table_holds_settings_and_measures_of_every_replica(finished):
+    workdir, table = finished
+    assert set(table["status"]) == {"done"} and table["reason"].isna().all()
+    assert set(table["task.expression"]) == {"x0*x1 + x2", "x3 - 2*x1*x4", "0.1*x0*x3"}
+    assert set(table["train.learning_rates"]) == {"0.001", "0.01, 0.02"}
+    assert set(table["learning_rate"]) == {1e-3, 1e-2, 2e-2}
+    assert table["diverged_at"].isna().all()
+    for directory in cells_of(workdir):
+        measures = json.loads((directory / "measures.json").read_text())
+        rows = table[table["cell"] == directory.name]
+        assert rows["replica"].tolist() == [r["name"] for r in measures["replicas"]]
+        assert rows["frozen_bit"].tolist() == [r["bit"] for r in measures["replicas"]]
+        for name, column in measures["measures"].items():
+            np.testing.assert_array_equal(rows[name], np.array(column[-1], float), err_msg=name)
+        expected = [measures["influences"][str(bit)] for bit in rows["frozen_bit"]]
+        assert rows["influence"].tolist() == expected
+    row = table[(table["task.expression"] == "x3 - 2*x1*x4") & (table["frozen_bit"] == 1)]
+    assert set(row["influence"]) == {4.0}
+
+
+def test_parquet_and_csv_are_the_same_and_what_lacks_is_null(finished):
+    workdir, table = finished
+    directory = workdir / "sweeps/tables/small-targets,bits,rates"
+    stored = pyarrow.parquet.read_table(directory / "table.parquet")
+    assert stored.column("diverged_at").null_count == len(table)
+    assert stored.column("leak").null_count == np.isnan(table["leak"].astype(float)).sum()
+    text = pd.read_csv(directory / "table.csv")
+    assert text.columns.tolist() == table.columns.tolist()
+    for name in ("generalization_error", "learning_rate", "projection"):
+        np.testing.assert_array_equal(text[name].astype(float), table[name].astype(float))
+    assert {path.name for path in directory.iterdir()} == {"table.parquet", "table.csv"}
+
+
+def test_a_replica_of_a_pack_equals_the_one_trained_alone(finished, config, tmp_path):
+    workdir, _ = finished
+    flags = (
+        "--config.task.expression=x3 - 2*x1*x4",
+        "--config.holdout.bits=3,1",
+        "--config.train.learning_rates=0.01,0.02",
+    )
+    for stage in ("train", "analyse"):
+        arguments = [f"--config={config}", f"--workdir={tmp_path}", f"--stage={stage}", *flags]
+        assert main.main(["main", *arguments]) == 0
+    (alone,) = (tmp_path / "canonical_holdout").iterdir()
+    packed = workdir / "sweeps" / "canonical_holdout" / alone.name
+    assert (packed / "config.json").read_bytes() == (alone / "config.json").read_bytes()
+    ours, theirs = (json.loads((d / "measures.json").read_text()) for d in (packed, alone))
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        if name not in ("measures", "tracked_coefficients", "degree_profile", "leak_by_degree"):
+            assert ours[name] == value, name
+            continue
+        mine, yours = (part if name == "measures" else {name: part} for part in (ours[name], value))
+        assert mine.keys() == yours.keys()
+        for key in yours:
+            np.testing.assert_allclose(
+                np.array(mine[key], float), np.array(yours[key], float), rtol=2e-3, atol=1e-5
+            )
+    with np.load(packed / "spectra.npz") as mine, np.load(alone / "spectra.npz") as yours:
+        assert sorted(mine) == sorted(yours)
+        np.testing.assert_array_equal(mine["target"], yours["target"])
+        np.testing.assert_allclose(mine["coefficients"], yours["coefficients"], atol=1e-5)
+    record = json.loads((packed / "run.json").read_text())
+    assert record["replicas"] == [replica["name"] for replica in theirs["replicas"]]
+
+
+def test_a_pack_is_traced_as_often_as_a_single_run(config, tmp_path, monkeypatch):
+    traced = []
+    make = packs.batches
+
+    def counted(*arguments):
+        batch = make(*arguments)
+
+        def traced_batch(*inputs, **conditions):
+            traced.append(sorted(conditions))
+            return batch(*inputs, **conditions)
+
+        return traced_batch
+
+    monkeypatch.setattr(packs, "batches", counted)
+    flags = [f"--config={config}", f"--workdir={tmp_path}", "--stage=train"]
+    assert main.main(["main", *flags, "--config.train.seeds=1"]) == 0
+    alone = len(traced)
+    invoke(config, tmp_path, "targets,bits,rates", "--stage=train")
+    assert len(traced) == 2 * alone > 0
+    assert "target" in traced[-1] and "target" not in traced[0]
+
+
+def test_done_cells_are_left_alone_and_an_enlarged_sweep_trains_the_rest(
+    finished, config, tmp_path
+):
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+    before = times(tmp_path)
+    invoke(config, tmp_path, "targets,bits,rates")
+    assert times(tmp_path) == before
+    table = invoke(config, tmp_path, "targets,bits,more_rates")
+    after = times(tmp_path)
+    assert {path: after[path] for path in before} == before
+    assert len(cells_of(tmp_path)) == 18 and set(table["status"]) == {"done"}
+    fresh = {path for path in set(after) - set(before) if path.name == "config.json"}
+    packs_of_fresh = [path for path in fresh if path.parent.parent.name == "packs"]
+    assert sum(len(json.loads(path.read_text())["cells"]) for path in packs_of_fresh) == 6
+
+
+def test_results_that_were_taken_away_come_back_without_training(
+    finished, config, tmp_path, capsys
+):
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+    lost = cells_of(tmp_path)[3]
+    measures = (lost / "measures.json").read_bytes()
+    shutil.rmtree(lost)
+    table = invoke(config, tmp_path, "targets,bits,rates", "--stage=report")
+    assert table[table["cell"] == lost.name]["status"].tolist() == ["missing"]
+    assert not lost.exists()
+    capsys.readouterr()
+    table = invoke(config, tmp_path, "targets,bits,rates")
+    assert "compiled in" not in capsys.readouterr().out
+    assert (lost / "measures.json").read_bytes() == measures
+    assert set(table["status"]) == {"done"} and len(table) == len(finished[1])
+
+
+def test_shards_together_do_everything_once(config, tmp_path, capsys):
+    sweep = "shapes,targets"
+    tables = [invoke(config, tmp_path, sweep, f"--shard={i}/2") for i in (0, 1)]
+    assert set(tables[0]["status"]) == {"done", "missing"}
+    missing = tables[0][tables[0]["status"] == "missing"]
+    assert missing["generalization_error"].isna().all() and missing["replica"].isna().all()
+    assert set(missing["task"]) == {"polynomial"}
+    assert set(tables[1]["status"]) == {"done"} and tables[1]["cell"].nunique() == 6
+    matched = tables[1][tables[1]["holdout.bits"] == "none"]
+    assert matched["frozen_bit"].isna().all() and matched["leak"].isna().all()
+    names = []
+    for pack in (tmp_path / "sweeps" / "packs").iterdir():
+        names += json.loads((pack / "config.json").read_text())["names"]
+    assert sorted(names) == sorted(set(tables[1]["cell"]))
+    output = capsys.readouterr().out
+    assert "shard 0/2" in output and "shard 1/2" in output
+
+
+def test_an_impossible_cell_is_reported_and_the_others_go_on(config, tmp_path, capsys):
+    table = invoke(config, tmp_path, "some_impossible", status=1)
+    assert table["status"].value_counts().to_dict() == {"done": 2, "failed": 1}
+    (reason,) = table[table["status"] == "failed"]["reason"]
+    assert reason.startswith("config.holdout.bits: given 5; allowed all, none")
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[0] == f"failed: holdout.bits=5: {reason}"
+    assert errors[-1].startswith("error: 1 of 2 cells failed; the others went on")
+
+
+def test_a_program_that_raises_fails_its_own_cell_alone(config, tmp_path, monkeypatch, capsys):
+    (tmp_path / "sweep_functions.py").write_text(FUNCTIONS)
+    (tmp_path / "flag").touch()
+    monkeypatch.chdir(tmp_path)
+    text = config.read_text().replace('"expression": "x0*x1"}', '"expression": None}')
+    own = tmp_path / "small.py"
+    own.write_text(text)
+    table = invoke(own, tmp_path / "w", "functions", status=1)
+    statuses = set(table[["task", "status"]].itertuples(index=False, name=None))
+    assert statuses == {
+        ("sweep_functions:first", "done"),
+        ("sweep_functions:broken", "failed"),
+        ("sweep_functions:second", "done"),
+    }
+    reason = "RuntimeError: the third of them is broken"
+    assert table[table["status"] == "failed"]["reason"].tolist() == [reason]
+    captured = capsys.readouterr()
+    assert "a pack of 3 cells failed, now one by one" in captured.out
+    assert reason in captured.err
+    # Its cause mended, the same command does this one cell.
+    (tmp_path / "flag").unlink()
+    done = {path: t for path, t in times(tmp_path / "w").items() if "broken" not in str(path)}
+    table = invoke(own, tmp_path / "w", "functions")
+    assert set(table["status"]) == {"done"} and table["reason"].isna().all()
+    assert done.items() <= times(tmp_path / "w").items()
+
+
+def test_a_diverged_replica_is_marked_and_no_failure(config, tmp_path):
+    flags = ("--config.train.optimizer=sgd", "--config.train.init_scales=1,1e18")
+    table = invoke(config, tmp_path, "bits", *flags)
+    assert set(table["status"]) == {"done"}
+    lost = table["diverged_at"].notna()
+    assert lost.tolist() == (table["init_scale"] == 1e18).tolist() and lost.any()
+    assert table[lost]["generalization_error"].isna().all()
+    assert table[~lost]["generalization_error"].notna().all()
+
+
+def test_a_pack_that_another_process_works_in_is_skipped(config, tmp_path, capsys):
+    invoke(config, tmp_path, "bits", "--stage=train")
+    (pack,) = (tmp_path / "sweeps" / "packs").iterdir()
+    with run_log.exclusive(pack):
+        table = invoke(config, tmp_path, "bits")
+    assert set(table["status"]) == {"missing"}
+    assert table["reason"].str.contains("is in use by process").all()
+    assert "skipped: " in capsys.readouterr().out
+    assert set(invoke(config, tmp_path, "bits")["status"]) == {"done"}
+
+
+def test_the_reports_take_a_sweep_for_what_it_is(finished, config, tmp_path, capsys):
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+    # Of the work directory: its own runs, of which there are none.
+    assert main.main(["main", "--stage=report", f"--workdir={tmp_path}"]) == 1
+    assert "holds no run" in capsys.readouterr().err
+    # Of the sweeps: every cell is a run.
+    assert main.main(["main", "--stage=report", f"--workdir={tmp_path / 'sweeps'}"]) == 0
+    report = tmp_path / "sweeps" / "canonical_holdout" / "report"
+    runs = set(pd.read_csv(report / "replicas.csv")["run"].str.partition(",")[0])
+    assert runs == {path.name for path in cells_of(finished[0])}
+
+
+def test_an_experiment_that_knows_no_packing_is_swept_run_by_run(tmp_path):
+    path = tmp_path / "small.py"
+    path.write_text(
+        "from configs import unseen_domain as base\n\n\n"
+        "def sweep_tasks():\n    return [{'task.expression': e} for e in ('x0*x1', 'x1*x2')]\n\n\n"
+        "def get_config(arg=None):\n    return base.get_config('setting=2parity,tiny')\n"
+    )
+    flags = ("--config.train.seeds=1", "--config.train.epochs=2")
+    table = invoke(path, tmp_path, "tasks", *flags)
+    assert set(table["status"]) == {"done"} and len(table) == 2
+    assert table["generalization_error"].notna().all() and table["n"].tolist() == [6, 6]
+    assert not (tmp_path / "sweeps" / "packs").exists()
+
+
+def test_a_signal_stops_the_whole_sweep_and_the_same_command_goes_on(
+    config, tmp_path, start, run, capsys
+):
+    arguments = (
+        f"--config={config}",
+        f"--workdir={tmp_path}",
+        "--sweep=shapes,targets",
+        "--config.train.epochs=4000",
+        "--config.evaluation.every_epochs=2000",
+        "--config.checkpoint.save_every_seconds=0.2",
+    )
+    process = start(*arguments)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("sweeps/packs/*/checkpoints/*/commit_success.txt")):
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate()[0]
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 128 + signal.SIGTERM, output
+    assert "error: stopped by SIGTERM: saved at step" in output.splitlines()[-1]
+    assert len(list((tmp_path / "sweeps" / "packs").iterdir())) == 1
+    assert not list(tmp_path.glob("sweeps/**/failed.json"))
+    done = run(*arguments)
+    assert "continuing from the checkpoint at step" in done.stdout
+    table = table_of(tmp_path, "shapes,targets")
+    assert set(table["status"]) == {"done"} and table["cell"].nunique() == 6
