@@ -17,6 +17,9 @@ usage: ./launch.sh COMMAND [ARGUMENTS]
                              NAME is all, or a config with that name: ./launch.sh reproduce --help
   report WORKDIR             make the report again from the files in WORKDIR alone
   test [PYTEST ARGUMENTS]    run the test suite
+  bench [NAME]               measure speed: every question in benchmarks/, or one
+  tpu NAME ZONE COMMAND …    the same on every worker of a Cloud TPU VM: ./launch.sh tpu --help
+  slurm COMMAND …            the same as a Slurm job, or an array of jobs: ./launch.sh slurm --help
 
 PVR_VENV names another place for the environment, PVR_PYTHON another Python (3.11 or newer).
 TEXT
@@ -27,7 +30,7 @@ fail() {
   exit 2
 }
 
-# The first Python that is new enough; PVR_PYTHON goes before all.
+# The first Python that is new enough; PVR_PYTHON goes before all. Where there is none, uv fetches one.
 find_python() {
   local candidate
   for candidate in ${PVR_PYTHON:-} python3 python python3.13 python3.12 python3.11; do
@@ -36,13 +39,18 @@ find_python() {
       return
     fi
   done
+  if command -v uv >/dev/null && uv python install --quiet 3.12; then
+    uv python find 3.12
+    return
+  fi
   fail "Python: none found that is 3.11 or newer; install one, or name it: PVR_PYTHON=/path/to/python3 ./launch.sh …"
 }
 
-# Install the project with the given extras, unless that has been done before with the same lock. The
-# stamp is written last, so an installation that was cut off is made again.
+# Install the project with the given extras, unless that has been done before with the same lock. Every
+# extra has a stamp, and so has the project alone. It is written last, so an installation that was cut
+# off is made again.
 setup() {
-  local extras="" name lock stamp
+  local extras="" missing="" name lock stamp
   for name in "$@"; do
     case "$name" in
       cuda | tpu | tfds | test | torch | bench) extras="${extras:+$extras,}$name" ;;
@@ -50,23 +58,72 @@ setup() {
     esac
   done
   lock="$(cat "$HERE/requirements.lock" "$HERE/setup.py" | cksum)"
-  # Without extras, an installation with some serves as well.
-  for stamp in "$VENV"/installed-"${extras:-}"*; do
-    [ -x "$VENV/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$lock" ] && return
+  [ -x "$VENV/bin/python" ] || missing=yes
+  for name in "$@"; do
+    [ "$(cat "$VENV/installed-$name" 2>/dev/null)" = "$lock" ] || missing=yes
   done
+  if [ $# -eq 0 ] && [ -z "$missing" ]; then # an installation with an extra serves as well
+    missing=yes
+    for stamp in "$VENV"/installed-*; do
+      [ "$(cat "$stamp" 2>/dev/null)" != "$lock" ] || missing=""
+    done
+  fi
+  [ -n "$missing" ] || return 0
   [ -x "$VENV/bin/python" ] || "$(find_python)" -m venv "$VENV" ||
     fail "the environment $VENV could not be made; on Debian and Ubuntu: apt-get install python3-venv"
   echo "installing into $VENV …"
   "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
     --constraint "$HERE/requirements.lock" --editable "$HERE${extras:+[$extras]}" ||
     fail "the installation failed; what pip says is above; give the same command again to go on"
-  echo "$lock" >"$VENV/installed-$extras"
+  for name in "${@:-}"; do echo "$lock" >"$VENV/installed-$name"; done
 }
 
 # A config is a path from where the user is, or from the checkout.
 config_path() {
   local file="${1%%:*}"
   if [ ! -e "$file" ] && [ -e "$HERE/$file" ]; then echo "$HERE/$1"; else echo "$1"; fi
+}
+
+# The words as a shell reads them back, each quoted only where it has to be.
+quoted() {
+  local word text=""
+  for word in "$@"; do
+    case "$word" in
+      "" | *[!A-Za-z0-9_./=:,@%+-]*) word="'${word//\'/\'\\\'\'}'" ;;
+    esac
+    text="$text${text:+ }$word"
+  done
+  printf '%s' "$text"
+}
+
+# Whether a flag is among the words: given_flag NAME WORD …
+given_flag() {
+  local name="$1" word
+  shift
+  for word in "$@"; do
+    case "$word" in --"$name" | --"$name"=*) return 0 ;; esac
+  done
+  return 1
+}
+
+# The --workdir among the words, or where results go without one.
+workdir_of() {
+  local workdir=runs
+  while [ $# -gt 0 ]; do
+    case "$1" in
+      --workdir=*) workdir="${1#*=}" ;;
+      --workdir) workdir="${2:-}" ;;
+    esac
+    shift
+  done
+  printf '%s' "$workdir"
+}
+
+# A name of a config that is not there is told before anything waits for other machines.
+config_given() {
+  [ "$1" = run ] && [ $# -gt 1 ] && [ "${2#-}" = "$2" ] || return 0
+  [ -e "$(config_path "${2%%:*}")" ] ||
+    fail "--config: given '${2%%:*}', no such file; allowed a file such as configs/quickstart.py"
 }
 
 command="${1:-help}"
@@ -104,11 +161,21 @@ case "$command" in
     cd "$HERE"
     exec "$VENV/bin/python" -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile "$@"
     ;;
+  bench)
+    setup bench
+    export PYTHONPATH="$HERE${PYTHONPATH:+:$PYTHONPATH}" # benchmarks/ is not installed
+    exec "$VENV/bin/python" -m benchmarks "$@"
+    ;;
+  slurm | tpu)
+    # shellcheck source=/dev/null
+    . "$HERE/launch/$command.sh"
+    "$command" "$@"
+    ;;
   help | -h | --help)
     usage
     ;;
   *)
     usage >&2
-    fail "command: given $command; allowed setup, run, reproduce, report, test"
+    fail "command: given $command; allowed setup, run, reproduce, report, test, bench, tpu, slurm"
     ;;
 esac

@@ -30,7 +30,14 @@ setup(
         "tpu": ["jax[tpu]>=0.10,<0.13"],
         "tfds": ["tensorflow-datasets>=4.9.9", "array-record>=0.6"],
         "test": ["hypothesis>=6.100", "pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.9"],
-        "bench": ["torch>=2.5"],
+        # PyTorch for the usual loop, the others as rivals of the transform.
+        "bench": [
+            "boofun>=1.3",
+            "fht-cpu>=1.0; sys_platform == 'linux' and platform_machine == 'x86_64'",
+            "hadamard-transform>=0.2",
+            "numba>=0.60",
+            "torch>=2.5",
+        ],
         "torch": ["torch>=2.5"],
     },
 )

@@ -62,7 +62,7 @@ def launch(*arguments, **environment):
 def test_the_launcher_explains_itself():
     done = launch("help")
     assert done.returncode == 0
-    for command in ("setup", "run", "reproduce", "report", "test"):
+    for command in ("setup", "run", "reproduce", "report", "test", "bench", "tpu", "slurm"):
         assert re.search(rf"^  {command}\b", done.stdout, re.MULTILINE)
 
 

@@ -238,7 +238,11 @@ def make_replicas(problem: Problem) -> Replicas:
 
 
 def values_of(problem: Problem, chunk: int) -> Callable[[Any], jax.Array]:
-    """Return `values(params)`, what one network says at the test points [P]."""
+    """Return `values(params)`, what one network says at the test points [P].
+
+    At most `chunk` points are evaluated at once.
+    """
+    chunk = min(chunk, learned.chunk_size())
 
     def values(params: Any) -> jax.Array:
         if problem.points is None:

@@ -1,0 +1,74 @@
+"""Run benchmarks: `python -m benchmarks [NAME ...] [--tiny] [--out=DIR]`; all if none is named."""
+
+import argparse
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+BENCHMARKS = (
+    "replicas_against_loop",
+    "distance_from_machine",
+    "transform",
+    "scaling",
+    "theory",
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the benchmarks that are named; return the exit status.
+
+    0: run (whether bars are met or not: that is in the results); 2: a mistake on the command line,
+    or a package is missing.
+    """
+    parser = argparse.ArgumentParser(prog="./launch.sh bench")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument("--tiny", action="store_true", help="seconds, for tests; says nothing")
+    parser.add_argument("--out", type=Path, help="where the results go (benchmarks/results)")
+    chosen = parser.parse_args(arguments)
+    for name in chosen.names:
+        if name not in BENCHMARKS:
+            return _refuse(f"NAME: given {name}; allowed {', '.join(BENCHMARKS)}")
+    if chosen.tiny and chosen.out is None:
+        return _refuse("--out: given nothing with --tiny; allowed a directory other than results")
+    names = chosen.names or BENCHMARKS
+    if len(names) == 1:
+        return run(names[0], chosen.tiny, chosen.out or RESULTS)
+    # Each in a process of its own: none is measured beside what another holds of the memory.
+    flags = [argument for argument in arguments if argument not in chosen.names]
+    commands = [[sys.executable, "-m", "benchmarks", name, *flags] for name in names]
+    return max(subprocess.run(command).returncode for command in commands)
+
+
+def run(name: str, tiny: bool, out: Path) -> int:
+    """Run one benchmark, print its tables and write its results; return the exit status."""
+    # Not before the flags are checked: these take seconds to import.
+    from benchmarks import machine, measuring
+    from pvr_jax.training import hosts
+
+    hosts.use_all_cores()  # as experiments.main does
+    try:
+        module = importlib.import_module(f"benchmarks.{name}")
+    except ModuleNotFoundError as error:
+        return _refuse(f"{error.name} is not installed; install it: ./launch.sh setup bench")
+    print(f"{name}: {(module.__doc__ or '').splitlines()[0]}", flush=True)
+    load_before = machine.load()
+    rows = []
+    for row in module.measurements(tiny):
+        rows.append(row)
+        bar = "" if row.bar is None else f"  (bar {row.bar}: {'met' if row.met else 'missed'})"
+        print(f"  {row.case} {row.parameters}: {row.value:.4g} {row.unit}{bar}", flush=True)
+    measuring.show(rows)
+    described = machine.describe() | {"load_before": load_before}
+    print(f"{name}: {measuring.write(out, name, described, rows)}", flush=True)
+    return 0
+
+
+def _refuse(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

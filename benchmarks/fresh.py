@@ -1,0 +1,186 @@
+"""What a fresh process can tell alone: time from its start, its peak memory, its own devices.
+
+`python -m benchmarks.fresh JOB ARGUMENTS` does one job of `JOBS` and prints its result as JSON on
+the last line; `ask` starts such a process and returns the result.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def ask(job: str, *, devices: int | None = None, **arguments: Any) -> dict[str, Any]:
+    """Do a job in a process of its own, without a persistent compilation cache.
+
+    Args:
+        job: a name in `JOBS`.
+        devices: how many CPU devices it has, or how many of the GPUs it may use.
+        arguments: of the job.
+
+    Raises:
+        RuntimeError: the process failed; the message ends with what it said.
+    """
+    environment = {
+        name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"
+    }
+    environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+    if devices is not None:
+        environment["JAX_NUM_CPU_DEVICES"] = str(devices)
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(devices)))
+    command = [sys.executable, "-m", "benchmarks.fresh", job]
+    finished = subprocess.run(
+        [*command, json.dumps(arguments | {"started": time.time()})],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    if finished.returncode:
+        raise RuntimeError(f"{job} {arguments} failed: {finished.stderr.strip()[-2000:]}")
+    return json.loads(finished.stdout.splitlines()[-1])
+
+
+def first_step(started: float, **case: Any) -> dict[str, Any]:
+    """Build, compile and take one step; seconds since `started` (of time.time) and in compiling."""
+    study = _study(case).choose_mode().start()
+    begin = time.perf_counter()
+    study.compile()
+    compiled = time.perf_counter() - begin
+    study.advance(1).step.block_until_ready()
+    return {
+        "first_step_seconds": time.time() - started,
+        "compile_seconds": compiled,
+        "probe_seconds": study.probe["seconds"] if study.probe else 0.0,
+        "mode": study.mode,
+        "devices": study.devices,
+    }
+
+
+def per_replica(
+    started: float, counts: list[int], steps: int, rounds: int, **case: Any
+) -> dict[str, Any]:
+    """Time ensembles of several sizes in turn: milliseconds per replica and step [rounds] each."""
+    import jax
+
+    from benchmarks.measuring import seconds_of
+
+    studies = {count: _study(case | {"replicas": count}) for count in counts}
+    for study in studies.values():
+        study.choose_mode().start().compile()
+        jax.block_until_ready(study.advance(1))
+    found: dict[str, list[float]] = {str(count): [] for count in counts}
+    for turn in range(rounds):
+        for count in counts if turn % 2 == 0 else reversed(counts):
+            study = studies[count]
+            # As much work for every count, and at least two steps.
+            taken = max(2, steps * max(counts) // count // len(counts))
+            seconds = seconds_of(lambda study=study, taken=taken: study.advance(taken))
+            found[str(count)].append(1e3 * seconds / (count * taken))
+    return {
+        "milliseconds": found,
+        "devices": {str(count): study.devices for count, study in studies.items()},
+        "modes": {str(count): study.mode for count, study in studies.items()},
+    }
+
+
+def dimension(started: float, n: int, tiny: bool) -> dict[str, Any]:
+    """Time one step and one evaluation of the MLP on the quadratic chain of n bits."""
+    from benchmarks import studies
+    from benchmarks.measuring import seconds_of, timed
+    from pvr_jax.training import hosts
+
+    hosts.use_all_cores()
+    # At n = 20 an evaluation passes 2^20 inputs through the network: one replica is enough.
+    study = studies.Study(studies.chain(n, tiny=tiny)).choose_mode().start()
+    begin = time.perf_counter()
+    study.compile()
+    compiled = time.perf_counter() - begin
+    steps = 10
+    step = timed(lambda: study.advance(steps), 3).median / (steps * study.count)
+    return {
+        "evaluation_seconds": seconds_of(study.evaluate) / study.count,
+        "step_ms": 1e3 * step,
+        "compile_seconds": compiled,
+        "replicas": study.count,
+    }
+
+
+def peak_memory(started: float, **case: Any) -> dict[str, Any]:
+    """Start, train two steps and evaluate; bytes that this took at most, beyond what there was."""
+    import jax
+
+    from pvr_jax.analysis import learned
+
+    study = _study(case)
+    members = study.members
+    # All programs are compiled before memory is looked at: compiling takes some of its own.
+    members.start_program.lower(members.replicas).compile()
+    shapes = jax.eval_shape(members.start)
+    members.advance_program.lower(shapes, members.replicas, 0, 0).compile()
+    members.evaluate_program.lower(shapes.params, members.replicas).compile()
+    before = _resident_bytes()
+    study.start()
+    study.advance(2)
+    study.evaluate()
+    device = jax.devices()[0]
+    stats = device.memory_stats() or {}
+    peak = stats.get("peak_bytes_in_use", _peak_resident_bytes() - before)
+    return {
+        "peak_bytes": peak,
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(shapes.params)) // study.count,
+        "model": study.config.model.to_dict(),
+        "n": study.problem.task.n,
+        "inputs": min(2**study.problem.task.n, learned.chunk_size()),
+        "share": members.share,
+        "devices": study.devices,
+        "mode": members.mode._asdict(),
+    }
+
+
+def _study(case: dict[str, Any]) -> Any:
+    from benchmarks import studies
+    from pvr_jax.training import hosts
+
+    hosts.use_all_cores()
+    return studies.Study(studies.configuration(**case))
+
+
+def _resident_bytes() -> int:
+    """Return the resident memory now, where the system tells, else its peak."""
+    return _status("VmRSS") or _peak_resident_bytes()
+
+
+def _peak_resident_bytes() -> int:
+    """Return the peak of the resident memory of this process alone.
+
+    getrusage, the other way, also counts what the parent held when it forked.
+    """
+    unit = 1 if sys.platform == "darwin" else 1024
+    return _status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _status(name: str) -> int | None:
+    path = Path("/proc/self/status")
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+JOBS = {
+    "first_step": first_step,
+    "per_replica": per_replica,
+    "dimension": dimension,
+    "peak_memory": peak_memory,
+}
+
+
+if __name__ == "__main__":
+    print(json.dumps(JOBS[sys.argv[1]](**json.loads(sys.argv[2]))), flush=True)

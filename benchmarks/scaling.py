@@ -1,0 +1,241 @@
+"""How do time and memory grow: with replicas, devices, n; and how long until the first step?
+
+Everything is measured in fresh processes (`fresh.py`), without a persistent compilation cache.
+Milliseconds are of the training step, per replica, after compilation.
+
+Peak memory is held against the formula of `memory_bytes`, which the README states in words.
+What was tried: see `NOTES` at the end of the file.
+"""
+
+import itertools
+import statistics
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from benchmarks.fresh import ask
+from benchmarks.measuring import Measurement, measurement
+
+COUNTS = (4, 8, 16, 64, 256)
+SMALL, LARGE = 8, 64  # the counts of the bar
+LARGE_COST = 1.1
+DEVICES = (1, 2, 4)
+DIMENSIONS = (8, 11, 14, 17, 20)
+FIRST_STEP_SECONDS = {"mlp": 10.0, "transformer": 40.0, "mixer": None}
+# Of measured over predicted memory. Less is no harm: devices need not peak at the same time.
+MEMORY_RANGE = (0.6, 1.25)
+RUNTIME_BYTES = 2**26  # threads and buffers of the runtime, on top of what holds the program
+ROUNDS = 5
+
+
+def measurements(tiny: bool) -> Iterator[Measurement]:
+    """Yield all of them, the quick ones first."""
+    yield from time_to_first_step(tiny)
+    yield from over_replicas(tiny)
+    if not tiny:
+        yield from over_devices()
+    yield from over_dimensions(tiny)
+    yield from peak_memory(tiny)
+
+
+def time_to_first_step(tiny: bool) -> Iterator[Measurement]:
+    """Yield the seconds from the start of Python to the end of the first step, per network."""
+    for model, bar in list(FIRST_STEP_SECONDS.items())[: 1 if tiny else None]:
+        found = ask("first_step", model=model, size="paper", replicas=11, tiny=tiny)
+        yield measurement(
+            f"{model}: first step",
+            found.pop("first_step_seconds"),
+            "seconds",
+            {"replicas": 11, "devices": found.pop("devices"), "mode": found.pop("mode")},
+            at_most=None if tiny else bar,
+            details=found,
+        )
+
+
+def over_replicas(tiny: bool) -> Iterator[Measurement]:
+    """Yield the milliseconds per replica and step at every count, and what 64 cost beside 8."""
+    for model, size in (("mlp", "paper"), ("transformer", "small"))[: 1 if tiny else None]:
+        counts = (2, 4) if tiny else COUNTS
+        found = ask(
+            "per_replica",
+            model=model,
+            size=size,
+            counts=counts,
+            steps=2 if tiny else 5,
+            rounds=ROUNDS,
+            tiny=tiny,
+        )
+        yield from _milliseconds(f"{model}, {size} size", found, counts)
+        few, many = (2, 4) if tiny else (SMALL, LARGE)
+        pairs = zip(*(found["milliseconds"][str(count)] for count in (many, few)), strict=True)
+        ratios = [one / other for one, other in pairs]
+        yield measurement(
+            f"{model}, {size} size: {many} replicas beside {few}",
+            statistics.median(ratios),
+            "× the time per replica",
+            {"pairs": ROUNDS},
+            spread=(min(ratios), max(ratios)),
+            at_most=None if tiny else LARGE_COST,
+        )
+
+
+def over_devices() -> Iterator[Measurement]:
+    """Yield the milliseconds per replica and step on several devices."""
+    for devices in DEVICES:
+        found = ask(
+            "per_replica",
+            devices=devices,
+            model="mlp",
+            size="paper",
+            counts=(16,),
+            steps=5,
+            rounds=ROUNDS,
+        )
+        yield from _milliseconds("mlp on devices", found, (16,))
+
+
+def _milliseconds(
+    case: str, found: Mapping[str, Any], counts: tuple[int, ...]
+) -> Iterator[Measurement]:
+    for count in counts:
+        times = found["milliseconds"][str(count)]
+        yield measurement(
+            case,
+            statistics.median(times),
+            "ms per replica-step",
+            {
+                "replicas": count,
+                "devices": found["devices"][str(count)],
+                "mode": found["modes"][str(count)],
+            },
+            spread=(min(times), max(times)),
+        )
+
+
+def over_dimensions(tiny: bool) -> Iterator[Measurement]:
+    """Yield the seconds of one evaluation on the whole cube and the time of a step, by n."""
+    for n in (8,) if tiny else DIMENSIONS:
+        found = ask("dimension", n=n, tiny=tiny)
+        yield measurement(
+            "mlp: evaluation on the whole cube",
+            found.pop("evaluation_seconds"),
+            "seconds per replica",
+            {"n": n, "replicas": found.pop("replicas")},
+            details=found,
+        )
+
+
+def peak_memory(tiny: bool) -> Iterator[Measurement]:
+    """Yield measured peak memory over that of the formula, per network and execution mode."""
+    cases = [
+        ("mlp", "map", 88, 1),
+        ("mlp", "vmap", 88, 1),
+        ("mlp", "chunked", 88, 4),
+        ("transformer", "map", 8, 1),
+        ("transformer", "vmap", 8, 1),
+        ("mixer", "map", 16, 1),
+        ("mixer", "vmap", 16, 1),
+    ]
+    for model, execution, replicas, group in cases[:1] if tiny else cases:
+        case = {"model": model, "replicas": replicas, "group_size": group, "tiny": tiny}
+        found = ask("peak_memory", size="paper", execution=execution, **case)
+        predicted = found["devices"] * memory_bytes(
+            found["parameters"],
+            found["share"],
+            execution,
+            group,
+            numbers_saved(found["model"], found["n"]),
+            numbers_live(found["model"], found["n"]),
+            inputs=found["inputs"],
+        )
+        yield measurement(
+            f"{model}: peak memory",
+            found["peak_bytes"] / predicted,
+            "× the formula",
+            {"execution": execution, "replicas": replicas, "devices": found["devices"]},
+            within=None if tiny else MEMORY_RANGE,
+            details={
+                "measured_MiB": found["peak_bytes"] / 2**20,
+                "formula_MiB": predicted / 2**20,
+            },
+        )
+
+
+def memory_bytes(
+    parameters: int,
+    replicas: int,
+    execution: str,
+    group: int,
+    saved: int,
+    live: int,
+    *,
+    batch: int = 64,
+    inputs: int = 256,
+) -> int:
+    """Return the most bytes that the replicas of one device take with Adam, in float32.
+
+    With P parameters, R replicas on the device and k of them computed at once (map: 1, chunked:
+    the group, vmap: all), 64 MiB for the runtime and the largest of
+
+    - starting: 20 P R, the states and what drawing them takes;
+    - training: 12 P R for parameters and Adam's two moments (chunked: twice that), 4 P k for
+      gradients (16 P k where k < R: these replicas' states once more) and the numbers that the
+      gradient needs again, 4 k (rows of a batch) `saved`;
+    - evaluating: 12 P R, 4 P k where k < R, and 4 k (inputs at once: 256 on a CPU, 4,096
+      elsewhere) `live`.
+    """
+    at_once = {"map": 1, "chunked": group, "vmap": replicas}[execution]
+    inside = execution != "vmap"
+    states = 12 * parameters * replicas
+    gradients = (16 if inside else 4) * parameters * at_once
+    held = states * (2 if execution == "chunked" else 1)
+    copies = 4 * parameters * at_once if inside else 0
+    return RUNTIME_BYTES + max(
+        20 * parameters * replicas,
+        held + gradients + 4 * at_once * batch * saved,
+        states + copies + 4 * at_once * inputs * live,
+    )
+
+
+def numbers_saved(model: Mapping[str, Any], n: int) -> int:
+    """Return about how many numbers per input the gradient needs at once.
+
+    The results of the products that are kept from the forward pass and, beside them, what one layer
+    holds. Of the Transformer and the Mixer the rest is computed again, layer by layer; the Mixer's
+    products over the tokens are part of the rest.
+    """
+    if model["name"] == "mlp":
+        kept = sum(model["widths"])
+    elif model["name"] == "transformer":
+        tokens, inner = n + 1, model["heads"] * model["head_width"]
+        per_token = 4 * inner + 3 * model["width"] + model["feed_forward_width"]
+        kept = model["depth"] * tokens * (per_token + model["heads"] * tokens)
+    else:
+        kept = model["depth"] * n * (2 * model["width"] + model["channel_width"])
+    return kept + numbers_live(model, n)
+
+
+def numbers_live(model: Mapping[str, Any], n: int) -> int:
+    """Return the most numbers per input that an evaluation holds at once."""
+    if model["name"] == "mlp":
+        widths = (n, *model["widths"], 1)
+        return max(map(sum, itertools.pairwise(widths)))
+    if model["name"] == "transformer":
+        inner = model["heads"] * model["head_width"]
+        return (n + 1) * (6 * inner + 2 * model["width"])
+    return n * model["width"] * (2 * model["token_expansion"] + 1)
+
+
+NOTES = """
+- The formula of memory was read off XLA's own accounts of the programs (`memory_analysis`), in
+  units of 4 P bytes: drawing R states takes 2 R of temporary memory beside the 3 R of the states;
+  training by `map` 4 (one state and its gradient), by `vmap` R, by `chunked` 3 R + 4 k, since
+  `lax.map` keeps old and new states.
+- Numbers per row that the gradient needs, by map and by vmap, beside `numbers_saved`: MLP 3,028
+  (vmap) beside 3,648, Transformer 434,000 and 533,000 beside 413,000, Mixer 114,000 and 127,000
+  beside 110,000. While layers kept everything they were 770,000 and 920,000 (map).
+- Peaks are VmHWM, not getrusage, which in a child counts the memory of the parent at the fork
+  too.
+- A process that does next to nothing still takes 66 MiB between compiling and its end: the
+  constant.
+- The time to the first step holds the probe of `auto`, which compiles every mode that it tries.
+"""

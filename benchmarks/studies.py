@@ -1,0 +1,154 @@
+"""The study that the benchmarks run: f3 of Abbe et al. 2022, from its own configuration."""
+
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from configs import canonical_holdout, pvr_majority
+from experiments.canonical_holdout import pack as packs
+from experiments.canonical_holdout import problem as problems
+from experiments.canonical_holdout import settings, train
+from pvr_jax.boolean import cube
+from pvr_jax.training import probe
+from pvr_jax.training.ensemble import Ensemble
+from pvr_jax.training.state import State
+
+BITS = 11
+
+
+def configuration(
+    model: str,
+    size: str = "paper",
+    *,
+    replicas: int,
+    tiny: bool = False,
+    execution: str = "auto",
+    group_size: int | None = None,
+) -> ConfigDict:
+    """Return configs/pvr_majority.py with so many replicas: seeds x as many bits as divide them.
+
+    A network that the paper does not train on f3 has the configuration of canonical_holdout.
+    """
+    parts = [f"model={model}", *([f"size={size}"] if size else []), *(["tiny"] if tiny else [])]
+    chosen = canonical_holdout if model not in canonical_holdout.PAPER_MODELS else pvr_majority
+    config = chosen.get_config(",".join(parts))
+    bits = max(bits for bits in range(1, BITS + 1) if replicas % bits == 0)
+    config = config.copy_and_resolve_references()
+    with config.unlocked():
+        config.holdout.bits = ",".join(map(str, range(bits)))
+        config.train.seeds = replicas // bits
+        config.train.execution = execution
+        if group_size is not None:
+            config.train.group_size = group_size
+    settings.validate(config)
+    return config
+
+
+def chain(n: int, *, tiny: bool = False) -> ConfigDict:
+    """Return the configuration of one replica of the MLP on the quadratic chain of n bits."""
+    choices = "task=quadratic_chain,model=mlp" + (",tiny" if tiny else "")
+    config = canonical_holdout.get_config(choices).copy_and_resolve_references()
+    with config.unlocked():
+        config.task.n = n
+        config.holdout.bits = "0"
+        config.train.seeds = 1
+    settings.validate(config)
+    return config
+
+
+class Study:
+    """An ensemble that trains on, epoch by epoch, evaluated after each as a run does it.
+
+    `mode` says how it runs its replicas, `probe` how `auto` found that out (None: nothing to
+    choose), with the seconds that this took.
+    """
+
+    def __init__(self, config: ConfigDict) -> None:
+        self.config = config
+        pack = packs.join(problems.assemble_all((config,)))
+        self.problem = pack.first
+        self.steps_per_epoch = self.problem.training_set.steps_per_epoch
+        self.members: Ensemble = train.build_ensemble(config, pack)
+        self.probe: dict[str, Any] | None = None
+        self.step = 0
+
+    @property
+    def count(self) -> int:
+        """How many replicas there are."""
+        return self.members.count
+
+    @property
+    def mode(self) -> str:
+        """How a device runs its replicas."""
+        return str(self.members.mode)
+
+    @property
+    def devices(self) -> int:
+        """Over how many devices they are."""
+        return self.members.mesh.size
+
+    def choose_mode(self) -> "Study":
+        """Let the probe choose, where there is something to choose."""
+        if self.members.alternatives:
+            begin = time.perf_counter()
+            steps = self.config.train.epochs * self.steps_per_epoch
+            self.members, found = probe.fastest(self.members, steps)
+            self.probe = found | {"seconds": time.perf_counter() - begin}
+        return self
+
+    def start(self) -> "Study":
+        """Draw the initial states."""
+        self.state: State = self.members.start()
+        return self
+
+    def compile(self) -> "Study":
+        """Compile training and evaluation as `loop.train` does, without taking a step."""
+        self.state = jax.block_until_ready(self.members.advance(self.state, self.step, self.step))
+        self.members = self.members.with_compiled_evaluation(self.state.params)
+        return self
+
+    def advance(self, steps: int) -> State:
+        """Take some steps."""
+        self.state = self.members.advance(self.state, self.step, self.step + steps)
+        self.step += steps
+        return self.state
+
+    def evaluate(self) -> dict[str, np.ndarray]:
+        """Return every measure of every replica, on the host."""
+        return jax.tree.map(np.asarray, self.members.evaluate(self.state.params))
+
+    def epochs(self, count: int) -> dict[str, np.ndarray]:
+        """Train some epochs, each with an evaluation on the whole cube; return the last one."""
+        for _ in range(count):
+            self.advance(self.steps_per_epoch)
+            measured = self.evaluate()
+        return measured
+
+
+def training_rows(study: Study, replica: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows x [m, n], y [m] of one replica's first epoch, in their order."""
+    problem, replicas = study.problem, study.members.replicas
+    key, bit = replicas.data_key[replica], replicas.conditions["bit"][replica]
+    batch = jax.jit(problem.training_set.batch)
+    batches = [batch(key, step, bit) for step in range(problem.training_set.steps_per_epoch)]
+    whole = {name: np.concatenate([one[name] for one in batches]) for name in batches[0]}
+    return whole["x"][whole["weight"] > 0], whole["y"][whole["weight"] > 0]
+
+
+def cube_of(problem: problems.Problem, replica: int = 0) -> tuple[np.ndarray, ...]:
+    """Return the points [2^n, n], the target [2^n] and what a replica sees, bool [2^n]."""
+    seen = problems.seen_inputs(problem)(jnp.int32(problem.replica_bits[replica]))
+    return (
+        np.asarray(cube.points(problem.task.n)),
+        problem.truth.astype(np.float32),
+        np.asarray(seen),
+    )
+
+
+def parameters_of(state: State, replica: int = 0) -> Any:
+    """Return one replica's parameters as NumPy arrays."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf[replica]), state.params)
