@@ -61,7 +61,11 @@ def test_counts_are_those_of_the_traced_program(name, size):
     forward = counted(jax.make_jaxpr(built.apply)(params, x).jaxpr)
     assert forward == arithmetic.forward_flops(model, N, BATCH)
     training = counted(jax.make_jaxpr(jax.grad(loss))(params, x).jaxpr)
-    assert training == arithmetic.training_flops(model, N, BATCH, BATCH)
+    # The Mixer's products over the tokens are made again for the gradient: that takes no longer
+    # than keeping them, and less memory. It is no part of the floor.
+    again = sum(product.forward for product in arithmetic.products(model, N, BATCH)[:2])
+    repeated = again if name == "mixer" else 0
+    assert training == arithmetic.training_flops(model, N, BATCH, BATCH) + repeated
 
 
 def test_the_mlp_by_hand():
