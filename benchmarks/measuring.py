@@ -175,8 +175,6 @@ def markdown(path: Path) -> str:
     machine, rows = read(path)
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     lines = [
-        f"# {path.stem}",
-        "",
         f"{machine['date']}, commit {machine['git_commit']}.",
         f"{machine['description']}; load before the start {machine['load_before']}.",
         f"{versions}.",

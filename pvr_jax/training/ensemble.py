@@ -74,6 +74,7 @@ class Ensemble:
     def in_mode(self, mode: Mode) -> "Ensemble":
         """Return the ensemble whose devices run their replicas in another mode."""
         programs = _programs(self.member, self.mesh, mode)
+        programs["start_program"] = self.start_program  # the same in every mode
         return replace(self, mode=mode, alternatives=(), **programs)
 
     def start(self) -> State:
@@ -148,8 +149,8 @@ def assemble(
 def _programs(member: Member, mesh: Mesh, mode: Mode) -> dict[str, Callable[..., Any]]:
     """Return the compiled programs over all replicas."""
     return {
-        # Where nothing is trained, batching costs nothing.
-        "start_program": over_replicas(member.start, mesh, Mode("vmap")),
+        # One after the other: batched, the draws of all replicas would be in memory at once.
+        "start_program": over_replicas(member.start, mesh, Mode("map")),
         "advance_program": over_replicas(member.advance, mesh, mode, mapped=2, donate=True),
         "evaluate_program": over_replicas(member.evaluate, mesh, mode, mapped=2),
     }

@@ -10,7 +10,7 @@ from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.replicas import Mode
 
 # Steps are taken until they have lasted so long, in each mode.
-PROBE_SECONDS = 0.5
+PROBE_SECONDS = 0.25
 # Another mode is tried where the training to come lasts this many times its compilation.
 WORTH = 10
 # A mode has to be so much faster than the one before it: a machine's noise shall not choose.

@@ -27,7 +27,6 @@ EXECUTIONS = ("auto", "vmap", "map", "chunked")
 AXIS, BATCH_AXIS = "replicas", "batch"
 # Batched small networks gain more from fewer, larger operations than from staying in cache.
 CACHE_BYTES_PER_REPLICA = 1 << 20
-GROUP_SIZES = (4,)  # of `chunked`, for a probe to try
 
 
 class Replicas(NamedTuple):
@@ -96,8 +95,9 @@ def possible_modes(
 
     Any mode but "auto" stands for itself alone. "auto" begins, on a CPU, with `map` where a replica
     is larger than about a core's share of the cache (batched, parameters and optimiser state would
-    stream through memory at every step), elsewhere with `vmap`. The others follow that differ from
-    it where a device holds `share` replicas.
+    stream through memory at every step), elsewhere with `vmap`. The other of the two follows, on
+    a CPU whose devices hold a `share` of more than one replica. `chunked` was never the fastest,
+    and each mode that a probe tries costs a compilation.
 
     Raises:
         ValueError: an unknown mode.
@@ -110,10 +110,7 @@ def possible_modes(
         return (Mode("vmap"),)
     large = bytes_per_replica > CACHE_BYTES_PER_REPLICA
     first, second = ("map", "vmap") if large else ("vmap", "map")
-    if share == 1:
-        return (Mode(first),)
-    groups = tuple(Mode("chunked", size) for size in GROUP_SIZES if size < share)
-    return (Mode(first), *groups, Mode(second))
+    return (Mode(first),) if share == 1 else (Mode(first), Mode(second))
 
 
 def over_replicas(

@@ -26,18 +26,18 @@ def timed(monkeypatch, seconds, compiled=1.0):
 
 
 def test_every_mode_is_tried_and_the_fastest_chosen(members, monkeypatch):
-    tried = timed(monkeypatch, {"vmap": 3.0, "chunked 4": 2.0, "map": 1.0})
+    tried = timed(monkeypatch, {"vmap": 3.0, "map": 1.0})
     chosen, record = probe.fastest(members, MANY)
-    assert tried == ["vmap", "chunked 4", "map"]
+    assert tried == ["vmap", "map"]
     assert chosen.mode == Mode("map") and chosen.alternatives == ()
     assert record["chosen"] == {"execution": "map", "group_size": 1}
-    assert [row["replica_steps_per_second"] for row in record["tried"]] == [2.0, 3.0, 6.0]
+    assert [row["replica_steps_per_second"] for row in record["tried"]] == [2.0, 6.0]
 
 
 def test_a_difference_within_the_noise_changes_nothing(members, monkeypatch):
-    timed(monkeypatch, {"vmap": 1.0, "chunked 4": 0.97, "map": 0.99})
+    timed(monkeypatch, {"vmap": 1.0, "map": 0.97})
     chosen, record = probe.fastest(members, MANY)
-    assert chosen.mode == Mode("vmap") and len(record["tried"]) == 3
+    assert chosen.mode == Mode("vmap") and len(record["tried"]) == 2
 
 
 def test_a_short_training_is_not_held_up(members, monkeypatch):
@@ -48,7 +48,7 @@ def test_a_short_training_is_not_held_up(members, monkeypatch):
 
 def test_real_times_are_positive_and_the_ensemble_still_trains(members):
     chosen, record = probe.fastest(members, MANY)
-    assert len(record["tried"]) == 3
+    assert len(record["tried"]) == 2
     assert all(row["replica_steps_per_second"] > 0 for row in record["tried"])
     state = chosen.advance(chosen.start(), 0, 3)
     assert int(state.step[0]) == 3
