@@ -9,7 +9,7 @@ from pvr_jax.training import hosts
 from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.replicas import Mode
 
-# Steps are taken until they have lasted so long, in each mode.
+# As many steps are timed, in each mode, as last about so long; one at least.
 PROBE_SECONDS = 0.25
 # Another mode is tried where the training to come lasts this many times its compilation.
 WORTH = 10
@@ -25,16 +25,17 @@ def seconds_per_step(ensemble: Ensemble) -> tuple[float, float]:
     begin = time.perf_counter()
     state = jax.block_until_ready(ensemble.advance(ensemble.start(), 0, 0))
     compiled = time.perf_counter() - begin
-    steps = done = 0
-    elapsed = 0.0
-    while elapsed < PROBE_SECONDS:
-        steps = 1 if not elapsed else max(1, int(done * PROBE_SECONDS / elapsed))
+    begin = time.perf_counter()
+    state = jax.block_until_ready(ensemble.advance(state, 0, 1))
+    (elapsed,) = hosts.largest(time.perf_counter() - begin)
+    steps = 1
+    if elapsed < PROBE_SECONDS:  # the first step found the caches cold, and counts no more
+        steps = max(1, int(PROBE_SECONDS / elapsed))
         begin = time.perf_counter()
-        state = jax.block_until_ready(ensemble.advance(state, done, done + steps))
-        done, elapsed = done + steps, elapsed + time.perf_counter() - begin
-        (elapsed,) = hosts.largest(elapsed)
+        jax.block_until_ready(ensemble.advance(state, 1, 1 + steps))
+        (elapsed,) = hosts.largest(time.perf_counter() - begin)
     (compiled,) = hosts.largest(compiled)
-    return compiled, elapsed / done
+    return compiled, elapsed / steps
 
 
 def fastest(ensemble: Ensemble, steps: int) -> tuple[Ensemble, dict[str, Any]]:
