@@ -10,6 +10,7 @@ RESULTS = Path(__file__).parent / "results"
 BENCHMARKS = (
     "replicas_against_loop",
     "distance_from_machine",
+    "where_time_goes",
     "transform",
     "scaling",
     "theory",

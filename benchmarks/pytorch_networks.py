@@ -1,7 +1,8 @@
 """The networks of Abbe et al. 2022 as PyTorch modules, written as one writes them today.
 
-`build(name, n, **parameters)` takes the parameters of `pvr_jax.models.build`; `load` copies a tree
-of parameters of pvr_jax into a module, so that both compute the same function.
+`build(name, n, **parameters)` takes the parameters of `pvr_jax.models.build`, with the same
+defaults; `load` copies a tree of parameters of pvr_jax into a module, so that both compute the same
+function. The tests of pvr_jax's own networks compare them with these, in float64.
 """
 
 import itertools
@@ -13,11 +14,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+PAPER_WIDTHS = (512, 1024, 512, 64)
+
 
 class MLP(nn.Module):
     """n -> widths -> 1 with ReLU between the layers."""
 
-    def __init__(self, n: int, widths: tuple[int, ...]) -> None:
+    def __init__(self, n: int, widths: tuple[int, ...] = PAPER_WIDTHS) -> None:
         super().__init__()
         sizes = (n, *widths, 1)
         layers = []
@@ -73,11 +76,11 @@ class Transformer(nn.Module):
     def __init__(
         self,
         n: int,
-        width: int,
-        depth: int,
-        heads: int,
-        head_width: int,
-        feed_forward_width: int,
+        width: int = 256,
+        depth: int = 12,
+        heads: int = 6,
+        head_width: int = 64,
+        feed_forward_width: int = 256,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(2, width)
@@ -121,7 +124,12 @@ class Mixer(nn.Module):
     """An MLP-Mixer over the bits, read off as the mean over the tokens."""
 
     def __init__(
-        self, n: int, width: int, depth: int, token_expansion: int, channel_width: int
+        self,
+        n: int,
+        width: int = 256,
+        depth: int = 12,
+        token_expansion: int = 4,
+        channel_width: int = 128,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(2, width)
@@ -142,11 +150,11 @@ class Mixer(nn.Module):
 def build(name: str, n: int, **parameters: Any) -> nn.Module:
     """Build the module that corresponds to `pvr_jax.models.build(name, n, **parameters)`.
 
-    Only what changes the function is used, so of the MLP its widths alone. Raises KeyError for
+    Of the MLP its widths alone are used: it has the plain parametrisation. Raises KeyError for
     another network than mlp, transformer and mixer.
     """
     if name == "mlp":
-        return MLP(n, tuple(parameters["widths"]))
+        return MLP(n, tuple(parameters.get("widths", PAPER_WIDTHS)))
     return {"transformer": Transformer, "mixer": Mixer}[name](n, **parameters)
 
 

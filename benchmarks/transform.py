@@ -137,6 +137,19 @@ def _boofun(values: np.ndarray) -> Callable[[], Any]:
     return lambda: [transform(row) for row in rows]
 
 
+def _ewht(values: np.ndarray) -> Callable[[], Any]:
+    transform = importlib.import_module("ewht").efwht  # float64, one row at a time
+    half = np.full(values.shape[-1].bit_length() - 1, 0.5)  # fair bits: the usual transform
+    rows = list(values.astype(np.float64))
+    return lambda: [transform(row, ps=half) for row in rows]
+
+
+def _sparse_transform(values: np.ndarray) -> Callable[[], Any]:
+    general = importlib.import_module("sparse_transform.qsft.utils.general")
+    n = values.shape[-1].bit_length() - 1
+    return lambda: [general.gwht(row, 2, n) for row in values]  # complex, one row at a time
+
+
 def _scipy(values: np.ndarray) -> Callable[[], Any]:
     matrix = linalg.hadamard(values.shape[-1]).astype(np.float32)
     return lambda: values @ matrix
@@ -147,6 +160,8 @@ RIVALS: dict[str, Rival] = {
     "hadamard_transform": _hadamard_transform,
     "pyfwht": _pyfwht,
     "boofun": _boofun,
+    "ewht": _ewht,
+    "sparse_transform": _sparse_transform,
     "scipy": _scipy,
 }
 
@@ -178,5 +193,8 @@ said to XLA without code of one's own.
 Rivals left out: fast-hadamard-transform is for CUDA alone and does not build here; fht and
 ffht-unofficial do not build; pyfht needs `importlib.find_loader`, which Python 3.12 has no more,
 and float64; cr-nimble (JAX) imports `jax.lib.xla_bridge`, which is gone; fedjax (JAX) needs haiku;
-spyrit needs torchvision; SymPy's is exact and in pure Python. boofun is faster with numba.
+spyrit needs torchvision; walsh transforms square images by matrix products, paulikit operators;
+qsft has the transform of sparse_transform; SymPy's is exact and in pure Python. boofun is faster
+with numba. The slow ones are no part of the `bench` extra: pip install ewht sparse-transform, and
+pyfwht, which compiles.
 """

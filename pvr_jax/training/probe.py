@@ -8,34 +8,58 @@ import jax
 from pvr_jax.training import hosts
 from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.replicas import Mode
+from pvr_jax.training.state import State
 
-# As many steps are timed, in each mode, as last about so long; one at least.
-PROBE_SECONDS = 0.25
+# The modes take turns, and the shortest of its times counts for a mode: what else the machine
+# does only ever adds to a time, and whoever comes first finds the caches cold.
+ROUNDS = 3
+# As many steps are timed per turn as last about so long; one at least.
+TURN_SECONDS = 0.1
+# A step that lasts so long is measured well enough by the one that was taken.
+LONG_STEP_SECONDS = 1.0
 # Another mode is tried where the training to come lasts this many times its compilation.
 WORTH = 10
 # A mode has to be so much faster than the one before it: a machine's noise shall not choose.
 MARGIN = 1.05
 
 
-def seconds_per_step(ensemble: Ensemble) -> tuple[float, float]:
-    """Return the seconds of compilation, and of one step of all replicas.
+def advance_timed(
+    ensemble: Ensemble, state: State, first: int, steps: int
+) -> tuple[State, int, float]:
+    """Take some steps from `first` on; return the state, the step it stands at, and the seconds.
 
     The slowest process counts where there are several.
     """
     begin = time.perf_counter()
-    state = jax.block_until_ready(ensemble.advance(ensemble.start(), 0, 0))
-    compiled = time.perf_counter() - begin
-    begin = time.perf_counter()
-    state = jax.block_until_ready(ensemble.advance(state, 0, 1))
-    (elapsed,) = hosts.largest(time.perf_counter() - begin)
-    steps = 1
-    if elapsed < PROBE_SECONDS:  # the first step found the caches cold, and counts no more
-        steps = max(1, int(PROBE_SECONDS / elapsed))
-        begin = time.perf_counter()
-        jax.block_until_ready(ensemble.advance(state, 1, 1 + steps))
-        (elapsed,) = hosts.largest(time.perf_counter() - begin)
-    (compiled,) = hosts.largest(compiled)
-    return compiled, elapsed / steps
+    state = jax.block_until_ready(ensemble.advance(state, first, first + steps))
+    (seconds,) = hosts.largest(time.perf_counter() - begin)
+    return state, first + steps, seconds
+
+
+def seconds_per_step(candidates: list[Ensemble], steps: int) -> list[tuple[float, float]]:
+    """Return the seconds of compilation, and of one step of all replicas, of each candidate.
+
+    One state goes through all of them, so the probe needs no more memory than the training. The
+    list ends early where a training of `steps` is over before another mode is worth its
+    compilation.
+    """
+    state, at = candidates[0].start(), 0
+    compilations: list[float] = []
+    shortest: list[float] = []
+    for candidate in candidates:
+        state, at, compiled = advance_timed(candidate, state, at, 0)
+        state, at, seconds = advance_timed(candidate, state, at, 1)
+        compilations.append(compiled)
+        shortest.append(seconds)
+        if steps * seconds < WORTH * compiled:
+            break
+    if len(shortest) > 1 and max(shortest) < LONG_STEP_SECONDS:
+        counts = [max(1, int(TURN_SECONDS / seconds)) for seconds in shortest]
+        for turn in range(ROUNDS * len(counts)):
+            index = turn % len(counts)
+            state, at, seconds = advance_timed(candidates[index], state, at, counts[index])
+            shortest[index] = min(shortest[index], seconds / counts[index])
+    return list(zip(compilations, shortest, strict=True))
 
 
 def fastest(ensemble: Ensemble, steps: int) -> tuple[Ensemble, dict[str, Any]]:
@@ -43,22 +67,22 @@ def fastest(ensemble: Ensemble, steps: int) -> tuple[Ensemble, dict[str, Any]]:
 
     The record, ready for JSON, says for each mode that was tried what it took.
     """
+    candidates = [ensemble, *map(ensemble.in_mode, ensemble.alternatives)]
     tried: list[dict[str, Any]] = []
     best, best_seconds = ensemble, float("inf")
-    for mode in (ensemble.mode, *ensemble.alternatives):
-        candidate = ensemble if mode == ensemble.mode else ensemble.in_mode(mode)
-        compiled, seconds = seconds_per_step(candidate)
+    # Not strict: the modes that were not worth trying are missing.
+    for candidate, (compiled, seconds) in zip(
+        candidates, seconds_per_step(candidates, steps), strict=False
+    ):
         tried.append(
             {
-                "mode": str(mode),
+                "mode": str(candidate.mode),
                 "compile_seconds": round(compiled, 3),
                 "replica_steps_per_second": round(ensemble.count / seconds, 3),
             }
         )
         if seconds * MARGIN < best_seconds:
             best, best_seconds = candidate, seconds
-        if steps * seconds < WORTH * compiled:
-            break
     return best, {"tried": tried, "chosen": best.mode._asdict()}
 
 

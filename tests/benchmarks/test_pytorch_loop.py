@@ -62,18 +62,12 @@ def test_only_the_mlp_computes_coefficients(both):
         assert evaluated.coefficients is None
 
 
+# That they are the same functions is for the tests of pvr_jax's own networks, in tests/models.
 @pytest.mark.parametrize("name", ["mlp", "transformer", "mixer"])
-def test_the_networks_of_the_paper_are_the_same_functions(name):
+def test_the_networks_of_the_paper_have_as_many_parameters(name):
     parameters = canonical_holdout.MODELS[name]
-    model = models.build(name, 11, **parameters)
-    x = np.array(cube.points(11))[::64]
-    params = jax.jit(model.init)(jax.random.key(0), x)
+    params = jax.eval_shape(
+        models.build(name, 11, **parameters).init, jax.random.key(0), np.ones((1, 11), np.float32)
+    )
     network = pytorch_networks.build(name, 11, **parameters)
     assert sum(leaf.numel() for leaf in network.parameters()) == models.parameter_count(params)
-    pytorch_networks.load(network, params)
-    with torch.no_grad():
-        theirs = network(torch.tensor(x)).numpy()
-    with jax.default_matmul_precision("highest"):
-        ours = jax.jit(model.apply)(params, x)
-    assert np.ptp(theirs) > 1e-3
-    np.testing.assert_allclose(ours, theirs, atol=2e-5)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from orbax.checkpoint import v1 as orbax
+from run_directories import only_run, wait_for_checkpoint
 
 from experiments import main
 
@@ -27,11 +28,6 @@ LONG = (
 )
 
 
-def only_run(workdir):
-    (directory,) = (path for path in Path(workdir).glob("*/*") if (path / "config.json").exists())
-    return directory
-
-
 def results(workdir):
     """Return what must be equal bit for bit: measures, spectra, and metrics without the clock."""
     assert main.main(["main", *LONG[:-1], f"--workdir={workdir}", "--stage=analyse"]) == 0
@@ -43,21 +39,6 @@ def results(workdir):
         (directory / "spectra.npz").read_bytes(),
         metrics,
     )
-
-
-def wait_for_checkpoint(workdir, least, process):
-    """Wait until a checkpoint of at least that step is finished; return all finished steps."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        steps = [
-            int(path.parent.name)
-            for path in Path(workdir).glob("*/*/checkpoints/*/commit_success.txt")
-            if path.parent.name.isdigit()
-        ]
-        if any(step >= least for step in steps):
-            return sorted(steps)
-        time.sleep(0.02)
-    raise AssertionError(f"no checkpoint at step {least}: {process.communicate()[0]}")
 
 
 @pytest.fixture(scope="module")

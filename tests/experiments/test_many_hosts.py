@@ -8,11 +8,11 @@ import json
 import os
 import signal
 import socket
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from run_directories import only_run, wait_for_checkpoint
 
 ROOT = Path(__file__).parents[2]
 # Three replicas, which divide neither two nor four devices.
@@ -72,11 +72,6 @@ def ended(processes, timeout=240):
     return outputs, [process.returncode for process in processes]
 
 
-def only_run(workdir):
-    (directory,) = (path for path in Path(workdir).glob("*/*") if (path / "config.json").exists())
-    return directory
-
-
 def metrics(workdir):
     lines = (only_run(workdir) / "metrics.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]
@@ -91,17 +86,6 @@ def assert_same_numbers(left, right):
             np.testing.assert_allclose(
                 np.array(one[name], float), np.array(other[name], float), rtol=2e-3, atol=2e-5
             )
-
-
-def wait_for_step(workdir, least, processes):
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and all(process.poll() is None for process in processes):
-        seals = Path(workdir).glob("*/*/checkpoints/*/seal.json")
-        steps = [int(path.parent.name) for path in seals if path.parent.name.isdigit()]
-        if any(step >= least for step in steps):
-            return
-        time.sleep(0.02)
-    raise AssertionError([process.communicate()[0] for process in processes])
 
 
 @pytest.mark.parametrize("count", [2, 4])
@@ -135,7 +119,7 @@ def test_killed_in_the_middle_they_go_on_on_any_number_of_hosts(
     killed, restarted, hosts, uninterrupted, tmp_path
 ):
     processes = hosts(2, tmp_path, *LONG, "--stage=train")
-    wait_for_step(tmp_path, 600, processes)
+    wait_for_checkpoint(tmp_path, 600, *processes)
     processes[killed].kill()
     outputs, statuses = ended(processes)
     assert 0 not in statuses
@@ -159,7 +143,7 @@ def uninterrupted(tmp_path_factory, run):
 
 def test_a_signal_to_one_process_stops_all_and_saves(hosts, run, uninterrupted, tmp_path):
     processes = hosts(2, tmp_path, *LONG, "--stage=train")
-    wait_for_step(tmp_path, 100, processes)
+    wait_for_checkpoint(tmp_path, 100, *processes)
     processes[1].send_signal(signal.SIGTERM)
     outputs, statuses = ended(processes)
     assert statuses == [128 + signal.SIGTERM] * 2, outputs
@@ -171,7 +155,7 @@ def test_a_signal_to_one_process_stops_all_and_saves(hosts, run, uninterrupted, 
 
 def test_a_directory_in_use_is_refused_by_all(hosts, tmp_path):
     first = hosts(1, tmp_path, *LONG, "--config.train.epochs=100000000", "--stage=train")
-    wait_for_step(tmp_path, 0, first)
+    wait_for_checkpoint(tmp_path, 0, *first)
     second = hosts(2, tmp_path, *LONG, "--config.train.epochs=100000000", "--stage=train")
     outputs, statuses = ended(second)
     assert statuses == [1, 1]

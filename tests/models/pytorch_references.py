@@ -1,23 +1,54 @@
-"""The networks once more, in PyTorch, as functions of the same trees of parameters.
+"""Every model once more, in PyTorch and in float64, from the same trees of parameters.
 
-They share nothing with `pvr_jax.models` but the trees: kernels are [fan_in, fan_out], and the
-leaves of a stack of layers have a leading axis. `REFERENCES[name](params, x, **parameters)` maps
-x [b, n] to the outputs [b]. Importing this needs PyTorch; tests skip, and say so, where it is not.
+The networks of the paper are the modules of the benchmarks; the others are functions, whose kernels
+are [fan_in, fan_out]. They share nothing with `pvr_jax.models` but the trees. Importing this needs
+PyTorch; tests skip, and say so, where it is not.
 """
 
 import math
+from functools import partial
 
 import torch
+from torch import nn
 from torch.nn import functional
+from torch.nn.utils.parametrize import register_parametrization
+
+from benchmarks import pytorch_networks
 
 NTK_BIAS_SCALE = 0.1
 
 
-def to_tensors(params, requires_grad=False):
-    """Return a tree of arrays as float64 tensors."""
+class Multiplied(nn.Module):
+    """A parametrisation: what the layer uses is a multiple of what is trained."""
+
+    def __init__(self, multiplier):
+        super().__init__()
+        self.multiplier = multiplier
+
+    def forward(self, trained):
+        return self.multiplier * trained
+
+
+def parametrise(network, initialisation):
+    """Give the layers of an MLP the multipliers of a parametrisation."""
+    for layer in network.layers:
+        if not isinstance(layer, nn.Linear):
+            continue
+        fan_in, fan_out = layer.in_features, layer.out_features
+        weight_multiplier, bias_multiplier = {
+            "ntk": (1 / math.sqrt(fan_in), NTK_BIAS_SCALE),
+            "mup": (math.sqrt(fan_out) / math.sqrt(fan_in), math.sqrt(fan_out)),
+            "mup_adam": (1 / fan_in, 1),
+        }.get(initialisation, (1, 1))
+        register_parametrization(layer, "weight", Multiplied(weight_multiplier))
+        register_parametrization(layer, "bias", Multiplied(bias_multiplier))
+
+
+def to_tensors(params):
+    """Return a tree of arrays as float64 tensors to be trained."""
     if isinstance(params, dict):
-        return {name: to_tensors(leaf, requires_grad) for name, leaf in params.items()}
-    return torch.tensor(params, dtype=torch.float64, requires_grad=requires_grad)
+        return {name: to_tensors(leaf) for name, leaf in params.items()}
+    return torch.tensor(params, dtype=torch.float64, requires_grad=True)
 
 
 def leaves(tree):
@@ -27,33 +58,8 @@ def leaves(tree):
     return [tree]
 
 
-def layer(tree, index):
-    """Return one layer of a stack."""
-    if isinstance(tree, dict):
-        return {name: layer(leaf, index) for name, leaf in tree.items()}
-    return tree[index]
-
-
 def dense(params, x):
     return functional.linear(x, params["kernel"].T, params.get("bias"))
-
-
-def layer_norm(params, x):
-    return functional.layer_norm(x, x.shape[-1:], params["scale"], params["bias"])
-
-
-def mlp(params, x, initialisation="pytorch", **_):
-    for index in range(len(params)):
-        kernel, bias = params[f"Dense_{index}"]["kernel"], params[f"Dense_{index}"]["bias"]
-        fan_in, fan_out = kernel.shape
-        weight_multiplier, bias_multiplier = {
-            "ntk": (1 / math.sqrt(fan_in), NTK_BIAS_SCALE),
-            "mup": (math.sqrt(fan_out) / math.sqrt(fan_in), math.sqrt(fan_out)),
-            "mup_adam": (1 / fan_in, 1),
-        }.get(initialisation, (1, 1))
-        hidden = weight_multiplier * (x @ kernel) + bias_multiplier * bias
-        x = torch.relu(hidden)
-    return hidden[:, 0]
 
 
 def linear(params, x, **_):
@@ -76,73 +82,45 @@ def mean_field(params, x, width, **_):
     return dense(params["Dense_1"], torch.relu(dense(params["Dense_0"], x)))[:, 0] / width
 
 
-def transformer(params, x, depth, heads, **_):
-    """A pre-normalised Transformer over bits, tokens [b, t, width], read off at the first token."""
-    tokens = functional.embedding((x > 0).long(), params["embedding"]["rows"])
-    start = params["start_token"].expand(len(x), 1, -1)
-    tokens = torch.cat([start, tokens], dim=1) + params["positions"]
-    for index in range(depth):
-        block = layer(params["layers"], index)
-        hidden = dense(
-            block["attention"]["queries_keys_values"], layer_norm(block["attention_norm"], tokens)
-        )
-        queries, keys, values = (
-            part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in hidden.chunk(3, dim=-1)
-        )
-        mixed = functional.scaled_dot_product_attention(queries, keys, values)
-        tokens = tokens + dense(block["attention"]["output"], mixed.transpose(1, 2).flatten(2))
-        hidden = dense(block["feed_forward_in"], layer_norm(block["feed_forward_norm"], tokens))
-        tokens = tokens + dense(block["feed_forward_out"], functional.gelu(hidden))
-    return dense(params["head"], layer_norm(params["head_norm"], tokens[:, 0]))[:, 0]
-
-
-def over_tokens(params, tokens):
-    """Map the tokens [b, t, width] by a convolution of kernel size 1, as the authors do."""
-    return functional.conv1d(tokens, params["kernel"].T[:, :, None], params["bias"])
-
-
-def mixer(params, x, depth, **_):
-    """A Mixer over bits, tokens [b, t, width], read off as the mean of the normalised tokens."""
-    tokens = functional.embedding((x > 0).long(), params["embedding"]["rows"])
-    for index in range(depth):
-        block = layer(params["layers"], index)
-        hidden = over_tokens(block["token_in"], layer_norm(block["token_norm"], tokens))
-        tokens = tokens + over_tokens(block["token_out"], functional.gelu(hidden))
-        hidden = dense(block["channel_in"], layer_norm(block["channel_norm"], tokens))
-        tokens = tokens + dense(block["channel_out"], functional.gelu(hidden))
-    return dense(params["head"], layer_norm(params["head_norm"], tokens).mean(1))[:, 0]
-
-
-REFERENCES = {
-    "mlp": mlp,
+FORMULAS = {
     "linear_regression": linear,
     "deep_linear": linear,
     "random_features": random_features,
     "mean_field": mean_field,
-    "transformer": transformer,
-    "mixer": mixer,
 }
+
+
+def reference(name, n, params, **parameters):
+    """Return (a function of x [b, n] -> outputs [b], the tensors that training changes)."""
+    if name in FORMULAS:
+        tensors = to_tensors(params)
+        return partial(FORMULAS[name], tensors, **parameters), leaves(tensors)
+    network = pytorch_networks.build(name, n, **parameters).double()
+    pytorch_networks.load(network, params)
+    if name == "mlp":
+        parametrise(network, parameters.get("initialisation"))
+    return network, list(network.parameters())
 
 
 def outputs(name, params, x, **parameters):
     """Return the outputs [b] of a model in float64, as a NumPy array."""
+    apply, _ = reference(name, x.shape[1], params, **parameters)
     with torch.no_grad():
-        x = torch.tensor(x, dtype=torch.float64)
-        return REFERENCES[name](to_tensors(params), x, **parameters).numpy()
+        return apply(torch.tensor(x, dtype=torch.float64)).numpy()
 
 
 def step(name, params, batch, points, optimizer, rate, **parameters):
     """Return (loss of the batch, outputs [p] at the points after one step) in float64."""
-    params = to_tensors(params, requires_grad=True)
+    apply, tensors = reference(name, points.shape[1], params, **parameters)
     x, y, points = (
         torch.tensor(values, dtype=torch.float64) for values in (batch["x"], batch["y"], points)
     )
     optimizer = {
-        "adam": lambda tensors: torch.optim.Adam(tensors, lr=rate),
-        "sgd": lambda tensors: torch.optim.SGD(tensors, lr=rate, momentum=0.9),
-    }[optimizer](leaves(params))
-    loss = functional.mse_loss(REFERENCES[name](params, x, **parameters), y)
+        "adam": lambda: torch.optim.Adam(tensors, lr=rate),
+        "sgd": lambda: torch.optim.SGD(tensors, lr=rate, momentum=0.9),
+    }[optimizer]()
+    loss = functional.mse_loss(apply(x), y)
     loss.backward()
     optimizer.step()
     with torch.no_grad():
-        return loss.item(), REFERENCES[name](params, points, **parameters).numpy()
+        return loss.item(), apply(points).numpy()

@@ -14,36 +14,55 @@ def members(build):
 
 
 def timed(monkeypatch, seconds, compiled=1.0):
-    """Let the probe find these seconds per step, by mode; return the modes that it tried."""
-    tried = []
+    """Let steps take these seconds, by mode and turn; return the turns (mode, steps) as taken."""
+    turns = []
+    clocks = {mode: iter(some) for mode, some in seconds.items()}
 
-    def measured(ensemble):
-        tried.append(str(ensemble.mode))
-        return compiled, seconds[str(ensemble.mode)]
+    def measured(ensemble, state, first, steps):
+        mode = str(ensemble.mode)
+        turns.append((mode, steps))
+        taken = next(clocks[mode]) * steps if steps else compiled
+        return state, first + steps, taken
 
-    monkeypatch.setattr(probe, "seconds_per_step", measured)
-    return tried
+    monkeypatch.setattr(probe, "advance_timed", measured)
+    return turns
+
+
+def modes(turns):
+    """Return the modes in the order in which they were compiled."""
+    return [mode for mode, steps in turns if steps == 0]
 
 
 def test_every_mode_is_tried_and_the_fastest_chosen(members, monkeypatch):
-    tried = timed(monkeypatch, {"vmap": 3.0, "map": 1.0})
+    turns = timed(monkeypatch, {"vmap": [3.0], "map": [1.0]})
     chosen, record = probe.fastest(members, MANY)
-    assert tried == ["vmap", "map"]
+    assert modes(turns) == ["vmap", "map"]
     assert chosen.mode == Mode("map") and chosen.alternatives == ()
     assert record["chosen"] == {"execution": "map", "group_size": 1}
     assert [row["replica_steps_per_second"] for row in record["tried"]] == [2.0, 6.0]
 
 
 def test_a_difference_within_the_noise_changes_nothing(members, monkeypatch):
-    timed(monkeypatch, {"vmap": 1.0, "map": 0.97})
+    timed(monkeypatch, {"vmap": [1.0], "map": [0.97]})
     chosen, record = probe.fastest(members, MANY)
     assert chosen.mode == Mode("vmap") and len(record["tried"]) == 2
 
 
 def test_a_short_training_is_not_held_up(members, monkeypatch):
-    tried = timed(monkeypatch, {"vmap": 1e-3}, compiled=1.0)
+    turns = timed(monkeypatch, {"vmap": [1e-3]}, compiled=1.0)
     chosen, _ = probe.fastest(members, steps=1000)
-    assert tried == ["vmap"] and chosen.mode == Mode("vmap")
+    assert turns == [("vmap", 0), ("vmap", 1)] and chosen.mode == Mode("vmap")
+
+
+def test_a_cold_start_and_a_disturbance_do_not_choose(members, monkeypatch):
+    # The first mode pays for cold memory; later the machine is busy for one turn of each.
+    slow = {"vmap": [0.05, 0.02, 0.06, 0.02], "map": [0.03, 0.09, 0.03, 0.03]}
+    turns = timed(monkeypatch, slow)
+    chosen, record = probe.fastest(members, MANY)
+    assert chosen.mode == Mode("vmap")
+    assert [row["replica_steps_per_second"] for row in record["tried"]] == [300.0, 200.0]
+    # After one step each, turns of about a tenth of a second, one mode after the other.
+    assert turns[4:] == [("vmap", 2), ("map", 3)] * probe.ROUNDS
 
 
 def test_real_times_are_positive_and_the_ensemble_still_trains(members):

@@ -1,0 +1,174 @@
+"""Where does the time of a training step go?
+
+Each network of `distance_from_machine` that has a bar trains under JAX's profiler, in the mode that
+`auto` chooses. The time of the processor is shared out among the operations of the compiled
+program, by what they do; on a CPU it is that of all cores, so what no core computes is waiting.
+
+- products: matrix products, with what is fused into them, and the rate at which they run.
+- sums: reductions, such as the means and variances of normalisations and the gradients of biases.
+- moves: operations that only copy, transpose, cut or join arrays.
+- elementwise: everything else; activations, the optimiser, normalising.
+- control: loops and the calls of operations.
+
+A value is the milliseconds of one step of one replica, without the profiler.
+"""
+
+import os
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+
+from benchmarks import arithmetic, studies
+from benchmarks.distance_from_machine import CPU, GPU, TINY, Case
+from benchmarks.measuring import Measurement, measurement, seconds_of, timed
+
+HEAVIEST = 3  # operations that are named, by the line of the model that they come from
+KINDS = ("products", "sums", "moves", "elementwise", "control", "waiting")
+PRODUCTS = {"dot", "convolution"}
+SUMS = {"reduce", "reduce-window"}
+# What does nothing but to bring entries somewhere else.
+MOVES = {
+    *("bitcast", "broadcast", "concatenate", "constant", "copy", "dynamic-slice"),
+    *("dynamic-update-slice", "get-tuple-element", "iota", "pad", "parameter", "reshape"),
+    *("reverse", "slice", "transpose", "tuple"),
+}
+CONTROL = {"call", "conditional", "while"}
+INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?([\w.-]+) = .*?[\]}) ]([a-z][a-z-]*)\(")
+CALLED = re.compile(r"calls=%?([\w.-]+)")
+SOURCE = re.compile(r'op_name="([^"]*)"')
+
+
+class Operation(NamedTuple):
+    """An operation of a compiled program: what it does, and where in the model it comes from."""
+
+    kind: str
+    source: str
+
+
+def measurements(tiny: bool) -> Iterator[Measurement]:
+    """Yield the shares of time of every case."""
+    on_cpu = jax.default_backend() == "cpu"
+    for case in TINY if tiny else CPU if on_cpu else GPU:
+        if tiny or case.at_most is not None:
+            yield shares(case, tiny)
+
+
+def shares(case: Case, tiny: bool = False) -> Measurement:
+    """Measure where the time of some steps of one case goes."""
+    config = studies.configuration(
+        case.model, case.size, replicas=case.replicas, tiny=tiny, execution=case.execution
+    )
+    study = studies.Study(config).choose_mode().start().compile()
+    plain = timed(lambda: study.advance(case.steps))
+    program = study.members.advance_program.lower(study.state, study.members.replicas, 0, 1)
+    seconds, cores, wall = traced(study, case.steps)
+
+    known = operations(program.compile().as_text())
+    kinds: Counter[str] = Counter()
+    sources: Counter[str] = Counter()
+    for name, spent in seconds.items():
+        operation = known.get(name, Operation("control", ""))
+        kinds[operation.kind] += spent
+        if operation.kind != "control":
+            sources[operation.source] += spent
+    total = wall * cores
+    kinds["waiting"] = max(0.0, total - sum(kinds.values()))
+
+    batch = config.data.batch_size
+    flops = arithmetic.training_flops(config.model.to_dict(), study.problem.task.n, batch, batch)
+    flops *= case.replicas * case.steps
+    heaviest = ", ".join(
+        f"{source} {spent / total:.0%}" for source, spent in sources.most_common(HEAVIEST)
+    )
+    return measurement(
+        " ".join(filter(None, (case.model, case.size))),
+        1e3 * plain.median / (case.replicas * case.steps),
+        "ms per replica-step",
+        {"replicas": case.replicas, "mode": study.mode},
+        details={
+            **{f"{kind}_%": 100 * kinds[kind] / total for kind in KINDS},
+            "products_GFLOP/s": flops * cores / kinds["products"] / 1e9,
+            "profiler_×": wall / plain.median,
+            "heaviest": heaviest,
+        },
+    )
+
+
+def traced(study: studies.Study, steps: int) -> tuple[dict[str, float], int, float]:
+    """Train under the profiler; return seconds by operation, processors, and the wall's seconds.
+
+    An operation's seconds are its own, without those of the operations that it calls.
+    """
+    options = jax.profiler.ProfileOptions()
+    options.python_tracer_level = 0
+    with tempfile.TemporaryDirectory() as directory:
+        with jax.profiler.trace(directory, profiler_options=options):
+            wall = seconds_of(lambda: study.advance(steps))
+        (path,) = Path(directory).rglob("*.xplane.pb")
+        planes = list(jax.profiler.ProfileData.from_file(str(path)).planes)
+        devices = [plane for plane in planes if plane.name.startswith("/device:")]
+        seconds: Counter[str] = Counter()
+        for plane in devices or planes:
+            for line in plane.lines:
+                seconds.update(own_seconds([(e.start_ns, e.duration_ns, e) for e in line.events]))
+    return dict(seconds), len(devices) or os.cpu_count() or 1, wall
+
+
+def own_seconds(events: list[tuple[float, float, object]]) -> Counter[str]:
+    """Return the seconds by operation of the events (start, duration, event) of one thread.
+
+    Events nest: what an event spends in others is theirs.
+    """
+    seconds: Counter[str] = Counter()
+    open_events: list[tuple[float, str | None]] = []  # (end, operation), outermost first
+    for start, duration, event in sorted(events, key=lambda one: (one[0], -one[1])):
+        while open_events and open_events[-1][0] <= start:
+            open_events.pop()
+        name = dict(event.stats).get("hlo_op")
+        if name is None:
+            continue
+        if open_events and open_events[-1][1] is not None:
+            seconds[open_events[-1][1]] -= duration / 1e9
+        seconds[name] += duration / 1e9
+        open_events.append((start + duration, name))
+    return seconds
+
+
+def operations(text: str) -> dict[str, Operation]:
+    """Return the operations of a compiled program, given as the text that XLA writes, by name."""
+    opcodes: dict[str, set[str]] = {}  # of each computation
+    found: dict[str, tuple[str, str, str]] = {}  # opcode, called computation, source
+    computation = ""
+    for line in text.splitlines():
+        if line.endswith("{") and not line.startswith(" "):
+            computation = line.removeprefix("ENTRY ").split()[0].lstrip("%")
+            opcodes[computation] = set()
+        elif match := INSTRUCTION.match(line):
+            name, opcode = match.groups()
+            called, source = CALLED.search(line), SOURCE.search(line)
+            opcodes[computation].add(opcode)
+            found[name] = (
+                opcode,
+                called.group(1) if called else "",
+                "/".join(source.group(1).split("/")[-2:]) if source else name,
+            )
+    return {
+        name: Operation(_kind(opcodes.get(called, {opcode})), source)
+        for name, (opcode, called, source) in found.items()
+    }
+
+
+def _kind(opcodes: set[str]) -> str:
+    """Return what operations together do; the most laborious one gives the name."""
+    if opcodes & PRODUCTS:
+        return "products"
+    if opcodes & SUMS:
+        return "sums"
+    if opcodes <= MOVES:
+        return "moves"
+    return "control" if opcodes & CONTROL else "elementwise"
