@@ -2,9 +2,29 @@
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from pvr_jax.models.checks import real_number, whole_number
 from pvr_jax.models.initialisation import dense_initializers
+
+
+class WideLayer(nn.Module):
+    """A dense layer with PyTorch's initialisation, its bias one more row of the kernel.
+
+    With n inputs and tens of thousands of outputs, to add the bias and to sum its gradient takes
+    longer than the product with n + 1 rows, which does both.
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map x [b, n] to [b, features]."""
+        weights, biases = dense_initializers("pytorch", x.shape[-1])
+        kernel = self.param("kernel", weights, (x.shape[-1], self.features))
+        bias = self.param("bias", biases, (self.features,))
+        ones = jnp.ones((*x.shape[:-1], 1), x.dtype)
+        return jnp.concatenate([x, ones], -1) @ jnp.concatenate([kernel, bias[None]])
 
 
 class MeanField(nn.Module):
@@ -16,10 +36,10 @@ class MeanField(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map x [b, n] to the outputs [b]."""
-        weights, biases = dense_initializers("pytorch", x.shape[-1])
-        hidden = nn.relu(nn.Dense(self.width, kernel_init=weights, bias_init=biases)(x))
+        hidden = nn.relu(WideLayer(self.width, name="Dense_0")(x))
         weights, biases = dense_initializers("scaled", self.width, self.alpha)
-        return nn.Dense(1, kernel_init=weights, bias_init=biases)(hidden)[..., 0] / self.width
+        readout = nn.Dense(1, kernel_init=weights, bias_init=biases, name="Dense_1")
+        return readout(hidden)[..., 0] / self.width
 
 
 def mean_field(n: int, width: int = 65536, alpha: float = 0.0) -> nn.Module:
