@@ -18,14 +18,23 @@ def finished_steps(workdir):
     return sorted(int(path.parent.name) for path in seals if path.parent.name.isdigit())
 
 
-def wait_for_checkpoint(workdir, least, *processes):
-    """Wait until the processes of a run have finished a checkpoint of at least that step."""
+def evaluations(workdir):
+    """Return how many evaluations are written."""
+    return sum(path.read_text().count("\n") for path in Path(workdir).glob("*/*/metrics.jsonl"))
+
+
+def wait_until(reached, *processes):
+    """Wait until the runs of these processes have reached something, while all of them work."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline and all(process.poll() is None for process in processes):
-        if any(step >= least for step in finished_steps(workdir)):
+        if reached():
             return
         time.sleep(0.02)
     for process in processes:
         process.kill()
-    said = [process.communicate()[0] for process in processes]
-    raise AssertionError(f"no checkpoint at step {least}: {said}")
+    raise AssertionError([process.communicate()[0] for process in processes])
+
+
+def wait_for_checkpoint(workdir, least, *processes):
+    """Wait until the processes of a run have finished a checkpoint of at least that step."""
+    wait_until(lambda: any(step >= least for step in finished_steps(workdir)), *processes)

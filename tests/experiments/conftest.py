@@ -39,17 +39,24 @@ def run(environment):
     return start
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def start(environment):
-    """Return `start(*arguments)` -> a running Popen of the command line."""
+    """Return `start(*arguments)` -> a running Popen of the command line, ended with the test."""
+    running = []
 
     def begin(*arguments, **overrides):
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command(*arguments),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             env={**environment, **overrides},
         )
+        running.append(process)
+        return process
 
-    return begin
+    yield begin
+    for process in running:
+        process.kill()
+        process.wait()
+        process.stdout.close()

@@ -9,12 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from orbax.checkpoint import v1 as orbax
-from run_directories import only_run, wait_for_checkpoint
+from run_directories import (
+    evaluations,
+    finished_steps,
+    only_run,
+    wait_for_checkpoint,
+    wait_until,
+)
 
 from experiments import main
 
-ROOT = Path(__file__).parents[2]
-QUICKSTART = f"--config={ROOT / 'configs' / 'quickstart.py'}:tiny"
+CONFIGS = Path(__file__).parents[2] / "configs"
+QUICKSTART = f"--config={CONFIGS / 'quickstart.py'}:tiny"
 # Long enough to be interrupted in the middle: 24,000 steps, saved very often.
 LONG = (
     QUICKSTART,
@@ -26,6 +32,19 @@ LONG = (
     "--config.checkpoint.save_every_seconds=0.3",
     "--stage=train",
 )
+# Networks of a real size, a replica for each of 11 bits.
+REAL = {
+    "mlp": (f"--config={CONFIGS / 'quickstart.py'}", "--config.holdout.bits=all"),
+    "transformer": (f"--config={CONFIGS / 'canonical_holdout.py'}:model=transformer,size=small",),
+}
+SHORT = (
+    "--config.train.seeds=1",
+    "--config.train.execution=map",
+    "--config.train.epochs=2",
+    "--stage=train",
+)
+# What Slurm and spot machines give a process to leave before they kill it.
+SECONDS_TO_LEAVE = 30
 
 
 def results(workdir):
@@ -66,44 +85,63 @@ def test_killed_at_any_moment_a_run_ends_with_the_same_bits(uninterrupted, run, 
     assert seconds == sorted(seconds), "the clock of training goes on where it stood"
 
 
-def stopped_by(number, start, workdir):
-    """Start a run, stop it by a signal; return the step that it says it saved."""
-    process = start(*LONG, f"--workdir={workdir}")
-    wait_for_checkpoint(workdir, 100, process)
+def stopped_by(number, process, workdir):
+    """Stop a run by a signal; return the step that it says it saved."""
     process.send_signal(number)
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=SECONDS_TO_LEAVE)[0]
     assert process.returncode == 128 + number
     last = output.strip().splitlines()[-1]
     assert last.startswith(f"error: stopped by {signal.Signals(number).name}: saved at step")
     assert "give the same command again" in last
     step = int(last.split("saved at step ")[1].split()[0])
-    assert (only_run(workdir) / "checkpoints" / str(step)).is_dir()
+    assert finished_steps(workdir)[-1] == step
     return step
 
 
-def test_sigterm_saves_and_leaves_with_a_message(uninterrupted, run, start, tmp_path):
-    step = stopped_by(signal.SIGTERM, start, tmp_path)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Control-C"])
+def test_a_signal_saves_and_leaves_with_a_message(number, uninterrupted, run, start, tmp_path):
+    process = start(*LONG, f"--workdir={tmp_path}")
+    wait_for_checkpoint(tmp_path, 100, process)
+    step = stopped_by(number, process, tmp_path)
     done = run(*LONG, f"--workdir={tmp_path}")
     assert f"continuing from the checkpoint at step {step}" in done.stdout
     assert results(tmp_path) == uninterrupted
 
 
-def test_control_c_saves_and_leaves_with_a_message(start, tmp_path):
-    stopped_by(signal.SIGINT, start, tmp_path)
+@pytest.mark.parametrize("model", REAL)
+def test_networks_of_a_real_size_are_saved_in_the_time_that_a_preemption_gives(
+    model, run, start, tmp_path
+):
+    command = (*REAL[model], *SHORT, f"--workdir={tmp_path}")
+    process = start(*command)
+    wait_until(lambda: evaluations(tmp_path) > 0, process)  # of the start: now it trains
+    step = stopped_by(signal.SIGTERM, process, tmp_path)
+    assert 0 < step < 60
+    done = run(*command)
+    assert f"continuing from the checkpoint at step {step}" in done.stdout
+    assert finished_steps(tmp_path)[-1] == 60
+
+
+def test_sigterm_while_a_long_evaluation_runs_is_heard_in_time(start, tmp_path):
+    # 6 replicas of the paper's MLP on all 2^14 points: some seconds on one device.
+    config = f"--config={CONFIGS / 'canonical_holdout.py'}:task=staircase"
+    flags = (*SHORT, "--config.holdout.bits=0,1,2,3,4,5", f"--workdir={tmp_path}")
+    process = start(config, *flags)
+    wait_for_checkpoint(tmp_path, 0, process)
+    assert evaluations(tmp_path) == 0, "the evaluation ended before the signal"
+    assert stopped_by(signal.SIGTERM, process, tmp_path) == 1
+    # The checkpoint of the start was there before its evaluation, which goes on to its end.
+    assert evaluations(tmp_path) == 1
 
 
 def test_a_second_process_on_the_same_run_is_refused(run, start, tmp_path):
     endless = (*LONG, "--config.train.epochs=100000000", f"--workdir={tmp_path}")
     process = start(*endless)
-    try:
-        wait_for_checkpoint(tmp_path, 0, process)
-        second = run(*endless, check=False)
-        assert second.returncode == 1
-        assert second.stderr.count("\n") == 1
-        assert f"is in use by process {process.pid}" in second.stderr
-    finally:
-        process.kill()
-        process.communicate()
+    wait_for_checkpoint(tmp_path, 0, process)
+    second = run(*endless, check=False)
+    assert second.returncode == 1
+    assert second.stderr.count("\n") == 1
+    assert f"is in use by process {process.pid}" in second.stderr
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_used(uninterrupted, run, start, tmp_path):

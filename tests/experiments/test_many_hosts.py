@@ -42,11 +42,10 @@ def free_port():
 @pytest.fixture
 def hosts(start):
     """Return `hosts(count, workdir, *flags)`: processes that train together, one device each."""
-    running = []
 
     def begin(count, workdir, *flags):
         address = f"127.0.0.1:{free_port()}"
-        processes = [
+        return [
             start(
                 *flags,
                 f"--workdir={workdir}",
@@ -57,13 +56,8 @@ def hosts(start):
             )
             for index in range(count)
         ]
-        running.extend(processes)
-        return processes
 
-    yield begin
-    for process in running:
-        process.kill()
-        process.wait()
+    return begin
 
 
 def ended(processes, timeout=240):

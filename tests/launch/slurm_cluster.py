@@ -16,7 +16,8 @@ from stand_ins import ROOT
 
 DAEMONS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "squeue")
 FOREIGN = ("SLURM_", "SBATCH_", "SRUN_", "SQUEUE_", "SCANCEL_")
-# Patient, for machines with too much to do: KillWait is the time to save, MessageTimeout to answer.
+# KillWait, the time to save, is Slurm's own default: jobs have to do with it. MessageTimeout, the
+# time to answer, is longer than that, for machines with too much to do.
 CONFIGURATION = """
 ClusterName=test
 SlurmctldHost=localhost(127.0.0.1)
@@ -40,7 +41,7 @@ SelectTypeParameters=CR_CPU
 SchedulerParameters=batch_sched_delay=1,bf_interval=1,sched_interval=1
 ReturnToService=2
 JobRequeue=1
-KillWait=180
+KillWait=30
 MessageTimeout=90
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
