@@ -54,21 +54,22 @@ class Machine(NamedTuple):
         return 2 * self.size**3 * self.devices
 
 
+# Even numbers of replicas: two devices have the same share each.
 CPU = (
-    Case("mlp", "paper", 11, "auto", 15, BAR),
-    Case("mlp", "paper", 11, "map", 15),
-    Case("mlp", "paper", 11, "vmap", 15),
-    Case("mlp", "paper", 11, "chunked", 15),
+    Case("mlp", "paper", 22, "auto", 15, BAR),
+    Case("mlp", "paper", 22, "map", 15),
+    Case("mlp", "paper", 22, "vmap", 15),
+    Case("mlp", "paper", 22, "chunked", 15),
     Case("transformer", "paper", 2, "auto", 3, BAR),
     Case("transformer", "paper", 2, "vmap", 3),
     Case("mixer", "paper", 2, "auto", 10, BAR),
     Case("mixer", "paper", 2, "vmap", 10),
-    Case("transformer", "small", 11, "auto", 10, BAR),
-    Case("transformer", "small", 11, "vmap", 10),
-    Case("mixer", "small", 11, "auto", 10, BAR),
-    Case("mixer", "small", 11, "vmap", 10),
-    Case("random_features", "", 11, "auto", 30, BAR),
-    Case("mean_field", "", 11, "auto", 30, BAR),
+    Case("transformer", "small", 22, "auto", 10, BAR),
+    Case("transformer", "small", 22, "vmap", 10),
+    Case("mixer", "small", 22, "auto", 10, BAR),
+    Case("mixer", "small", 22, "vmap", 10),
+    Case("random_features", "", 22, "auto", 30, BAR),
+    Case("mean_field", "", 22, "auto", 30, BAR),
 )
 GPU = (
     Case("mlp", "paper", 440, "auto", 30, BAR),
