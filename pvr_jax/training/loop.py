@@ -22,6 +22,9 @@ from pvr_jax.training.state import State
 
 # One dispatch lasts about this long: rare enough to cost nothing, and a SIGTERM is heard in time.
 DISPATCH_SECONDS = 5.0
+# No signal is heard in a step or an evaluation. Before one that lasts longer than this the state is
+# saved, so that a machine that is taken away after its 30 s takes no more than that one.
+LONG_SECONDS = 10.0
 
 
 class InterruptedRun(run_log.RunError):
@@ -96,12 +99,15 @@ class _Clock:
     def __init__(self) -> None:
         self.before = 0.0
         self.seconds = {"compile": 0.0, "train": 0.0, "evaluate": 0.0, "save": 0.0}
+        self.longest = dict(self.seconds)  # at once
 
     @contextlib.contextmanager
     def measure(self, activity: str) -> Iterator[None]:
         begin = time.perf_counter()
         yield
-        self.seconds[activity] += time.perf_counter() - begin
+        elapsed = time.perf_counter() - begin
+        self.seconds[activity] += elapsed
+        self.longest[activity] = max(self.longest[activity], elapsed)
 
     def timing(self, first_step: int, last_step: int, replicas: int) -> Timing:
         trained = (last_step - first_step) * replicas
@@ -169,11 +175,14 @@ def train(
         rewound = partial(run_log.rewind_metrics, directory, step)
         clock.before = hosts.on_primary(rewound) or 0.0
         diverged = _report_divergence(state, names, set(), display.say)
-        # A state is saved before it is evaluated: evaluations may take longer than a machine that
-        # is about to be taken away waits. So the one at the step of a checkpoint is made again.
+        # A state is saved before it is evaluated, not after: how long the first evaluation takes
+        # nobody knows. So the one at the step of a checkpoint is made again.
         if step == 0:
             _save(ensemble, state, checkpoints, clock)
         last_save = time.monotonic()
+        (stopped_by,) = hosts.largest(heard[0] if heard else 0)
+        if stopped_by:
+            raise _interruption(int(stopped_by), step, schedule.total)
         if step in schedule.evaluations | {0, schedule.total}:
             state = _evaluate(ensemble, state, directory, clock)
         per_dispatch = 1
@@ -186,8 +195,8 @@ def train(
             step = last
             waited = time.monotonic() - last_save
             # What follows from clocks and signals has to be the same in every process.
-            slowest, waited, stopped_by = hosts.largest(
-                seconds_per_step, waited, heard[0] if heard else 0
+            slowest, waited, evaluation, stopped_by = hosts.largest(
+                seconds_per_step, waited, clock.longest["evaluate"], heard[0] if heard else 0
             )
             per_dispatch = max(1, int(DISPATCH_SECONDS / max(slowest, 1e-6)))
             # The very first dispatch is one step and says nothing about the rate.
@@ -195,24 +204,30 @@ def train(
             mean = clock.seconds["train"] / (step - first_step) if started else 0.0
             display.update(step, _mean_losses(ensemble, state), mean)
             diverged = _report_divergence(state, names, diverged, display.say)
-            due = waited > schedule.save_every_seconds
+            evaluates = step in schedule.evaluations or step == schedule.total
+            long = slowest > LONG_SECONDS or (evaluates and evaluation > LONG_SECONDS)
+            due = waited > schedule.save_every_seconds or long
             if step in schedule.kept or step == schedule.total or due or stopped_by:
                 _save(ensemble, state, checkpoints, clock)
                 last_save = time.monotonic()
             if stopped_by:
-                name = signal.Signals(int(stopped_by)).name
-                said = (
-                    f"stopped by {name}: saved at step {step} of {schedule.total}; give the same "
-                    "command again to go on"
-                )
-                raise InterruptedRun(said if hosts.is_primary() else "", int(stopped_by))
-            if step in schedule.evaluations or step == schedule.total:
+                raise _interruption(int(stopped_by), step, schedule.total)
+            if evaluates:
                 state = _evaluate(ensemble, state, directory, clock)
     steps = to_host(state.diverged_at, ensemble.count)
     return Result(
         diverged=[int(at) if at >= 0 else None for at in steps],
         timing=clock.timing(first_step, step, ensemble.count),
     )
+
+
+def _interruption(stopped_by: int, step: int, total: int) -> InterruptedRun:
+    """Return what is raised when the state of this step is saved and a signal was heard."""
+    said = (
+        f"stopped by {signal.Signals(stopped_by).name}: saved at step {step} of {total}; give the "
+        "same command again to go on"
+    )
+    return InterruptedRun(said if hosts.is_primary() else "", stopped_by)
 
 
 def _mean_losses(ensemble: Ensemble, state: State) -> np.ndarray:

@@ -1,0 +1,86 @@
+"""The loop saves before whatever may take longer than a machine that is taken away waits."""
+
+import os
+import signal
+from types import SimpleNamespace
+
+import pytest
+
+from pvr_jax.training import loop
+
+SCHEDULE = loop.Schedule(
+    total=8, evaluations=frozenset({0, 3, 8}), kept=frozenset({0, 6, 8}), save_every_seconds=1e9
+)
+
+
+class Saved:
+    """Checkpoints that remember their steps, in the list of all that happens."""
+
+    def __init__(self, events, at_restore=lambda: None):
+        self.events, self.at_restore = events, at_restore
+
+    def restore(self, shapes, count):
+        self.at_restore()
+        return None, []
+
+    def save(self, step, state, count):
+        self.events.append(("saved", step))
+
+
+@pytest.fixture
+def trained(build, monkeypatch, tmp_path):
+    """Return `trained(events, **of_saved)`: train 8 steps and note what happens in `events`."""
+
+    def evaluate(ensemble, state, directory, clock):
+        with clock.measure("evaluate"):
+            events.append(("evaluated", loop.step_of(state)))
+        return state
+
+    events = []
+    monkeypatch.setattr(loop, "_evaluate", evaluate)
+    display = SimpleNamespace(say=lambda message: None, update=lambda *_: None)
+
+    def train(**of_saved):
+        checkpoints = Saved(events, **of_saved)
+        loop.train(build((0,), (0,)), SCHEDULE, checkpoints, tmp_path, display, ["only"])
+        return events
+
+    train.events = events
+    return train
+
+
+def test_short_steps_and_evaluations_are_saved_at_the_kept_steps_alone(trained, monkeypatch):
+    monkeypatch.setattr(loop, "LONG_SECONDS", float("inf"))
+    assert trained() == [
+        ("saved", 0),
+        ("evaluated", 0),
+        ("evaluated", 3),
+        ("saved", 6),
+        ("saved", 8),
+        ("evaluated", 8),
+    ]
+
+
+def test_a_state_is_saved_before_a_long_evaluation(trained, monkeypatch):
+    monkeypatch.setattr(loop, "LONG_SECONDS", 60.0)
+    # As after an evaluation that took two minutes.
+    clock = loop._Clock()
+    clock.longest["evaluate"] = 120.0
+    monkeypatch.setattr(loop, "_Clock", lambda: clock)
+    events = trained()
+    assert events[events.index(("evaluated", 3)) - 1] == ("saved", 3)
+    assert [step for what, step in events if what == "saved"] == [0, 3, 6, 8]
+
+
+def test_a_state_is_saved_after_every_long_step(trained, monkeypatch):
+    monkeypatch.setattr(loop, "LONG_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "DISPATCH_SECONDS", 0.0)
+    saved = [step for what, step in trained() if what == "saved"]
+    assert saved == list(range(9))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_compilation_is_heard_before_the_first_evaluation(trained, number):
+    with pytest.raises(loop.InterruptedRun, match="saved at step 0 of 8; give the same command"):
+        trained(at_restore=lambda: os.kill(os.getpid(), number))
+    assert trained.events == [("saved", 0)]
