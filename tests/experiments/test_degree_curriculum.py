@@ -9,17 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from run_directories import only_run
 
 from experiments import command_line, main, reproduce
 from pvr_jax.training import loop
 
 CONFIG = Path(__file__).parents[2] / "configs" / "degree_curriculum.py"
 TINY = f"--config={CONFIG}:tiny"
-
-
-def only_run(workdir):
-    (directory,) = (path.parent for path in Path(workdir).glob("*/*/config.json"))
-    return directory
 
 
 def invoke(*arguments):

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from run_directories import only_run
 
 from experiments import main
 from pvr_jax.analysis import measures as measures_module
@@ -24,11 +25,6 @@ def load(name):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def only_run(workdir):
-    (directory,) = (path for path in workdir.glob("*/*") if (path / "config.json").exists())
-    return directory
 
 
 def read(path):
