@@ -2,7 +2,9 @@
 
 Each network of `distance_from_machine` that has a bar trains under JAX's profiler, in the mode that
 `auto` chooses. The time of the processor is shared out among the operations of the compiled
-program, by what they do; on a CPU it is that of all cores, so what no core computes is waiting.
+program, by what they do; on a CPU it is that of all cores, and what the profiler ascribes to no
+operation is called waiting. A product that two cores make together is ascribed to one of them: so a
+part of the waiting of large networks are products, and their rate comes out too high.
 
 - products: matrix products, with what is fused into them, and the rate at which they run.
 - sums: reductions, such as the means and variances of normalisations and the gradients of biases.
@@ -172,3 +174,23 @@ def _kind(opcodes: set[str]) -> str:
     if opcodes <= MOVES:
         return "moves"
     return "control" if opcodes & CONTROL else "elementwise"
+
+
+NOTES = """
+What it says of two cores of an AMD EPYC, and why the networks miss 1.5 x the floor:
+- MLP and Transformer of paper size: products at the rate of square ones are 61 % and 49 % of the
+  time (and more, see above); Adam is 14 % of the MLP's, memory traffic without products.
+- Mixer of paper size and both small ones: a third is elementwise (gelu and its gradient,
+  normalising), sums and moves; the products themselves run at two thirds of the best rate, those
+  over the tokens have 11 rows.
+- Random features: a product over 11 numbers runs at half the best rate, and a third is the
+  optimiser and relu, one pass over the features each.
+- Mean field: 65,536 wide, 64 x 65,536 numbers are 16 MiB and leave the second-level cache between
+  two operations: the products with 12 rows run at a third of the best rate, relu is a pass alone.
+
+What was tried: 512 bits wide vectors and fast-math (XLA's compiler options): nothing. The gradient
+of mean field's biases as a row of the kernel instead of a sum: 8.2 -> 4.9 x the floor, where `map`
+was 3 to 4 x slower than `vmap` before. Its width in 32 blocks that stay in cache, made again for the
+gradient: another 12 %; left out. Timing the modes in turn (`probe.py`) finds `map` for the small
+networks: Transformer 4.0 -> 2.8, Mixer 5.1 -> 3.5 x the floor.
+"""
