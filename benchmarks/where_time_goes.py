@@ -190,7 +190,7 @@ What it says of two cores of an AMD EPYC, and why the networks miss 1.5 x the fl
 
 What was tried: 512 bits wide vectors and fast-math (XLA's compiler options): nothing. The gradient
 of mean field's biases as a row of the kernel instead of a sum: 8.2 -> 4.9 x the floor, where `map`
-was 3 to 4 x slower than `vmap` before. Its width in 32 blocks that stay in cache, made again for the
-gradient: another 12 %; left out. Timing the modes in turn (`probe.py`) finds `map` for the small
-networks: Transformer 4.0 -> 2.8, Mixer 5.1 -> 3.5 x the floor.
+was 3 to 4 x slower than `vmap` before. Its width in 32 blocks that stay in cache, made again for
+the gradient: another 12 %; left out. Timing the modes in turn (`probe.py`) finds `map` for the
+small networks: Transformer 4.0 -> 2.8, Mixer 5.1 -> 3.5 x the floor.
 """
