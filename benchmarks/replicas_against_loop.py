@@ -154,7 +154,7 @@ What the loop does, and why it is a fair one (times are of two cores of an AMD E
 - Token mixing of the Mixer is Conv1d of size 1, as in the authors' code.
 
 What bounds the ratio of the MLP: an epoch is 17 GFLOP (12.5 of training, 4.4 of evaluation), .08
-s at the 210 GFLOP/s of square products here, and the loop takes .19 to .26 s. So nothing that
-makes these products at that rate can be more than 2.4 to 3.2 x as fast. Ours takes 1.6 x the
-floor in training (`distance_from_machine`; `where_time_goes` says why).
+s at the 210 GFLOP/s of square products here, and the loop takes .19 to .26 s from run to run. So
+nothing that makes these products at that rate can be more than 2.4 to 3.2 x as fast. Ours takes
+1.6 x the floor in training (`distance_from_machine`; `where_time_goes` says why).
 """

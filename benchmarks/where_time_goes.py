@@ -117,27 +117,31 @@ def traced(study: studies.Study, steps: int) -> tuple[dict[str, float], int, flo
         seconds: Counter[str] = Counter()
         for plane in devices or planes:
             for line in plane.lines:
-                seconds.update(own_seconds([(e.start_ns, e.duration_ns, e) for e in line.events]))
+                events = [
+                    (event.start_ns, event.duration_ns, dict(event.stats).get("hlo_op"))
+                    for event in line.events
+                ]
+                seconds.update(own_seconds(events))
     return dict(seconds), len(devices) or os.cpu_count() or 1, wall
 
 
-def own_seconds(events: list[tuple[float, float, object]]) -> Counter[str]:
-    """Return the seconds by operation of the events (start, duration, event) of one thread.
+def own_seconds(events: list[tuple[float, float, str | None]]) -> Counter[str]:
+    """Return the seconds by operation of the events (start, duration, operation) of one thread.
 
-    Events nest: what an event spends in others is theirs.
+    Start and duration are in nanoseconds. Events nest: what an event spends in others is theirs.
+    An event of no operation (None) belongs to the one around it.
     """
     seconds: Counter[str] = Counter()
-    open_events: list[tuple[float, str | None]] = []  # (end, operation), outermost first
-    for start, duration, event in sorted(events, key=lambda one: (one[0], -one[1])):
-        while open_events and open_events[-1][0] <= start:
-            open_events.pop()
-        name = dict(event.stats).get("hlo_op")
-        if name is None:
+    around: list[tuple[float, str]] = []  # (end, operation), outermost first
+    for start, duration, operation in sorted(events, key=lambda event: (event[0], -event[1])):
+        while around and around[-1][0] <= start:
+            around.pop()
+        if operation is None:
             continue
-        if open_events and open_events[-1][1] is not None:
-            seconds[open_events[-1][1]] -= duration / 1e9
-        seconds[name] += duration / 1e9
-        open_events.append((start + duration, name))
+        if around:
+            seconds[around[-1][1]] -= duration / 1e9
+        seconds[operation] += duration / 1e9
+        around.append((start + duration, operation))
     return seconds
 
 

@@ -175,8 +175,8 @@ def train(
         rewound = partial(run_log.rewind_metrics, directory, step)
         clock.before = hosts.on_primary(rewound) or 0.0
         diverged = _report_divergence(state, names, set(), display.say)
-        # A state is saved before it is evaluated, not after: how long the first evaluation takes
-        # nobody knows. So the one at the step of a checkpoint is made again.
+        # A state is saved before it is evaluated, not after: evaluations may take long. So the one
+        # at the step of a checkpoint is made again.
         if step == 0:
             _save(ensemble, state, checkpoints, clock)
         last_save = time.monotonic()
@@ -194,9 +194,11 @@ def train(
                 seconds_per_step = (time.perf_counter() - begin) / (last - step)
             step = last
             waited = time.monotonic() - last_save
+            # How long the first evaluation of a process takes nobody knows.
+            evaluation = clock.longest["evaluate"] or float("inf")
             # What follows from clocks and signals has to be the same in every process.
             slowest, waited, evaluation, stopped_by = hosts.largest(
-                seconds_per_step, waited, clock.longest["evaluate"], heard[0] if heard else 0
+                seconds_per_step, waited, evaluation, heard[0] if heard else 0
             )
             per_dispatch = max(1, int(DISPATCH_SECONDS / max(slowest, 1e-6)))
             # The very first dispatch is one step and says nothing about the rate.

@@ -16,12 +16,11 @@ SCHEDULE = loop.Schedule(
 class Saved:
     """Checkpoints that remember their steps, in the list of all that happens."""
 
-    def __init__(self, events, at_restore=lambda: None):
-        self.events, self.at_restore = events, at_restore
+    def __init__(self, events, restored=lambda: None):
+        self.events, self.restored = events, restored
 
     def restore(self, shapes, count):
-        self.at_restore()
-        return None, []
+        return self.restored(), []
 
     def save(self, step, state, count):
         self.events.append(("saved", step))
@@ -29,7 +28,7 @@ class Saved:
 
 @pytest.fixture
 def trained(build, monkeypatch, tmp_path):
-    """Return `trained(events, **of_saved)`: train 8 steps and note what happens in `events`."""
+    """Return `trained(restored=)`, which trains to step 8 and returns its `events` in order."""
 
     def evaluate(ensemble, state, directory, clock):
         with clock.measure("evaluate"):
@@ -40,8 +39,8 @@ def trained(build, monkeypatch, tmp_path):
     monkeypatch.setattr(loop, "_evaluate", evaluate)
     display = SimpleNamespace(say=lambda message: None, update=lambda *_: None)
 
-    def train(**of_saved):
-        checkpoints = Saved(events, **of_saved)
+    def train(**restored):
+        checkpoints = Saved(events, **restored)
         loop.train(build((0,), (0,)), SCHEDULE, checkpoints, tmp_path, display, ["only"])
         return events
 
@@ -72,6 +71,12 @@ def test_a_state_is_saved_before_a_long_evaluation(trained, monkeypatch):
     assert [step for what, step in events if what == "saved"] == [0, 3, 6, 8]
 
 
+def test_a_state_is_saved_before_the_first_evaluation_after_a_restart(trained, build):
+    members = build((0,), (0,))
+    events = trained(restored=lambda: members.advance(members.start(), 0, 1))
+    assert events[:2] == [("saved", 3), ("evaluated", 3)]
+
+
 def test_a_state_is_saved_after_every_long_step(trained, monkeypatch):
     monkeypatch.setattr(loop, "LONG_SECONDS", 0.0)
     monkeypatch.setattr(loop, "DISPATCH_SECONDS", 0.0)
@@ -82,5 +87,5 @@ def test_a_state_is_saved_after_every_long_step(trained, monkeypatch):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_in_compilation_is_heard_before_the_first_evaluation(trained, number):
     with pytest.raises(loop.InterruptedRun, match="saved at step 0 of 8; give the same command"):
-        trained(at_restore=lambda: os.kill(os.getpid(), number))
+        trained(restored=lambda: os.kill(os.getpid(), number))
     assert trained.events == [("saved", 0)]
