@@ -21,6 +21,7 @@ from jax import lax
 
 from benchmarks import arithmetic, studies
 from benchmarks.measuring import Measurement, alternate, measurement, timed
+from pvr_jax.training import losses
 from pvr_jax.training import state as states
 from pvr_jax.training.replicas import Mode, device_mesh, over_replicas, pad
 
@@ -223,7 +224,7 @@ def profile(study: studies.Study, case: Case) -> dict[str, float]:
 
         def body(step: jax.Array, _: Any) -> Any:
             one = jax.tree.map(lambda leaf: leaf[step % 2], stacked)
-            return jax.grad(lambda p: states.squared_error(apply(p, one["x"]), one))(params)
+            return jax.grad(lambda p: losses.squared_error(apply(p, one["x"]), one))(params)
 
         return lax.fori_loop(0, case.steps, body, params)
 

@@ -1,6 +1,5 @@
 """Measure what the replicas learned, from the checkpoints alone."""
 
-import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -57,7 +56,7 @@ def _analyse(config: ConfigDict, directory: Path) -> None:
         for step, params in run.kept_parameters(checkpoints, members, plan, directory):
             steps.append(step)
             measured.append(_measure(problem, functions(params), last))
-    _save(directory / LEARNED_FILE, values=last)
+    run_log.write_arrays(directory / LEARNED_FILE, values=last)
     finite = np.isfinite(last).all(axis=1)
     run_log.write_json(
         directory / MEASURES_FILE,
@@ -173,10 +172,3 @@ def _profile(problem: problems.Problem, values: np.ndarray) -> list[float] | Non
     spectrum = float64.spectrum(values)
     degrees = np.bitwise_count(np.arange(spectrum.size))
     return np.bincount(degrees, weights=np.square(spectrum)).tolist()
-
-
-def _save(path: Path, **arrays: np.ndarray) -> None:
-    """Write an .npz file so that no reader ever sees half of it."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-    np.savez(temporary, **arrays)
-    temporary.replace(path)

@@ -11,6 +11,7 @@ from jax import lax
 from jax.sharding import Mesh
 
 from pvr_jax.training import hosts
+from pvr_jax.training.losses import squared_error
 from pvr_jax.training.replicas import (
     AXIS,
     BATCH_AXIS,
@@ -227,6 +228,7 @@ def ensemble(
     optimizer: Callable[[jax.Array | float], Any],
     evaluate: Callable[..., dict[str, jax.Array]],
     execution: str,
+    loss: Callable[..., jax.Array] = squared_error,
     mesh: Mesh | None = None,
     group_size: int = 1,
     matmul_precision: str = "highest",
@@ -238,10 +240,11 @@ def ensemble(
     Args:
         replicas: leading axis R.
         init: `init(key) -> params`.
-        apply: `apply(params, x[b, ...]) -> predictions[b]`.
+        apply: `apply(params, x[b, ...]) -> predictions[b, ...]`.
         batch: `batch(key, step, **conditions) -> {x, y, weight}`, pure.
         optimizer: `optimizer(learning_rate) -> optax.GradientTransformation`.
         evaluate: `evaluate(params, **conditions) -> {name: array}`; always runs at "highest".
+        loss: `loss(predictions, batch, axis) -> scalar`; see `losses`.
         execution, mesh, group_size, matmul_precision, batch_devices: see `assemble`.
         dtype: of the parameters; float64 needs JAX's x64 mode (see `environment.arithmetic`).
     """
@@ -250,6 +253,7 @@ def ensemble(
         train_step,
         apply=apply,
         transformation=transformation,
+        loss=loss,
         axis=BATCH_AXIS if batch_devices > 1 else None,
     )
 

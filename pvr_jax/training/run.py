@@ -17,6 +17,7 @@ import numpy as np
 from pvr_jax.training import environment, hosts, loop, probe, run_log
 from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
 from pvr_jax.training.ensemble import Ensemble, ensemble
+from pvr_jax.training.losses import squared_error
 from pvr_jax.training.progress import ProgressDisplay
 from pvr_jax.training.replicas import Replicas, over_replicas, pad, to_host
 from pvr_jax.training.state import optimizer
@@ -61,16 +62,22 @@ def build_ensemble(
     matmul_precision: str,
     dtype: str,
     weight_decay: float = 0.0,
+    rate_schedule: Callable[[jax.Array], jax.Array] | None = None,
+    loss: Callable[..., jax.Array] = squared_error,
     batch_devices: int = 1,
 ) -> Ensemble:
-    """Build the programs of a run on all devices; see `ensemble` for the functions."""
+    """Build the programs of a run on all devices; see `ensemble` for the functions.
+
+    `rate_schedule(step)` multiplies every replica's learning rate (see `state.optimizer`).
+    """
     return ensemble(
         replicas,
         init=init,
         apply=apply,
         batch=batch,
-        optimizer=partial(_optimizer, optimizer_name, momentum, weight_decay),
+        optimizer=partial(_optimizer, optimizer_name, momentum, weight_decay, rate_schedule),
         evaluate=evaluate,
+        loss=loss,
         execution=execution,
         group_size=group_size,
         batch_devices=batch_devices,
@@ -273,5 +280,7 @@ def diverged_steps(directory: Path, finite: np.ndarray) -> list[int | None]:
     ]
 
 
-def _optimizer(name: str, momentum: float, weight_decay: float, learning_rate: Any) -> Any:
-    return optimizer(name, learning_rate, momentum, weight_decay)
+def _optimizer(
+    name: str, momentum: float, weight_decay: float, schedule: Any, learning_rate: Any
+) -> Any:
+    return optimizer(name, learning_rate, momentum, weight_decay, schedule)

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax import lax
+
+from pvr_jax.training.losses import over_devices, squared_error
 
 OPTIMIZERS = ("adam", "sgd")
 
@@ -32,11 +33,14 @@ def optimizer(
     learning_rate: float | jax.Array,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
+    schedule: Callable[[jax.Array], jax.Array] | None = None,
 ) -> optax.GradientTransformation:
     """Return Adam (betas .9 and .999, eps 1e-8) or SGD with momentum, as PyTorch defines them.
 
     `weight_decay` times the parameters is added to the gradients, before Adam divides them by
     their size: PyTorch's weight_decay, not that of AdamW.
+
+    `schedule(step)` multiplies the learning rate; None leaves it as it is.
 
     The learning rate lives in the optimiser's state: `init` stores the rate given here, `update`
     reads the stored one, so that replicas of one program may differ in it.
@@ -44,6 +48,9 @@ def optimizer(
     Raises:
         ValueError: another name.
     """
+    if schedule is not None:
+        constant = optimizer(name, learning_rate, momentum, weight_decay)
+        return optax.chain(constant, optax.scale_by_schedule(schedule))
     if weight_decay:
         decayed = optax.add_decayed_weights(weight_decay)
         return optax.chain(decayed, optimizer(name, learning_rate, momentum))
@@ -59,6 +66,22 @@ def optimizer(
     raise ValueError(f"optimizer: given {name!r}; allowed {', '.join(OPTIMIZERS)}")
 
 
+def warmup(warmup_steps: int, decay_steps: int = 0) -> Callable[[jax.Array], jax.Array]:
+    """Return a schedule: from 0 to 1 in `warmup_steps`, linearly, then 1.
+
+    With `decay_steps` it goes down to 0 again along a cosine, in so many steps after the warm-up.
+    """
+
+    def schedule(step: jax.Array) -> jax.Array:
+        rising = jnp.minimum((step + 1) / max(warmup_steps, 1), 1.0)
+        if not decay_steps:
+            return rising
+        done = jnp.clip((step - warmup_steps) / decay_steps, 0.0, 1.0)
+        return rising * 0.5 * (1 + jnp.cos(jnp.pi * done))
+
+    return schedule
+
+
 def initial_state(params: Any, transformation: optax.GradientTransformation) -> State:
     """Return the state of one replica before its first step."""
     return State(
@@ -69,19 +92,6 @@ def initial_state(params: Any, transformation: optax.GradientTransformation) -> 
         loss_count=jnp.int32(0),
         diverged_at=jnp.int32(-1),
     )
-
-
-def squared_error(
-    predictions: jax.Array, batch: dict[str, jax.Array], axis: str | None = None
-) -> jax.Array:
-    """Return the weighted mean of (prediction - y)^2 over a batch.
-
-    This is the FULL squared error that the authors train with; the errors that are reported are
-    halves of it. Rows of weight 0 (the padding of a last, smaller batch) do not count. Where the
-    rows are shared out over the devices of the mesh axis `axis`, it is this device's part of it.
-    """
-    weight = batch["weight"]
-    return jnp.sum(weight * jnp.square(predictions - batch["y"])) / _over(axis, jnp.sum(weight))
 
 
 def train_step(
@@ -95,8 +105,8 @@ def train_step(
 ) -> tuple[State, dict[str, jax.Array]]:
     """Take one optimiser step of one replica on `batch` {x [b, ...], y [b], weight [b]}.
 
-    `axis` names the axis of the mesh over whose devices the rows of the batch are shared out; the
-    step is then the same on all of them.
+    `loss` is a function of `losses`. `axis` names the axis of the mesh over whose devices the rows
+    of the batch are shared out; the step is then the same on all of them.
 
     Returns the new state and {"loss": the batch's loss before the step}.
     """
@@ -104,7 +114,7 @@ def train_step(
     def objective(params: Any) -> jax.Array:
         return loss(apply(params, batch["x"]), batch, axis)
 
-    value, gradients = _over(axis, jax.value_and_grad(objective)(state.params))
+    value, gradients = over_devices(axis, jax.value_and_grad(objective)(state.params))
     updates, optimizer_state = transformation.update(gradients, state.optimizer, state.params)
     first_failure = (state.diverged_at < 0) & ~jnp.isfinite(value)
     return (
@@ -119,7 +129,3 @@ def train_step(
         {"loss": value},
     )
 
-
-def _over(axis: str | None, tree: Any) -> Any:
-    """Return the sum over the devices of a mesh axis; `tree` itself where there is none."""
-    return tree if axis is None else lax.psum(tree, axis)

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pvr_jax.training.state import initial_state, optimizer, squared_error, train_step
+from pvr_jax.training.losses import squared_error
+from pvr_jax.training.state import initial_state, optimizer, train_step
 
 
 def apply(params, x):

@@ -1,0 +1,181 @@
+"""Pointer Value Retrieval on tokens: accuracy by training-set size, complexity and aggregation.
+
+Paper:     Zhang, Raghu, Kleinberg, Bengio 2021, "Pointer Value Retrieval: A new benchmark for
+           understanding the limits of neural network generalization". An input is a pointer digit
+           and ten value digits; the label is an aggregation of the m + 1 values from the pointer's
+           on, m = 0 .. 5. Sizes of training sets and networks are those of published code that
+           reproduces the paper's figures; the authors' own is not public.
+Command:   ./launch.sh reproduce token_pvr --size=small
+           ./launch.sh run configs/token_pvr.py:size=small,model=token_transformer
+Choices:   model=token_mlp|token_transformer|token_mixer, size=small|paper, samples=N (of size=paper,
+           where every size of a training set is a run of its own), tiny.
+Numbers:   by flags, for example --config.task.aggregations=min,max --config.task.complexities=2,3
+           --config.data.samples=1000,30000 --config.train.seeds=10
+"""
+
+import ml_collections
+
+from configs import canonical_holdout as base
+
+AGGREGATIONS = ("mod_sum", "min", "max", "median", "majority_vote")
+SIZES = ("small", "paper")
+MODELS = {
+    "token_mlp": {"embedding_width": 64, "widths": (512, 1024, 512, 64)},
+    "token_transformer": {
+        "width": 256,
+        "depth": 12,
+        "heads": 6,
+        "head_width": 64,
+        "feed_forward_width": 256,
+    },
+    "token_mixer": {"width": 256, "depth": 12, "token_expansion": 4, "channel_width": 128},
+}
+SMALL_MODELS = {
+    "token_mlp": {"embedding_width": 16, "widths": (256, 256)},
+    "token_transformer": {
+        "width": 64,
+        "depth": 2,
+        "heads": 4,
+        "head_width": 16,
+        "feed_forward_width": 64,
+    },
+    "token_mixer": {"width": 64, "depth": 2, "token_expansion": 4, "channel_width": 64},
+}
+TINY_MODELS = {
+    "token_mlp": {"embedding_width": 4, "widths": (16,)},
+    "token_transformer": {
+        "width": 8,
+        "depth": 1,
+        "heads": 1,
+        "head_width": 8,
+        "feed_forward_width": 8,
+    },
+    "token_mixer": {"width": 8, "depth": 1, "token_expansion": 1, "channel_width": 8},
+}
+PAPER_SAMPLES = (64, 128, 1024, 10_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 10_000_000)
+
+
+def build(model: str, size: str) -> ml_collections.ConfigDict:
+    """Return the configuration of one network on token PVR, not locked yet."""
+    small = size == "small"
+    return ml_collections.ConfigDict(
+        {
+            "experiment": "pointer_value",
+            "size": size,
+            "task": {
+                "name": "token_pvr",
+                "aggregations": AGGREGATIONS,
+                "complexities": (0, 1, 2, 3, 4, 5),  # m; the window has m + 1 values
+                "withheld": (0,),  # the first so many permutations of 0 .. m, never in a window of
+                # training
+                "boundary": "bounded",  # bounded: the window fits, as in the paper; or cyclic
+            },
+            "model": {"name": model, **(SMALL_MODELS if small else MODELS)[model]},
+            "data": {
+                "source": "sampled",  # sampled: fixed training sets; fresh: a stream, no row twice
+                "samples": (64, 1000, 10_000, 100_000),  # sizes; of a stream none: ()
+                "batch_size": 256 if small else 1024,
+            },
+            "train": {
+                # replicas = tasks x sizes x learning rates x init scales x seeds, in one program
+                "seeds": 3 if small else 10,
+                "first_seed": 0,  # seeds are first_seed, first_seed + 1, …
+                "steps": 3000,  # of the optimiser, the same for every size
+                "optimizer": "adam",  # adam (betas .9, .999, eps 1e-8) or sgd
+                "learning_rates": (1e-3,),
+                "init_scales": (1.0,),  # multiply every initial parameter
+                "momentum": 0.9,  # of sgd
+                "weight_decay": 0.0,
+                "warmup_steps": 0,  # the learning rate grows linearly for so many steps
+                "decay": "cosine",  # to 0 at the last step; or constant
+                "dtype": "float32",  # of parameters and training: float32 or float64
+                "matmul_precision": "highest",  # highest is float32; a GPU's default is TF32
+                "execution": "auto",  # how replicas share a device: auto, vmap, map, chunked
+                "group_size": 4,  # replicas at once, for chunked
+                "batch_devices": 1,  # that share the rows of a batch, for large models
+            },
+            "evaluation": {
+                "count": 8,  # about so many, at log-spaced steps
+                "test_samples": 8192 if small else 100_000,  # of each test set
+                "training_samples": 2048 if small else 16_384,  # looked at, of the training set
+                "chunk": 2048,  # examples at a time
+                "noise": 0.1,  # delta of the noise sensitivities
+                "examples": 12,  # shown with predictions in the report
+            },
+            "checkpoint": {
+                "count": 2,  # kept for good: the first and the last
+                "save_every_seconds": 60.0,  # the most work that a crash can cost
+            },
+        }
+    )
+
+
+def with_authors_training(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """Give an unlocked configuration of ONE training-set size the settings of published code.
+
+    SGD with momentum .9, rate .05, weight decay 1e-5, batches of 1,024 or of the whole set, 200
+    epochs but at least 800 steps, ten of them warm-up; a cosine down to 0 is our reading of its
+    decay. It stops early; here every run goes to its end.
+    """
+    (samples,) = config.data.samples
+    batch = min(1024, samples)
+    per_epoch = -(-samples // batch)
+    steps = max(800, 200 * per_epoch)
+    config.data.batch_size = batch
+    config.train.update(
+        {
+            "optimizer": "sgd",
+            "learning_rates": (0.05,),
+            "weight_decay": 1e-5,
+            "steps": steps,
+            "warmup_steps": min(10 * per_epoch, steps // 2),
+        }
+    )
+    config.evaluation.count = 20
+    return config
+
+
+def finished(config: ml_collections.ConfigDict, tiny: bool) -> ml_collections.ConfigDict:
+    """Return the configuration, locked; shrunk to seconds if it is to be tiny."""
+    if tiny:
+        if "aggregations" in config.task:
+            config.task.update({"aggregations": ("mod_sum", "max"), "complexities": (0, 2)})
+        if config.data.source == "sampled":
+            config.data.samples = (20, 100)
+        config.data.batch_size = 32
+        config.train.update({"seeds": 2, "steps": 30, "warmup_steps": 0})
+        config.evaluation.update(
+            {
+                "count": 3,
+                "test_samples": 64,
+                "training_samples": 64,
+                "chunk": 64,
+                "examples": 4,
+            }
+        )
+        config.model.update(TINY_MODELS.get(config.model.name, {}))
+    return config.lock()
+
+
+def runs(size: str) -> list[str]:
+    """Return the choices of every run of the experiment in this size."""
+    if size == "small":
+        return ["size=small"]
+    return [
+        f"model={model},size=paper,samples={samples}"
+        for model in MODELS
+        for samples in PAPER_SAMPLES
+    ]
+
+
+def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
+    """Return the configuration of one network; `arg` holds the choices."""
+    sizes = tuple(map(str, PAPER_SAMPLES))
+    chosen = base.choose(arg, model=tuple(MODELS), size=SIZES, samples=("", *sizes))
+    config = build(chosen["model"], chosen["size"])
+    if chosen["size"] == "paper":
+        config.data.samples = (int(chosen["samples"] or 100_000),)
+        with_authors_training(config)
+    elif chosen["samples"]:
+        config.data.samples = (int(chosen["samples"]),)
+    return finished(config, chosen["tiny"])

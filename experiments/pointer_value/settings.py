@@ -1,0 +1,85 @@
+"""The experiment's configuration: checked in full before anything runs.
+
+Every complaint is one line: the field, what was given, what is allowed.
+"""
+
+from ml_collections import ConfigDict
+
+from pvr_jax import models
+from pvr_jax.tasks import classification, drawn_sets
+from pvr_jax.training import fields
+from pvr_jax.training.fields import from_zero, number, one_of, prefix_errors, several, whole
+from pvr_jax.training.replicas import device_mesh
+
+MOST_SAMPLES = 2**30
+
+# Sets of different sizes train side by side, so training is measured in steps, not in epochs.
+IN_EPOCHS = ("train.epochs", "evaluation.every_epochs")
+RULES: dict[str, fields.Rule] = {
+    "data.source": one_of(*drawn_sets.SOURCES),
+    "data.batch_size": whole(1, 2**20),
+    **{field: rule for field, rule in fields.TRAINING.items() if field not in IN_EPOCHS},
+    "train.steps": whole(1),
+    "train.warmup_steps": whole(0),
+    "train.decay": one_of("constant", "cosine"),
+    "train.weight_decay": from_zero(),
+    "train.batch_devices": whole(1),
+    "evaluation.count": whole(2),
+    "evaluation.test_samples": whole(1, 2**24),
+    "evaluation.training_samples": whole(1, 2**24),
+    "evaluation.chunk": whole(1, 2**20),
+    "evaluation.noise": number(0, 1),
+    "evaluation.examples": whole(1, 256),
+}
+SECTIONS = ("task", "model", "data", "train", "evaluation", "checkpoint")
+
+
+def validate(config: ConfigDict) -> None:
+    """Check the whole configuration.
+
+    Raises:
+        ValueError: the first field that is missing, of a wrong type, out of range, or impossible
+            together with others; one line.
+    """
+    fields.check(config, SECTIONS, RULES)
+    sizes = tuple(config.data.samples)
+    if config.data.source == "sampled":
+        is_allowed, allowed = several(whole(1, MOST_SAMPLES), "1000,10000")
+        if not is_allowed(sizes):
+            raise fields.refuse("data.samples", sizes, allowed)
+    elif sizes:
+        allowed = "none, (), as a stream of fresh samples has no size"
+        raise fields.refuse("data.samples", sizes, allowed)
+    if config.train.warmup_steps > config.train.steps:
+        allowed = f"0 to train.steps, {config.train.steps}"
+        raise fields.refuse("train.warmup_steps", config.train.warmup_steps, allowed)
+    prefix_errors("config.train.", lambda: device_mesh(batch_devices=config.train.batch_devices))
+    make_model(config, make_task(config))
+
+
+def make_task(config: ConfigDict) -> classification.Classification:
+    """Return the task of the configuration; errors name the field."""
+    parameters = {name: value for name, value in config.task.to_dict().items() if value is not None}
+    return prefix_errors("config.task.", lambda: classification.make(**parameters))
+
+
+def make_model(config: ConfigDict, task: classification.Classification) -> models.Model:
+    """Return the network of the configuration for a task; errors name the field."""
+    given = config.model.to_dict()
+    shape, alphabet = task.inputs
+    return prefix_errors(
+        "config.model.",
+        lambda: models.build_classifier(
+            shape=shape, alphabet=alphabet, classes=task.classes, **given
+        ),
+    )
+
+
+def identity(config: ConfigDict) -> str:
+    """Return the 8 hexadecimal digits that name this configuration."""
+    return fields.identity(config.to_dict())
+
+
+def run_name(config: ConfigDict) -> str:
+    """Return the name of the run's directory: <task>-<model>-<8 hex of the configuration>."""
+    return f"{config.task.name}-{config.model.name}-{identity(config)}"

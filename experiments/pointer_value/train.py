@@ -1,0 +1,110 @@
+"""Train the replicas of one configuration: subtasks x sizes x rates x init scales x seeds."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from experiments.pointer_value import problem as problems
+from experiments.pointer_value import settings
+from pvr_jax import models
+from pvr_jax.training import run
+from pvr_jax.training.ensemble import Ensemble
+from pvr_jax.training.loop import Schedule, logarithmic_steps
+from pvr_jax.training.losses import cross_entropy
+from pvr_jax.training.state import warmup
+
+
+def train(config: ConfigDict, workdir: Path) -> Path:
+    """Train, evaluate and checkpoint all replicas; continue where an earlier process stopped.
+
+    Returns the run directory, `workdir/pointer_value/<task>-<model>-<8 hex>`.
+
+    Raises:
+        ValueError: an impossible configuration.
+        RunError: the directory is in use, a checkpoint cannot be written, or a signal came.
+    """
+    settings.validate(config)
+    directory = run_directory(config, workdir)
+    run.train_run(directory, config.to_dict(), settings.identity(config), partial(plan_of, config))
+    return directory
+
+
+def plan_of(config: ConfigDict) -> run.Plan:
+    """Return what is trained, and when what happens."""
+    problem = problems.assemble(config)
+    return run.Plan(
+        build_ensemble(config, problem),
+        schedule(config),
+        problem.names,
+        f"{config.model.name} on {problem.task.label}",
+    )
+
+
+def run_directory(config: ConfigDict, workdir: Path) -> Path:
+    """Return the directory of this configuration's run."""
+    return Path(workdir) / config.experiment / settings.run_name(config)
+
+
+def schedule(config: ConfigDict) -> Schedule:
+    """Return when the run evaluates, at about `evaluation.count` log-spaced steps, and saves."""
+    steps = config.train.steps
+    plan = run.schedule(
+        epochs=1,
+        steps_per_epoch=steps,
+        every_epochs=1,
+        kept=config.checkpoint.count,
+        save_every_seconds=config.checkpoint.save_every_seconds,
+    )
+    first = min(steps, 1 << 5)
+    spaced = logarithmic_steps(first, steps, config.evaluation.count)
+    return replace(plan, evaluations=frozenset(spaced))
+
+
+def build_ensemble(config: ConfigDict, problem: problems.Problem) -> Ensemble:
+    """Build the programs of the run."""
+    chosen = config.train
+    count = problems.tallies(
+        problem,
+        problem.parts,
+        config.evaluation.test_samples,
+        config.evaluation.training_samples,
+        config.evaluation.chunk,
+    )
+    return run.build_ensemble(
+        problems.make_replicas(problem),
+        init=partial(_init, problem.model, _example(problem)),
+        apply=problem.model.apply,
+        batch=problems.batches(problem, config.data.source, config.data.batch_size),
+        evaluate=problems.evaluator(count),
+        loss=cross_entropy,
+        optimizer_name=chosen.optimizer,
+        momentum=chosen.momentum,
+        weight_decay=chosen.weight_decay,
+        rate_schedule=_rate_schedule(chosen.warmup_steps, chosen.decay, chosen.steps),
+        execution=chosen.execution,
+        group_size=chosen.group_size,
+        batch_devices=chosen.batch_devices,
+        matmul_precision=chosen.matmul_precision,
+        dtype=chosen.dtype,
+    )
+
+
+def _rate_schedule(warmup_steps: int, decay: str, steps: int) -> Any:
+    if not warmup_steps and decay == "constant":
+        return None
+    return warmup(warmup_steps, steps - warmup_steps if decay == "cosine" else 0)
+
+
+def _example(problem: problems.Problem) -> jax.Array:
+    """Return one input like those of the task [1, ...]; its values do not matter."""
+    shape, alphabet = problem.task.inputs
+    return jnp.zeros((1, *shape), jnp.float32 if alphabet is None else jnp.int32)
+
+
+def _init(model: models.Model, example: jax.Array, key: jax.Array) -> Any:
+    return model.init(key, example)

@@ -1,0 +1,75 @@
+"""What a classifier gets right: accuracy, loss and the confusion of classes on a set of examples."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+Tally = dict[str, jax.Array]
+
+
+def tally(
+    predict: Callable[[jax.Array], jax.Array],
+    rows: Callable[[jax.Array], dict[str, jax.Array]],
+    count: int | jax.Array,
+    *,
+    most: int,
+    chunk: int,
+    classes: int,
+) -> Tally:
+    """Count over the examples 0 .. count - 1, `chunk` at a time.
+
+    Args:
+        predict: x [b, ...] -> logits [b, classes].
+        rows: numbers int32[b] -> {"x": [b, ...], "y": int32[b]}.
+        count: of examples; may be traced.
+        most: what `count` is at most; so many are computed.
+        chunk: examples in memory at a time.
+        classes: of labels.
+
+    Returns:
+        `confusion` int32[classes, classes], rows being the true class and columns the one with the
+        largest logit (the first of several), and `surprise`, the sum of -log p(y) in nats.
+    """
+    chunk = min(chunk, most)
+
+    def some(total: Tally, first: jax.Array) -> tuple[Tally, None]:
+        numbers = first + jnp.arange(chunk, dtype=jnp.int32)
+        inside = numbers < jnp.minimum(count, most)
+        examples = rows(numbers)
+        logits = predict(examples["x"])
+        true = _one_hot(examples["y"], classes) * inside[:, None]
+        guessed = _one_hot(jnp.argmax(logits, axis=-1), classes)
+        surprise = -jnp.sum(jax.nn.log_softmax(logits) * true.astype(logits.dtype))
+        found = {
+            "confusion": jnp.einsum("bt,bg->tg", true, guessed, preferred_element_type=jnp.int32),
+            "surprise": surprise,
+        }
+        return jax.tree.map(jnp.add, total, found), None
+
+    logits = jax.eval_shape(lambda numbers: predict(rows(numbers)["x"]), jnp.arange(chunk))
+    nothing = {
+        "confusion": jnp.zeros((classes, classes), jnp.int32),
+        "surprise": jnp.zeros((), logits.dtype),
+    }
+    return lax.scan(some, nothing, jnp.arange(0, most, chunk, dtype=jnp.int32))[0]
+
+
+def scores(tallied: Tally) -> dict[str, jax.Array]:
+    """Return `accuracy` (top-1, 0 to 1) and `loss` (mean cross-entropy in nats) of a tally.
+
+    Both are NaN where a logit was not finite, as a loss is then, and of no examples.
+    """
+    confusion, surprise = tallied["confusion"], tallied["surprise"]
+    total = jnp.sum(confusion).astype(surprise.dtype)
+    accuracy = jnp.trace(confusion) / total
+    return {
+        "accuracy": jnp.where(jnp.isfinite(surprise), accuracy, jnp.nan),
+        "loss": surprise / total,
+    }
+
+
+def _one_hot(labels: Any, classes: int) -> jax.Array:
+    return (labels[:, None] == jnp.arange(classes)).astype(jnp.int32)

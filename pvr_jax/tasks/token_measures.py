@@ -1,0 +1,162 @@
+"""How hard a task on tokens is: the distribution of its labels and its noise sensitivity.
+
+Exact where the windows can be listed, by sampling with an interval elsewhere. Both are of uniform
+inputs; a holdout of i windows changes them by no more than i 10^-(m + 1).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.stats
+
+from pvr_jax.tasks import checks, token_pvr
+from pvr_jax.tasks.token_pvr import DIGITS
+
+# Windows of up to so many digits are listed: 10^6 of them.
+MOST_LISTED = 6
+SAMPLES = 1 << 20
+_SAMPLES_AT_ONCE = 1 << 16
+CONFIDENCE = 0.95
+
+
+class Estimate(NamedTuple):
+    """A number with the bounds of its 95 % interval; of an exact one, both are the number."""
+
+    value: float
+    low: float
+    high: float
+    exact: bool
+
+
+class Distribution(NamedTuple):
+    """The probability of each label [classes], and whether it is exact."""
+
+    shares: np.ndarray
+    exact: bool
+
+
+def label_distribution(aggregation: str, complexity: int) -> Distribution:
+    """Return the probability of each label of token PVR, float64[10], wherever the pointer is.
+
+    Windows of up to `MOST_LISTED` digits are listed, of longer ones 2^20 are drawn.
+    """
+    if complexity < MOST_LISTED:
+        table = _table(aggregation, complexity)
+        return Distribution(np.bincount(table.ravel(), minlength=DIGITS) / table.size, True)
+    number = token_pvr.aggregation_number(aggregation)
+
+    def labelled(key: jax.Array) -> jax.Array:
+        return token_pvr.label(token_pvr.draw(key, complexity), number, complexity)
+
+    return Distribution(_counted(labelled, DIGITS) / SAMPLES, False)
+
+
+def noise_sensitivity(
+    aggregation: str, complexity: int, delta: float, boundary: str = "bounded"
+) -> Estimate:
+    """Return the probability that noise changes the label of token PVR.
+
+    Every token is drawn anew with probability `delta`, the pointer among the places it can have
+    (Zhang et al. 2021; for +-1 bits, `boolean.measures.noise_sensitivity` at delta / 2). Exact for
+    windows of up to `MOST_LISTED` digits, sampled for longer ones.
+
+    Raises ValueError for a delta that is not in 0 to 1.
+    """
+    delta = _probability(delta)
+    if complexity >= MOST_LISTED:
+        number = token_pvr.aggregation_number(aggregation)
+        return sampled_noise_sensitivity(
+            lambda key: token_pvr.draw(key, complexity, boundary),
+            lambda tokens: token_pvr.label(tokens, number, complexity),
+            delta,
+        )
+    table = _table(aggregation, complexity)
+    places = token_pvr.pointers(complexity, boundary)
+    agreement = [_agreement(table, shared, delta) for shared in range(complexity + 2)]
+    pairs = _shared_values(places, complexity)
+    moved = np.mean([[agreement[shared] for shared in row] for row in pairs])
+    value = 1 - (1 - delta) * agreement[-1] - delta * moved
+    return Estimate(*[float(np.clip(value, 0, 1))] * 3, True)
+
+
+def sampled_noise_sensitivity(
+    draw: Callable[[jax.Array], jax.Array],
+    label: Callable[[jax.Array], jax.Array],
+    delta: float,
+    seed: int = 0,
+) -> Estimate:
+    """Return the probability that noise changes a label, from 2^20 pairs, with Wilson's interval.
+
+    Args:
+        draw: draw(key) -> tokens [n], independent of each other.
+        label: label(tokens [n]) -> a class.
+        delta: with which probability a token is drawn anew.
+        seed: of the pairs.
+    """
+    delta = _probability(delta)
+
+    def changes(key: jax.Array) -> jax.Array:
+        first, second, third = jax.random.split(key, 3)
+        tokens = draw(first)
+        # Tokens are independent, so those of another input are new draws of their own law.
+        noisy = jnp.where(jax.random.bernoulli(third, delta, tokens.shape), draw(second), tokens)
+        return (label(tokens) != label(noisy)).astype(jnp.int32)
+
+    changed = int(_counted(changes, 2, seed)[1])
+    found = scipy.stats.binomtest(changed, SAMPLES)
+    interval = found.proportion_ci(CONFIDENCE, method="wilson")
+    return Estimate(changed / SAMPLES, float(interval.low), float(interval.high), False)
+
+
+def _counted(labelled: Callable[[jax.Array], jax.Array], classes: int, seed: int = 0) -> np.ndarray:
+    """Return how often each of 0 .. classes - 1 comes up in `SAMPLES` calls, [classes]."""
+
+    @jax.jit
+    def some(key: jax.Array) -> jax.Array:
+        keys = jax.random.split(key, _SAMPLES_AT_ONCE)
+        return jnp.bincount(jax.vmap(labelled)(keys), length=classes)
+
+    keys = jax.random.split(jax.random.key(seed), SAMPLES // _SAMPLES_AT_ONCE)
+    return np.sum([np.asarray(some(key)) for key in keys], axis=0)
+
+
+def _probability(delta: float) -> float:
+    delta = checks.real_number("delta", delta)
+    if not 0 <= delta <= 1:
+        checks.refuse("delta", delta, "0 to 1")
+    return delta
+
+
+def _table(aggregation: str, complexity: int) -> np.ndarray:
+    """Return the label of every window, int[10, ..., 10] with complexity + 1 axes."""
+    size = complexity + 1
+    windows = np.indices((DIGITS,) * size).reshape(size, -1).T
+    counted = np.stack([np.sum(windows == digit, axis=1) for digit in range(DIGITS)], axis=1)
+    number = token_pvr.aggregation_number(aggregation)
+    return np.asarray(token_pvr.aggregate(jnp.asarray(counted), number)).reshape((DIGITS,) * size)
+
+
+def _shared_values(places: int, complexity: int) -> np.ndarray:
+    """Return how many values the windows of every two pointers share, int[places, places]."""
+    windows = [{(p + j) % DIGITS for j in range(complexity + 1)} for p in range(places)]
+    return np.array([[len(one & other) for other in windows] for one in windows])
+
+
+def _agreement(table: np.ndarray, shared: int, delta: float) -> float:
+    """Return the probability that two windows have the same label, `shared` digits being common.
+
+    The common digits of the second are drawn anew with probability delta, the others are its own.
+    Which digits are common does not matter: the label is a symmetric function.
+    """
+    own = tuple(range(shared, table.ndim))
+    total = 0.0
+    for digit in range(DIGITS):
+        share = (table == digit).mean(axis=own)
+        noisy = share
+        for axis in range(shared):
+            noisy = (1 - delta) * noisy + delta * noisy.mean(axis=axis, keepdims=True)
+        total += float(np.mean(share * noisy))
+    return total
