@@ -7,8 +7,10 @@ Paper:     Zhang, Raghu, Kleinberg, Bengio 2021, "Pointer Value Retrieval: A new
            reproduces the paper's figures; the authors' own is not public.
 Command:   ./launch.sh reproduce token_pvr --size=small
            ./launch.sh run configs/token_pvr.py:size=small,model=token_transformer
-Choices:   model=token_mlp|token_transformer|token_mixer, size=small|paper, samples=N (of size=paper,
-           where every size of a training set is a run of its own), tiny.
+Choices:   model=token_mlp|token_transformer|token_mixer, size=small|paper, samples=N (one size of
+           the training set; of size=paper every size is a run of its own), tiny.
+           small: networks for two CPU cores; the MLP on all tasks with 64 to 100,000 samples,
+           Transformer and Mixer on mod_sum with m = 0 and 1.
 Numbers:   by flags, for example --config.task.aggregations=min,max --config.task.complexities=2,3
            --config.data.samples=1000,30000 --config.train.seeds=10
 """
@@ -157,10 +159,19 @@ def finished(config: ml_collections.ConfigDict, tiny: bool) -> ml_collections.Co
     return config.lock()
 
 
+def sample_count(text: str) -> int:
+    """Return the number of samples that follows the colon; ValueError, one line, for others."""
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError(
+            f"samples after the colon: given {text!r}; allowed a whole number such as 100000"
+        )
+    return int(text)
+
+
 def runs(size: str) -> list[str]:
     """Return the choices of every run of the experiment in this size."""
     if size == "small":
-        return ["size=small"]
+        return [f"model={model},size=small" for model in MODELS]
     return [
         f"model={model},size=paper,samples={samples}"
         for model in MODELS
@@ -170,12 +181,14 @@ def runs(size: str) -> list[str]:
 
 def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     """Return the configuration of one network; `arg` holds the choices."""
-    sizes = tuple(map(str, PAPER_SAMPLES))
-    chosen = base.choose(arg, model=tuple(MODELS), size=SIZES, samples=("", *sizes))
+    chosen = base.choose(arg, model=tuple(MODELS), size=SIZES, samples=None)
     config = build(chosen["model"], chosen["size"])
-    if chosen["size"] == "paper":
-        config.data.samples = (int(chosen["samples"] or 100_000),)
+    small = chosen["size"] == "small"
+    if small and chosen["model"] != "token_mlp":
+        config.task.update({"aggregations": ("mod_sum",), "complexities": (0, 1)})
+        config.data.samples = (1000, 10_000, 100_000)
+    if "samples" in chosen or not small:
+        config.data.samples = (sample_count(chosen.get("samples", "100000")),)
+    if not small:
         with_authors_training(config)
-    elif chosen["samples"]:
-        config.data.samples = (int(chosen["samples"]),)
     return finished(config, chosen["tiny"])

@@ -72,4 +72,4 @@ def scores(tallied: Tally) -> dict[str, jax.Array]:
 
 
 def _one_hot(labels: Any, classes: int) -> jax.Array:
-    return (labels[:, None] == jnp.arange(classes)).astype(jnp.int32)
+    return (labels[:, None] == jnp.arange(classes)[None, :]).astype(jnp.int32)

@@ -7,6 +7,7 @@ Source: Zhang et al. 2021, Pointer Value Retrieval, and published code that repr
 """
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +35,7 @@ def share_removed(withheld: int, complexity: int) -> float:
     return check_withheld(withheld, complexity) / DIGITS ** (complexity + 1)
 
 
+@partial(jnp.vectorize, signature="(n),(),()->()")
 def is_withheld(
     tokens: jax.Array, withheld: int | jax.Array, complexity: int | jax.Array
 ) -> jax.Array:
@@ -42,13 +44,12 @@ def is_withheld(
     -> bool[...].
     """
     ordered = token_pvr.window(tokens)
-    counted = token_pvr.counts(ordered, complexity)
-    is_permutation = jnp.all(
-        counted == (jnp.arange(DIGITS) <= complexity).astype(jnp.int32), axis=-1
-    )
+    each_once = (jnp.arange(DIGITS) <= complexity).astype(jnp.int32)
+    is_permutation = jnp.all(token_pvr.counts(ordered, complexity) == each_once)
     return is_permutation & (rank(ordered, complexity) < withheld)
 
 
+@partial(jnp.vectorize, signature="(m),()->()")
 def rank(ordered: jax.Array, complexity: int | jax.Array) -> jax.Array:
     """Return the lexicographic number int32[...] of a permutation of 0 .. complexity.
 
@@ -56,11 +57,10 @@ def rank(ordered: jax.Array, complexity: int | jax.Array) -> jax.Array:
     number means nothing.
     """
     places = jnp.arange(VALUES)
-    smaller = ordered[..., None, :] < ordered[..., :, None]
-    later = (places[None, :] > places[:, None]) & (places <= complexity)
-    return jnp.sum(
-        jnp.sum(smaller & later, axis=-1, dtype=jnp.int32) * _weights(complexity), axis=-1
-    )
+    smaller = ordered[None, :] < ordered[:, None]
+    later = (places[None, :] > places[:, None]) & (places <= complexity)[None, :]
+    smaller_later = jnp.sum(smaller & later, axis=1, dtype=jnp.int32)
+    return jnp.sum(smaller_later * _weights(complexity))
 
 
 def permutation(number: int | jax.Array, complexity: int | jax.Array) -> jax.Array:
@@ -88,6 +88,7 @@ def _weights(complexity: int | jax.Array) -> jax.Array:
     return jnp.where(left >= 0, factorials[jnp.maximum(left, 0)], 0)
 
 
+@partial(jnp.vectorize, signature="(n),(),()->(n)")
 def repair(
     tokens: jax.Array, withheld: int | jax.Array, complexity: int | jax.Array
 ) -> jax.Array:
@@ -96,8 +97,8 @@ def repair(
     Where a window is withheld, 1 is added modulo 10 to all ten values, the pointer stays. No window
     of at most nine digits is withheld then, as none holds a 0.
     """
-    moved = tokens.at[..., 1:].set((tokens[..., 1:] + 1) % DIGITS)
-    return jnp.where(is_withheld(tokens, withheld, complexity)[..., None], moved, tokens)
+    moved = tokens.at[1:].set((tokens[1:] + 1) % DIGITS)
+    return jnp.where(is_withheld(tokens, withheld, complexity), moved, tokens)
 
 
 def withheld_input(

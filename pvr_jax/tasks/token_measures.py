@@ -44,7 +44,7 @@ def label_distribution(aggregation: str, complexity: int) -> Distribution:
     Windows of up to `MOST_LISTED` digits are listed, of longer ones 2^20 are drawn.
     """
     if complexity < MOST_LISTED:
-        table = _table(aggregation, complexity)
+        table = window_labels(aggregation, complexity)
         return Distribution(np.bincount(table.ravel(), minlength=DIGITS) / table.size, True)
     number = token_pvr.aggregation_number(aggregation)
 
@@ -73,12 +73,12 @@ def noise_sensitivity(
             lambda tokens: token_pvr.label(tokens, number, complexity),
             delta,
         )
-    table = _table(aggregation, complexity)
+    table = window_labels(aggregation, complexity)
     places = token_pvr.pointers(complexity, boundary)
-    agreement = [_agreement(table, shared, delta) for shared in range(complexity + 2)]
+    agreements = [agreement(table, shared, delta) for shared in range(complexity + 2)]
     pairs = _shared_values(places, complexity)
-    moved = np.mean([[agreement[shared] for shared in row] for row in pairs])
-    value = 1 - (1 - delta) * agreement[-1] - delta * moved
+    moved = np.mean([[agreements[shared] for shared in row] for row in pairs])
+    value = 1 - (1 - delta) * agreements[-1] - delta * moved
     return Estimate(*[float(np.clip(value, 0, 1))] * 3, True)
 
 
@@ -130,7 +130,7 @@ def _probability(delta: float) -> float:
     return delta
 
 
-def _table(aggregation: str, complexity: int) -> np.ndarray:
+def window_labels(aggregation: str, complexity: int) -> np.ndarray:
     """Return the label of every window, int[10, ..., 10] with complexity + 1 axes."""
     size = complexity + 1
     windows = np.indices((DIGITS,) * size).reshape(size, -1).T
@@ -145,7 +145,7 @@ def _shared_values(places: int, complexity: int) -> np.ndarray:
     return np.array([[len(one & other) for other in windows] for one in windows])
 
 
-def _agreement(table: np.ndarray, shared: int, delta: float) -> float:
+def agreement(table: np.ndarray, shared: int, delta: float) -> float:
     """Return the probability that two windows have the same label, `shared` digits being common.
 
     The common digits of the second are drawn anew with probability delta, the others are its own.

@@ -8,6 +8,8 @@ trains replicas on different tasks.
 Source: Zhang, Raghu, Kleinberg and Bengio 2021, Pointer Value Retrieval.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
@@ -46,12 +48,13 @@ def draw(key: jax.Array, complexity: int | jax.Array, boundary: str = "bounded")
     return jnp.concatenate([pointer[None], values])
 
 
+@partial(jnp.vectorize, signature="(n)->(m)")
 def window_places(tokens: jax.Array) -> jax.Array:
     """Return the places int32[..., 10] of the values in an input, in order from the pointer's on.
 
     The first complexity + 1 of them are the window's.
     """
-    return 1 + (tokens[..., :1] + jnp.arange(VALUES, dtype=jnp.int32)) % VALUES
+    return 1 + (tokens[0] + jnp.arange(VALUES, dtype=jnp.int32)) % VALUES
 
 
 def window(tokens: jax.Array) -> jax.Array:
@@ -69,31 +72,31 @@ def label(
     return aggregate(counts(window(tokens), complexity), aggregation)
 
 
+@partial(jnp.vectorize, signature="(m),()->(c)")
 def counts(ordered: jax.Array, complexity: int | jax.Array) -> jax.Array:
     """Return how often each digit is among the first complexity + 1 of `ordered` [..., m].
 
     -> int32[..., 10]. Every aggregation is symmetric, hence a function of these.
     """
-    inside = jnp.arange(ordered.shape[-1]) <= complexity
-    equal = ordered[..., None] == jnp.arange(DIGITS)
-    return jnp.sum(equal & inside[:, None], axis=-2, dtype=jnp.int32)
+    inside = jnp.arange(ordered.shape[0]) <= complexity
+    equal = ordered[:, None] == jnp.arange(DIGITS)[None, :]
+    return jnp.sum(equal & inside[:, None], axis=0, dtype=jnp.int32)
 
 
+@partial(jnp.vectorize, signature="(c),()->()")
 def aggregate(counted: jax.Array, aggregation: int | jax.Array) -> jax.Array:
     """Return the aggregation int32[...] of a window, given how often each digit is in it [..., 10].
 
     "mod_sum": the sum modulo 10. "min", "max". "median": of an even number of digits the lower of
     the two in the middle. "majority_vote": the most frequent digit, of several the smallest.
     """
-    size = jnp.sum(counted, axis=-1, keepdims=True)
-    up_to = jnp.cumsum(counted, axis=-1)
     candidates = jnp.stack(
         [
-            jnp.sum(counted * jnp.arange(DIGITS), axis=-1) % DIGITS,
-            jnp.argmax(counted > 0, axis=-1),
-            DIGITS - 1 - jnp.argmax(counted[..., ::-1] > 0, axis=-1),
-            jnp.argmax(up_to >= (size + 1) // 2, axis=-1),
-            jnp.argmax(counted, axis=-1),
+            jnp.sum(counted * jnp.arange(DIGITS)) % DIGITS,
+            jnp.argmax(counted > 0),
+            DIGITS - 1 - jnp.argmax(counted[::-1] > 0),
+            jnp.argmax(jnp.cumsum(counted) >= (jnp.sum(counted) + 1) // 2),
+            jnp.argmax(counted),
         ]
     )
     return candidates[aggregation].astype(jnp.int32)

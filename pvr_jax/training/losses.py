@@ -37,7 +37,7 @@ def surprises(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Return -log p(label) [...] in nats, p being the softmax of the logits [..., c]."""
     shifted = logits - lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
     # A choice by comparison: the gradient of an indexed one is a scatter, slow on accelerators.
-    chosen = labels[..., None] == jnp.arange(logits.shape[-1])
+    chosen = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
     of_label = jnp.sum(jnp.where(chosen, shifted, 0), axis=-1)
     return jnp.log(jnp.sum(jnp.exp(shifted), axis=-1)) - of_label
 
