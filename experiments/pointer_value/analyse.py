@@ -23,9 +23,7 @@ MEASURES_FILE = "measures.json"
 EXAMPLES_FILE = "examples.npz"
 STAGE = run.Stage("analyse", after=run.STAGE, product=MEASURES_FILE)
 MOST_SHOWN = 12  # replicas whose predictions on examples are kept
-MEASURES = tuple(
-    f"{part}_{name}" for part in drawn_sets.PARTS for name in ("accuracy", "loss")
-)
+MEASURES = tuple(f"{part}_{name}" for part in drawn_sets.PARTS for name in ("accuracy", "loss"))
 
 
 def analyse(config: ConfigDict, workdir: Path) -> Path:
@@ -98,9 +96,7 @@ def _over_members(members: Ensemble, params: Any, function: Any) -> Any:
         return to_host(compiled(pad(params, members.mesh), members.replicas), members.count)
 
 
-def examples(
-    config: ConfigDict, problem: problems.Problem, params: Any
-) -> dict[str, np.ndarray]:
+def examples(config: ConfigDict, problem: problems.Problem, params: Any) -> dict[str, np.ndarray]:
     """Return test examples and what some replicas [K] predict for them, E of each test set.
 
     `replica` int32[K] are the numbers of the first replicas of up to `MOST_SHOWN` cells, those
@@ -183,9 +179,8 @@ def document(
         ],
         "measures": {name: [record.get(name, nothing) for record in logged] for name in MEASURES},
         "confusion": {
-            part: [
-                counts if counts.sum() else None for counts in confusion.get(part, ())
-            ] or nothing
+            part: [counts if counts.sum() else None for counts in confusion.get(part, ())]
+            or nothing
             for part in ("iid", "withheld")
         },
     }

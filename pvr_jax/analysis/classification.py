@@ -1,4 +1,4 @@
-"""What a classifier gets right: accuracy, loss and the confusion of classes on a set of examples."""
+"""What a classifier gets right: accuracy, loss and confusion of classes on a set of examples."""
 
 from collections.abc import Callable
 from typing import Any

@@ -89,9 +89,7 @@ def _weights(complexity: int | jax.Array) -> jax.Array:
 
 
 @partial(jnp.vectorize, signature="(n),(),()->(n)")
-def repair(
-    tokens: jax.Array, withheld: int | jax.Array, complexity: int | jax.Array
-) -> jax.Array:
+def repair(tokens: jax.Array, withheld: int | jax.Array, complexity: int | jax.Array) -> jax.Array:
     """Return inputs [..., 11] as training shows them: none of their windows is withheld.
 
     Where a window is withheld, 1 is added modulo 10 to all ten values, the pointer stays. No window

@@ -1,8 +1,8 @@
 """Losses: plain functions of a batch's predictions; which one a run has is its experiment's choice.
 
-`loss(predictions, batch, axis) -> scalar`, `batch` {x [b, ...], y [b], weight [b]}. Rows of weight 0
-(the padding of a last, smaller batch) do not count. Where the rows are shared out over the devices
-of the mesh axis `axis`, the result is this device's part of the loss.
+`loss(predictions, batch, axis) -> scalar`, `batch` {x [b, ...], y [b], weight [b]}. Rows of weight
+0 (the padding of a last, smaller batch) do not count. Where the rows are shared out over the
+devices of the mesh axis `axis`, the result is this device's part of the loss.
 """
 
 from typing import Any
@@ -47,8 +47,6 @@ def over_devices(axis: str | None, tree: Any) -> Any:
     return tree if axis is None else lax.psum(tree, axis)
 
 
-def _weighted_mean(
-    losses: jax.Array, batch: dict[str, jax.Array], axis: str | None
-) -> jax.Array:
+def _weighted_mean(losses: jax.Array, batch: dict[str, jax.Array], axis: str | None) -> jax.Array:
     weight = batch["weight"]
     return jnp.sum(weight * losses) / over_devices(axis, jnp.sum(weight))

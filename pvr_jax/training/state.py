@@ -128,4 +128,3 @@ def train_step(
         ),
         {"loss": value},
     )
-

@@ -104,7 +104,7 @@ def test_where_everything_is_drawn_anew_labels_agree_by_chance():
 
 
 def test_delta_is_a_probability():
-    with pytest.raises(ValueError, match="delta: given 1.5; allowed 0 to 1"):
+    with pytest.raises(ValueError, match=r"delta: given 1\.5; allowed 0 to 1"):
         token_measures.noise_sensitivity("max", 1, 1.5)
 
 

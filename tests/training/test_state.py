@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pvr_jax.training.losses import squared_error
-from pvr_jax.training.state import initial_state, optimizer, train_step
+from pvr_jax.training.state import initial_state, optimizer, train_step, warmup
 
 
 def apply(params, x):
@@ -84,10 +83,24 @@ def test_golden_first_step_of_sgd():
     assert float(state.loss_sum) == 0.5625 and int(state.diverged_at) == -1
 
 
-def test_rows_of_weight_zero_do_not_count():
-    predictions = jnp.array([1.0, 2.0, 99.0])
-    batch = {"y": jnp.array([0.0, 0.0, 5.0]), "weight": jnp.array([1.0, 1.0, 0.0])}
-    assert float(squared_error(predictions, batch)) == 2.5
+def test_a_schedule_multiplies_the_learning_rate():
+    # Two steps of warm-up, then a cosine over four: the factors 1/2, 1, 1, .854, .5, .146, 0.
+    shape = warmup(2, 4)
+    factors = [0.5, 1, 1, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2, 0]
+    np.testing.assert_allclose([shape(jnp.int32(step)) for step in range(7)], factors, atol=1e-6)
+    transformation = optimizer("sgd", 0.1, momentum=0.0, schedule=shape)
+    state = start(transformation)
+    theta = np.array([0.5, -1.0, 2.0, 0.25])
+    for step, batch in enumerate(batches(7)):
+        theta = theta - 0.1 * factors[step] * np.append(*gradient(theta[:3], theta[3], batch))
+        rows = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), batch)
+        state, _ = train_step(state, rows, apply=apply, transformation=transformation)
+    np.testing.assert_allclose(np.append(state.params["w"], state.params["b"]), theta, rtol=1e-5)
+
+
+def test_without_decay_a_schedule_stays_at_one():
+    shape = warmup(4)
+    assert [float(shape(jnp.int32(step))) for step in (0, 3, 4, 1000)] == [0.25, 1, 1, 1]
 
 
 def test_learning_rates_may_differ_within_one_program():

@@ -1,0 +1,301 @@
+"""Tasks whose inputs are drawn and whose labels are classes: Pointer Value Retrieval and others.
+
+The registry of these tasks. A task has subtasks that share inputs and classes, such as aggregations
+and complexities, so that one program trains replicas on all of them.
+"""
+
+import difflib
+import inspect
+import itertools
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from pvr_jax.tasks import (
+    checks,
+    conditional_pvr,
+    digit_pictures,
+    token_holdouts,
+    token_measures,
+    token_pvr,
+    visual_pvr,
+)
+from pvr_jax.tasks.drawn_sets import Draw, Example
+from pvr_jax.tasks.token_measures import Distribution, Estimate
+
+RETRIEVAL = "retrieval"
+POSITIONAL_WORDS = "1, 2, 3 top right, 4, 5, 6 bottom left and 7, 8, 9, 0 bottom right"
+
+
+class Inputs(NamedTuple):
+    """What one input looks like: tokens, or a grey picture.
+
+    Tokens are int32 in 0 .. alphabet - 1; of pictures, float32 [height, width] in 0 to 1, the
+    alphabet is None.
+    """
+
+    shape: tuple[int, ...]
+    alphabet: int | None
+
+
+class Subtask(NamedTuple):
+    """What a replica trains on. `withheld`: permutations, or 1 for a positional holdout.
+
+    A task without aggregations has None for aggregation and complexity. With complexity 0 every
+    aggregation is plain retrieval.
+    """
+
+    aggregation: str | None
+    complexity: int | None
+    withheld: int
+
+    @property
+    def name(self) -> str:
+        """Its parts that there are, such as "mod_sum-m1-withheld2"."""
+        parts = [] if self.aggregation is None else [self.aggregation, f"m{self.complexity}"]
+        return "-".join([*parts, f"withheld{self.withheld}"])
+
+    @property
+    def conditions(self) -> dict[str, int]:
+        """What `draw` is told of it, as numbers; programs may trace them."""
+        if self.aggregation is None:
+            return {"withheld": self.withheld}
+        known = token_pvr.AGGREGATIONS
+        number = known.index(self.aggregation) if self.aggregation in known else 0
+        return {
+            "aggregation": number,
+            "complexity": self.complexity,
+            "withheld": self.withheld,
+        }
+
+
+class Facts(NamedTuple):
+    """What is known of a subtask before anything is trained.
+
+    `words` tell what is withheld ("" for nothing), `share_removed` which share of all inputs that
+    is. The label distribution is that of training, but for the few repaired windows of token tasks;
+    noise sensitivity (None where not defined) is of uniform inputs.
+    """
+
+    words: str
+    share_removed: float
+    label_distribution: Distribution
+    noise_sensitivity: Estimate | None
+
+
+class Classification(NamedTuple):
+    """A task: its inputs, its number of classes, and how one example is drawn.
+
+    `draw(key, part, conditions) -> {"x": [*shape], "y": int32}` is pure; `part` is one of
+    `drawn_sets.PARTS`, `conditions` those of a subtask. `facts(subtask, delta)` computes what is
+    known of a subtask, noise sensitivity at delta. `label` is the task in words.
+    """
+
+    name: str
+    label: str
+    inputs: Inputs
+    classes: int
+    subtasks: tuple[Subtask, ...]
+    draw: Draw
+    facts: Callable[[Subtask, float], Facts]
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all registered tasks."""
+    return tuple(sorted(_TASKS))
+
+
+def make(name: str, **params: Any) -> Classification:
+    """Return the task `name` with its subtasks.
+
+    Raises ValueError for a task, a parameter or a value that does not exist; one line,
+    "<parameter>: given <value>; allowed <what>".
+    """
+    if name not in _TASKS:
+        near = difflib.get_close_matches(str(name), _TASKS, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise ValueError(f"name: given {name!r}; allowed {', '.join(names())}{hint}")
+    known = inspect.signature(_TASKS[name]).parameters
+    for parameter, value in params.items():
+        if parameter not in known:
+            allowed = f"parameters of {name}: {', '.join(known)}"
+            checks.refuse(parameter, value, allowed)
+    return _TASKS[name](**params)
+
+
+def token_task(
+    aggregations: tuple[str, ...] = ("mod_sum",),
+    complexities: tuple[int, ...] = (0,),
+    withheld: tuple[int, ...] = (0,),
+    boundary: str = "bounded",
+) -> Classification:
+    """Token PVR: every aggregation with every complexity and number of withheld permutations."""
+    subtasks = _subtasks(aggregations, complexities, withheld)
+    checks.one_of("boundary", boundary, token_pvr.BOUNDARIES)
+    return Classification(
+        name="token_pvr",
+        label=f"token PVR, {boundary} pointer",
+        inputs=Inputs((token_pvr.LENGTH,), token_pvr.DIGITS),
+        classes=token_pvr.DIGITS,
+        subtasks=subtasks,
+        draw=partial(_token_example, boundary),
+        facts=partial(_token_facts, boundary),
+    )
+
+
+def strip_task(
+    aggregations: tuple[str, ...] = ("mod_sum",),
+    complexities: tuple[int, ...] = (0,),
+    withheld: tuple[int, ...] = (0,),
+    boundary: str = "bounded",
+    source: str = "digits",
+    data_dir: str | None = None,
+) -> Classification:
+    """The token task in pictures: a strip of eleven digit pictures, each shifted at random."""
+    tokens = token_task(aggregations, complexities, withheld, boundary)
+    pools = _pools(source, data_dir)
+
+    def draw(key: jax.Array, part: str, conditions: dict[str, Any]) -> Example:
+        token_key, picture_key = jax.random.split(key)
+        example = tokens.draw(token_key, part, conditions)
+        strip = visual_pvr.strip_example(picture_key, pools[part], example["x"])
+        return {"x": strip, "y": example["y"]}
+
+    return tokens._replace(
+        name="picture_strip",
+        label=f"strip of eleven pictures ({source}), {boundary} pointer",
+        inputs=Inputs(_shape_of(draw, tokens.subtasks[0]), None),
+        draw=draw,
+    )
+
+
+def visual_task(
+    withheld: tuple[int, ...] = (0,), source: str = "digits", data_dir: str | None = None
+) -> Classification:
+    """Visual PVR in block style; withheld 1 is the positional holdout."""
+    for value in withheld:
+        checks.one_of("withheld", value, (0, 1))
+    pools = _pools(source, data_dir)
+
+    def draw(key: jax.Array, part: str, conditions: dict[str, Any]) -> Example:
+        example = visual_pvr.block_example(key, pools[part], part, conditions["withheld"])
+        return {"x": example["x"], "y": example["y"]}
+
+    def facts(subtask: Subtask, delta: float) -> Facts:
+        return Facts(
+            POSITIONAL_WORDS if subtask.withheld else "",
+            visual_pvr.share_removed(pools["train"], subtask.withheld),
+            Distribution(visual_pvr.label_distribution(pools["train"], subtask.withheld), True),
+            None,
+        )
+
+    subtasks = tuple(Subtask(None, None, value) for value in withheld)
+    return Classification(
+        name="visual_pvr",
+        label=f"visual PVR, 2 x 2 pictures ({source})",
+        inputs=Inputs(_shape_of(draw, subtasks[0]), None),
+        classes=10,
+        subtasks=subtasks,
+        draw=draw,
+        facts=facts,
+    )
+
+
+def conditional_task(length: int = 100) -> Classification:
+    """Conditional PVR on `length` numbers (Abnar et al. 2023: 100); the label is the hops made."""
+    length = checks.whole_number("length", length, 2, 1000)
+
+    def draw(key: jax.Array, part: str, conditions: dict[str, Any]) -> Example:
+        numbers = conditional_pvr.draw(key, length)
+        return {"x": numbers, "y": conditional_pvr.label(numbers)}
+
+    def facts(subtask: Subtask, delta: float) -> Facts:
+        noise = token_measures.sampled_noise_sensitivity(
+            lambda key: conditional_pvr.draw(key, length), conditional_pvr.label, delta
+        )
+        shares = conditional_pvr.label_distribution(length)
+        return Facts("", 0.0, Distribution(shares, True), noise)
+
+    return Classification(
+        name="conditional_pvr",
+        label=f"conditional PVR on {length} numbers",
+        inputs=Inputs((length,), length),
+        classes=length,
+        subtasks=(Subtask(None, None, 0),),
+        draw=draw,
+        facts=facts,
+    )
+
+
+# One line adds a task.
+_TASKS: dict[str, Callable[..., Classification]] = {
+    "token_pvr": token_task,
+    "picture_strip": strip_task,
+    "visual_pvr": visual_task,
+    "conditional_pvr": conditional_task,
+}
+
+
+def _subtasks(
+    aggregations: tuple[str, ...], complexities: tuple[int, ...], withheld: tuple[int, ...]
+) -> tuple[Subtask, ...]:
+    """Return the product of the three, each task once.
+
+    With complexity 0 all aggregations are the same task, and with complexity 1 the lower median
+    and the smallest of the most frequent digits are the minimum.
+    """
+    for complexity in complexities:
+        checks.whole_number("complexities", complexity, 0, token_pvr.MOST_COMPLEX)
+        for count in withheld:
+            token_holdouts.check_withheld(count, complexity)
+    found = []
+    for aggregation, complexity, count in itertools.product(aggregations, complexities, withheld):
+        token_pvr.aggregation_number(aggregation)
+        name = same_as(aggregation, complexity)
+        found.append(Subtask(name, complexity, count))
+    return tuple(dict.fromkeys(found))
+
+
+def same_as(aggregation: str, complexity: int) -> str:
+    """Return the name that an aggregation goes by where it is the same function as others."""
+    if complexity == 0:
+        return RETRIEVAL
+    if complexity == 1 and aggregation in ("median", "majority_vote"):
+        return "min"
+    return aggregation
+
+
+def _token_example(boundary: str, key: jax.Array, part: str, conditions: dict[str, Any]) -> Example:
+    complexity, withheld = conditions["complexity"], conditions["withheld"]
+    if part == "withheld":
+        tokens = token_holdouts.withheld_input(key, withheld, complexity, boundary)
+    else:
+        tokens = token_pvr.draw(key, complexity, boundary)
+        tokens = token_holdouts.repair(tokens, withheld, complexity)
+    return {"x": tokens, "y": token_pvr.label(tokens, conditions["aggregation"], complexity)}
+
+
+def _token_facts(boundary: str, subtask: Subtask, delta: float) -> Facts:
+    complexity, withheld = subtask.complexity, subtask.withheld
+    aggregation = token_pvr.AGGREGATIONS[subtask.conditions["aggregation"]]
+    return Facts(
+        token_holdouts.words(withheld, complexity),
+        token_holdouts.share_removed(withheld, complexity),
+        token_measures.label_distribution(aggregation, complexity),
+        token_measures.noise_sensitivity(aggregation, complexity, delta, boundary),
+    )
+
+
+def _pools(source: str, data_dir: str | None) -> dict[str, Any]:
+    """Return the digit pictures of every part: those of test inputs are in no training input."""
+    pictures = digit_pictures.load(source, data_dir)
+    train, test = visual_pvr.pool_of(pictures.train), visual_pvr.pool_of(pictures.test)
+    return {"train": train, "iid": test, "withheld": test}
+
+
+def _shape_of(draw: Draw, subtask: Subtask) -> tuple[int, ...]:
+    conditions = jax.tree.map(jnp.int32, subtask.conditions)
+    return jax.eval_shape(lambda key: draw(key, "train", conditions), jax.random.key(0))["x"].shape

@@ -1,0 +1,122 @@
+"""Pictures of handwritten digits, those for training apart from those for tests.
+
+"digits" are the 1,797 real digits of 8 x 8 pixels that scikit-learn brings along. "mnist" are
+70,000 of 28 x 28 pixels, read with tensorflow_datasets from where they have been prepared; nothing
+is ever downloaded, and TensorFlow is not needed to read them.
+"""
+
+import functools
+import importlib.util
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pvr_jax.tasks import checks
+
+SOURCES = ("digits", "mnist")
+TEST_PLACES = (2, 5, 8)
+
+
+class Pictures(NamedTuple):
+    """Grey pictures [M, h, w], float32 in 0 to 1, and which digits they show, int32[M]."""
+
+    pictures: np.ndarray
+    labels: np.ndarray
+
+
+class DigitPictures(NamedTuple):
+    """The two splits of a source; no picture is in both."""
+
+    train: Pictures
+    test: Pictures
+
+
+def load(source: str = "digits", data_dir: str | None = None) -> DigitPictures:
+    """Return the pictures of a source; the arrays are shared between calls and read-only.
+
+    Args:
+        source: "digits" splits 70 % to 30 %, digit by digit: of every ten pictures of one digit, in
+            the order of scikit-learn's file, the third, sixth and ninth are for tests. "mnist" has
+            the split that it is published with, 60,000 to 10,000.
+        data_dir: where tensorflow_datasets keeps "mnist"; None: TFDS_DATA_DIR, or
+            ~/tensorflow_datasets. It plays no part in "digits".
+
+    Raises ValueError for another source, and for "mnist" where it is not prepared or where the
+    packages that read it are not installed; the line says how to mend that.
+    """
+    source = checks.one_of("source", source, SOURCES)
+    if source == "digits":
+        return _scikit_learn_digits()
+    given = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return _mnist(str(Path(given).expanduser().absolute()))
+
+
+@functools.cache
+def _scikit_learn_digits() -> DigitPictures:
+    from sklearn.datasets import load_digits  # takes a second, which other tasks need not wait
+
+    digits = load_digits()
+    labels = digits.target.astype(np.int32)
+    place_in_class = np.zeros(len(labels), np.int64)
+    for digit in range(10):
+        here = labels == digit
+        place_in_class[here] = np.arange(here.sum())
+    is_test = np.isin(place_in_class % 10, TEST_PLACES)
+    pictures = (digits.images / 16).astype(np.float32)
+    return DigitPictures(
+        _frozen(pictures[~is_test], labels[~is_test]), _frozen(pictures[is_test], labels[is_test])
+    )
+
+
+@functools.cache
+def _mnist(data_dir: str) -> DigitPictures:
+    """Read MNIST from its directory, which is looked at before tensorflow_datasets is imported.
+
+    That package, asked for data that are not there, tries the network for minutes.
+    """
+    for package in ("tensorflow_datasets", "array_record"):
+        if importlib.util.find_spec(package) is None:
+            allowed = f"with the package {package}, which ./launch.sh setup tfds installs"
+            checks.refuse("source", "mnist", allowed)
+    prepared = _prepared(Path(data_dir) / "mnist")
+    if prepared is None:
+        checks.refuse(
+            "source",
+            "mnist",
+            f"when it has been prepared, and in {data_dir}/mnist no version is, as array_record; "
+            "once, with the network and in an environment of its own: pip install tensorflow "
+            "tensorflow-datasets array-record && tfds build mnist --file_format=array_record "
+            f"--data_dir={data_dir}",
+        )
+
+    import tensorflow_datasets as tfds
+
+    # From its directory alone: what is not prepared can then not be asked for.
+    splits = tfds.builder_from_directory(str(prepared)).as_data_source()
+    return DigitPictures(_read(splits["train"]), _read(splits["test"]))
+
+
+def _prepared(directory: Path) -> Path | None:
+    """Return the newest version of a data set that is there as array_record."""
+    found = []
+    for path in directory.glob("*.*.*/dataset_info.json"):
+        formats = json.loads(path.read_text())
+        formats = [formats.get("fileFormat"), *formats.get("alternativeFileFormats", [])]
+        if "array_record" in formats and (path.parent / "features.json").exists():
+            found.append(path.parent)
+    return max(found, key=lambda path: [int(part) for part in path.name.split(".")], default=None)
+
+
+def _read(records: object) -> Pictures:
+    """Return all of a split of {"image": uint8 [h, w, 1], "label"}."""
+    images = np.stack([record["image"][..., 0] for record in records])
+    labels = np.asarray([record["label"] for record in records], np.int32)
+    return _frozen(images.astype(np.float32) / np.float32(255), labels)
+
+
+def _frozen(pictures: np.ndarray, labels: np.ndarray) -> Pictures:
+    pictures.flags.writeable = labels.flags.writeable = False
+    return Pictures(pictures, labels)

@@ -1,0 +1,206 @@
+"""Pointer Value Retrieval on pictures of digits: a grid of two by two, or a strip of eleven.
+
+Block style: four digits in a 2 x 2 grid. The top left one points: 0 to 3 at the top right, 4 to 6
+at the bottom left, 7 to 9 at the bottom right; the label is the digit there. Places and digits are
+in this order: top left, top right, bottom left, bottom right.
+
+Every digit is padded with zeros on all sides to a cell, from 8 to 12 or from 28 to 40 pixels, and
+shifted within it by whole pixels, uniformly in both directions, so that none is ever lost.
+
+Positional holdout: training never shows 1, 2 or 3 at the top right, 4, 5 or 6 at the bottom left,
+7, 8, 9 or 0 at the bottom right. The pointer may be any digit.
+
+Source: Zhang, Raghu, Kleinberg and Bengio 2021, Pointer Value Retrieval, and published code that
+reproduces it.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pvr_jax.tasks import checks
+from pvr_jax.tasks.digit_pictures import Pictures
+
+DIGITS = 10
+TOP_LEFT, TOP_RIGHT, BOTTOM_LEFT, BOTTOM_RIGHT = range(4)
+# The digits that the positional holdout withholds at each of the four places.
+WITHHELD = ((), (1, 2, 3), (4, 5, 6), (7, 8, 9, 0))
+PARTS = ("train", "iid", "withheld")
+
+# In this order what is withheld at a place is one stretch of a pool, and so is, going on from its
+# end to its beginning, all the rest.
+ORDER = (1, 2, 3, 4, 5, 6, 7, 8, 9, 0)
+EVERYTHING, SEEN, UNSEEN = range(3)
+
+
+class Pool(NamedTuple):
+    """Pictures to draw from, sorted by their digits as in ORDER, and the stretches of it.
+
+    pictures [M, h, w] float32, labels int32[M]; `first` and `count` int32[10] say where the
+    pictures of each digit are. `starts` and `sizes` int32[3, 4] say what may stand at each of the
+    four places: everything, what training sees, what it never sees. Stretches wrap around.
+    """
+
+    pictures: jax.Array
+    labels: jax.Array
+    first: jax.Array
+    count: jax.Array
+    starts: jax.Array
+    sizes: jax.Array
+
+
+def pool_of(pictures: Pictures) -> Pool:
+    """Return the pool of the pictures of one split, on the device.
+
+    Raises ValueError where a digit has no picture.
+    """
+    labels = np.asarray(pictures.labels)
+    count = np.bincount(labels, minlength=DIGITS)
+    for digit in range(DIGITS):
+        if not count[digit]:
+            checks.refuse("pictures", f"none of digit {digit}", "at least one of every digit")
+    rank = np.argsort(ORDER)
+    sorted_by_digit = np.argsort(rank[labels], kind="stable")
+    first = np.zeros(DIGITS, np.int64)
+    first[list(ORDER)] = np.cumsum([0, *count[list(ORDER)]])[:-1]
+
+    total = len(labels)
+    starts, sizes = np.zeros((3, 4), np.int64), np.full((3, 4), total)
+    for place, digits in enumerate(WITHHELD):
+        if digits:
+            unseen = count[list(digits)].sum()
+            starts[UNSEEN, place], sizes[UNSEEN, place] = first[digits[0]], unseen
+            starts[SEEN, place] = (first[digits[0]] + unseen) % total
+            sizes[SEEN, place] = total - unseen
+    whole = [jnp.asarray(table, jnp.int32) for table in (labels[sorted_by_digit], first, count)]
+    stretches = [jnp.asarray(table, jnp.int32) for table in (starts, sizes)]
+    return Pool(jnp.asarray(pictures.pictures[sorted_by_digit], jnp.float32), *whole, *stretches)
+
+
+def padding(size: int) -> int:
+    """Return how far a digit of `size` pixels may be shifted: 2 of 8 pixels, 6 of 28."""
+    return max(1, round(3 * size / 14))
+
+
+def place(picture: jax.Array, shift: jax.Array) -> jax.Array:
+    """Return the cell [h + 2 p, w + 2 p] with a picture [h, w] in its middle, but for the shift.
+
+    shift: int32[2], pixels down and to the right, each in -p .. p with p the padding.
+    """
+    row, is_row = _source_pixels(picture.shape[0], shift[0])
+    column, is_column = _source_pixels(picture.shape[1], shift[1])
+    # Rows first, then columns: a CPU does that faster than pixel by pixel or slice by slice.
+    rows = jnp.where(is_row[:, None], picture[row], 0)
+    return jnp.where(is_column, rows[:, column], 0)
+
+
+def _source_pixels(size: int, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return which pixel of a picture each pixel of a cell shows, in one direction, and if any."""
+    pixel = jnp.arange(size + 2 * padding(size)) - padding(size) - shift
+    return jnp.clip(pixel, 0, size - 1), (pixel >= 0) & (pixel < size)
+
+
+def target_place(pointer: jax.Array | int) -> jax.Array | int:
+    """Return the place that a pointer digit points at: 1 for 0 to 3, 2 for 4 to 6, 3 for 7 to 9."""
+    return TOP_RIGHT + 1 * (pointer >= 4) + 1 * (pointer >= 7)
+
+
+def label_of(digits: jax.Array) -> jax.Array:
+    """Return the label int32[...] of grids with the digits int32[..., 4]."""
+    digits = jnp.asarray(digits)
+    where = target_place(digits[..., TOP_LEFT])
+    return jnp.take_along_axis(digits, where[..., None], axis=-1)[..., 0].astype(jnp.int32)
+
+
+def block_example(
+    key: jax.Array, pool: Pool, part: str, positional: jax.Array | int
+) -> dict[str, jax.Array]:
+    """Return one grid, {"x": [2 H, 2 W] float32, "y": int32, "digits": int32[4]}.
+
+    Each of the four pictures is uniform among those of the pool that may stand at its place.
+
+    Args:
+        key: the example is a function of it, pool, part and positional.
+        pool: the pictures; for tests those of other digits than for training.
+        part: "train" and "iid" have the same law; "withheld" shows only digits at places where
+            the positional holdout withholds them.
+        positional: 1 with the positional holdout, 0 with nothing withheld; may be traced. It plays
+            no part in "withheld".
+
+    Raises ValueError for another part.
+    """
+    part = checks.one_of("part", part, PARTS)
+    law = UNSEEN if part == "withheld" else jnp.where(positional == 1, SEEN, EVERYTHING)
+    numbers, cells = _drawn_cells(key, pool, pool.starts[law], pool.sizes[law])
+    digits = pool.labels[numbers]
+    rows = cells.reshape(2, 2, *cells.shape[1:]).transpose(0, 2, 1, 3)
+    grid = rows.reshape(2 * cells.shape[1], 2 * cells.shape[2])
+    return {"x": grid, "y": label_of(digits), "digits": digits}
+
+
+def strip_example(key: jax.Array, pool: Pool, digits: jax.Array) -> jax.Array:
+    """Return digits int32[n] in pictures side by side, [H, n W] float32.
+
+    Each is a uniform picture of its digit, shifted by itself.
+    """
+    cells = _drawn_cells(key, pool, pool.first[digits], pool.count[digits])[1]
+    return cells.transpose(1, 0, 2).reshape(cells.shape[1], -1)
+
+
+def _drawn_cells(
+    key: jax.Array, pool: Pool, start: jax.Array, size: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return which pictures int32[n] were drawn, and their cells [n, H, W], each shifted by itself.
+
+    One of each stretch of the pool, start and size int32[n].
+    """
+    furthest = [jnp.full_like(start, padding(length)) for length in pool.pictures.shape[1:]]
+    low = jnp.stack([start, -furthest[0], -furthest[1]], axis=1)
+    high = jnp.stack([start + size, furthest[0] + 1, furthest[1] + 1], axis=1)
+    # In one draw: compilers make an array with several users once, not anew for every pixel.
+    drawn = jax.random.randint(key, low.shape, low, high, jnp.int32)
+    total = pool.labels.shape[0]
+    numbers = jnp.where(drawn[:, 0] < total, drawn[:, 0], drawn[:, 0] - total)
+    return numbers, jax.vmap(place)(pool.pictures[numbers], drawn[:, 1:])
+
+
+def share_removed(pool: Pool | None, positional: int) -> float:
+    """Return the share of all grids that the holdout removes: a withheld digit is somewhere.
+
+    Of grids whose four pictures are uniform in the pool, so 1 minus the product over the places of
+    1 minus the share of pictures withheld there. pool None: all ten digits equally frequent, where
+    it is 1 - .7 x .7 x .6 = .706. 0 with nothing withheld.
+    """
+    if not checks.one_of("positional", int(positional), (0, 1)):
+        return 0.0
+    count = _digit_counts(pool)
+    total = sum(count)
+    left = 1
+    for digits in WITHHELD:
+        left *= total - sum(count[digit] for digit in digits)
+    return (total**4 - left) / total**4
+
+
+def label_distribution(pool: Pool | None, positional: int = 0) -> np.ndarray:
+    """Return the probability of every label, float64[10], of grids as training draws them.
+
+    With nothing withheld it is the shares of the pool's digits, as the label is one of four
+    pictures with the same law. pool None: all ten digits equally frequent.
+    """
+    positional = checks.one_of("positional", int(positional), (0, 1))
+    count = np.asarray(_digit_counts(pool), np.float64)
+    pointed = np.zeros(4)
+    for pointer in range(DIGITS):
+        pointed[target_place(pointer)] += count[pointer] / count.sum()
+    shares = np.zeros(DIGITS)
+    for where in (TOP_RIGHT, BOTTOM_LEFT, BOTTOM_RIGHT):
+        there = count.copy()
+        there[list(WITHHELD[where]) if positional else []] = 0
+        shares += pointed[where] * there / there.sum()
+    return shares
+
+
+def _digit_counts(pool: Pool | None) -> list[int]:
+    return [1] * DIGITS if pool is None else np.asarray(pool.count).tolist()
