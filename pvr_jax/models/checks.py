@@ -30,6 +30,11 @@ def whole_numbers(name: str, values: Any, low: int, example: tuple[int, ...]) ->
     return tuple(values)
 
 
+def checked_sizes(sizes: dict[str, Any]) -> dict[str, int]:
+    """Return sizes by name if all of them are whole numbers of at least 1; see `whole_number`."""
+    return {name: whole_number(name, size, 1) for name, size in sizes.items()}
+
+
 def real_number(name: str, value: Any) -> float:
     """Return `value` as a float if it is a finite number.
 

@@ -6,9 +6,9 @@ Inside, arrays are [tokens, batch, width] (see `transformer`).
 import flax.linen as nn
 import jax
 
-from pvr_jax.models.checks import whole_number
+from pvr_jax.models.checks import checked_sizes, whole_number
 from pvr_jax.models.initialisation import dense_initializers
-from pvr_jax.models.transformer import TokenEmbedding, dense, gelu, layer_norm, repeated
+from pvr_jax.models.transformer import TokenEmbedding, dense, gelu, layer_norm, read_off, repeated
 
 
 @jax.custom_vjp
@@ -71,23 +71,26 @@ class MixerLayer(nn.Module):
 
 
 class Mixer(nn.Module):
-    """An MLP-Mixer over the bits, read off as the mean over the tokens."""
+    """An MLP-Mixer over tokens, read off as the mean over them.
 
-    width: int
+    `embedding` turns inputs x [b, ...] into tokens [n, b, width]; `outputs` None is one number.
+    """
+
     depth: int
     token_expansion: int
     channel_width: int
+    embedding: nn.Module
+    outputs: int | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Map x [b, n] in {-1, +1} to the outputs [b]."""
-        tokens = TokenEmbedding(self.width, name="embedding")(x)
+        """Map x [b, ...] to the outputs [b], or [b, outputs]."""
+        tokens = self.embedding(x)
         layers = repeated(MixerLayer, self.depth)(
             self.token_expansion, self.channel_width, name="layers"
         )
         tokens, _ = layers(tokens, None)
-        pooled = layer_norm("head_norm")(tokens).mean(axis=0)
-        return dense(self.width, 1, "head")(pooled)[:, 0]
+        return read_off(layer_norm("head_norm")(tokens).mean(axis=0), self.outputs)
 
 
 def mixer(
@@ -104,10 +107,6 @@ def mixer(
     Raises:
         ValueError: a size that is not a whole number of at least 1.
     """
-    sizes = {
-        "width": width,
-        "depth": depth,
-        "token_expansion": token_expansion,
-        "channel_width": channel_width,
-    }
-    return Mixer(**{name: whole_number(name, size, 1) for name, size in sizes.items()})
+    sizes = {"depth": depth, "token_expansion": token_expansion, "channel_width": channel_width}
+    width = whole_number("width", width, 1)
+    return Mixer(**checked_sizes(sizes), embedding=TokenEmbedding(width))

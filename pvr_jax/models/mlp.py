@@ -13,17 +13,21 @@ PYTORCH_ALPHA = 0.5
 
 
 class MLP(nn.Module):
-    """n -> widths -> 1 with ReLU between the layers, no normalisation."""
+    """n -> widths -> outputs with ReLU between the layers, no normalisation.
+
+    `outputs` None is one number.
+    """
 
     widths: tuple[int, ...]
     initialisation: str
     alpha: float
     biases: bool = True
+    outputs: int | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Map x [b, n] to the outputs [b]."""
-        for index, width in enumerate((*self.widths, 1)):
+        """Map x [b, n] to the outputs [b], or [b, outputs]."""
+        for index, width in enumerate((*self.widths, self.outputs or 1)):
             law = dense_law(
                 self.initialisation,
                 x.shape[-1],
@@ -35,7 +39,7 @@ class MLP(nn.Module):
             # Both multipliers without touching the parameters; both are 1 in plain layers.
             hidden = law.bias_multiplier * dense(law.weight_multiplier / law.bias_multiplier * x)
             x = nn.relu(hidden)
-        return hidden[..., 0]
+        return hidden[..., 0] if self.outputs is None else hidden
 
 
 def mlp(

@@ -9,21 +9,25 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 
+from pvr_jax.models.convolutional import resnet, vgg
 from pvr_jax.models.linear import deep_linear, linear_regression
 from pvr_jax.models.mean_field import mean_field
 from pvr_jax.models.mixer import mixer
 from pvr_jax.models.mlp import mlp
+from pvr_jax.models.pictures import picture_mixer, picture_mlp, vit
 from pvr_jax.models.random_features import random_features
+from pvr_jax.models.tokens import token_mixer, token_mlp, token_transformer
 from pvr_jax.models.transformer import transformer
 
 Params = Any
 
 
 class Model(NamedTuple):
-    """A network on {-1, +1}^n as two pure functions.
+    """A network as two pure functions.
 
-    `init(key, x[b, n]) -> params` and `apply(params, x[b, n]) -> y[b]`. Both can be jitted and
-    vmapped; `params` is a tree of arrays.
+    On {-1, +1}^n, `init(key, x[b, n]) -> params` and `apply(params, x[b, n]) -> y[b]`; a classifier
+    has inputs x [b, ...] and logits [b, classes]. Both can be jitted and vmapped; `params` is a
+    tree of arrays.
     """
 
     init: Callable[[jax.Array, jax.Array], Params]
@@ -41,10 +45,31 @@ _MODELS: dict[str, Callable[..., nn.Module]] = {
     "mean_field": mean_field,
 }
 
+# One line adds a classifier: a function of (shape, alphabet, classes, **parameters) that returns a
+# Linen module [b, *shape] -> [b, classes].
+_TOKEN_CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {
+    "token_mlp": token_mlp,
+    "token_transformer": token_transformer,
+    "token_mixer": token_mixer,
+}
+_PICTURE_CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {
+    "resnet": resnet,
+    "vgg": vgg,
+    "vit": vit,
+    "picture_mixer": picture_mixer,
+    "picture_mlp": picture_mlp,
+}
+_GIVEN = ("n", "shape", "alphabet", "classes")  # what a task decides
+
 
 def names() -> tuple[str, ...]:
-    """Return the names of all registered models."""
+    """Return the names of all registered models of bits."""
     return tuple(sorted(_MODELS))
+
+
+def classifier_names(alphabet: int | None) -> tuple[str, ...]:
+    """Return the names of all classifiers of tokens of an alphabet, or of pictures (None)."""
+    return tuple(sorted(_PICTURE_CLASSIFIERS if alphabet is None else _TOKEN_CLASSIFIERS))
 
 
 def parameters(name: str) -> dict[str, Any]:
@@ -53,8 +78,10 @@ def parameters(name: str) -> dict[str, Any]:
     Raises:
         ValueError: there is no such model.
     """
-    signature = inspect.signature(_lookup(name))
-    return {key: value.default for key, value in signature.parameters.items() if key != "n"}
+    signature = inspect.signature(
+        _lookup(name, _MODELS | _TOKEN_CLASSIFIERS | _PICTURE_CLASSIFIERS)
+    )
+    return {key: value.default for key, value in signature.parameters.items() if key not in _GIVEN}
 
 
 def label(model: dict[str, Any]) -> str:
@@ -77,14 +104,39 @@ def build(name: str, n: int, **params: Any) -> Model:
         ValueError: no such model, a parameter it does not take, or a value out of range; one line
             "<parameter>: given <value>; allowed <what>".
     """
-    maker = _lookup(name)
+    maker = _lookup(name, _MODELS)
+    _check_parameters(name, params)
+    return _pure(maker(n, **params))
+
+
+def build_classifier(
+    name: str, shape: tuple[int, ...], alphabet: int | None, classes: int, **params: Any
+) -> Model:
+    """Build the classifier `name`: inputs [b, *shape] to logits [b, classes].
+
+    `alphabet` is how many different tokens there are; None: the inputs are pictures.
+
+    Raises:
+        ValueError: no such classifier of such inputs, a parameter it does not take, or a value out
+            of range; one line "<parameter>: given <value>; allowed <what>".
+    """
+    kinds = _PICTURE_CLASSIFIERS if alphabet is None else _TOKEN_CLASSIFIERS
+    maker = _lookup(name, kinds, " of pictures" if alphabet is None else " of tokens")
+    _check_parameters(name, params)
+    return _pure(maker(tuple(shape), alphabet, classes, **params))
+
+
+def _check_parameters(name: str, params: dict[str, Any]) -> None:
     known = parameters(name)
     for key, value in params.items():
         if key not in known:
             raise ValueError(
                 f"{key}: given {value!r}; allowed parameters of {name} are {', '.join(known)}"
             )
-    module = maker(n, **params)
+
+
+def _pure(module: nn.Module) -> Model:
+    """Return a module's two pure functions."""
 
     def init(key: jax.Array, x: jax.Array) -> Params:
         return module.init(key, x)["params"]
@@ -100,9 +152,11 @@ def parameter_count(params: Params) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
-def _lookup(name: str) -> Callable[..., nn.Module]:
-    if name not in _MODELS:
-        near = difflib.get_close_matches(str(name), _MODELS, n=1)
+def _lookup(
+    name: str, kinds: dict[str, Callable[..., nn.Module]], inputs: str = ""
+) -> Callable[..., nn.Module]:
+    if name not in kinds:
+        near = difflib.get_close_matches(str(name), kinds, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ValueError(f"name: given {name!r}; allowed {', '.join(names())}{hint}")
-    return _MODELS[name]
+        raise ValueError(f"name: given {name!r}; allowed{inputs} {', '.join(sorted(kinds))}{hint}")
+    return kinds[name]

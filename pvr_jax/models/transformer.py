@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from pvr_jax.models.checks import whole_number
+from pvr_jax.models.checks import checked_sizes
 from pvr_jax.models.initialisation import dense_initializers
 
 # As in the authors' code: PyTorch's value, ten times Flax's.
@@ -65,6 +65,12 @@ def dense(fan_in: int, features: int, name: str, use_bias: bool = True) -> nn.Mo
     return nn.Dense(features, use_bias, kernel_init=weights, bias_init=biases, name=name)
 
 
+def read_off(x: jax.Array, outputs: int | None) -> jax.Array:
+    """Map x [b, width] by the dense layer "head" to [b, outputs]; to [b] where outputs is None."""
+    found = dense(x.shape[-1], outputs or 1, "head")(x)
+    return found[:, 0] if outputs is None else found
+
+
 class TokenEmbedding(nn.Module):
     """One vector for each of the two values of a bit, drawn from N(0, 1)."""
 
@@ -115,29 +121,34 @@ class TransformerLayer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A Transformer over the bits, read off at an additional first token."""
+    """A Transformer over tokens, read off at an additional first token.
+
+    `embedding` turns inputs x [b, ...] into tokens [n, b, width]; `outputs` None is one number.
+    """
 
     width: int
     depth: int
     heads: int
     head_width: int
     feed_forward_width: int
+    embedding: nn.Module
+    outputs: int | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Map x [b, n] in {-1, +1} to the outputs [b]."""
-        batch, n = x.shape
+        """Map x [b, ...] to the outputs [b], or [b, outputs]."""
+        tokens = self.embedding(x)
+        n, batch, _ = tokens.shape
         normal = nn.initializers.normal(1.0)
         start = self.param("start_token", normal, (self.width,))
         positions = self.param("positions", normal, (n + 1, self.width))
-        tokens = TokenEmbedding(self.width, name="embedding")(x)
         first = jnp.broadcast_to(start, (1, batch, self.width))
         tokens = jnp.concatenate([first, tokens]) + positions[:, None, :]
         layers = repeated(TransformerLayer, self.depth)(
             self.heads, self.head_width, self.feed_forward_width, name="layers"
         )
         tokens, _ = layers(tokens, None)
-        return dense(self.width, 1, "head")(layer_norm("head_norm")(tokens[0]))[:, 0]
+        return read_off(layer_norm("head_norm")(tokens[0]), self.outputs)
 
 
 def transformer(
@@ -167,4 +178,5 @@ def transformer(
         "head_width": head_width,
         "feed_forward_width": feed_forward_width,
     }
-    return Transformer(**{name: whole_number(name, size, 1) for name, size in sizes.items()})
+    checked = checked_sizes(sizes)
+    return Transformer(**checked, embedding=TokenEmbedding(width))

@@ -1,0 +1,236 @@
+"""Convolutional classifiers of pictures: a ResNet and a VGG-style network.
+
+Inputs are [b, height, width], one channel, 0 to 1; outputs the logits of classes. Models are pure
+functions of parameters and inputs, so where the originals have batch normalisation, whose running
+means are a state, these have group normalisation with 16 channels per group (Wu & He 2018).
+"""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from pvr_jax.models.checks import choice, whole_number, whole_numbers
+from pvr_jax.models.transformer import dense, read_off
+
+CHANNELS_PER_GROUP = 16
+
+
+def as_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """Convolve x [b, h, w, c] with a kernel [k, k, c, f], padded by k // 2, as XLA does it."""
+    margin = kernel.shape[0] // 2
+    layout = ("NHWC", "HWIO", "NHWC")
+    padding = [(margin, margin)] * 2
+    return lax.conv_general_dilated(x, kernel, (stride, stride), padding, dimension_numbers=layout)
+
+
+def as_product(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """Do the same as one matrix product of the kernel with all its positions on the picture."""
+    size, margin = kernel.shape[0], kernel.shape[0] // 2
+    batch, height, width, channels = x.shape
+    padded = jnp.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
+    rows, columns = ((length + 2 * margin - size) // stride + 1 for length in (height, width))
+    shifted = [
+        lax.slice(
+            padded,
+            (0, down, right, 0),
+            (batch, down + (rows - 1) * stride + 1, right + (columns - 1) * stride + 1, channels),
+            (1, stride, stride, 1),
+        )
+        for down in range(size)
+        for right in range(size)
+    ]
+    return jnp.concatenate(shifted, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def convolve(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """Convolve x [b, h, w, c] with a kernel [k, k, c, f] -> [b, h / stride, w / stride, f].
+
+    On a CPU as a matrix product: XLA's convolutions are eight times slower there inside a loop,
+    where all training steps are. The product's copies of the picture would not fit an accelerator.
+    """
+    return lax.platform_dependent(
+        x,
+        kernel,
+        cpu=lambda x, kernel: as_product(x, kernel, stride),
+        default=lambda x, kernel: as_convolution(x, kernel, stride),
+    )
+
+
+def _convolve_forwards(
+    x: jax.Array, kernel: jax.Array, stride: int
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return convolve(x, kernel, stride), (x, kernel)
+
+
+def _convolve_backwards(
+    stride: int, operands: tuple[jax.Array, jax.Array], cotangent: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    # By hand: JAX's own gradient would keep what either platform needs on both.
+    def gradients(form: object) -> object:
+        def of(x: jax.Array, kernel: jax.Array, cotangent: jax.Array) -> tuple[jax.Array, ...]:
+            return jax.vjp(lambda *both: form(*both, stride), x, kernel)[1](cotangent)
+
+        return of
+
+    return lax.platform_dependent(
+        *operands, cotangent, cpu=gradients(as_product), default=gradients(as_convolution)
+    )
+
+
+convolve.defvjp(_convolve_forwards, _convolve_backwards)
+
+
+def max_pool(x: jax.Array) -> jax.Array:
+    """Return the maxima of squares of 2 x 2 pixels, [b, h, w, c] -> [b, h // 2, w // 2, c]."""
+    batch, height, width, channels = x.shape
+    height, width = height // 2, width // 2
+    even = x[:, : 2 * height, : 2 * width]
+    return even.reshape(batch, height, 2, width, 2, channels).max(axis=(2, 4))
+
+
+class Convolution(nn.Module):
+    """A convolution without bias, He's normal initialisation, and group normalisation."""
+
+    features: int
+    size: int = 3
+    stride: int = 1
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map x [b, h, w, c] to [b, h / stride, w / stride, features]."""
+        law = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+        shape = (self.size, self.size, x.shape[-1], self.features)
+        hidden = convolve(x, self.param("kernel", law, shape), self.stride)
+        groups = math.gcd(self.features, max(1, self.features // CHANNELS_PER_GROUP))
+        return nn.GroupNorm(groups, epsilon=1e-5, use_fast_variance=False, name="norm")(hidden)
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions added to their input, which a third one fits to them where it has to."""
+
+    features: int
+    stride: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map x [b, h, w, c] to [b, h / stride, w / stride, features]."""
+        hidden = nn.relu(Convolution(self.features, 3, self.stride, name="first")(x))
+        hidden = Convolution(self.features, name="second")(hidden)
+        if self.stride != 1 or x.shape[-1] != self.features:
+            x = Convolution(self.features, 1, self.stride, name="shortcut")(x)
+        return nn.relu(x + hidden)
+
+
+class ResNet(nn.Module):
+    """A stem, stages of residual blocks, each but the first at half the resolution; the mean."""
+
+    widths: tuple[int, ...]
+    blocks: int
+    stem_size: int
+    stem_stride: int
+    stem_pool: bool
+    outputs: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map x [b, height, width] to the logits [b, outputs]."""
+        stem = Convolution(self.widths[0], self.stem_size, self.stem_stride, name="stem")
+        hidden = nn.relu(stem(x[..., None]))
+        hidden = max_pool(hidden) if self.stem_pool else hidden
+        for stage, width in enumerate(self.widths):
+            for block in range(self.blocks):
+                stride = 2 if stage and not block else 1
+                hidden = ResidualBlock(width, stride, name=f"stage{stage}_block{block}")(hidden)
+        return read_off(hidden.mean(axis=(1, 2)), self.outputs)
+
+
+class VGG(nn.Module):
+    """Stages of convolutions with a maximum over 2 x 2 pixels after each; dense layers."""
+
+    widths: tuple[int, ...]
+    convolutions: tuple[int, ...]
+    head_widths: tuple[int, ...]
+    outputs: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map x [b, height, width] to the logits [b, outputs]."""
+        hidden = x[..., None]
+        for stage, (width, count) in enumerate(zip(self.widths, self.convolutions, strict=True)):
+            for number in range(count):
+                name = f"stage{stage}_convolution{number}"
+                hidden = nn.relu(Convolution(width, name=name)(hidden))
+            hidden = max_pool(hidden)
+        hidden = hidden.reshape(x.shape[0], -1)
+        for number, width in enumerate(self.head_widths):
+            hidden = nn.relu(dense(hidden.shape[-1], width, f"dense{number}")(hidden))
+        return read_off(hidden, self.outputs)
+
+
+def resnet(
+    shape: tuple[int, ...],
+    alphabet: None,
+    classes: int,
+    widths: Sequence[int] = (64, 128, 256, 512),
+    blocks: int = 2,
+    stem_size: int = 7,
+    stem_stride: int = 2,
+    stem_pool: bool = True,
+) -> nn.Module:
+    """Return the ResNet with `blocks` basic blocks per width; by default ResNet-18.
+
+    11,175,370 parameters for 10 classes. The original has batch normalisation, and a maximum over
+    3 x 3 pixels where this one has 2 x 2 (He et al. 2016).
+
+    Raises:
+        ValueError: a size out of range, or an even `stem_size`.
+    """
+    widths = whole_numbers("widths", widths, 1, (64, 128, 256, 512))
+    if not widths:
+        raise ValueError("widths: given (); allowed one or more, such as (64, 128, 256, 512)")
+    if whole_number("stem_size", stem_size, 1) % 2 == 0:
+        raise ValueError(f"stem_size: given {stem_size}; allowed odd numbers")
+    return ResNet(
+        widths,
+        whole_number("blocks", blocks, 1),
+        stem_size,
+        whole_number("stem_stride", stem_stride, 1),
+        choice("stem_pool", stem_pool, (True, False)),
+        classes,
+    )
+
+
+def vgg(
+    shape: tuple[int, ...],
+    alphabet: None,
+    classes: int,
+    widths: Sequence[int] = (64, 128, 256, 512, 512),
+    convolutions: Sequence[int] = (1, 1, 2, 2, 2),
+    head_widths: Sequence[int] = (4096, 4096),
+) -> nn.Module:
+    """Return the VGG-style network; by default VGG-11 with normalisation (Simonyan & Zisserman).
+
+    `convolutions` says how many there are at each of the `widths`. There is no dropout, and the
+    dense layers begin at the size that the picture has then, not at a fixed one.
+
+    Raises:
+        ValueError: a size out of range, or more stages than the picture can be halved.
+    """
+    widths = whole_numbers("widths", widths, 1, (64, 128, 256))
+    convolutions = whole_numbers("convolutions", convolutions, 1, (1, 1, 2))
+    if len(widths) != len(convolutions):
+        allowed = f"{len(widths)} numbers, one for each of widths"
+        raise ValueError(f"convolutions: given {convolutions!r}; allowed {allowed}")
+    most = min(shape).bit_length() - 1
+    if not 1 <= len(widths) <= most:
+        picture = " x ".join(map(str, shape))
+        raise ValueError(
+            f"widths: given {widths!r}; allowed 1 to {most} of them for pictures of {picture}"
+        )
+    return VGG(widths, convolutions, whole_numbers("head_widths", head_widths, 1, (64,)), classes)
