@@ -1,0 +1,119 @@
+"""The experiment pointer_value from the command line: trained, killed, resumed, reported."""
+
+import ast
+import json
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from run_directories import only_run, wait_for_checkpoint
+
+ROOT = Path(__file__).parents[2]
+TINY = {
+    "tokens": "configs/token_pvr.py:tiny",
+    "holdout": "configs/token_holdout.py:tiny",
+    "stream": "configs/token_noise_sensitivity.py:tiny",
+    "hops": "configs/conditional_pvr.py:tiny",
+    "block": "configs/visual_pvr.py:tiny,model=vit",
+    "strip": "configs/visual_pvr.py:tiny,form=strip,model=resnet",
+}
+
+
+def measures_of(workdir):
+    return json.loads((only_run(workdir) / "measures.json").read_text())
+
+
+def logged(workdir):
+    """Return the evaluations of the one run below a work directory, without their times."""
+    lines = (only_run(workdir) / "metrics.jsonl").read_text().splitlines()
+    return [
+        {name: values for name, values in json.loads(line).items() if name != "seconds"}
+        for line in lines
+    ]
+
+
+@pytest.fixture(scope="module", params=TINY)
+def finished(request, run, tmp_path_factory):
+    """One configuration of each kind, through all stages: (its name, work directory, output)."""
+    workdir = tmp_path_factory.mktemp(request.param)
+    done = run(f"--config={ROOT / TINY[request.param]}", f"--workdir={workdir}")
+    return request.param, workdir, done.stdout
+
+
+def test_every_kind_of_task_goes_through_all_stages(finished):
+    kind, workdir, output = finished
+    directory = only_run(workdir)
+    found = measures_of(workdir)
+    steps, replicas = len(found["steps"]), len(found["replicas"])
+    accuracy = np.array(found["measures"]["iid_accuracy"], float)
+    assert accuracy.shape == (steps, replicas)
+    assert ((accuracy >= 0) & (accuracy <= 1)).all()
+    assert np.isfinite(np.array(found["measures"]["iid_loss"], float)).all()
+    classes = found["classes"]
+    confusion = np.array(found["confusion"]["iid"])
+    assert confusion.shape == (replicas, classes, classes)
+    assert (confusion.sum(axis=(1, 2)) == found["test_samples"]).all()
+    # The last logged accuracy and the confusion of the checkpoint are one network's.
+    traces = np.trace(confusion, axis1=1, axis2=2) / found["test_samples"]
+    np.testing.assert_allclose(accuracy[-1], traces, atol=1e-6)
+    withheld = [found["tasks"][replica["task"]]["withheld"] > 0 for replica in found["replicas"]]
+    given = [values is not None for values in found["measures"]["withheld_accuracy"][-1]]
+    assert given == withheld
+    with np.load(directory / "examples.npz", allow_pickle=False) as examples:
+        assert examples["iid_x"].shape[2:] == tuple(found["shape"])
+        np.testing.assert_allclose(examples["iid_probabilities"].sum(axis=-1), 1, rtol=1e-5)
+    report = workdir / "pointer_value" / "report"
+    assert (report / "report.html").is_file() and (report / "table.csv").is_file()
+    assert str(report / "report.html") in output
+    is_stream = kind == "stream"
+    trained_on = {values is None for values in found["measures"]["train_accuracy"][-1]}
+    assert trained_on == {is_stream}
+
+
+def test_a_killed_run_ends_with_the_same_bits(run, start, tmp_path):
+    config = f"--config={ROOT / TINY['holdout']}"
+    flags = ["--config.train.steps=3000", "--config.checkpoint.save_every_seconds=0.2"]
+    flags += ["--config.evaluation.count=12", "--stage=train"]
+    run(config, f"--workdir={tmp_path / 'whole'}", *flags)
+    process = start(config, f"--workdir={tmp_path / 'killed'}", *flags)
+    wait_for_checkpoint(tmp_path / "killed", 1, process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    run(config, f"--workdir={tmp_path / 'killed'}", *flags)
+    whole, killed = (logged(tmp_path / name) for name in ("whole", "killed"))
+    assert len(whole) > 5 and killed == whole
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--config.data.samples=()"], "config.data.samples: given (); allowed different values"),
+        (["--config.data.source=fresh"], "config.data.samples: given (20, 100); allowed none, ()"),
+        (["--config.task.complexities=(10,)"], "config.task.complexities: given 10; allowed 0 to"),
+        (["--config.task.withheld=(7,)"], "config.task.withheld: given 7; allowed 0 to"),
+        (["--config.task.boundary=open"], "config.task.boundary: given 'open'; allowed bounded"),
+        (["--config.model.widths=(0,)"], "config.model.widths: given (0,); allowed whole numbers"),
+        (["--config.train.decay=linear"], "config.train.decay: given 'linear'; allowed constant"),
+        (["--config.train.warmup_steps=31"], "config.train.warmup_steps: given 31; allowed 0 to"),
+    ],
+)
+def test_mistakes_end_in_one_line_before_anything_is_written(run, tmp_path, flags, message):
+    done = run(f"--config={ROOT / TINY['tokens']}", f"--workdir={tmp_path}", *flags, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(f"error: {message}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_training_knows_no_kind_of_task():
+    # Classification and regression, pictures and bits: training is handed functions.
+    kinds = ("classif", "regress", "picture", "image", "token", "label", "boolean", "pvr_jax.tasks")
+    for path in sorted((ROOT / "pvr_jax" / "training").glob("*.py")):
+        if path.name == "losses.py":
+            continue  # plain functions, of which a run is given one
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            names = [getattr(node, field, None) for field in ("id", "attr", "arg", "module")]
+            for name in filter(lambda text: isinstance(text, str), names):
+                assert not any(kind in name.lower() for kind in kinds), (path.name, name)
