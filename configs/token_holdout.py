@@ -54,7 +54,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.data.samples = (token_pvr.sample_count(chosen.get("samples", str(SAMPLES))),)
     if chosen["size"] == "paper":
         token_pvr.with_authors_training(config)
-    elif complexity == 1:
+    elif chosen["model"] == "token_mlp" and complexity == 1:
         config.train.seeds = 10
     if chosen["tiny"]:
         config.task.withheld = (0, 2)

@@ -16,7 +16,7 @@ import ml_collections
 from configs import canonical_holdout as base
 from configs import token_pvr
 
-STEPS = {"small": 5000, "paper": 100_000}
+STEPS = {"small": 3000, "paper": 100_000}
 
 
 def runs(size: str) -> list[str]:

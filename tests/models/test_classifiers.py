@@ -1,0 +1,357 @@
+"""Contracts of every registered classifier; outputs and gradients against PyTorch; sizes."""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from pvr_jax import models
+
+TRANSFORMER = {"width": 16, "depth": 2, "heads": 2, "head_width": 8, "feed_forward_width": 24}
+MIXER = {"width": 16, "depth": 2, "token_expansion": 2, "channel_width": 8}
+# Every registered classifier, small enough to compile in no time.
+SMALL = {
+    "token_mlp": {"embedding_width": 6, "widths": (32, 16)},
+    "token_transformer": TRANSFORMER,
+    "token_mixer": MIXER,
+    "picture_mlp": {"widths": (32, 16)},
+    "resnet": {"widths": (8, 32), "blocks": 2, "stem_size": 5},
+    "vgg": {"widths": (8, 32), "convolutions": (2, 1), "head_widths": (16,)},
+    "vit": {"patch": 6, **TRANSFORMER},
+    "picture_mixer": {"patch": 6, **MIXER},
+}
+TOKENS = tuple(name for name in SMALL if name.startswith("token"))
+PICTURES = tuple(name for name in SMALL if name not in TOKENS)
+# (shape, alphabet, classes): token PVR, conditional PVR, a grid of pictures and a strip of eleven.
+TOKEN_TASKS = (((11,), 10, 10), ((21,), 3, 100))
+PICTURE_TASKS = (((24, 24), None, 10), ((12, 132), None, 3))
+CASES = [
+    *((name, *task) for name in TOKENS for task in TOKEN_TASKS),
+    *((name, *task) for name in PICTURES for task in PICTURE_TASKS),
+]
+every_case = pytest.mark.parametrize("name, shape, alphabet, classes", CASES)
+# Parameters that the outputs do not depend on, in exact arithmetic: what a Mixer adds to all
+# channels of a token alike is taken out by every layer normalisation.
+INVISIBLE = "['layers']['token_out']['bias']"
+
+
+def inputs(shape, alphabet, count=7, seed=0):
+    generator = np.random.default_rng(seed)
+    if alphabet is None:
+        return jnp.asarray(generator.random((count, *shape)), jnp.float32)
+    return jnp.asarray(generator.integers(0, alphabet, (count, *shape)), jnp.int32)
+
+
+def labels(classes, count=7):
+    return jnp.arange(count) % classes
+
+
+def moved(params, seed=0):
+    """Return the parameters plus noise: nothing then starts at 0 or 1."""
+    generator = np.random.default_rng(seed)
+    return jax.tree.map(
+        lambda leaf: leaf + jnp.asarray(0.1 * generator.standard_normal(leaf.shape), leaf.dtype),
+        params,
+    )
+
+
+@cache
+def small(name, shape, alphabet, classes):
+    """Return (model, inputs, logits and gradients as one compiled function, parameters)."""
+    model = models.build_classifier(name, shape, alphabet, classes, **SMALL[name])
+    x = inputs(shape, alphabet)
+
+    def loss(params):
+        logits = model.apply(params, x)
+        rows = jnp.arange(len(x)), labels(classes)
+        return -jnp.mean(jax.nn.log_softmax(logits)[rows]), logits
+
+    def compute(params):
+        (_, logits), gradients = jax.value_and_grad(loss, has_aux=True)(params)
+        return logits, gradients
+
+    params = moved(jax.jit(model.init)(jax.random.key(0), x[:1]))
+    return model, x, jax.jit(compute), params
+
+
+def shapes(name, shape, alphabet, classes, **parameters):
+    model = models.build_classifier(name, shape, alphabet, classes, **parameters)
+    x = jax.ShapeDtypeStruct((1, *shape), jnp.float32 if alphabet is None else jnp.int32)
+    return jax.eval_shape(model.init, jax.random.key(0), x)
+
+
+def test_every_registered_classifier_is_tested():
+    assert set(SMALL) == set(models.classifier_names())
+    assert not set(models.classifier_names()) & set(models.names())
+
+
+@every_case
+def test_shapes_and_dtypes(name, shape, alphabet, classes):
+    _, x, compute, params = small(name, shape, alphabet, classes)
+    logits, _ = compute(params)
+    assert logits.shape == (len(x), classes) and logits.dtype == jnp.float32
+    assert np.all(np.ptp(logits, axis=0) > 1e-4)  # every logit depends on the input
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
+
+
+@every_case
+def test_jit_changes_nothing(name, shape, alphabet, classes):
+    model, x, compute, params = small(name, shape, alphabet, classes)
+    np.testing.assert_allclose(compute(params)[0], model.apply(params, x), atol=1e-5)
+
+
+@every_case
+def test_gradients_are_finite_and_reach_every_parameter(name, shape, alphabet, classes):
+    _, _, compute, params = small(name, shape, alphabet, classes)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(compute(params)[1]):
+        largest = float(jnp.abs(leaf).max())
+        assert np.isfinite(largest), path
+        if name.endswith("mixer") and jax.tree_util.keystr(path) == INVISIBLE:
+            assert largest < 1e-6, path
+        else:
+            assert largest > 1e-5, path
+
+
+@pytest.mark.parametrize(
+    "name, shape, alphabet, classes", [case for case in CASES if case[1] in ((11,), (24, 24))]
+)
+def test_replicas_together_are_the_loop(name, shape, alphabet, classes):
+    model, x, compute, _ = small(name, shape, alphabet, classes)
+    keys = jax.random.split(jax.random.key(1), 2)
+    init = jax.jit(model.init)
+    drawn = jax.jit(jax.vmap(model.init, in_axes=(0, None)))(keys, x[:1])
+    together = jax.jit(jax.vmap(compute))(drawn)
+    for index, key in enumerate(keys):
+        alone = init(key, x[:1])
+        one = jax.tree.map(lambda leaf, i=index: leaf[i], (drawn, together))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), alone, one[0])
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), compute(alone), one[1]
+        )
+    first, other = (jax.tree.map(lambda leaf, i=i: leaf[i], drawn) for i in (0, 1))
+    assert not any(
+        np.ptp(a) and np.array_equal(a, b)
+        for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(other), strict=True)
+    )
+
+
+@every_case
+def test_logits_and_gradients_equal_pytorchs(name, shape, alphabet, classes):
+    pytest.importorskip("torch", reason="torch is not installed (extra: torch)")
+    import pytorch_classifiers
+
+    _, x, compute, params = small(name, shape, alphabet, classes)
+    expected, expected_gradients = pytorch_classifiers.logits_and_gradients(
+        name,
+        jax.tree.map(np.asarray, params),
+        np.asarray(x),
+        np.asarray(labels(classes)),
+        **SMALL[name],
+    )
+    with jax.default_matmul_precision("highest"):
+        logits, gradients = compute(params)
+    np.testing.assert_allclose(logits, expected, atol=1e-5 * max(1, np.abs(expected).max()))
+    scale = max(np.abs(gradient).max() for gradient in expected_gradients)
+    for path, leaf in enumerate(jax.tree.leaves(gradients)):
+        np.testing.assert_allclose(leaf, expected_gradients[path], atol=2e-5 * max(1, scale))
+
+
+@pytest.mark.parametrize("name", ["resnet", "vgg", "vit", "token_mlp"])
+def test_parameters_in_double_precision_give_logits_in_double_precision(name):
+    case = (name, (11,), 10, 10) if name in TOKENS else (name, (24, 24), None, 10)
+    model, x, compute, params = small(*case)
+    with jax.enable_x64(True):
+        doubled = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf), jnp.float64), params)
+        logits = jax.jit(model.apply)(doubled, x)
+        assert logits.dtype == jnp.float64
+    np.testing.assert_allclose(logits, compute(params)[0], atol=1e-4)
+
+
+def dense(fan_in, fan_out):
+    return (fan_in + 1) * fan_out
+
+
+def mlp_count(*widths):
+    return sum(dense(*pair) for pair in zip(widths, widths[1:], strict=False))
+
+
+def transformer_count(embedding, tokens, classes, width=256, depth=12, inner=6 * 64, hidden=256):
+    attention = width * 3 * inner + dense(inner, width)
+    layer = attention + mlp_count(width, hidden, width) + 2 * 2 * width
+    positions = (tokens + 1) * width + width
+    return embedding + positions + depth * layer + 2 * width + dense(width, classes)
+
+
+def mixer_count(embedding, tokens, classes, width=256, depth=12, hidden=128):
+    layer = mlp_count(tokens, 4 * tokens, tokens) + mlp_count(width, hidden, width) + 2 * 2 * width
+    return embedding + depth * layer + 2 * width + dense(width, classes)
+
+
+def convolution_count(channels, features, size=3):
+    return size * size * channels * features + 2 * features
+
+
+def resnet18_count(classes):
+    """He et al. 2016, the table of 18 layers, for one channel."""
+    count = convolution_count(1, 64, 7) + 4 * convolution_count(64, 64)
+    for width in (128, 256, 512):
+        count += convolution_count(width // 2, width) + 3 * convolution_count(width, width)
+        count += convolution_count(width // 2, width, 1)
+    return count + dense(512, classes)
+
+
+def vgg11_count(pixels, classes):
+    """Simonyan & Zisserman 2015, column A, for one channel; 5 poolings leave so many pixels."""
+    channels = (1, 64, 128, 256, 256, 512, 512, 512, 512)
+    features = sum(convolution_count(*pair) for pair in zip(channels, channels[1:], strict=False))
+    return features + mlp_count(pixels * 512, 4096, 4096, classes)
+
+
+@pytest.mark.parametrize(
+    "name, shape, alphabet, classes, count",
+    [
+        ("token_mlp", (11,), 10, 10, 10 * 64 + mlp_count(11 * 64, 512, 1024, 512, 64, 10)),
+        ("token_mlp", (11,), 10, 10, 1_445_194),
+        ("token_mlp", (101,), 5, 100, 5 * 64 + mlp_count(101 * 64, 512, 1024, 512, 64, 100)),
+        ("token_transformer", (11,), 10, 10, transformer_count(10 * 256, 11, 10)),
+        ("token_transformer", (101,), 100, 7, transformer_count(100 * 256, 101, 7)),
+        ("token_mixer", (11,), 10, 10, mixer_count(10 * 256, 11, 10)),
+        ("picture_mlp", (40, 440), None, 10, mlp_count(40 * 440, 512, 1024, 512, 64, 10)),
+        ("resnet", (80, 80), None, 10, resnet18_count(10)),
+        # torchvision's resnet18 has 11,689,512, with three channels and 1,000 classes.
+        ("resnet", (80, 80), None, 1000, 11_689_512 - 2 * 64 * 49),
+        ("resnet", (12, 132), None, 10, resnet18_count(10)),
+        ("vgg", (80, 80), None, 10, vgg11_count(2 * 2, 10)),
+        ("vgg", (40, 440), None, 10, vgg11_count(1 * 13, 10)),
+        # torchvision's vgg11_bn has 132,868,840; its convolutions have biases, 2,752 of them.
+        ("vgg", (224, 224), None, 1000, 132_868_840 - 2 * 64 * 9 - 2752),
+        ("vit", (80, 80), None, 10, transformer_count(dense(64, 256), 100, 10)),
+        ("picture_mixer", (80, 80), None, 10, mixer_count(dense(64, 256), 100, 10)),
+    ],
+)
+def test_parameter_counts_by_default(name, shape, alphabet, classes, count):
+    assert models.parameter_count(shapes(name, shape, alphabet, classes)) == count
+
+
+@pytest.mark.parametrize("shape", [(24, 24), (12, 132), (80, 80), (40, 440), (17, 23)])
+@pytest.mark.parametrize("name", ["resnet", "vgg", "picture_mlp"])
+def test_networks_without_patches_take_any_picture(name, shape):
+    parameters = {"widths": (8, 8, 8), "convolutions": (1, 1, 1)} if name == "vgg" else {}
+    model = models.build_classifier(name, shape, None, 10, **parameters)
+    x = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+    params = jax.eval_shape(model.init, jax.random.key(0), x)
+    assert jax.eval_shape(model.apply, params, x).shape == (2, 10)
+    assert all(all(leaf.shape) for leaf in jax.tree.leaves(params))  # nothing has shrunk to 0
+
+
+@pytest.mark.parametrize("name", ["vit", "picture_mixer"])
+def test_a_patch_is_a_square_of_the_picture_in_reading_order(name):
+    model, x, _, params = small(name, (24, 24), None, 10)
+    from pvr_jax.models.pictures import PatchEmbedding
+
+    tokens = PatchEmbedding(6, 16).apply({"params": params["embedding"]}, x)
+    layer = params["embedding"]["projection"]
+    expected = x[:, 6:12, 18:24].reshape(len(x), 36) @ layer["kernel"] + layer["bias"]
+    np.testing.assert_allclose(tokens[1 * 4 + 3], expected, atol=1e-5)
+
+
+def uniform(fan_in):
+    return scipy.stats.uniform(-(fan_in**-0.5), 2 * fan_in**-0.5)
+
+
+def normal(scale=1.0):
+    return scipy.stats.norm(scale=scale)
+
+
+@pytest.mark.parametrize(
+    "name, path, law",
+    [
+        ("token_mlp", "embedding.rows", normal()),
+        ("token_mlp", "mlp.Dense_0.kernel", uniform(11 * 64)),
+        ("token_mlp", "mlp.Dense_4.bias", uniform(64)),
+        ("token_transformer", "embedding.rows", normal()),
+        ("token_mixer", "head.kernel", uniform(256)),
+        ("picture_mlp", "mlp.Dense_0.kernel", uniform(24 * 24)),
+        ("resnet", "stem.kernel", normal((2 / (49 * 64)) ** 0.5)),
+        ("resnet", "stage1_block0.first.kernel", normal((2 / (9 * 128)) ** 0.5)),
+        ("resnet", "stage1_block0.shortcut.kernel", normal((2 / 128) ** 0.5)),
+        ("vgg", "stage1_convolution0.kernel", normal((2 / (9 * 32)) ** 0.5)),
+        ("vgg", "dense0.bias", uniform(6 * 6 * 32)),
+        ("vit", "embedding.projection.kernel", uniform(64)),
+        ("picture_mixer", "embedding.projection.bias", uniform(64)),
+    ],
+)
+def test_parameters_start_from_their_law(name, path, law):
+    shape, alphabet = ((11,), 10) if name in TOKENS else ((24, 24), None)
+    sizes = {"depth": 1} if "depth" in models.classifier_parameters(name) else {}
+    sizes |= {"resnet": {"widths": (64, 128), "blocks": 1}}.get(name, {})
+    sizes |= {"vgg": {"widths": (16, 32), "convolutions": (1, 1)}}.get(name, {})
+    model = models.build_classifier(name, shape, alphabet, 10, **sizes)
+
+    def draw(key):
+        values = model.init(key, inputs(shape, alphabet, 1))
+        for part in path.split("."):
+            values = values[part]
+        return values.ravel()[:4000]
+
+    values = np.ravel(jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(0), 2)))
+    assert np.abs(values).max() <= law.support()[1]
+    assert scipy.stats.kstest(values, law.cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    "name, shape, alphabet, parameters, message",
+    [
+        ("resnet", (11,), 10, {}, "name: given 'resnet'; allowed with tokens: token_mixer, token_"),
+        ("token_mlp", (24, 24), None, {}, "name: given 'token_mlp'; allowed with pictures: pictu"),
+        ("mlp", (11,), 10, {}, "name: given 'mlp'; allowed with tokens: token_mixer, token_mlp"),
+        ("vit", (24,), None, {}, "shape: given (24,); allowed (height, width) with pictures"),
+        ("token_mlp", (24, 24), 10, {}, "shape: given (24, 24); allowed (tokens,) with tokens"),
+        ("token_mlp", (0,), 10, {}, "shape: given (0,); allowed whole numbers of at least 1"),
+        ("token_mlp", (11,), 0, {}, "alphabet: given 0; allowed whole numbers of at least 1"),
+        ("token_mlp", (11,), 10, {"width": 3}, "width: given 3; allowed parameters of token_mlp a"),
+        ("token_mlp", (11,), 10, {"widths": (3, 0)}, "widths: given (3, 0); allowed whole numbers"),
+        ("token_mlp", (11,), 10, {"embedding_width": 0}, "embedding_width: given 0; allowed whole"),
+        ("token_transformer", (11,), 10, {"heads": 0}, "heads: given 0; allowed whole numbers"),
+        ("token_mixer", (11,), 10, {"width": "wide"}, "width: given 'wide'; allowed whole numbers"),
+        ("picture_mlp", (24, 24), None, {"widths": 3}, "widths: given 3; allowed whole numbers"),
+        (
+            "vit",
+            (12, 132),
+            None,
+            {},
+            "patch: given 8; allowed 1, 2, 3, 4, 6, 12 for pictures of 12",
+        ),
+        ("vit", (24, 24), None, {"patch": 6.0}, "patch: given 6.0; allowed 1, 2, 3, 4, 6, 8, 12,"),
+        ("picture_mixer", (24, 24), None, {"patch": 5}, "patch: given 5; allowed 1, 2, 3, 4, 6, 8"),
+        ("resnet", (24, 24), None, {"widths": ()}, "widths: given (); allowed one or more"),
+        ("resnet", (24, 24), None, {"blocks": 0}, "blocks: given 0; allowed whole numbers"),
+        ("resnet", (24, 24), None, {"stem_size": 4}, "stem_size: given 4; allowed odd numbers"),
+        ("resnet", (24, 24), None, {"stem_pool": 1}, "stem_pool: given 1; allowed True, False"),
+        ("resnet", (2, 99), None, {}, "stem_pool: given True; allowed False where the stem's stri"),
+        ("vgg", (24, 24), None, {}, "widths: given (64, 128, 256, 512, 512); allowed 1 to 4 of th"),
+        ("vgg", (80, 80), None, {"widths": (8, 8)}, "convolutions: given (1, 1, 2, 2, 2); allowed"),
+    ],
+)
+def test_bad_choices_are_named(name, shape, alphabet, parameters, message):
+    with pytest.raises(ValueError) as raised:
+        models.build_classifier(name, shape, alphabet, 10, **parameters)
+    assert str(raised.value).startswith(message)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("classes", [0, 2.0, None])
+def test_classes_are_a_whole_number(classes):
+    with pytest.raises(ValueError, match="^classes: given .*; allowed whole numbers of at least 1"):
+        models.build_classifier("token_mlp", (11,), 10, classes)
+
+
+def test_labels_name_what_was_chosen():
+    assert models.label({"name": "resnet"}) == "resnet"
+    assert models.label({"name": "resnet", "blocks": 2}) == "resnet"
+    assert models.label({"name": "vit", "patch": 4}) == "vit (patch=4)"
+    with pytest.raises(ValueError, match=r"^name: given 'resnot'; .*\(did you mean 'resnet'\?\)$"):
+        models.label({"name": "resnot"})
