@@ -37,17 +37,18 @@ _RECORDED = ("parameters", "precision", "execution", "devices", "versions", "git
 _MINUS = re.compile(r"(?<![\w)])-(?=[0-9])|(?<=[0-9]e)-(?=[0-9])")
 
 
-def document(title: str, sections: Sequence[tuple[str, str, str]]) -> str:
+def document(title: str, sections: Sequence[tuple[str, str, str]], style: str = "") -> str:
     """Return the whole page: a header that leads to every section, and the sections.
 
-    Each section is what `section` takes: key, title and content.
+    Each section is what `section` takes: key, title and content. `style` are rules of this page
+    alone, after those that all pages share.
     """
     navigation = "".join(f'<a href="#{key}">{escape(name)}</a>' for key, name, _ in sections)
     header = f"<header><h1>{escape(title)}</h1><nav>{navigation}</nav></header>"
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"<title>{escape(title)}</title>\n<style>{STYLE}{style}</style>\n</head>\n<body>\n"
         + "\n".join([header, *(section(*parts) for parts in sections)])
         + "\n</body>\n</html>\n"
     )

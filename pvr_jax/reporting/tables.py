@@ -14,7 +14,7 @@ MISSING = "–"
 MARKS = {"below": " ↓", "above": " ↑"}
 UNFITTED = " †"
 GROUP = ["run", "task_label", "model_label", "optimizer"]
-LEFT_ALIGNED = ("task", "model", "T", "twin", "nearest")
+LEFT_ALIGNED = ("task", "model", "aggregation", "part", "T", "twin", "nearest")
 INTERVALS = {
     "bootstrap": statistics.bootstrap_interval,
     "student": statistics.student_interval,
