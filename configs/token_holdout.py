@@ -26,11 +26,12 @@ SAMPLES = 100_000
 
 def runs(size: str) -> list[str]:
     """Return the choices of every run of the experiment in this size."""
-    models = ("token_mlp", "token_transformer") if size == "small" else tuple(token_pvr.MODELS)
-    chosen = [(model, complexity) for model in models for complexity in COMPLEXITIES]
-    if size == "small":
-        chosen.remove(("token_transformer", "2"))
-    return [f"model={model},complexity={m},size={size}" for model, m in chosen]
+    models = ("token_mlp",) if size == "small" else tuple(token_pvr.MODELS)
+    return [
+        f"model={model},complexity={complexity},size={size}"
+        for model in models
+        for complexity in COMPLEXITIES
+    ]
 
 
 def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
@@ -54,7 +55,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.data.samples = (token_pvr.sample_count(chosen.get("samples", str(SAMPLES))),)
     if chosen["size"] == "paper":
         token_pvr.with_authors_training(config)
-    elif chosen["model"] == "token_mlp" and complexity == 1:
+    elif complexity == 1:
         config.train.seeds = 10
     if chosen["tiny"]:
         config.task.withheld = (0, 2)

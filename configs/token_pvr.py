@@ -186,7 +186,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     small = chosen["size"] == "small"
     if small and chosen["model"] != "token_mlp":
         config.task.update({"aggregations": ("mod_sum",), "complexities": (0, 1)})
-        config.data.samples = (1000, 10_000, 100_000)
+        config.data.samples = (10_000, 100_000)
     if "samples" in chosen or not small:
         config.data.samples = (sample_count(chosen.get("samples", "100000")),)
     if not small:

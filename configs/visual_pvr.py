@@ -113,7 +113,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.data.batch_size = 64 if small else 256
     config.train.update(
         {
-            "steps": 2500 if small else 40_000,
+            "steps": 2000 if small else 40_000,
             "learning_rates": (SMALL_RATES[model] if small else 3e-4,),
         }
     )
