@@ -55,8 +55,10 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.data.samples = (token_pvr.sample_count(chosen.get("samples", str(SAMPLES))),)
     if chosen["size"] == "paper":
         token_pvr.with_authors_training(config)
-    elif complexity == 1:
-        config.train.seeds = 10
+    else:
+        # 2,000 steps leave the sum of two digits at four fifths of the i.i.d. test inputs.
+        config.train.steps = 3000
+        config.train.seeds = 10 if complexity == 1 else 3
     if chosen["tiny"]:
         config.task.withheld = (0, 2)
     return token_pvr.finished(config, chosen["tiny"])
