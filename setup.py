@@ -2,6 +2,9 @@
 
 from setuptools import find_packages, setup
 
+# tensorflow_datasets imports importlib_resources and does not declare it.
+TFDS = ["tensorflow-datasets>=4.9.9", "array-record>=0.6", "importlib-resources>=6.4"]
+
 setup(
     name="pvr_jax",
     version="0.1.0",
@@ -21,15 +24,17 @@ setup(
         "optax>=0.2.5",
         "orbax-checkpoint>=0.12",
         "pandas>=2.2",
+        "pillow>=11.0",
         "pyarrow>=18.0",
         "rich>=13.7",
+        "scikit-learn>=1.6",
         "scipy>=1.15",
     ],
     extras_require={
         "cuda": ["jax[cuda12]>=0.10,<0.13"],
         "tpu": ["jax[tpu]>=0.10,<0.13"],
-        "tfds": ["tensorflow-datasets>=4.9.9", "array-record>=0.6"],
-        "test": ["hypothesis>=6.100", "pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.9"],
+        "tfds": TFDS,
+        "test": ["hypothesis>=6.100", "pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.9", *TFDS],
         # PyTorch for the usual loop, the others as rivals of the transform.
         "bench": [
             "boofun>=1.3",

@@ -13,6 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py")) + sorted((ROOT / "experiments").rglob("*.p
 ALLOWED_ROOMS = {
     "boolean": set(),
     "tasks": {"boolean"},
+    "builders": {"tasks"},
     "models": set(),
     "training": set(),
     "theory": {"boolean", "tasks"},
@@ -20,7 +21,12 @@ ALLOWED_ROOMS = {
     "reporting": set(),
 }
 # Third-party packages that only certain rooms may use.
-RESERVED = {"flax": {"models"}, "orbax": {"training"}}
+RESERVED = {
+    "flax": {"models"},
+    "orbax": {"training"},
+    "sklearn": {"tasks"},
+    "tensorflow_datasets": {"builders", "tasks"},
+}
 
 
 def imports(path: Path) -> set[str]:

@@ -12,6 +12,7 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
 from jax import lax
 
 from pvr_jax.models.checks import choice, whole_number, whole_numbers
@@ -106,7 +107,9 @@ class Convolution(nn.Module):
         """Map x [b, h, w, c] to [b, h / stride, w / stride, features]."""
         law = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
         shape = (self.size, self.size, x.shape[-1], self.features)
-        hidden = convolve(x, self.param("kernel", law, shape), self.stride)
+        # A convolution, unlike a product, wants both of one type.
+        x, kernel = promote_dtype(x, self.param("kernel", law, shape), dtype=None)
+        hidden = convolve(x, kernel, self.stride)
         groups = math.gcd(self.features, max(1, self.features // CHANNELS_PER_GROUP))
         return nn.GroupNorm(groups, epsilon=1e-5, use_fast_variance=False, name="norm")(hidden)
 
@@ -189,21 +192,22 @@ def resnet(
     3 x 3 pixels where this one has 2 x 2 (He et al. 2016).
 
     Raises:
-        ValueError: a size out of range, or an even `stem_size`.
+        ValueError: a size out of range, an even `stem_size`, or `stem_pool` where the stem leaves
+            less than 2 pixels of the picture.
     """
     widths = whole_numbers("widths", widths, 1, (64, 128, 256, 512))
     if not widths:
         raise ValueError("widths: given (); allowed one or more, such as (64, 128, 256, 512)")
     if whole_number("stem_size", stem_size, 1) % 2 == 0:
         raise ValueError(f"stem_size: given {stem_size}; allowed odd numbers")
-    return ResNet(
-        widths,
-        whole_number("blocks", blocks, 1),
-        stem_size,
-        whole_number("stem_stride", stem_stride, 1),
-        choice("stem_pool", stem_pool, (True, False)),
-        classes,
-    )
+    stem_stride = whole_number("stem_stride", stem_stride, 1)
+    if choice("stem_pool", stem_pool, (True, False)) and min(shape) <= stem_stride:
+        raise ValueError(
+            f"stem_pool: given True; allowed False where the stem's stride of {stem_stride} leaves "
+            f"1 pixel of {min(shape)}"
+        )
+    blocks = whole_number("blocks", blocks, 1)
+    return ResNet(widths, blocks, stem_size, stem_stride, stem_pool, classes)
 
 
 def vgg(

@@ -108,7 +108,7 @@ def picture_mixer(
 
 def _patch(patch: int, shape: tuple[int, ...]) -> int:
     fitting = [size for size in range(1, min(shape) + 1) if not any(s % size for s in shape)]
-    if patch not in fitting or isinstance(patch, bool):
+    if type(patch) is not int or patch not in fitting:
         allowed = ", ".join(map(str, fitting))
         picture = " x ".join(map(str, shape))
         raise ValueError(f"patch: given {patch!r}; allowed {allowed} for pictures of {picture}")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 
+from pvr_jax.models.checks import checked_sizes, whole_numbers
 from pvr_jax.models.convolutional import resnet, vgg
 from pvr_jax.models.linear import deep_linear, linear_regression
 from pvr_jax.models.mean_field import mean_field
@@ -67,29 +68,42 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_MODELS))
 
 
-def classifier_names(alphabet: int | None) -> tuple[str, ...]:
-    """Return the names of all classifiers of tokens of an alphabet, or of pictures (None)."""
-    return tuple(sorted(_PICTURE_CLASSIFIERS if alphabet is None else _TOKEN_CLASSIFIERS))
+def classifier_names() -> tuple[str, ...]:
+    """Return the names of all registered classifiers, of tokens and of pictures."""
+    return tuple(sorted(_TOKEN_CLASSIFIERS | _PICTURE_CLASSIFIERS))
 
 
 def parameters(name: str) -> dict[str, Any]:
-    """Return the parameters that the model `name` takes, with their defaults.
+    """Return the parameters that the model of bits `name` takes, with their defaults.
 
     Raises:
         ValueError: there is no such model.
     """
-    signature = inspect.signature(
-        _lookup(name, _MODELS | _TOKEN_CLASSIFIERS | _PICTURE_CLASSIFIERS)
-    )
-    return {key: value.default for key, value in signature.parameters.items() if key not in _GIVEN}
+    return _parameters(_lookup(name, _MODELS))
+
+
+def classifier_parameters(name: str) -> dict[str, Any]:
+    """Return the parameters that the classifier `name` takes, with their defaults.
+
+    Raises:
+        ValueError: there is no such classifier.
+    """
+    return _parameters(_lookup(name, _TOKEN_CLASSIFIERS | _PICTURE_CLASSIFIERS))
+
+
+def _parameters(maker: Callable[..., nn.Module]) -> dict[str, Any]:
+    known = inspect.signature(maker).parameters.items()
+    return {key: value.default for key, value in known if key not in _GIVEN}
 
 
 def label(model: dict[str, Any]) -> str:
     """Return a model's name, with its parameters unless all of them are at their default.
 
-    `model` holds "name" and parameters; raises ValueError where there is no such model.
+    `model` holds "name" and parameters, of a model of bits or of a classifier; raises ValueError
+    where there is no such model.
     """
-    defaults = parameters(model["name"])
+    kinds = _MODELS | _TOKEN_CLASSIFIERS | _PICTURE_CLASSIFIERS
+    defaults = _parameters(_lookup(model["name"], kinds))
     given = {name: value for name, value in model.items() if name in defaults}
     if given == {name: defaults[name] for name in given}:
         return model["name"]
@@ -105,7 +119,7 @@ def build(name: str, n: int, **params: Any) -> Model:
             "<parameter>: given <value>; allowed <what>".
     """
     maker = _lookup(name, _MODELS)
-    _check_parameters(name, params)
+    _check_parameters(name, maker, params)
     return _pure(maker(n, **params))
 
 
@@ -114,20 +128,34 @@ def build_classifier(
 ) -> Model:
     """Build the classifier `name`: inputs [b, *shape] to logits [b, classes].
 
-    `alphabet` is how many different tokens there are; None: the inputs are pictures.
+    Args:
+        name: one of `classifier_names()`, of the kind that fits the inputs.
+        shape: of one input, (tokens,) or (height, width).
+        alphabet: how many different tokens there are, int32 from 0 on; None: the inputs are grey
+            pictures, float32 in 0 to 1.
+        classes: how many logits there are.
+        params: see `classifier_parameters(name)`.
 
     Raises:
         ValueError: no such classifier of such inputs, a parameter it does not take, or a value out
             of range; one line "<parameter>: given <value>; allowed <what>".
     """
-    kinds = _PICTURE_CLASSIFIERS if alphabet is None else _TOKEN_CLASSIFIERS
-    maker = _lookup(name, kinds, " of pictures" if alphabet is None else " of tokens")
-    _check_parameters(name, params)
-    return _pure(maker(tuple(shape), alphabet, classes, **params))
+    pictures = alphabet is None
+    kinds, inputs = (
+        (_PICTURE_CLASSIFIERS, "pictures") if pictures else (_TOKEN_CLASSIFIERS, "tokens")
+    )
+    maker = _lookup(name, kinds, f" with {inputs}:")
+    _check_parameters(name, maker, params)
+    shape = whole_numbers("shape", shape, 1, (24, 24) if pictures else (11,))
+    if len(shape) != 1 + pictures:
+        form = "(height, width)" if pictures else "(tokens,)"
+        raise ValueError(f"shape: given {shape!r}; allowed {form} with {inputs}")
+    checked_sizes({"classes": classes, "alphabet": 1 if pictures else alphabet})
+    return _pure(maker(shape, alphabet, classes, **params))
 
 
-def _check_parameters(name: str, params: dict[str, Any]) -> None:
-    known = parameters(name)
+def _check_parameters(name: str, maker: Callable[..., nn.Module], params: dict[str, Any]) -> None:
+    known = _parameters(maker)
     for key, value in params.items():
         if key not in known:
             raise ValueError(

@@ -7,16 +7,20 @@ is ever downloaded, and TensorFlow is not needed to read them.
 
 import functools
 import importlib.util
+import io
 import json
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from pvr_jax.tasks import checks
 
-SOURCES = ("digits", "mnist")
+# Source -> height and width of its pictures, in pixels.
+SIZES = {"digits": 8, "mnist": 28}
+SOURCES = tuple(SIZES)
 TEST_PLACES = (2, 5, 8)
 
 
@@ -86,23 +90,26 @@ def _mnist(data_dir: str) -> DigitPictures:
         checks.refuse(
             "source",
             "mnist",
-            f"when it has been prepared, and in {data_dir}/mnist no version is, as array_record; "
-            "once, with the network and in an environment of its own: pip install tensorflow "
-            "tensorflow-datasets array-record && tfds build mnist --file_format=array_record "
-            f"--data_dir={data_dir}",
+            f"where it is prepared as array_record, which {data_dir}/mnist is not; once, with the "
+            "network: python -m venv prepare && prepare/bin/pip install tensorflow "
+            'tensorflow-datasets importlib_resources && prepare/bin/python -c "import '
+            "tensorflow_datasets as tfds; tfds.builder('mnist', file_format='array_record', "
+            f"data_dir='{data_dir}').download_and_prepare()\"",
         )
 
     import tensorflow_datasets as tfds
 
-    # From its directory alone: what is not prepared can then not be asked for.
-    splits = tfds.builder_from_directory(str(prepared)).as_data_source()
+    # From its directory alone: what is not prepared can then not be asked for. The pictures are
+    # decoded here, as tensorflow_datasets takes ten times as long.
+    undecoded = {"image": tfds.decode.SkipDecoding()}
+    splits = tfds.builder_from_directory(str(prepared)).as_data_source(decoders=undecoded)
     return DigitPictures(_read(splits["train"]), _read(splits["test"]))
 
 
 def _prepared(directory: Path) -> Path | None:
     """Return the newest version of a data set that is there as array_record."""
     found = []
-    for path in directory.glob("*.*.*/dataset_info.json"):
+    for path in directory.glob("[0-9]*.[0-9]*.[0-9]*/dataset_info.json"):
         formats = json.loads(path.read_text())
         formats = [formats.get("fileFormat"), *formats.get("alternativeFileFormats", [])]
         if "array_record" in formats and (path.parent / "features.json").exists():
@@ -110,11 +117,12 @@ def _prepared(directory: Path) -> Path | None:
     return max(found, key=lambda path: [int(part) for part in path.name.split(".")], default=None)
 
 
-def _read(records: object) -> Pictures:
-    """Return all of a split of {"image": uint8 [h, w, 1], "label"}."""
-    images = np.stack([record["image"][..., 0] for record in records])
+def _read(source: Any) -> Pictures:
+    """Return all of a split of {"image": the bytes of a PNG [h, w], "label"}."""
+    records = source.__getitems__(range(len(source)))
+    images = [np.asarray(Image.open(io.BytesIO(record["image"]))) for record in records]
     labels = np.asarray([record["label"] for record in records], np.int32)
-    return _frozen(images.astype(np.float32) / np.float32(255), labels)
+    return _frozen(np.stack(images).astype(np.float32) / np.float32(255), labels)
 
 
 def _frozen(pictures: np.ndarray, labels: np.ndarray) -> Pictures:

@@ -84,6 +84,11 @@ def padding(size: int) -> int:
     return max(1, round(3 * size / 14))
 
 
+def cell_size(size: int) -> int:
+    """Return the pixels of the cell of a digit with `size` pixels: 12 of 8, 40 of 28."""
+    return size + 2 * padding(size)
+
+
 def place(picture: jax.Array, shift: jax.Array) -> jax.Array:
     """Return the cell [h + 2 p, w + 2 p] with a picture [h, w] in its middle, but for the shift.
 
@@ -98,7 +103,7 @@ def place(picture: jax.Array, shift: jax.Array) -> jax.Array:
 
 def _source_pixels(size: int, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return which pixel of a picture each pixel of a cell shows, in one direction, and if any."""
-    pixel = jnp.arange(size + 2 * padding(size)) - padding(size) - shift
+    pixel = jnp.arange(cell_size(size)) - padding(size) - shift
     return jnp.clip(pixel, 0, size - 1), (pixel >= 0) & (pixel < size)
 
 

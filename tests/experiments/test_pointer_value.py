@@ -72,6 +72,20 @@ def test_every_kind_of_task_goes_through_all_stages(finished):
     assert trained_on == {is_stream}
 
 
+def test_retrieval_is_learned_from_many_samples_and_not_from_few(run, tmp_path):
+    # The network and batches of size=small. With 1,000 samples it learns them by heart.
+    flags = ["--config.task.complexities=0", "--config.data.samples=1000,100000"]
+    flags += ["--config.train.seeds=1", "--config.train.steps=900"]
+    config = f"--config={ROOT / 'configs' / 'token_pvr.py'}:size=small"
+    for stage in ("train", "analyse"):
+        run(config, f"--workdir={tmp_path}", f"--stage={stage}", *flags)
+    found = measures_of(tmp_path)
+    few, many = found["measures"]["iid_accuracy"][-1]
+    assert [replica["samples"] for replica in found["replicas"]] == [1000, 100_000]
+    assert many >= 0.99 and few <= 0.6
+    assert found["measures"]["train_accuracy"][-1][0] == 1
+
+
 def test_a_killed_run_ends_with_the_same_bits(run, start, tmp_path):
     config = f"--config={ROOT / TINY['holdout']}"
     flags = ["--config.train.steps=3000", "--config.checkpoint.save_every_seconds=0.2"]

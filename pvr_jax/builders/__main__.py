@@ -1,0 +1,54 @@
+"""Write a data set to disk: python -m pvr_jax.builders prepare token_pvr --config=NAME."""
+
+import argparse
+import contextlib
+import io
+import sys
+from collections.abc import Sequence
+
+import tensorflow_datasets as tfds
+from absl import logging
+
+from pvr_jax.builders import TokenPvr, VisualPvr
+
+BUILDERS = {builder.name: builder for builder in (TokenPvr, VisualPvr)}
+
+READING = """{name}: {sizes}
+{directory}
+
+To read it, with tensorflow_datasets and array_record alone:
+
+  import tensorflow_datasets as tfds
+  source = tfds.builder_from_directory("{directory}").as_data_source(split="train")
+  source[0]["x"], source[0]["y"]                             # a NumPy array, an int
+  torch.utils.data.DataLoader(source, batch_size=256, shuffle=True)  # PyTorch
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prepare what the arguments say, and print where it is; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m pvr_jax.builders")
+    prepare = parser.add_subparsers(required=True).add_parser(
+        "prepare", help="write a data set to disk, without network and without TensorFlow"
+    )
+    prepare.add_argument("dataset", choices=sorted(BUILDERS))
+    prepare.add_argument("--config", help="its name, such as mod_sum-m1-withheld1-train50000")
+    prepare.add_argument("--data_dir", help="TFDS_DATA_DIR or ~/tensorflow_datasets if not given")
+    given = parser.parse_args(arguments)
+    tfds.disable_progress_bar()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        builder = BUILDERS[given.dataset](config=given.config, data_dir=given.data_dir)
+        with contextlib.redirect_stdout(io.StringIO()):  # it says that it downloads, and does not
+            builder.download_and_prepare()
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    sizes = [f"{split} {info.num_examples}" for split, info in builder.info.splits.items()]
+    name = f"{builder.name}/{builder.builder_config.name}"
+    print(READING.format(name=name, sizes=", ".join(sizes), directory=builder.data_dir), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

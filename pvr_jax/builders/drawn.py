@@ -1,0 +1,163 @@
+"""What the builders have in common: rows of the library's own data sets, written in their order."""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from typing import Any, ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tensorflow_datasets as tfds
+
+from pvr_jax.tasks import checks, drawn_sets
+from pvr_jax.tasks.classification import Classification
+from pvr_jax.tasks.drawn_sets import Example
+
+# Split -> the part of the task that it holds.
+SPLITS = {"train": "train", "test_iid": "iid", "test_withheld": "withheld"}
+FILE_FORMAT = "array_record"
+# The stream of a seed that experiments draw training sets from: `train` is what a replica with that
+# seed is trained on.
+DATA_STREAM = 0
+CHUNK = 1024
+MOST_SAMPLES = 10**8
+
+
+@dataclasses.dataclass(kw_only=True)
+class DrawnConfig(tfds.core.BuilderConfig):
+    """One data set: a subtask, how many rows, and the seed of the training rows.
+
+    The name is made from the rest and says all of it, so that different data sets never share a
+    directory; `parse` reads it back.
+
+    Raises ValueError for a value out of range: one line, "<parameter>: given ...; allowed ...".
+    """
+
+    name: str = ""
+    train_samples: int = 10_000
+    test_samples: int = 2_000
+    seed: int = 0
+
+    # A name: of the subtask, and what is not as by default, all as named groups.
+    SUBTASK: ClassVar[str]
+    REST = r"(-train(?P<train_samples>\d+))?(-test(?P<test_samples>\d+))?(-seed(?P<seed>\d+))?"
+    EXAMPLE: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        checks.whole_number("train_samples", self.train_samples, 1, MOST_SAMPLES)
+        checks.whole_number("test_samples", self.test_samples, 1, MOST_SAMPLES)
+        checks.whole_number("seed", self.seed, 0, 2**31 - 3)
+        self.name = self.subtask_name()
+        for field, word in (("train_samples", "train"), ("test_samples", "test"), ("seed", "seed")):
+            if getattr(self, field) != getattr(DrawnConfig, field):
+                self.name += f"-{word}{getattr(self, field)}"
+
+    def subtask_name(self) -> str:
+        """Return the beginning of the name; a value that does not exist is a ValueError."""
+        raise NotImplementedError
+
+    def task(self, data_dir: str | None = None) -> Classification:
+        """Return the task with this one subtask; `data_dir` is where other data sets would be."""
+        raise NotImplementedError
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """Return the configuration that a name says; a ValueError where it says none."""
+        found = re.fullmatch(cls.SUBTASK + cls.REST, name)
+        if found is None:
+            allowed = f"names such as {cls.EXAMPLE}, and with -train50000, -test5000, -seed1 behind"
+            checks.refuse("config", name, allowed)
+        given = {field: text for field, text in found.groupdict().items() if text is not None}
+        numbers = {field: int(text) for field, text in given.items() if text.isdecimal()}
+        return cls(**{**given, **numbers})
+
+    def values(self) -> dict[str, Any]:
+        """Return what the configuration adds to those of tensorflow_datasets."""
+        own = {field.name for field in dataclasses.fields(tfds.core.BuilderConfig)}
+        return {name: value for name, value in vars(self).items() if name not in own}
+
+
+class LocalInfo(tfds.core.DatasetInfo):
+    """A description that is never looked for in the network."""
+
+    def initialize_from_bucket(self) -> None:
+        """Do nothing."""
+
+
+class DrawnBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """A builder of one of the library's tasks; row i of a split is row i of the library.
+
+    `config` is a configuration, or its name, which need not be one of the listed ones.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    CONFIG: ClassVar[type[DrawnConfig]]
+    SOURCE: ClassVar[str]
+
+    def __init__(
+        self,
+        *,
+        config: str | DrawnConfig | None = None,
+        file_format: str | None = None,
+        **options: Any,
+    ) -> None:
+        if isinstance(config, str) and config not in self.builder_configs:
+            config = self.CONFIG.parse(config)
+        if isinstance(config, DrawnConfig):
+            # tensorflow_datasets wants listed configurations by their names.
+            config = self.builder_configs.get(config.name, config)
+        # Its own default, TFRecord, can be neither written nor read without TensorFlow.
+        super().__init__(config=config, file_format=file_format or FILE_FORMAT, **options)
+
+    def inputs(self) -> tfds.features.Tensor:
+        """Return the feature of the inputs."""
+        raise NotImplementedError
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return LocalInfo(
+            builder=self,
+            description=self.__doc__,
+            features=tfds.features.FeaturesDict(
+                {"x": self.inputs(), "y": tfds.features.Tensor(shape=(), dtype=np.int32)}
+            ),
+            supervised_keys=("x", "y"),
+            citation=self.SOURCE,
+            metadata=tfds.core.MetadataDict(
+                {**self.builder_config.values(), "jax": jax.__version__}
+            ),
+            disable_shuffling=True,
+        )
+
+    def download_and_prepare(
+        self, *, download_config: tfds.download.DownloadConfig | None = None, **options: Any
+    ) -> None:
+        """Write the data set where it is not yet there. Nothing is downloaded, or looked for."""
+        config = download_config or tfds.download.DownloadConfig(try_download_gcs=False)
+        super().download_and_prepare(download_config=config, **options)
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        return {
+            split: self._generate_examples(part)
+            for split, part in SPLITS.items()
+            if part != "withheld" or self.builder_config.withheld
+        }
+
+    def _generate_examples(self, part: str) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        config = self.builder_config
+        task = config.task(self.data_dir_root)
+        conditions = jax.tree.map(jnp.int32, task.subtasks[0].conditions)
+        key = jax.random.fold_in(jax.random.key(config.seed), DATA_STREAM)
+
+        @jax.jit
+        def drawn(key: jax.Array, rows: jax.Array, conditions: dict[str, jax.Array]) -> Example:
+            if part == "train":
+                return drawn_sets.training_rows(task.draw, key, rows, conditions)
+            return drawn_sets.test_rows(task.draw, part, rows, conditions)
+
+        size = config.train_samples if part == "train" else config.test_samples
+        for first in range(0, size, CHUNK):
+            rows = first + jnp.arange(CHUNK)
+            examples = jax.tree.map(np.asarray, drawn(key, rows, conditions))
+            for place in range(min(CHUNK, size - first)):
+                yield first + place, {name: values[place] for name, values in examples.items()}

@@ -1,0 +1,60 @@
+"""Visual PVR for tensorflow_datasets."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from pvr_jax.builders.drawn import DrawnBuilder, DrawnConfig
+from pvr_jax.tasks import checks, classification, digit_pictures, visual_pvr
+from pvr_jax.tasks.classification import Classification
+
+
+@dataclasses.dataclass(kw_only=True)
+class VisualConfig(DrawnConfig):
+    """Visual PVR in block style; withheld 1 is the positional holdout.
+
+    source "mnist" needs MNIST prepared in the same data_dir, see
+    `pvr_jax.tasks.digit_pictures.load`.
+    """
+
+    withheld: int = 1
+    source: str = "digits"
+
+    SUBTASK = r"withheld(?P<withheld>\d+)(-(?P<source>mnist))?"
+    EXAMPLE = "withheld1"
+
+    def subtask_name(self) -> str:
+        """Return such as "withheld1"; scikit-learn's digits go without saying."""
+        checks.one_of("withheld", self.withheld, (0, 1))
+        source = checks.one_of("source", self.source, digit_pictures.SOURCES)
+        return f"withheld{self.withheld}" + (f"-{source}" if source != "digits" else "")
+
+    def task(self, data_dir: str | None = None) -> Classification:
+        """Return the task with this one subtask; `data_dir` is where MNIST would be."""
+        return classification.make(
+            "visual_pvr", withheld=(self.withheld,), source=self.source, data_dir=data_dir
+        )
+
+
+class VisualPvr(DrawnBuilder):
+    """Pointer Value Retrieval on pictures of handwritten digits.
+
+    x: a grid of two by two digits. y: the digit that the one at the top left points at; 0 to 3 the
+    top right, 4 to 6 the bottom left, 7 to 9 the bottom right. With the positional holdout training
+    never shows 1, 2, 3 top right, 4, 5, 6 bottom left and 7, 8, 9, 0 bottom right; test_withheld
+    shows nothing else there. Pictures for training are not used in tests.
+    """
+
+    name = "visual_pvr"
+    CONFIG = VisualConfig
+    BUILDER_CONFIGS = [VisualConfig(withheld=0), VisualConfig(withheld=1)]  # noqa: RUF012
+    DEFAULT_BUILDER_CONFIG_NAME = VisualConfig.EXAMPLE
+    SOURCE = "Zhang, Raghu, Kleinberg and Bengio 2021, Pointer Value Retrieval, arXiv 2107.12580"
+
+    def inputs(self) -> tfds.features.Tensor:
+        """Return the feature of the inputs: float32 [24, 24] of "digits", [80, 80] of "mnist"."""
+        side = 2 * visual_pvr.cell_size(digit_pictures.SIZES[self.builder_config.source])
+        # Compressed, as most of a picture is black.
+        encoding = tfds.features.Encoding.ZLIB
+        return tfds.features.Tensor(shape=(side, side), dtype=np.float32, encoding=encoding)

@@ -1,0 +1,259 @@
+"""Builders for tensorflow_datasets: what is read back are the library's own rows, bit for bit."""
+
+import os
+import re
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+import pvr_jax.builders
+from experiments.pointer_value import problem
+from pvr_jax.builders import TokenConfig, TokenPvr, VisualConfig, VisualPvr
+from pvr_jax.builders.drawn import CHUNK
+from pvr_jax.tasks import classification, drawn_sets
+
+# Doors to the network are shut, and TensorFlow is not there, in processes that begin with this.
+ALONE = """
+import importlib.util, socket, sys
+def shut(*arguments, **keywords):
+    raise SystemExit("network")
+socket.socket.connect = socket.getaddrinfo = socket.create_connection = shut
+missing, find = {missing}, importlib.util.find_spec
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name in missing:
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Missing())
+importlib.util.find_spec = lambda name, *more: None if name in missing else find(name, *more)
+"""
+
+
+def python(*arguments, missing=("tensorflow",), path=None, **environment):
+    """Run Python where those packages are missing, in a process of its own."""
+    (path / "sitecustomize.py").write_text(ALONE.format(missing=missing))
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(path), *sys.path[1:]]),
+            "JAX_PLATFORMS": "cpu",
+            **environment,
+        },
+    )
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A directory for sitecustomize.py, apart from that of the data."""
+    directory = tmp_path / "site"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet():
+    tfds.disable_progress_bar()
+
+
+def task_of(config):
+    if isinstance(config, VisualConfig):
+        return classification.make("visual_pvr", withheld=(config.withheld,))
+    return classification.make(
+        "token_pvr",
+        aggregations=(config.aggregation,),
+        complexities=(config.complexity,),
+        withheld=(config.withheld,),
+        boundary=config.boundary,
+    )
+
+
+def expected_rows(config, split, count):
+    """The rows as an experiment draws them, and in another order."""
+    task = task_of(config)
+    part = split.removeprefix("test_")
+
+    @jax.jit
+    def drawn(key, rows, conditions):
+        if part == "train":
+            return drawn_sets.training_rows(task.draw, key, rows, conditions)
+        return drawn_sets.test_rows(task.draw, part, rows, conditions)
+
+    key = jax.random.fold_in(jax.random.key(config.seed), problem.DATA_STREAM)
+    conditions = jax.tree.map(jnp.int32, task.subtasks[0].conditions)
+    # As many as the builder draws at once, so that the program is compiled once for both.
+    backwards = jnp.arange(CHUNK - 1, -1, -1)
+    found = []
+    for first in range(0, count, CHUNK):
+        rows = drawn(key, first + backwards, conditions)
+        found.append(jax.tree.map(lambda values: np.asarray(values)[::-1], rows))
+    return jax.tree.map(lambda *values: np.concatenate(values)[:count], *found)
+
+
+CONFIGS = {
+    "token_pvr": [
+        TokenConfig(complexity=2, withheld=3, train_samples=70, test_samples=40),
+        TokenConfig(
+            aggregation="max",
+            complexity=3,
+            withheld=0,
+            train_samples=1100,
+            test_samples=5,
+            seed=7,
+        ),
+    ],
+    "visual_pvr": [
+        VisualConfig(train_samples=60, test_samples=30),
+        VisualConfig(withheld=0, train_samples=60, test_samples=30, seed=2),
+    ],
+}
+CASES = [(name, config) for name, configs in CONFIGS.items() for config in configs]
+
+
+@pytest.mark.parametrize("name, config", CASES, ids=[config.name for _, config in CASES])
+def test_what_is_read_back_are_the_librarys_rows(name, config, tmp_path):
+    sources = tfds.data_source(f"{name}/{config.name}", data_dir=tmp_path)
+    assert set(sources) == {"train", "test_iid"} | ({"test_withheld"} if config.withheld else set())
+    for split, source in sources.items():
+        size = config.train_samples if split == "train" else config.test_samples
+        assert len(source) == size
+        expected = expected_rows(config, split, size)
+        for row in range(size):
+            example = source[row]
+            assert example.keys() == {"x", "y"}
+            assert example["x"].dtype == expected["x"].dtype
+            assert np.array_equal(example["x"], expected["x"][row])
+            assert example["y"] == expected["y"][row]
+    # Any order, many at once, and again from what is on disk.
+    again = tfds.data_source(
+        f"{name}/{config.name}", split="train", data_dir=tmp_path, download=False
+    )
+    several = again.__getitems__([5, 0, 5])
+    assert np.array_equal(several[0]["x"], sources["train"][5]["x"])
+    assert np.array_equal(several[1]["x"], sources["train"][0]["x"])
+    assert "tensorflow" not in sys.modules
+
+
+def test_a_configuration_may_be_an_object_or_a_name(tmp_path):
+    config = TokenConfig(train_samples=20, test_samples=5)
+    by_object = TokenPvr(config=config, data_dir=tmp_path)
+    by_name = tfds.builder("token_pvr", config="mod_sum-m1-withheld1-train20-test5")
+    assert by_name.builder_config == by_object.builder_config == config
+    by_object.download_and_prepare()
+    assert by_object.info.splits["test_withheld"].num_examples == 5
+    assert by_object.info.metadata["seed"] == 0
+    assert by_object.info.metadata["aggregation"] == "mod_sum"
+    # One that is listed, given as an object.
+    listed = VisualPvr(config=VisualConfig(withheld=0), data_dir=tmp_path)
+    assert listed.builder_config is VisualPvr.builder_configs["withheld0"]
+    assert VisualPvr(data_dir=tmp_path).builder_config.name == "withheld1"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TokenConfig(),
+        TokenConfig(aggregation="median", complexity=4, withheld=120, boundary="cyclic"),
+        TokenConfig(aggregation="min", complexity=0, withheld=0, seed=3, train_samples=5),
+        TokenConfig(aggregation="median", complexity=1, test_samples=7),
+        VisualConfig(source="mnist", withheld=0, seed=12),
+        VisualConfig(train_samples=1, test_samples=2, seed=3),
+    ],
+    ids=lambda config: config.name,
+)
+def test_a_name_says_everything(config):
+    read = type(config).parse(config.name)
+    assert read.name == config.name
+    for field, value in config.values().items():
+        if field != "aggregation":
+            assert getattr(read, field) == value
+    if isinstance(config, TokenConfig):  # an aggregation may be the same function as another
+        assert read.task().subtasks == config.task().subtasks
+
+
+def test_names():
+    assert TokenConfig().name == "mod_sum-m1-withheld1"
+    assert TokenConfig(aggregation="median", complexity=1).name == "min-m1-withheld1"
+    assert TokenConfig(aggregation="max", complexity=0).name == "retrieval-m0-withheld1"
+    assert VisualConfig(source="mnist", train_samples=9).name == "withheld1-mnist-train9"
+    names = list(TokenPvr.builder_configs)
+    assert len(names) == len(set(names)) == len(TokenPvr.BUILDER_CONFIGS) > 10
+    assert TokenPvr.DEFAULT_BUILDER_CONFIG_NAME in names
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: TokenConfig(complexity=10), "complexities: given 10; allowed 0 to 9"),
+        (lambda: TokenConfig(withheld=3), "withheld: given 3; allowed 0 to 2 with complexity 1"),
+        (lambda: TokenConfig(train_samples=0), "train_samples: given 0; allowed 1 to 100000000"),
+        (lambda: VisualConfig(withheld=2), "withheld: given 2; allowed 0, 1"),
+        (lambda: VisualConfig(source="letters"), "source: given 'letters'; allowed digits, mnist"),
+        (lambda: TokenConfig(seed=-1), "seed: given -1; allowed 0 to 2147483645"),
+        (lambda: TokenPvr(config="mod-sum"), "config: given 'mod-sum'; allowed names such as mod_"),
+        (lambda: VisualPvr(config="withheld1-train"), "config: given 'withheld1-train'; allowed "),
+    ],
+)
+def test_complaints(make, message):
+    with pytest.raises(ValueError, match="^" + re.escape(message)) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command(tmp_path, own):
+    data_dir = tmp_path / "data"
+    flags = ["--config=mod_sum-m1-withheld2-train30-test10", f"--data_dir={data_dir}"]
+    done = python("-m", "pvr_jax.builders", "prepare", "token_pvr", *flags, path=own)
+    assert done.returncode == 0, done.stderr
+    directory = data_dir / "token_pvr" / "mod_sum-m1-withheld2-train30-test10" / "1.0.0"
+    assert str(directory) in done.stdout.splitlines()
+    assert "train 30, test_iid 10, test_withheld 10" in done.stdout.splitlines()[0]
+    assert "ownload" not in done.stdout
+
+    # As printed, where neither pvr_jax nor JAX is.
+    code = done.stdout[done.stdout.index("  import") :].replace("  import", "import")
+    code = re.sub(r"^  ", "", code, flags=re.MULTILINE)
+    code = code[: code.index("torch")] + 'print(source[29]["x"].tolist(), source[29]["y"])'
+    read = python("-c", code, missing=("tensorflow", "jax", "pvr_jax"), path=own)
+    config = TokenConfig(withheld=2, train_samples=30, test_samples=10)
+    expected = expected_rows(config, "train", 30)
+    assert read.stdout.split("] ")[0] + "]" == str(expected["x"][29].tolist()), read.stderr
+    assert read.stdout.split("] ")[1].strip() == str(expected["y"][29])
+
+
+def test_the_snippet_of_the_documentation(tmp_path, own):
+    found = re.search(r"\n\n((    .*\n|\n)+?)\nA data source", pvr_jax.builders.__doc__)
+    code = re.sub(r"^    ", "", found.group(1), flags=re.MULTILINE)
+    done = python("-c", code, path=own, TFDS_DATA_DIR=str(tmp_path / "data"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("10000 [")
+    assert done.stdout.splitlines()[-1].endswith(" (24, 24)")
+
+
+def test_the_command_names_mistakes(tmp_path, own):
+    for dataset, config, message in [
+        ("token_pvr", "mod_sum", "error: config: given 'mod_sum'; allowed names such as"),
+        ("visual_pvr", "withheld1-mnist", "error: source: given 'mnist'; allowed where it is"),
+    ]:
+        flags = [f"--config={config}", f"--data_dir={tmp_path / 'data'}"]
+        done = python("-m", "pvr_jax.builders", "prepare", dataset, *flags, path=own)
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[-1].startswith(message)
+        assert "Traceback" not in done.stderr
+        assert not list(tmp_path.glob("data/**/dataset_info.json"))
+
+
+def test_without_the_extra(own):
+    line = "the package array_record is missing; ./launch.sh setup tfds installs it"
+    command = ("-m", "pvr_jax.builders", "prepare", "token_pvr")
+    done = python(*command, missing=("array_record",), path=own)
+    assert (done.returncode, done.stderr) == (2, f"error: {line}\n")
+    done = python("-c", "import pvr_jax.builders", missing=("array_record",), path=own)
+    assert done.stderr.splitlines()[-1] == f"ImportError: {line}"
