@@ -99,9 +99,8 @@ def _over_members(members: Ensemble, params: Any, function: Any) -> Any:
 def examples(config: ConfigDict, problem: problems.Problem, params: Any) -> dict[str, np.ndarray]:
     """Return test examples and what some replicas [K] predict for them, E of each test set.
 
-    `replica` int32[K] are the numbers of the first replicas of up to `MOST_SHOWN` cells, those
-    with the largest training sets. `<part>_x` [K, E, ...], `<part>_y` [K, E] (-1 where the part is
-    not defined), `<part>_probabilities` float32[K, E, classes].
+    `replica` int32[K] are those of `shown_replicas`. `<part>_x` [K, E, ...], `<part>_y` [K, E] (-1
+    where the part is not defined), `<part>_probabilities` float32[K, E, classes].
     """
     count = config.evaluation.examples
     chosen = shown_replicas(problem)
@@ -128,12 +127,19 @@ def examples(config: ConfigDict, problem: problems.Problem, params: Any) -> dict
 
 
 def shown_replicas(problem: problems.Problem) -> list[int]:
-    """Return the numbers of the replicas whose predictions are kept, see `examples`."""
+    """Return the numbers of the replicas whose predictions are kept.
+
+    The first of each subtask, with the largest training set; of more than `MOST_SHOWN` subtasks so
+    many, evenly spread.
+    """
+    largest = max(member.samples or 0 for member in problem.members)
     first: dict[Any, int] = {}
     for index, member in enumerate(problem.members):
-        first.setdefault((member.samples or 0, member.subtask), index)
-    by_size = sorted(first.items(), key=lambda item: (-item[0][0], item[1]))
-    return sorted(index for _, index in by_size[:MOST_SHOWN])
+        if (member.samples or 0) == largest:
+            first.setdefault(member.subtask, index)
+    numbers = list(first.values())
+    places = np.linspace(0, len(numbers) - 1, min(MOST_SHOWN, len(numbers))).round().astype(int)
+    return [numbers[place] for place in places]
 
 
 def document(

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from run_directories import only_run, wait_for_checkpoint
 
 ROOT = Path(__file__).parents[2]

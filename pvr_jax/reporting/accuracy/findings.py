@@ -235,7 +235,10 @@ def _holdout_findings(cells: Sequence[Cell]) -> Findings:
 
 
 def _holdout_text(alike: Sequence[Cell]) -> str:
-    sentences = [_gap_sentence(cell) for cell in alike]
+    # Of many, the ends: what lies between is in the table.
+    sentences = [
+        _gap_sentence(cell) for cell in (alike if len(alike) < 3 else alike[:: len(alike) - 1])
+    ]
     if len(alike) > 1:
         first, last = (float(statistics.mean(cell.gap)) for cell in (alike[0], alike[-1]))
         direction = "grows" if last > first else "shrinks" if last < first else "stays the same"
