@@ -254,7 +254,7 @@ def test_a_patch_is_a_square_of_the_picture_in_reading_order():
     params = embedding.init(jax.random.key(0), x)["params"]
     tokens, layer = embedding.apply({"params": params}, x), params["projection"]
     square = x[:, 6:12, 18:24].reshape(len(x), 36)  # the second row's last of four
-    np.testing.assert_allclose(tokens[7], square @ layer["kernel"] + layer["bias"], atol=1e-5)
+    np.testing.assert_allclose(tokens[7], square @ layer["kernel"] + layer["bias"][None], atol=1e-5)
 
 
 def uniform(fan_in):

@@ -12,8 +12,8 @@ def arm_labels(cells: Sequence[Cell]) -> dict[Arm, str]:
     """Return a label of every arm: the model, and what tells it apart from others of its task.
 
     Learning rate, init scale, source of samples, holdouts, optimizer and at last the digits of the
-    configuration are added where two arms of one task would have the same label. Runs that have no
-    cell in common may share one: their tasks or sizes tell them apart.
+    configuration are added where two arms of one task would have the same label. Of runs that have
+    no cell in common the digits are not needed: their tasks or sizes tell them apart.
     """
     arms = arms_of(cells)
     first = {arm: own[0] for arm, own in arms.items()}
@@ -32,9 +32,9 @@ def arm_labels(cells: Sequence[Cell]) -> dict[Arm, str]:
         for arm, label in labels.items():
             alike.setdefault((first[arm].task_label, label), []).append(arm)
         for group in alike.values():
-            if not _have_a_cell_in_common([arms[arm] for arm in group]):
-                continue
             words = {arm: setting(arm) for arm in group}
+            if setting is settings[-1] and not _have_a_cell_in_common([arms[a] for a in group]):
+                continue
             if len(set(words.values())) > 1:
                 labels |= {a: ", ".join(filter(None, (labels[a], words[a]))) for a in group}
     return labels
