@@ -173,6 +173,17 @@ def load_experiment(name: str, module: str = "") -> Any:
     return importlib.import_module(f"{path}.{module}") if module else package
 
 
+def check_data(config: ConfigDict) -> None:
+    """Check that the data which a configuration asks for are there, before anything is imported.
+
+    For experiments with a module `data`; its `check(config)` raises the one-line ValueError.
+    """
+    name = config.get("experiment")
+    load_experiment(name)
+    if importlib.util.find_spec(f"experiments.{name}.data") is not None:
+        load_experiment(name, "data").check(config)
+
+
 def stages_of(name: str) -> tuple[str, ...]:
     """Return the stages of an experiment: those of which its package has a module, in order.
 

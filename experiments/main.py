@@ -26,6 +26,7 @@ def main(arguments: list[str]) -> int:
     try:
         line = command_line.parse(arguments)
         if line.config is not None:
+            command_line.check_data(line.config)
             start_devices(line.hosts)
         work = prepared(line)
     except ValueError as error:

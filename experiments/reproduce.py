@@ -14,7 +14,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-import jax
 from absl import flags
 from rich.console import Console
 
@@ -22,7 +21,6 @@ from experiments import command_line
 from experiments.command_line import UsageError
 from experiments.main import end, exit_status, run_stage, start_devices
 from pvr_jax.reporting.agreement import REPLICAS_FILE, compare_files
-from pvr_jax.training import hosts
 from pvr_jax.training.run_log import RunError
 
 EXPERIMENTS = Path(__file__).parent
@@ -82,8 +80,18 @@ def parse(arguments: list[str]) -> Request:
     return Request(chosen, values.size, Path(values.workdir), values.hosts)
 
 
+def check_data(request: Request) -> None:
+    """Check that the data of every run are there; raises the one-line ValueError otherwise."""
+    for name in request.names:
+        module = load(name)
+        for choice in module.runs(request.size):
+            command_line.check_data(module.get_config(choice))
+
+
 def train_together(name: str, size: str, workdir: Path) -> None:
     """Train every run of one experiment on the devices of all joined processes."""
+    import jax  # here and below: mistakes are told before it is imported
+
     module = load(name)
     for choice in module.runs(size):
         run_stage("train", module.get_config(choice), workdir / f"{name}-{size}")
@@ -92,6 +100,8 @@ def train_together(name: str, size: str, workdir: Path) -> None:
 
 def reproduce(name: str, size: str, workdir: Path) -> None:
     """Run every stage of every run of one experiment, and one report; what is done is skipped."""
+    import jax
+
     begin = time.perf_counter()
     module = load(name)
     choices = module.runs(size)
@@ -122,13 +132,16 @@ def main(arguments: list[str]) -> int:
     """Reproduce what the command line names; return the exit status, as `experiments.main` does."""
     try:
         request = parse(arguments)
+        check_data(request)
         start_devices(request.hosts)
-    except UsageError as error:
+    except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+    from pvr_jax.training import hosts
 
     def everything() -> None:
         for name in request.names:

@@ -6,16 +6,14 @@ is ever downloaded, and TensorFlow is not needed to read them.
 """
 
 import functools
-import importlib.util
 import io
-import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from pvr_jax import on_disk
 from pvr_jax.tasks import checks
 
 # Source -> height and width of its pictures, in pixels.
@@ -54,8 +52,7 @@ def load(source: str = "digits", data_dir: str | None = None) -> DigitPictures:
     source = checks.one_of("source", source, SOURCES)
     if source == "digits":
         return _scikit_learn_digits()
-    given = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return _mnist(str(Path(given).expanduser().absolute()))
+    return _mnist(on_disk.mnist(data_dir))
 
 
 @functools.cache
@@ -76,45 +73,15 @@ def _scikit_learn_digits() -> DigitPictures:
 
 
 @functools.cache
-def _mnist(data_dir: str) -> DigitPictures:
-    """Read MNIST from its directory, which is looked at before tensorflow_datasets is imported.
-
-    That package, asked for data that are not there, tries the network for minutes.
-    """
-    for package in ("tensorflow_datasets", "array_record"):
-        if importlib.util.find_spec(package) is None:
-            allowed = f"with the package {package}, which ./launch.sh setup tfds installs"
-            checks.refuse("source", "mnist", allowed)
-    prepared = _prepared(Path(data_dir) / "mnist")
-    if prepared is None:
-        checks.refuse(
-            "source",
-            "mnist",
-            f"where it is prepared as array_record, which {data_dir}/mnist is not; once, with the "
-            "network: python -m venv prepare && prepare/bin/pip install tensorflow "
-            'tensorflow-datasets importlib_resources && prepare/bin/python -c "import '
-            "tensorflow_datasets as tfds; tfds.builder('mnist', file_format='array_record', "
-            f"data_dir='{data_dir}').download_and_prepare()\"",
-        )
-
+def _mnist(directory: Path) -> DigitPictures:
+    """Read MNIST from the directory of its version."""
     import tensorflow_datasets as tfds
 
     # From its directory alone: what is not prepared can then not be asked for. The pictures are
     # decoded here, as tensorflow_datasets takes ten times as long.
     undecoded = {"image": tfds.decode.SkipDecoding()}
-    splits = tfds.builder_from_directory(str(prepared)).as_data_source(decoders=undecoded)
+    splits = tfds.builder_from_directory(str(directory)).as_data_source(decoders=undecoded)
     return DigitPictures(_read(splits["train"]), _read(splits["test"]))
-
-
-def _prepared(directory: Path) -> Path | None:
-    """Return the newest version of a data set that is there as array_record."""
-    found = []
-    for path in directory.glob("[0-9]*.[0-9]*.[0-9]*/dataset_info.json"):
-        formats = json.loads(path.read_text())
-        formats = [formats.get("fileFormat"), *formats.get("alternativeFileFormats", [])]
-        if "array_record" in formats and (path.parent / "features.json").exists():
-            found.append(path.parent)
-    return max(found, key=lambda path: [int(part) for part in path.name.split(".")], default=None)
 
 
 def _read(source: Any) -> Pictures:

@@ -2,7 +2,10 @@
 
 import ast
 import json
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +120,23 @@ def test_mistakes_end_in_one_line_before_anything_is_written(run, tmp_path, flag
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(f"error: {message}")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_data_that_are_not_prepared_are_told_before_jax_is_imported(tmp_path):
+    # An import of JAX takes about a second: what is told before it is told in less.
+    code = (
+        "import sys\n"
+        "from experiments import main\n"
+        f"status = main.main(['main', '--config={ROOT}/configs/visual_pvr.py:source=mnist'])\n"
+        "sys.exit(100 if 'jax' in sys.modules else status)"
+    )
+    environment = {**os.environ, "TFDS_DATA_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: config.task.source: given 'mnist'; allowed where it is")
+    assert done.stderr.count("\n") == 1 and list(tmp_path.iterdir()) == []
 
 
 def test_training_knows_no_kind_of_task():

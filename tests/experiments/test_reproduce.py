@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from experiments import command_line, reproduce
+from pvr_jax import on_disk
 from pvr_jax.tasks import digit_pictures
 
 ROOT = Path(__file__).parents[2]
@@ -88,7 +89,8 @@ def test_every_study_has_a_smoke_test():
 @pytest.mark.parametrize("name", STUDIES)
 def test_all_runs_are_valid_different_and_of_their_size(name, size, monkeypatch):
     # Pictures of MNIST's size where the real ones are asked for, which have to be prepared once.
-    monkeypatch.setattr(digit_pictures, "_mnist", lambda data_dir: stand_in_for_mnist())
+    monkeypatch.setattr(on_disk, "mnist", lambda data_dir: ROOT)
+    monkeypatch.setattr(digit_pictures, "_mnist", lambda directory: stand_in_for_mnist())
     module = reproduce.load(name)
     choices = module.runs(size)
     seen = set()
@@ -217,7 +219,7 @@ def test_a_study_is_run_compared_and_then_skipped(tmp_path, tiny_study, capsys, 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ([], r"reproduce: given nothing; allowed all, control, .*"),
+        ([], r"reproduce: given nothing; allowed all, conditional_pvr, control, .*"),
         (["tables"], r"reproduce: given tables; allowed all, .*"),
         (["all", "pvr_majority"], r"reproduce: given all pvr_majority; allowed all, .*"),
         (["all", "--size=big"], r".*size.*big.*small.*paper.*"),
@@ -230,6 +232,16 @@ def test_mistakes_get_one_line(capsys, arguments, line):
     captured = capsys.readouterr()
     assert re.fullmatch(f"error: {line}\n", captured.err)
     assert captured.out == ""
+
+
+def test_data_that_are_not_prepared_are_told_before_anything_runs(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    arguments = ["reproduce", "visual_pvr", "--size=paper", f"--workdir={tmp_path / 'runs'}"]
+    assert reproduce.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: config.task.source: given 'mnist'; allowed where it is prepare")
+    assert error.count("\n") == 1 and "download_and_prepare()" in error
+    assert not (tmp_path / "runs").exists()
 
 
 def test_help_names_every_study(capsys):

@@ -1,0 +1,15 @@
+"""Whether the data of a configuration are there, told in no time: imports no JAX."""
+
+from ml_collections import ConfigDict
+
+from pvr_jax import on_disk
+
+
+def check(config: ConfigDict) -> None:
+    """Raise the one-line ValueError where MNIST is asked for and not prepared."""
+    task = config.get("task", {})
+    if task.get("source") == "mnist":
+        try:
+            on_disk.mnist(task.get("data_dir"))
+        except ValueError as error:
+            raise ValueError(f"config.task.{error}") from error
