@@ -47,7 +47,7 @@ SMALL_MODELS = {
         "stem_size": 3,
         "stem_pool": False,
     },
-    "vgg": {"widths": (16, 32, 64), "convolutions": (1, 1, 1), "head_widths": (128,)},
+    "vgg": {"widths": (8, 16, 32), "convolutions": (1, 1, 1), "head_widths": (128,)},
     "vit": {
         "patch": 6,
         "width": 64,
@@ -63,7 +63,7 @@ SMALL_MODELS = {
 # that learned.
 SMALL_RATES = {
     "resnet": 2e-3,
-    "vgg": 5e-4,
+    "vgg": 1e-3,
     "vit": 1e-3,
     "picture_mixer": 2e-3,
     "picture_mlp": 1e-3,
@@ -109,11 +109,11 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
             {"aggregations": ("mod_sum",), "complexities": (0, 1), "boundary": "bounded"}
         )
     config.model = {"name": model, **MODELS[model], **(SMALL_MODELS[model] if small else {})}
-    config.data.samples = (1000, 10_000, 100_000) if small else (15_000, 60_000, 240_000)
+    config.data.samples = (1000, 8000, 64_000) if small else (15_000, 60_000, 240_000)
     config.data.batch_size = 64 if small else 256
     config.train.update(
         {
-            "steps": 2000 if small else 40_000,
+            "steps": 1000 if small else 40_000,
             "learning_rates": (SMALL_RATES[model] if small else 3e-4,),
         }
     )

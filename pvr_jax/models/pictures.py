@@ -68,6 +68,8 @@ def vit(
 ) -> nn.Module:
     """Return the Transformer of `transformer.transformer` over the patches of a picture.
 
+    6,358,794 parameters for pictures of 80 x 80 and 10 classes.
+
     Raises:
         ValueError: a size that is not a whole number of at least 1, or a patch that does not divide
             the picture.
@@ -95,6 +97,8 @@ def picture_mixer(
     channel_width: int = 128,
 ) -> nn.Module:
     """Return the Mixer of `mixer.mixer` over the patches of a picture.
+
+    1,789,050 parameters for pictures of 80 x 80 and 10 classes.
 
     Raises:
         ValueError: a size that is not a whole number of at least 1, or a patch that does not divide

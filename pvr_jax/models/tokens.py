@@ -25,7 +25,7 @@ class TableEmbedding(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map x [b, n] to the tokens [n, b, width]."""
         rows = self.param("rows", nn.initializers.normal(1.0), (self.alphabet, self.width))
-        # A product with one-hot vectors: the gradient of a gather is a scatter, slow everywhere.
+        # A product with one-hot vectors, so that the gradient is a product too and no scatter.
         return jax.nn.one_hot(x.T, self.alphabet, dtype=rows.dtype) @ rows
 
 
