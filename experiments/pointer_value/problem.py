@@ -18,9 +18,9 @@ from pvr_jax.tasks import drawn_sets
 from pvr_jax.tasks.classification import Classification, Subtask
 from pvr_jax.training.replicas import Replicas
 
-# Streams of a seed's key. Replicas of one seed share draws and initialisation, whatever their task;
-# a smaller training set is the beginning of a larger one.
-DATA_STREAM, INIT_STREAM = 0, 1
+# The other stream of a seed's key is `drawn_sets.DATA_STREAM`. Replicas of one seed share draws and
+# initialisation, whatever their task; a smaller training set is the beginning of a larger one.
+INIT_STREAM = 1
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ def make_replicas(problem: Problem) -> Replicas:
 
     def keys(seed: jax.Array) -> tuple[jax.Array, jax.Array]:
         root = jax.random.key(seed)
-        return jax.random.fold_in(root, INIT_STREAM), jax.random.fold_in(root, DATA_STREAM)
+        data_key = jax.random.fold_in(root, drawn_sets.DATA_STREAM)
+        return jax.random.fold_in(root, INIT_STREAM), data_key
 
     members = problem.members
     seeds = np.array([member.seed for member in members], np.uint32)

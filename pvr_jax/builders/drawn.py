@@ -17,9 +17,6 @@ from pvr_jax.tasks.drawn_sets import Example
 # Split -> the part of the task that it holds.
 SPLITS = {"train": "train", "test_iid": "iid", "test_withheld": "withheld"}
 FILE_FORMAT = "array_record"
-# The stream of a seed that experiments draw training sets from: `train` is what a replica with that
-# seed is trained on.
-DATA_STREAM = 0
 CHUNK = 1024
 MOST_SAMPLES = 10**8
 
@@ -147,7 +144,7 @@ class DrawnBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         config = self.builder_config
         task = config.task(self.data_dir_root)
         conditions = jax.tree.map(jnp.int32, task.subtasks[0].conditions)
-        key = jax.random.fold_in(jax.random.key(config.seed), DATA_STREAM)
+        key = jax.random.fold_in(jax.random.key(config.seed), drawn_sets.DATA_STREAM)
 
         @jax.jit
         def drawn(key: jax.Array, rows: jax.Array, conditions: dict[str, jax.Array]) -> Example:

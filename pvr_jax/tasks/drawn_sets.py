@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from pvr_jax.tasks import checks
 from pvr_jax.tasks.datasets import FRESH_ROWS, ROWS, epoch_rows
 
+# The stream of a seed's key that training sets are drawn from.
+DATA_STREAM = 0
 PARTS = ("train", "iid", "withheld")
 SOURCES = ("sampled", "fresh")
 # Test rows are drawn from keys of their own: they are the same for all seeds.

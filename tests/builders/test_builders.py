@@ -86,7 +86,8 @@ def expected_rows(config, split, count):
             return drawn_sets.training_rows(task.draw, key, rows, conditions)
         return drawn_sets.test_rows(task.draw, part, rows, conditions)
 
-    key = jax.random.fold_in(jax.random.key(config.seed), problem.DATA_STREAM)
+    member = problem.Member(task.subtasks[0], 10, 1e-3, 1.0, config.seed)
+    key = problem.make_replicas(problem.Problem(task, None, (member,))).data_key[0]
     conditions = jax.tree.map(jnp.int32, task.subtasks[0].conditions)
     # As many as the builder draws at once, so that the program is compiled once for both.
     backwards = jnp.arange(CHUNK - 1, -1, -1)

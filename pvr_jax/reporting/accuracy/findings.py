@@ -182,9 +182,10 @@ def _remarks(own: Sequence[Cell]) -> str:
     ]
     if fitted:
         sizes = joined([grouped(cell.samples) for cell in fitted])
+        begin = "With" if name == "It" else f"{name}: with"
         text += (
-            f" {name}: with {sizes} samples the network fits more than {100 * FITTED:.0f} % of "
-            f"them, but gets fewer than {100 * UNLEARNED:.0f} % of others right."
+            f" {begin} {sizes} samples the network fits more than {100 * FITTED:.0f} % of them, "
+            f"but gets fewer than {100 * UNLEARNED:.0f} % of others right."
         )
     return text
 
