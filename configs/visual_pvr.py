@@ -13,6 +13,9 @@ Choices:   model=resnet|vgg|vit|picture_mixer|picture_mlp, form=block|strip (str
            and networks for two CPU cores. paper: MNIST, which has to be prepared once
            (--config.task.data_dir says where it is), and networks of the paper's size; its training
            settings are not published, these are ours.
+Time:      small: 15 minutes on two CPU cores that others used too. 1,000 steps leave every network
+           before its end; from a stream, after 2,000, the ResNet is right on 95 % of i.i.d. inputs
+           (one seed, nothing withheld).
 Numbers:   by flags, for example --config.data.samples=1000,30000 --config.train.seeds=10
 """
 
