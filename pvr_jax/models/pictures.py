@@ -11,7 +11,7 @@ import jax
 from pvr_jax.models.checks import checked_sizes, whole_number, whole_numbers
 from pvr_jax.models.mixer import Mixer
 from pvr_jax.models.mlp import MLP, PAPER_WIDTHS, PYTORCH_ALPHA
-from pvr_jax.models.transformer import Transformer, dense
+from pvr_jax.models.transformer import dense, transformer_over
 
 
 class PatchEmbedding(nn.Module):
@@ -74,16 +74,15 @@ def vit(
         ValueError: a size that is not a whole number of at least 1, or a patch that does not divide
             the picture.
     """
-    sizes = {
-        "width": width,
-        "depth": depth,
-        "heads": heads,
-        "head_width": head_width,
-        "feed_forward_width": feed_forward_width,
-    }
-    checked = checked_sizes(sizes)
-    embedding = PatchEmbedding(_patch(patch, shape), width)
-    return Transformer(**checked, embedding=embedding, outputs=classes)
+    return transformer_over(
+        PatchEmbedding(_patch(patch, shape), width),
+        classes,
+        width=width,
+        depth=depth,
+        heads=heads,
+        head_width=head_width,
+        feed_forward_width=feed_forward_width,
+    )
 
 
 def picture_mixer(

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from pvr_jax.models.checks import checked_sizes, whole_number, whole_numbers
 from pvr_jax.models.mixer import Mixer
 from pvr_jax.models.mlp import MLP, PAPER_WIDTHS, PYTORCH_ALPHA
-from pvr_jax.models.transformer import Transformer
+from pvr_jax.models.transformer import transformer_over
 
 
 class TableEmbedding(nn.Module):
@@ -79,15 +79,15 @@ def token_transformer(
     Raises:
         ValueError: a size that is not a whole number of at least 1.
     """
-    sizes = {
-        "width": width,
-        "depth": depth,
-        "heads": heads,
-        "head_width": head_width,
-        "feed_forward_width": feed_forward_width,
-    }
-    checked = checked_sizes(sizes)
-    return Transformer(**checked, embedding=TableEmbedding(alphabet, width), outputs=classes)
+    return transformer_over(
+        TableEmbedding(alphabet, width),
+        classes,
+        width=width,
+        depth=depth,
+        heads=heads,
+        head_width=head_width,
+        feed_forward_width=feed_forward_width,
+    )
 
 
 def token_mixer(

@@ -151,6 +151,15 @@ class Transformer(nn.Module):
         return read_off(layer_norm("head_norm")(tokens[0]), self.outputs)
 
 
+def transformer_over(embedding: nn.Module, outputs: int | None, **sizes: int) -> Transformer:
+    """Return the Transformer over what `embedding` makes of an input, its sizes checked.
+
+    Raises:
+        ValueError: a size that is not a whole number of at least 1.
+    """
+    return Transformer(**checked_sizes(sizes), embedding=embedding, outputs=outputs)
+
+
 def transformer(
     n: int,
     width: int = 256,
@@ -171,12 +180,12 @@ def transformer(
     Raises:
         ValueError: a size that is not a whole number of at least 1.
     """
-    sizes = {
-        "width": width,
-        "depth": depth,
-        "heads": heads,
-        "head_width": head_width,
-        "feed_forward_width": feed_forward_width,
-    }
-    checked = checked_sizes(sizes)
-    return Transformer(**checked, embedding=TokenEmbedding(width))
+    return transformer_over(
+        TokenEmbedding(width),
+        None,
+        width=width,
+        depth=depth,
+        heads=heads,
+        head_width=head_width,
+        feed_forward_width=feed_forward_width,
+    )
