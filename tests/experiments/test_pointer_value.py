@@ -17,7 +17,6 @@ TINY = {
     "tokens": "configs/token_pvr.py:tiny",
     "holdout": "configs/token_holdout.py:tiny",
     "stream": "configs/token_noise_sensitivity.py:tiny",
-    "hops": "configs/conditional_pvr.py:tiny",
     "block": "configs/visual_pvr.py:tiny,model=vit",
     "strip": "configs/visual_pvr.py:tiny,form=strip,model=resnet",
 }
