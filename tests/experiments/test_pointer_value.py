@@ -13,12 +13,11 @@ import pytest
 from run_directories import only_run, wait_for_checkpoint
 
 ROOT = Path(__file__).parents[2]
+TOKENS = "configs/token_pvr.py:tiny"
 TINY = {
-    "tokens": "configs/token_pvr.py:tiny",
     "holdout": "configs/token_holdout.py:tiny",
     "stream": "configs/token_noise_sensitivity.py:tiny",
     "block": "configs/visual_pvr.py:tiny,model=vit",
-    "strip": "configs/visual_pvr.py:tiny,form=strip,model=resnet",
 }
 
 
@@ -76,7 +75,7 @@ def test_every_kind_of_task_goes_through_all_stages(finished):
 def test_retrieval_is_learned_from_many_samples_and_not_from_few(run, tmp_path):
     # The network and batches of size=small. With 1,000 samples it learns them by heart.
     flags = ["--config.task.complexities=0", "--config.data.samples=1000,100000"]
-    flags += ["--config.train.seeds=1", "--config.train.steps=900"]
+    flags += ["--config.train.seeds=1", "--config.train.steps=750"]
     config = f"--config={ROOT / 'configs' / 'token_pvr.py'}:size=small"
     for stage in ("train", "analyse"):
         run(config, f"--workdir={tmp_path}", f"--stage={stage}", *flags)
@@ -90,7 +89,8 @@ def test_retrieval_is_learned_from_many_samples_and_not_from_few(run, tmp_path):
 def test_a_killed_run_ends_with_the_same_bits(run, start, tmp_path):
     config = f"--config={ROOT / TINY['holdout']}"
     flags = ["--config.train.steps=3000", "--config.checkpoint.save_every_seconds=0.2"]
-    flags += ["--config.evaluation.count=12", "--stage=train"]
+    # One mode: a probe may find another for the second process, which rounds otherwise.
+    flags += ["--config.evaluation.count=12", "--config.train.execution=map", "--stage=train"]
     run(config, f"--workdir={tmp_path / 'whole'}", *flags)
     process = start(config, f"--workdir={tmp_path / 'killed'}", *flags)
     wait_for_checkpoint(tmp_path / "killed", 1, process)
@@ -115,7 +115,7 @@ def test_a_killed_run_ends_with_the_same_bits(run, start, tmp_path):
     ],
 )
 def test_mistakes_end_in_one_line_before_anything_is_written(run, tmp_path, flags, message):
-    done = run(f"--config={ROOT / TINY['tokens']}", f"--workdir={tmp_path}", *flags, check=False)
+    done = run(f"--config={ROOT / TOKENS}", f"--workdir={tmp_path}", *flags, check=False)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(f"error: {message}")
     assert list(tmp_path.iterdir()) == []

@@ -37,7 +37,7 @@ SMOKE = {
     "token_holdout": ["model=token_mixer,complexity=2"],
     "token_noise_sensitivity": ["model=token_mlp"],
     "conditional_pvr": ["model=token_mlp"],
-    "visual_pvr": ["model=vgg", "model=picture_mixer"],
+    "visual_pvr": ["model=vgg", "model=picture_mixer,form=strip"],
 }
 PAPER_SEEDS = {
     "linear_networks": 20,
