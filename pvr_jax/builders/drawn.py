@@ -1,5 +1,6 @@
 """What the builders have in common: rows of the library's own data sets, written in their order."""
 
+import abc
 import dataclasses
 import re
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ MOST_SAMPLES = 10**8
 
 
 @dataclasses.dataclass(kw_only=True)
-class DrawnConfig(tfds.core.BuilderConfig):
+class DrawnConfig(tfds.core.BuilderConfig, abc.ABC):
     """One data set: a subtask, how many rows, and the seed of the training rows.
 
     The name is made from the rest and says all of it, so that different data sets never share a
@@ -50,13 +51,13 @@ class DrawnConfig(tfds.core.BuilderConfig):
             if getattr(self, field) != getattr(DrawnConfig, field):
                 self.name += f"-{word}{getattr(self, field)}"
 
+    @abc.abstractmethod
     def subtask_name(self) -> str:
         """Return the beginning of the name; a value that does not exist is a ValueError."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def task(self, data_dir: str | None = None) -> Classification:
         """Return the task with this one subtask; `data_dir` is where other data sets would be."""
-        raise NotImplementedError
 
     @classmethod
     def parse(cls, name: str) -> Self:
@@ -107,9 +108,9 @@ class DrawnBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         # Its own default, TFRecord, can be neither written nor read without TensorFlow.
         super().__init__(config=config, file_format=file_format or FILE_FORMAT, **options)
 
+    @abc.abstractmethod
     def inputs(self) -> tfds.features.Tensor:
         """Return the feature of the inputs."""
-        raise NotImplementedError
 
     def _info(self) -> tfds.core.DatasetInfo:
         return LocalInfo(
