@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments import stages
 from experiments.canonical_holdout import pack as packs
 from experiments.canonical_holdout import problem as problems
 from experiments.canonical_holdout import settings
 from experiments.canonical_holdout.document import document
 from experiments.canonical_holdout.spectra import SpectraFile
-from experiments.canonical_holdout.train import build_ensemble, run_directory, schedule
+from experiments.canonical_holdout.train import build_ensemble, schedule
 from pvr_jax import theory
 from pvr_jax.analysis import canonical, learned, measure
 from pvr_jax.boolean import float64, fourier
@@ -39,11 +39,11 @@ def analyse(config: ConfigDict, workdir: Path) -> Path:
         FileNotFoundError: the run is not trained to its end.
         RunError: the directory is in use, or its last checkpoint cannot be read.
     """
-    settings.validate(config)
-    directory = run_directory(config, workdir)
-    work = partial(write_results, (config,), directory, settings.identity(config), (directory,))
-    run.later_stage(directory, STAGE, config.train.dtype, work)
-    return directory
+    return stages.follow(settings, config, workdir, STAGE, _analyse)
+
+
+def _analyse(config: ConfigDict, directory: Path) -> None:
+    write_results((config,), directory, settings.identity(config), (directory,))
 
 
 def write_results(

@@ -2,16 +2,15 @@
 
 import zipfile
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments import stages
 from experiments.canonical_holdout import problem as problems
 from experiments.canonical_holdout import settings
 from experiments.canonical_holdout.theories import theories_of
-from experiments.canonical_holdout.train import run_directory
 from pvr_jax.boolean import float64
 from pvr_jax.reporting import statistics
 from pvr_jax.training import run, run_log
@@ -33,11 +32,7 @@ def predict(config: ConfigDict, workdir: Path) -> Path:
         FileNotFoundError: the run is not analysed.
         RunError: the directory is in use.
     """
-    settings.validate(config)
-    directory = run_directory(config, workdir)
-    work = partial(_predict, config, directory)
-    run.later_stage(directory, STAGE, config.train.dtype, work)
-    return directory
+    return stages.follow(settings, config, workdir, STAGE, _predict)
 
 
 def _predict(config: ConfigDict, directory: Path) -> None:

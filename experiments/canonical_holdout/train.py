@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from experiments import stages
 from experiments.canonical_holdout import pack as packs
 from experiments.canonical_holdout import problem as problems
 from experiments.canonical_holdout import settings
@@ -31,11 +32,7 @@ def train(config: ConfigDict, workdir: Path) -> Path:
         ValueError: an impossible configuration.
         RunError: the directory is in use, a checkpoint cannot be written, or a signal came.
     """
-    settings.validate(config)
-    directory = run_directory(config, workdir)
-    build = partial(plan_of, (config,))
-    run.train_run(directory, config.to_dict(), settings.identity(config), build)
-    return directory
+    return stages.train(settings, config, workdir, lambda one: plan_of((one,)))
 
 
 def plan_of(configs: Sequence[ConfigDict]) -> run.Plan:
@@ -57,11 +54,6 @@ def plan_of(configs: Sequence[ConfigDict]) -> run.Plan:
         names,
         f"{config.model.name} on {', '.join(tasks)}",
     )
-
-
-def run_directory(config: ConfigDict, workdir: Path) -> Path:
-    """Return the directory of this configuration's run."""
-    return Path(workdir) / config.experiment / settings.run_name(config)
 
 
 def schedule(config: ConfigDict, steps_per_epoch: int) -> Schedule:

@@ -1,6 +1,5 @@
 """Measure what the replicas learned, and how long it took: from the last checkpoint and metrics."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments import stages
 from experiments.degree_curriculum import problem as problems
 from experiments.degree_curriculum import settings
-from experiments.degree_curriculum.train import build_ensemble, run_directory, schedule
+from experiments.degree_curriculum.train import build_ensemble, schedule
 from pvr_jax.analysis import learned
 from pvr_jax.boolean import float64
 from pvr_jax.training import run, run_log
@@ -35,11 +35,7 @@ def analyse(config: ConfigDict, workdir: Path) -> Path:
         FileNotFoundError: the run is not trained to its end.
         RunError: the directory is in use, or its last checkpoint cannot be read.
     """
-    settings.validate(config)
-    directory = run_directory(config, workdir)
-    work = partial(_analyse, config, directory)
-    run.later_stage(directory, STAGE, config.train.dtype, work)
-    return directory
+    return stages.follow(settings, config, workdir, STAGE, _analyse)
 
 
 def _analyse(config: ConfigDict, directory: Path) -> None:

@@ -1,6 +1,5 @@
 """Measure what the replicas learned, from the last checkpoint and the log of training."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments import stages
 from experiments.pointer_value import problem as problems
 from experiments.pointer_value import settings
-from experiments.pointer_value.train import build_ensemble, run_directory, schedule
+from experiments.pointer_value.train import build_ensemble, schedule
 from pvr_jax import models
 from pvr_jax.tasks import drawn_sets
 from pvr_jax.training import run, run_log
@@ -34,11 +34,7 @@ def analyse(config: ConfigDict, workdir: Path) -> Path:
         FileNotFoundError: the run is not trained to its end.
         RunError: the directory is in use, or its last checkpoint cannot be read.
     """
-    settings.validate(config)
-    directory = run_directory(config, workdir)
-    work = partial(_analyse, config, directory)
-    run.later_stage(directory, STAGE, config.train.dtype, work)
-    return directory
+    return stages.follow(settings, config, workdir, STAGE, _analyse)
 
 
 def _analyse(config: ConfigDict, directory: Path) -> None:

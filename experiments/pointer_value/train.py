@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from experiments import stages
 from experiments.pointer_value import problem as problems
 from experiments.pointer_value import settings
 from pvr_jax import models
@@ -28,10 +29,7 @@ def train(config: ConfigDict, workdir: Path) -> Path:
         ValueError: an impossible configuration.
         RunError: the directory is in use, a checkpoint cannot be written, or a signal came.
     """
-    settings.validate(config)
-    directory = run_directory(config, workdir)
-    run.train_run(directory, config.to_dict(), settings.identity(config), partial(plan_of, config))
-    return directory
+    return stages.train(settings, config, workdir, plan_of)
 
 
 def plan_of(config: ConfigDict) -> run.Plan:
@@ -43,11 +41,6 @@ def plan_of(config: ConfigDict) -> run.Plan:
         problem.names,
         f"{config.model.name} on {problem.task.label}",
     )
-
-
-def run_directory(config: ConfigDict, workdir: Path) -> Path:
-    """Return the directory of this configuration's run."""
-    return Path(workdir) / config.experiment / settings.run_name(config)
 
 
 def schedule(config: ConfigDict) -> Schedule:

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from experiments import command_line
+from experiments import command_line, stages
 from experiments.command_line import SweepRequest
 from experiments.sweep.definition import Cell, reason_of
 from experiments.sweep.plan import deal, packing_of, plan
@@ -216,8 +216,8 @@ class Sweep:
         return self._root / cell.config.experiment / cell.name
 
     def _directory_of(self, config: ConfigDict) -> Path:
-        train = command_line.load_experiment(config.experiment, "train")
-        return train.run_directory(config, self._root)
+        settings = command_line.load_experiment(config.experiment, "settings")
+        return stages.run_directory(settings, config, self._root)
 
 
 def _guarded(work: Callable[[], Any], stage: str) -> None:

@@ -1,15 +1,14 @@
 """What theory says of a run off the seen set, and how far what was learned lies from it."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
+from experiments import stages
 from experiments.unseen_domain import analyse, settings
 from experiments.unseen_domain import problem as problems
-from experiments.unseen_domain.train import run_directory
 from pvr_jax import theory
 from pvr_jax.boolean import cube, float64
 from pvr_jax.theory import wide_networks
@@ -31,11 +30,7 @@ def predict(config: ConfigDict, workdir: Path) -> Path:
         FileNotFoundError: the run is not analysed.
         RunError: the directory is in use.
     """
-    settings.validate(config)
-    directory = run_directory(config, workdir)
-    work = partial(_predict, config, directory)
-    run.later_stage(directory, STAGE, config.train.dtype, work)
-    return directory
+    return stages.follow(settings, config, workdir, STAGE, _predict)
 
 
 def _predict(config: ConfigDict, directory: Path) -> None:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from experiments import stages
 from experiments.unseen_domain import problem as problems
 from experiments.unseen_domain import settings
 from pvr_jax import models
@@ -25,10 +26,7 @@ def train(config: ConfigDict, workdir: Path) -> Path:
         ValueError: an impossible configuration.
         RunError: the directory is in use, a checkpoint cannot be written, or a signal came.
     """
-    settings.validate(config)
-    directory = run_directory(config, workdir)
-    run.train_run(directory, config.to_dict(), settings.identity(config), partial(plan_of, config))
-    return directory
+    return stages.train(settings, config, workdir, plan_of)
 
 
 def plan_of(config: ConfigDict) -> run.Plan:
@@ -40,11 +38,6 @@ def plan_of(config: ConfigDict) -> run.Plan:
         problem.names,
         f"{config.model.name} on {config.task.name}, seen: {problem.seen_set.words}",
     )
-
-
-def run_directory(config: ConfigDict, workdir: Path) -> Path:
-    """Return the directory of this configuration's run."""
-    return Path(workdir) / config.experiment / settings.run_name(config)
 
 
 def schedule(config: ConfigDict, problem: problems.Problem) -> Schedule:

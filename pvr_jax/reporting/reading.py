@@ -11,11 +11,12 @@ from pvr_jax.reporting.runs import HOLDOUTS, MATCHED, Pair, Replica, Run, distin
 
 MEASURES_FILE = "measures.json"
 PREDICTIONS_FILE = "predictions.json"
+EXAMPLES_FILE = "examples.npz"
 # Its predicted error is in measures.json.
 INFLUENCE = "influence"
-_STAGE_OF = {MEASURES_FILE: "analyse", PREDICTIONS_FILE: "predict"}
-# What reading a JSON document of another form than expected raises.
-_DAMAGES = (KeyError, IndexError, TypeError, ValueError, AttributeError)
+_STAGE_OF = {MEASURES_FILE: "analyse", EXAMPLES_FILE: "analyse", PREDICTIONS_FILE: "predict"}
+# What reading a document of another form than expected raises.
+DAMAGES = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 RUN_FILES = ("config.json", "run.json", "metrics.jsonl", MEASURES_FILE, "checkpoints")
 
 
@@ -58,6 +59,30 @@ def run_directories(experiment: Path) -> list[Path]:
     ]
 
 
+def runs_of(root: Path, experiment: str, example: str) -> tuple[list[Path], list[str]]:
+    """Return the directories of an experiment's finished runs, and the names of the unfinished.
+
+    A run is finished when it has its measures.
+
+    Args:
+        root: WORKDIR/<experiment>, or the directory of one finished run.
+        experiment: its name, for the message.
+        example: a configuration of it that a user without any run may begin with.
+
+    Raises:
+        FileNotFoundError: there is no run at all.
+    """
+    root = Path(root)
+    directories = [root] if (root / MEASURES_FILE).is_file() else run_directories(root)
+    if not directories:
+        raise FileNotFoundError(
+            f"no run found in {root}: expected WORKDIR/{experiment} with directories "
+            f"<task>-<model>-<8 hex> in it; make one with: ./launch.sh run {example} "
+            f"--workdir={root.parent}"
+        )
+    return by_state(directories)
+
+
 def by_state(directories: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """Return the directories of runs that have their measures, and the names of the others."""
     finished = [d for d in directories if (d / MEASURES_FILE).is_file()]
@@ -88,7 +113,7 @@ def read_runs_of(directory: Path) -> list[Run]:
     record = read_json(directory / "run.json", optional=True)
     try:
         replicas = [_replica(entry) for entry in document["replicas"]]
-    except _DAMAGES as error:
+    except DAMAGES as error:
         raise damaged(path, error) from error
     theories = _theories(directory / PREDICTIONS_FILE, replicas)
     try:
@@ -96,7 +121,7 @@ def read_runs_of(directory: Path) -> list[Run]:
             _parse(directory, document, config, record, theories, chosen, variant)
             for variant, chosen in variants_of(replicas)
         ]
-    except _DAMAGES as error:
+    except DAMAGES as error:
         raise damaged(path, error) from error
 
 
@@ -218,7 +243,7 @@ def _theories(path: Path, replicas: list[Replica]) -> Theories:
         not_defined = {
             name: str(reason) for name, reason in document.get("not_defined", {}).items()
         }
-    except _DAMAGES as error:
+    except DAMAGES as error:
         raise damaged(path, error) from error
     return Theories(errors, uncertain, unexplained, not_defined)
 
@@ -365,7 +390,7 @@ def read_json(path: Path, optional: bool = False) -> dict[str, Any]:
 
 def damaged(path: Path, error: Exception) -> ValueError:
     """Return the one-line error about a file that has not the content it should have."""
-    reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
+    reason = f"no entry {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
     return ValueError(f"damaged file {path}: {reason}; {_remedy(path)}")
 
 
@@ -374,7 +399,8 @@ def _remedy(path: Path) -> str:
     if path.name in _STAGE_OF:
         stage = _STAGE_OF[path.name]
         return (
-            "delete it and give the run's command again (run.json has it): ./launch.sh run CONFIG "
+            f"delete it and {stage}.done beside it, then give the run's command again (run.json "
+            "has it): ./launch.sh run CONFIG "
             f"--stage={stage} --workdir={workdir}"
         )
     return (

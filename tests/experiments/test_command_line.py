@@ -1,5 +1,6 @@
 """Every mistake on the command line ends in one line that says what to type instead."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,13 @@ def test_a_report_of_nothing_says_what_to_type(run, tmp_path):
     assert done.stderr == (
         f"error: {tmp_path} holds no run; make one: ./launch.sh run --workdir={tmp_path}\n"
     )
+
+
+@pytest.mark.parametrize("experiment", ["unseen_domain", "degree_curriculum", "pointer_value"])
+def test_a_report_of_nothing_names_a_configuration_to_begin_with(experiment, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no run found") as error:
+        command_line.load_experiment(experiment, "report").report(tmp_path / experiment)
+    (choice,) = re.findall(r"/launch\.sh run configs/(\S+)", str(error.value))
+    config = command_line.parse(["main", f"--config={CONFIGS / choice}"]).config
+    assert (config.experiment, config.size) == (experiment, "small")
+    command_line.load_experiment(experiment, "settings").validate(config)

@@ -11,9 +11,10 @@ import numpy as np
 from pvr_jax.reporting import html
 from pvr_jax.reporting.accuracy.cells import PARTS, RETRIEVAL, Arm, Cell
 from pvr_jax.reporting.accuracy.labels import arm_labels, task_labels
-from pvr_jax.reporting.accuracy.reading import EXAMPLES_FILE, Examples
+from pvr_jax.reporting.accuracy.reading import Examples
 from pvr_jax.reporting.accuracy.shown import grouped, percent
 from pvr_jax.reporting.page_style import EXAMPLES_STYLE
+from pvr_jax.reporting.reading import EXAMPLES_FILE, damaged
 from pvr_jax.reporting.statistics import mean
 
 TITLE = "Examples: inputs, labels and predictions"
@@ -207,12 +208,8 @@ def _hops(part: Examples, numbers: list[int], label: int) -> tuple[str, str]:
 
 def _check(part: Examples, computed: int, label: int) -> None:
     if computed != label:
-        path = part.cell.arm.directory / EXAMPLES_FILE
-        raise ValueError(
-            f"damaged file {path}: a label is {label} where the input of {part.replica.name} says "
-            f"{computed}; delete it and {path.parent / 'analyse.done'}, and give the command that "
-            f"made the run again with --workdir={path.parent.parent.parent}"
-        )
+        reason = f"a label is {label} where the input of {part.replica.name} says {computed}"
+        raise damaged(part.cell.arm.directory / EXAMPLES_FILE, ValueError(reason))
 
 
 def _boxes(tokens: list[int], kinds: dict[int, str]) -> str:

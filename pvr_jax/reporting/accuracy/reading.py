@@ -17,13 +17,19 @@ from pvr_jax.reporting.accuracy.cells import (
     Replica,
     Subtask,
 )
-from pvr_jax.reporting.reading import MEASURES_FILE, array_of, by_state, read_json, run_directories
+from pvr_jax.reporting.reading import (
+    DAMAGES,
+    EXAMPLES_FILE,
+    MEASURES_FILE,
+    array_of,
+    damaged,
+    read_json,
+    runs_of,
+)
 
-EXAMPLES_FILE = "examples.npz"
 SOURCES = ("sampled", FRESH)
 # The order of tasks in a report; others stand behind these.
 _TASKS = ("token_pvr", "picture_strip", "visual_pvr", "conditional_pvr")
-_DAMAGES = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -47,16 +53,7 @@ def read_cells(root: Path) -> tuple[list[Cell], list[str]]:
         FileNotFoundError: there is no run at all.
         ValueError: a damaged file, named.
     """
-    root = Path(root)
-    alone = (root / MEASURES_FILE).is_file()
-    directories = [root] if alone else run_directories(root)
-    if not directories:
-        raise FileNotFoundError(
-            f"no run found in {root}: expected WORKDIR/pointer_value with directories "
-            f"<task>-<model>-<8 hex> in it; make one with: ./launch.sh run "
-            f"--config=configs/pointer_value.py --workdir={root.parent}"
-        )
-    finished, unfinished = by_state(directories)
+    finished, unfinished = runs_of(root, "pointer_value", "configs/token_pvr.py:size=small")
     cells = [cell for directory in finished for cell in read_cells_of(directory)]
     order = {name: place for place, name in enumerate(_TASKS)}
     return sorted(cells, key=lambda cell: order.get(cell.task, len(order))), unfinished
@@ -73,8 +70,8 @@ def read_cells_of(directory: Path) -> list[Cell]:
     record = read_json(path.with_name("run.json"), optional=True)
     try:
         return _cells(path.parent, document, config, record)
-    except _DAMAGES as error:
-        raise _damaged(path, error) from error
+    except DAMAGES as error:
+        raise damaged(path, error) from error
 
 
 def read_examples(cells: list[Cell]) -> list[Examples]:
@@ -91,19 +88,9 @@ def read_examples(cells: list[Cell]) -> list[Examples]:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 found += _examples(own, {name: arrays[name] for name in arrays.files})
-        except (*_DAMAGES, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise _damaged(path, error) from error
+        except (*DAMAGES, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise damaged(path, error) from error
     return found
-
-
-def _damaged(path: Path, error: Exception) -> ValueError:
-    reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
-    workdir = path.parent.parent.parent
-    return ValueError(
-        f"damaged file {path}: {' '.join(reason.split())}; delete it and "
-        f"{path.parent / 'analyse.done'}, and give the command that made the run again with "
-        f"--workdir={workdir}"
-    )
 
 
 def _cells(

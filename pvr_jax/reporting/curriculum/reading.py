@@ -6,7 +6,14 @@ from typing import Any
 import numpy as np
 
 from pvr_jax.reporting.curriculum.arms import Arm, Replica, Stage
-from pvr_jax.reporting.reading import MEASURES_FILE, array_of, by_state, read_json, run_directories
+from pvr_jax.reporting.reading import (
+    DAMAGES,
+    MEASURES_FILE,
+    array_of,
+    damaged,
+    read_json,
+    runs_of,
+)
 
 NEEDED = ("generalization_error", "in_distribution_error", "target_coefficient")
 
@@ -20,16 +27,9 @@ def read_arms(root: Path) -> tuple[list[Arm], list[str]]:
         FileNotFoundError: there is no run at all.
         ValueError: a damaged file, named.
     """
-    root = Path(root)
-    alone = (root / MEASURES_FILE).is_file()
-    directories = [root] if alone else run_directories(root)
-    if not directories:
-        raise FileNotFoundError(
-            f"no run found in {root}: expected WORKDIR/degree_curriculum with directories "
-            f"<task>-<model>-<8 hex> in it; make one with: ./launch.sh run "
-            f"--config=configs/degree_curriculum.py:size=small --workdir={root.parent}"
-        )
-    finished, unfinished = by_state(directories)
+    finished, unfinished = runs_of(
+        root, "degree_curriculum", "configs/degree_curriculum.py:size=small"
+    )
     return [arm for directory in finished for arm in read_arms_of(directory)], unfinished
 
 
@@ -44,13 +44,8 @@ def read_arms_of(directory: Path) -> list[Arm]:
     record = read_json(path.with_name("run.json"), optional=True)
     try:
         return _arms(path.parent, document, config, record)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
-        workdir = path.parent.parent.parent
-        raise ValueError(
-            f"damaged file {path}: {reason}; delete it and {path.parent / 'analyse.done'}, and "
-            f"give the command that made the run again with --workdir={workdir}"
-        ) from error
+    except DAMAGES as error:
+        raise damaged(path, error) from error
 
 
 def _arms(

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from pvr_jax.reporting.reading import (
+    DAMAGES,
     MEASURES_FILE,
     PREDICTIONS_FILE,
     array_of,
-    by_state,
     damaged,
     read_json,
-    run_directories,
+    runs_of,
     variants_of,
 )
 from pvr_jax.reporting.runs import Replica
@@ -31,14 +31,7 @@ def read_cells(root: Path) -> tuple[list[Cell], list[str]]:
         FileNotFoundError: there is no run at all.
         ValueError: a damaged file, named.
     """
-    directories = run_directories(Path(root))
-    if not directories:
-        raise FileNotFoundError(
-            f"no run found in {root}: expected WORKDIR/unseen_domain with directories "
-            f"<task>-<model>-<8 hex> in it; make one with: ./launch.sh run "
-            f"--workdir={Path(root).parent}"
-        )
-    finished, unfinished = by_state(directories)
+    finished, unfinished = runs_of(root, "unseen_domain", "configs/unseen_domain.py:size=small")
     return [cell for directory in finished for cell in read_cells_of(directory)], unfinished
 
 
@@ -58,12 +51,12 @@ def read_cells_of(directory: Path) -> list[Cell]:
             _measured(directory, document, config, chosen, variant)
             for variant, chosen in variants_of(everyone)
         ]
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except DAMAGES as error:
         raise damaged(directory / MEASURES_FILE, error) from error
     try:
         for (_, chosen), part in zip(variants_of(everyone), parts, strict=True):
             part |= _predicted(predictions, len(part["monomials"]), len(everyone), chosen)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except DAMAGES as error:
         raise damaged(directory / PREDICTIONS_FILE, error) from error
     return [Cell(directory=directory, config=config, record=record, **part) for part in parts]
 
