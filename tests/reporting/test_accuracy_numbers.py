@@ -304,6 +304,16 @@ def test_labels_tell_arms_and_tasks_apart_and_no_more(tmp_path):
     ]
 
 
+def test_runs_are_in_the_order_of_task_model_and_complexity(tmp_path):
+    write_run(tmp_path, "visual_pvr-resnet-0000000a", picture=(4, 4))
+    write_run(tmp_path, "token_pvr-token_mlp-0000000b", [subtask("max", 2)])
+    write_run(tmp_path, "token_pvr-token_mlp-0000000c", [subtask("mod_sum", 1)])
+    write_run(tmp_path, "token_pvr-token_mixer-0000000d", [subtask("mod_sum", 3)])
+    cells, _ = read_cells(tmp_path / "pointer_value")
+    directories = dict.fromkeys(cell.arm.directory.name[-1] for cell in cells)
+    assert "".join(directories) == "dcba"
+
+
 def test_the_label_distribution_has_to_be_one(tmp_path):
     broken = subtask(shares=[0.5, *UNIFORM[1:]])
     with pytest.raises(ValueError, match=r"label_distribution adds up to 1\.4, expected 1"):

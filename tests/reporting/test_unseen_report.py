@@ -179,7 +179,8 @@ def test_config_and_run_record_may_be_missing(tmp_path):
 
 def test_no_run_and_only_unfinished_runs_say_what_to_type(tmp_path):
     root = tmp_path / "unseen_domain"
-    with pytest.raises(FileNotFoundError, match=f"launch.sh run --workdir={tmp_path}$") as error:
+    command = rf"launch\.sh run configs/unseen_domain\.py:size=small --workdir={tmp_path}$"
+    with pytest.raises(FileNotFoundError, match=command) as error:
         write_report(root)
     assert "\n" not in str(error.value)
     write_unseen(tmp_path, finished=False)

@@ -47,16 +47,22 @@ class Examples:
 def read_cells(root: Path) -> tuple[list[Cell], list[str]]:
     """Return the cells of all finished runs in WORKDIR/pointer_value, and the unfinished runs.
 
-    `root` may also be the directory of one run. A run is finished when it has its measures.
+    `root` may also be the directory of one run. A run is finished when it has its measures. Runs
+    are in the order of their tasks, their models and what is the simplest of each.
 
     Raises:
         FileNotFoundError: there is no run at all.
         ValueError: a damaged file, named.
     """
     finished, unfinished = runs_of(root, "pointer_value", "configs/token_pvr.py:size=small")
-    cells = [cell for directory in finished for cell in read_cells_of(directory)]
-    order = {name: place for place, name in enumerate(_TASKS)}
-    return sorted(cells, key=lambda cell: order.get(cell.task, len(order))), unfinished
+    runs = sorted((read_cells_of(directory) for directory in finished), key=_place)
+    return [cell for cells in runs for cell in cells], unfinished
+
+
+def _place(cells: list[Cell]) -> tuple[int, str, int]:
+    first = cells[0]
+    task = _TASKS.index(first.task) if first.task in _TASKS else len(_TASKS)
+    return task, first.model, min(cell.subtask.complexity or 0 for cell in cells)
 
 
 def read_cells_of(directory: Path) -> list[Cell]:
