@@ -46,7 +46,7 @@ class Pair:
     limit: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # its arrays are not equal or unequal as a whole
 class Run:
     """What one finished run measured, T evaluations of R replicas that share rate and scale.
 

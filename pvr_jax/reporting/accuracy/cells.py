@@ -97,7 +97,7 @@ class Arm(NamedTuple):
     init_scale: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # its arrays are not equal or unequal as a whole
 class Cell:
     """The r replicas of one run that share everything but their seed, at T evaluations.
 

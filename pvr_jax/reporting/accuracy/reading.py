@@ -32,7 +32,7 @@ SOURCES = ("sampled", FRESH)
 _TASKS = ("token_pvr", "picture_strip", "visual_pvr", "conditional_pvr")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # its arrays are not equal or unequal as a whole
 class Examples:
     """Inputs of one part that a replica was shown: x [E, *shape], y [E], probabilities [E, C]."""
 

@@ -48,7 +48,7 @@ class Replica:
     stages: tuple[Stage, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # its arrays are not equal or unequal as a whole
 class Arm:
     """The r replicas of one run that share everything but their seed, at T evaluations.
 

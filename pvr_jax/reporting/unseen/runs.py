@@ -39,7 +39,7 @@ class Theory:
     coefficients: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # its arrays are not equal or unequal as a whole
 class Cell:
     """The replicas of one run that share learning rate and init scale: one row of the table.
 
