@@ -8,7 +8,6 @@ import pandas as pd
 from pvr_jax.reporting import statistics
 from pvr_jax.reporting.comparison_findings import arm_findings
 from pvr_jax.reporting.definitions import THEORIES, heading, is_exact
-from pvr_jax.reporting.findings import UNFITTED_SHARE, unfitted
 from pvr_jax.reporting.kinds import READING, kinds_table
 from pvr_jax.reporting.labels import (
     arm_labels,
@@ -22,6 +21,7 @@ from pvr_jax.reporting.tables import (
     MARKS,
     MISSING,
     UNFITTED,
+    UNFITTED_SHARE,
     exact_theories_of,
     excluded_notes,
     first_of_each,
@@ -201,8 +201,9 @@ def error_texts(cells: pd.DataFrame) -> list[str]:
         else format_interval(
             row.generalization_error, row.generalization_error_low, row.generalization_error_high
         )
-        + (UNFITTED if unfinished else MARKS.get(row.verdict, "  "))
-        for row, unfinished in zip(cells.itertuples(), unfitted(cells), strict=True)
+        + row.seeds
+        + (MARKS.get(row.verdict, "  ") if row.fit == "finished" else UNFITTED)
+        for row in cells.itertuples()
     ]
 
 
@@ -228,8 +229,7 @@ def _notes(cells: pd.DataFrame) -> list[str]:
     losses = " / ".join(dict.fromkeys(cells["loss"]))
     notes = [
         f"Generalization error ({losses} over the whole cube) at the last evaluation: mean over "
-        f"replicas and {statistics.interval_words(cells['replicas'])}; {MISSING} where there "
-        "is none.",
+        f"replicas and {statistics.INTERVAL_WORDS}.",
         "↓ and ↑: the interval lies below or above the influence, so error = influence does not "
         "hold there.",
         *(
@@ -238,7 +238,7 @@ def _notes(cells: pd.DataFrame) -> list[str]:
                 f"{100 * UNFITTED_SHARE:.0f} % of the influence: the fit is not finished, and the "
                 "error says little."
             ]
-            if unfitted(cells).any()
+            if (cells["fit"] != "finished").any()
             else []
         ),
         "Once the seen inputs are fitted, error = influence − 2·overlap + learned influence, "

@@ -10,11 +10,17 @@ import pandas as pd
 
 from pvr_jax.reporting import statistics
 from pvr_jax.reporting.definitions import heading
-from pvr_jax.reporting.findings import NOTABLE_SHRINKING, UNFITTED_SHARE, count
+from pvr_jax.reporting.findings import NOTABLE_SHRINKING, count
 from pvr_jax.reporting.kinds import Kind, by_arm, kinds_of_bits
 from pvr_jax.reporting.labels import bits_in_words
 from pvr_jax.reporting.runs import Run
-from pvr_jax.reporting.tables import DEVIATION, exact_theories_of, format_interval, format_number
+from pvr_jax.reporting.tables import (
+    DEVIATION,
+    UNFITTED_SHARE,
+    exact_theories_of,
+    format_interval,
+    format_number,
+)
 from pvr_jax.reporting.theory_findings import Where, theory_sentences
 
 # Below this share of the influence a mean difference plays no part, certain as it may be.

@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from pvr_jax.reporting.statistics import Scale
+
 
 class Definition(NamedTuple):
-    """A short heading for table columns and a full sentence for the page."""
+    """A short heading for table columns, a full sentence for the page, and where values live."""
 
     heading: str
     meaning: str
+    scale: Scale = "real"
 
 
 class Theory(NamedTuple):
@@ -27,15 +30,18 @@ LOSSES = {
         "generalization error",
         "½ E(f̃ − f)² over the whole cube, seen and unseen inputs together: the error that "
         "Abbe et al. 2022 compare with the influence.",
+        "positive",
     ),
     "in_distribution_error": Definition(
         "in-distribution error",
         "½ E(f̃ − f)² over the seen inputs only, those with the frozen bit at its training value. "
         "Near zero once the network has fitted what it could see.",
+        "positive",
     ),
     "unseen_error": Definition(
         "unseen error",
         "½ E(f̃ − f)² over the unseen inputs only, those with the frozen bit flipped.",
+        "positive",
     ),
 }
 
@@ -59,6 +65,7 @@ EXPLANATIONS = {
         "the higher-degree twins as a share of the squares of these sums: 0 when all is on the "
         "low-degree twins (the low-degree prediction), ¼ when halved, 1 when all is on the "
         "higher-degree ones.",
+        "positive",
     ),
     "projection": Definition(
         "projection c",
@@ -70,6 +77,7 @@ EXPLANATIONS = {
         "The ρ from 0 to 1 of the noise kernel Π(1 + ρ xᵢx′ᵢ) whose interpolant is nearest to the "
         "learned function over the unseen inputs, (1 − c)/(1 + c) held to this range. 0: the "
         "min-degree interpolator; 1: zero off the support, no preference for low degree.",
+        "unit",
     ),
     "influence_overlap": Definition(
         "overlap",
@@ -82,11 +90,13 @@ EXPLANATIONS = {
         "Inf_k(g) = Σ ĝ(S)² over the sets S that hold the frozen bit: how far what was learned "
         "depends on it. The low-degree prediction: it does not, and overlap and learned influence "
         "are 0.",
+        "positive",
     ),
     "residual_variance": Definition(
         "residual variance",
         "What c·f₋ₖ does not account for of the learned function over the unseen inputs: "
         "the mean square of f̃ − c·f₋ₖ there.",
+        "positive",
     ),
 }
 
@@ -122,6 +132,7 @@ UNEXPLAINED = {
         "unexplained of the learned function. For the influence g is the frozen function f₋ₖ, the "
         "min-degree interpolator; for a kernel it is what regression with it learns. Two theories "
         "may predict one error with different functions; this tells them apart.",
+        "positive",
     ),
 }
 
@@ -151,6 +162,14 @@ def heading(name: str) -> str:
     One without a definition shows its own name.
     """
     return DEFINITIONS[name].heading if name in DEFINITIONS else name.replace("_", " ")
+
+
+def scale(name: str) -> Scale:
+    """Return where the values of a measure live; what a theory leaves unexplained is positive."""
+    if name.startswith("unexplained_"):
+        name = "unexplained"
+    found = DEFINITIONS.get(name)
+    return found.scale if isinstance(found, Definition) else "real"
 
 
 def left_by(theory: str) -> str:

@@ -8,10 +8,9 @@ import pandas as pd
 from pvr_jax.reporting import statistics
 from pvr_jax.reporting.labels import bits_in_words, joined
 from pvr_jax.reporting.runs import Run
-from pvr_jax.reporting.tables import format_number, group_titles
+from pvr_jax.reporting.tables import UNFITTED_SHARE, format_number, group_titles
 from pvr_jax.reporting.theory_findings import theory_sentences
 
-UNFITTED_SHARE = 0.1  # in-distribution error above this share of the influence: fit unfinished
 NOTABLE_LEAK = 0.05
 NOTABLE_SHRINKING = 0.05  # 1 − c below this is not called shrinking
 
@@ -149,17 +148,8 @@ def _explanation(rows: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def unfitted(rows: pd.DataFrame) -> pd.Series:
-    """Return whether the replicas of each row of a summary table did not fit what they saw."""
-    if "in_distribution_error" not in rows:
-        return pd.Series(False, rows.index)
-    return (rows["influence"] > 0) & (
-        rows["in_distribution_error"] > UNFITTED_SHARE * rows["influence"]
-    )
-
-
 def _unfinished_fit(rows: pd.DataFrame) -> list[str]:
-    unfinished = rows[unfitted(rows)]
+    unfinished = rows[rows["fit"] == "unfinished"]
     if len(unfinished) == 0:
         return []
     return [

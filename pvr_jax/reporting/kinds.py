@@ -11,7 +11,6 @@ import pandas as pd
 
 from pvr_jax.reporting import statistics
 from pvr_jax.reporting.definitions import heading
-from pvr_jax.reporting.findings import unfitted
 from pvr_jax.reporting.labels import arm_labels, natural, pointer_bits
 from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.tables import (
@@ -101,7 +100,7 @@ def _kind(name: str, cells: list[Cell], rows: pd.DataFrame) -> Kind:
             name: _over_cells(cells, lambda run, name=name: run.unexplained.get(name), True)
             for name in explaining_theories_of(rows)
         },
-        fitted=not unfitted(rows).any(),
+        fitted=bool((rows["fit"] == "finished").all()),
     )
 
 

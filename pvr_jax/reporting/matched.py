@@ -85,7 +85,7 @@ def _row(run: Run) -> dict[str, object]:
     for name in (STABILITY, BOUND, PREDICTABILITY):
         target.setdefault(name.removeprefix("target_"), math.nan)
     errors = run.final("generalization_error", None)
-    low, high = statistics.mean_interval(errors)
+    low, high = statistics.mean_interval(errors, "positive")
     row = settings_columns(run) | replica_counts(run, None)
     values = {"": statistics.mean(errors), "_low": low, "_high": high}
     constant = target["variance"] / 2 if target["variance"] > 0 else math.nan
@@ -118,7 +118,7 @@ def _notes(cells: pd.DataFrame) -> list[str]:
     losses = " / ".join(dict.fromkeys(cells["loss"]))
     notes = [
         f"Error: {losses} over the whole cube at the last evaluation, mean over replicas with "
-        f"{statistics.interval_words(cells['replicas'])}. Training drew from the whole cube: "
+        f"{statistics.INTERVAL_WORDS}. Training drew from the whole cube: "
         "there is no other distribution. Half the variance, ½ Var f, is the error of the best "
         "constant.",
         "Stab_½, bound and CP are exact properties of the target; CP is of its orbit among "
@@ -159,7 +159,7 @@ def _correlation(rows: pd.DataFrame) -> str:
         if math.isnan(low):
             text += " (too few tasks for an interval)."
         else:
-            text += f" [{low:.2f}, {high:.2f}] (95 %, bootstrap over tasks)"
+            text += f" [{low:.2f}, {high:.2f}] (95 %)"
             text += (
                 ": the less noise-stable the target, the larger the error."
                 if high < 0

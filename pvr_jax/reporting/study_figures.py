@@ -22,7 +22,6 @@ from pvr_jax.reporting.drawing import (
     plain,
     step_axis,
 )
-from pvr_jax.reporting.findings import unfitted
 from pvr_jax.reporting.initialisation import REGRESSION, exponents
 from pvr_jax.reporting.labels import arm_labels, natural, short_labels
 from pvr_jax.reporting.matched import STABILITY
@@ -175,7 +174,7 @@ def initialisation(cells: pd.DataFrame) -> Figure:
         for name in ordered:
             rows = own[own["model_label"].map(lambda label: found.get(label, ("", 0))[0]) == name]
             rows = rows.assign(alpha=rows["model_label"].map(lambda label: found[label][1]))
-            rows = rows[(rows["replicas"] > 0) & ~unfitted(rows)].sort_values("alpha")
+            rows = rows[(rows["replicas"] > 0) & (rows["fit"] == "finished")].sort_values("alpha")
             colour, marker = looks[name]
             axis.plot(rows["alpha"], rows["generalization_error"], color=colour)
             for row in rows.itertuples():

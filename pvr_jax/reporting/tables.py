@@ -1,24 +1,28 @@
 """The table of results: one row per run and frozen bit, as data, CSV and Markdown."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from pvr_jax.reporting import statistics
-from pvr_jax.reporting.definitions import PREDICTIONS, THEORIES, heading, is_exact, ordered
+from pvr_jax.reporting.definitions import (
+    PREDICTIONS,
+    THEORIES,
+    heading,
+    is_exact,
+    ordered,
+    scale,
+)
 from pvr_jax.reporting.runs import Run
 
 MISSING = "–"
 MARKS = {"below": " ↓", "above": " ↑"}
 UNFITTED = " †"
+UNFITTED_SHARE = 0.1  # in-distribution error above this share of the influence: fit unfinished
 GROUP = ["run", "task_label", "model_label", "optimizer"]
 LEFT_ALIGNED = ("task", "model", "aggregation", "part", "T", "twin", "nearest")
-INTERVALS = {
-    "bootstrap": statistics.bootstrap_interval,
-    "student": statistics.student_interval,
-}
 PREDICTION, DEVIATION, UNEXPLAINED = "prediction_", "deviation_", "unexplained_"
 UNCERTAINTY = "standard_error_"
 _LATEX_ESCAPES = {
@@ -41,28 +45,36 @@ _LATEX_ESCAPES = {
 def summary_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Return one row per canonical run and frozen bit, means over replicas that did not diverge.
 
-    `<measure>_low` and `<measure>_high` bound the 95 % interval of the mean that is shown
-    (`statistics.mean_interval`), `generalization_error_bootstrap_low` and `_high` the percentile
-    bootstrap's, `_student_low` and `_high` Student's t. All errors are half losses at the last
-    evaluation; `difference` is generalization error minus influence; `verdict` says where the
-    error lies: "above" or "below" the influence, or "inside" when the interval holds the
-    influence, empty without an interval.
+    `<measure>_low` and `<measure>_high` bound the 95 % interval of the mean
+    (`statistics.mean_interval`). All errors are half losses at the last evaluation; `difference` is
+    generalization error minus influence. `fit` says whether the seen inputs are fitted
+    (`_fit`). `seeds` are the errors of a few seeds one by one, or two groups of seeds, as text.
+
+    `verdict` says where the error lies: "above" or "below" the influence, or "inside" when the
+    interval `judged_low` to `judged_high` holds the influence; that interval holds for all rows of
+    the table at once with 95 %. Where the influence is 0, the error lies above it if the unseen
+    inputs add to the error of the seen ones. It is empty without an interval, before the fit is
+    finished, and where two groups of seeds have no mean to speak of.
+
     `prediction_<theory>` is the mean of what theory predicts for the replicas, and, of a theory
     that claims to be exact for each, `deviation_<theory>` the largest |error / prediction − 1| of
-    one of them; `standard_error_<theory>` is that of a prediction from a few initialisations.
+    one of them; `standard_error_<theory>` is that of a prediction from a few initializations.
     `unexplained_<theory>`, with `_low` and `_high`, is the mean half squared distance
-    between what they learned and the function that the theory predicts.
+    between what they learned and the function that the theory predicts, and `nearest` the theories
+    that leave the least (`nearest_theories`).
     """
     names = ordered({name for run in runs for name in run.measures})
     theories = _theories(runs)
     explaining = _explaining(runs)
+    cells = [(run, bit) for run in runs for bit in run.bits]
+    confidence = statistics.simultaneous(sum(len(run.counted(bit)) > 1 for run, bit in cells))
     return pd.DataFrame(
         [
             _row(run, bit, names)
+            | _judged(run, bit, confidence)
             | predicted(run, bit, theories)
             | unexplained(run, bit, explaining)
-            for run in runs
-            for bit in run.bits
+            for run, bit in cells
         ]
     )
 
@@ -123,43 +135,97 @@ def predicted(run: Run, bit: int, theories: Sequence[str]) -> dict[str, float]:
     return {key: math.nan if value == -math.inf else value for key, value in row.items()}
 
 
-def unexplained(run: Run, bit: int, theories: Sequence[str]) -> dict[str, float]:
+def unexplained(run: Run, bit: int, theories: Sequence[str]) -> dict[str, object]:
     """Return, per theory, the mean of what it leaves unexplained for a bit, with its interval."""
-    row = {}
-    for name in theories:
-        values = run.unexplained.get(name, np.full(len(run.replicas), np.nan))[run.counted(bit)]
-        low, high = statistics.mean_interval(values)
+    row: dict[str, object] = {}
+    kept = run.counted(bit)
+    left = {
+        name: run.unexplained.get(name, np.full(len(run.replicas), np.nan)) for name in theories
+    }
+    left = {name: values[kept] for name, values in left.items()}
+    for name, values in left.items():
+        low, high = statistics.mean_interval(values, "positive")
         column = f"{UNEXPLAINED}{name}"
         row |= {column: float(statistics.mean(values))}
         row |= {f"{column}_low": float(low), f"{column}_high": float(high)}
+    row["nearest"] = nearest({name: values[None] for name, values in left.items()})
     return row
 
 
+def nearest_theories(left: Mapping[str, np.ndarray]) -> list[str]:
+    """Return the theory that leaves the least unexplained, and all that are not told apart from it.
+
+    `left[theory]` [C, S] is what it leaves of each cell and seed, NaN where that is not known. Only
+    cells that all theories explain are compared; a theory that explains none is left out. Two are
+    told apart where the paired interval of their difference over seeds leaves out 0; the intervals
+    of all the others hold at once with 95 %.
+    """
+    left = {name: values for name, values in left.items() if np.isfinite(values).any()}
+    common = np.all([np.isfinite(values).any(axis=-1) for values in left.values()], axis=0)
+    left = {name: values[common] for name, values in left.items()} if common.any() else {}
+    ordered_names = sorted(left, key=lambda name: statistics.mean_over_cells(left[name]))
+    confidence = statistics.simultaneous(len(left) - 1)
+    found = ordered_names[:1]
+    for name in ordered_names[1:]:
+        difference = left[name] - left[found[0]]
+        interval = statistics.interval_over_seeds(difference, confidence=confidence)
+        if statistics.against(*interval, 0.0) != "above":
+            found.append(name)
+    return found if len(left) > 1 else []
+
+
+def nearest(left: Mapping[str, np.ndarray]) -> str:
+    """Return the headings of `nearest_theories`; a dash with fewer than two to choose from."""
+    found = [heading(name) for name in nearest_theories(left)]
+    if len(found) < 2:
+        return found[0] if found else MISSING
+    return f"{' or '.join(found)} (not told apart)"
+
+
 def _row(run: Run, bit: int, names: list[str]) -> dict[str, object]:
-    kept = run.counted(bit)
-    empty = np.full(len(kept), np.nan)
-    values = np.stack([run.final(n, bit) if n in run.measures else empty for n in names])
-    means = statistics.mean(values)
-    low, high = statistics.mean_interval(values)
     row = settings_columns(run) | {"frozen_bit": bit} | replica_counts(run, bit)
-    for i, name in enumerate(names):
-        row |= {name: means[i], f"{name}_low": low[i], f"{name}_high": high[i]}
-        if name == "generalization_error":
-            for kind, interval in INTERVALS.items():
-                bounds = interval(values[i])
-                row |= {f"{name}_{kind}_low": bounds[0], f"{name}_{kind}_high": bounds[1]}
+    for name in names:
+        values = run.final(name, bit) if name in run.measures else np.full(1, np.nan)
+        low, high = statistics.mean_interval(values, scale(name))
+        row |= {name: float(statistics.mean(values))}
+        row |= {f"{name}_low": float(low), f"{name}_high": float(high)}
     influence = run.influences[bit]
     row["influence"] = influence
     for suffix in ("", "_low", "_high"):
         row[f"difference{suffix}"] = row[f"generalization_error{suffix}"] - influence
-    row["verdict"] = _verdict(row["difference_low"], row["difference_high"])
-    return {k: float(v) if isinstance(v, np.ndarray | np.floating) else v for k, v in row.items()}
+    row["seeds"] = seeds_text(run.final("generalization_error", bit))
+    return row
 
 
-def _verdict(low: float, high: float) -> str:
-    if math.isnan(low) or math.isnan(high):
-        return ""
-    return "above" if low > 0 else "below" if high < 0 else "inside"
+def _fit(run: Run, bit: int) -> str:
+    """Return whether the replicas of a bit fitted what they saw, in the mean.
+
+    "finished" where the in-distribution error is at most a tenth of the influence, or, where that
+    is 0, of ½ E f²; else "unfinished"; "not measured" where it is missing.
+    """
+    if "in_distribution_error" not in run.measures:
+        return "not measured"
+    error = float(statistics.mean(run.final("in_distribution_error", bit)))
+    whole = run.influences[bit]
+    if not whole > 0:
+        whole = float(np.sum(run.frozen_degree_profiles.get(bit, np.nan))) / 2
+    if not (math.isfinite(error) and math.isfinite(whole)):
+        return "not measured"
+    return "finished" if error <= UNFITTED_SHARE * whole else "unfinished"
+
+
+def _judged(run: Run, bit: int, confidence: float) -> dict[str, object]:
+    errors = run.final("generalization_error", bit)
+    low, high = statistics.mean_interval(errors, "positive", confidence)
+    fit, influence = _fit(run, bit), run.influences[bit]
+    verdict = statistics.against(low, high, influence)
+    if influence == 0 and fit != "not measured":
+        added = errors - run.final("in_distribution_error", bit)
+        bounds = statistics.mean_interval(added, confidence=confidence)
+        verdict = statistics.against(*bounds, 0.0)
+    if fit != "finished" or not statistics.can_be_judged(errors):
+        verdict = ""
+    return {"judged_low": float(low), "judged_high": float(high), "fit": fit, "verdict": verdict}
 
 
 def replica_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -229,6 +295,32 @@ def format_interval(value: float, low: float, high: float, scale: float | None =
     if not (math.isfinite(low) and math.isfinite(high)):
         return f"{shown[0]} [{MISSING}]"
     return f"{shown[0]} [{shown[1]}, {shown[2]}]"
+
+
+def seeds_text(values: np.ndarray, percent: bool = False) -> str:
+    """Return what stands beside the mean of `values` [R] where a mean alone would mislead.
+
+    The values of fewer than five seeds, or the sizes and means of two groups of seeds; else nothing.
+    """
+    values = np.asarray(values, dtype=float)
+    values = values[np.isfinite(values)] * (100 if percent else 1)
+    if 2 <= len(values) < statistics.FEW_SEEDS:
+        return f" ({', '.join(format_number(value, 3) for value in values)})"
+    groups = statistics.groups_of_seeds(values)
+    if groups is None:
+        return ""
+    return (
+        f" ({' and '.join(f'{len(side)} at {format_number(side.mean(), 3)}' for side in groups)})"
+    )
+
+
+def format_percent(share: float, sign: str = "") -> str:
+    """Return a share with two digits as a percentage, 0.31 %, 14 % or 120 %; `sign` "+" shows it."""
+    if not math.isfinite(share):
+        return MISSING
+    percent = 100 * share
+    digits = 1 - math.floor(math.log10(abs(percent))) if percent else 0
+    return f"{round(percent, digits):{sign}.{max(digits, 0)}f} %"
 
 
 def first_of_each(rows: pd.DataFrame, column: str) -> list[str]:
@@ -335,8 +427,7 @@ def table_notes(table: pd.DataFrame) -> list[str]:
     notes = [
         f"Errors are {losses} at the last evaluation, mean over replicas: generalization error "
         "over the whole cube, in-distribution error over the seen inputs.",
-        f"[95 %]: {statistics.interval_words(table['replicas'])}; {MISSING} where there are fewer "
-        "than two replicas. The CSV table has both kinds.",
+        f"[95 %]: {statistics.INTERVAL_WORDS}.",
     ]
     notes += [
         f"Deviation from {heading(name)}: the largest |error / {heading(name)} − 1| of a replica."

@@ -9,7 +9,6 @@ from pvr_jax.reporting.definitions import heading, left_by
 from pvr_jax.reporting.kinds import kinds_by_arm, named_columns
 from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.tables import (
-    INTERVALS,
     MISSING,
     UNEXPLAINED,
     explaining_theories_of,
@@ -48,6 +47,7 @@ _ELSEWHERE = {
     "generalization_error",
     "unseen_error",
     "difference",
+    "judged",
 }
 
 
@@ -64,8 +64,7 @@ def theory_table(table: pd.DataFrame) -> pd.DataFrame:
         columns |= interval_column(table, temperature, heading(temperature))
     for name in names:
         columns |= interval_column(table, f"{UNEXPLAINED}{name}", left_by(name))
-    means = table[[f"{UNEXPLAINED}{name}" for name in names]].to_numpy()
-    columns["nearest"] = [nearest(dict(zip(names, row, strict=True))) for row in means]
+    columns["nearest"] = table["nearest"]
     return pd.DataFrame(columns, index=table.index)
 
 
@@ -99,16 +98,9 @@ def reasons_table(table: pd.DataFrame) -> pd.DataFrame:
     elsewhere = _ELSEWHERE | ({"degree_temperature"} if explaining_theories_of(table) else set())
     columns = {"frozen bit": table["frozen_bit"].astype(str)}
     for name in names:
-        theirs = name.startswith(UNEXPLAINED) or name.endswith(tuple(INTERVALS))
-        if name not in elsewhere and not theirs:
+        if name not in elsewhere and not name.startswith(UNEXPLAINED):
             columns[heading(name)] = [format_number(value, 3) for value in table[name]]
     return pd.DataFrame(columns, index=table.index)
-
-
-def nearest(left: Mapping[str, float]) -> str:
-    """Return the heading of the theory that leaves the least; a dash with fewer than two."""
-    defined = {name: value for name, value in left.items() if np.isfinite(value)}
-    return heading(min(defined, key=defined.__getitem__)) if len(defined) > 1 else MISSING
 
 
 def render_theory(table: pd.DataFrame) -> str:

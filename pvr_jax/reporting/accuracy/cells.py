@@ -182,9 +182,7 @@ class Cell:
 
 def mean_interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the mean [...] of `values` [..., r] and the bounds of its 95 % interval."""
-    # Few replicas need no bootstrap, which for every entry of many matrices takes minutes.
-    few = np.shape(values)[-1] < statistics.FEW_REPLICAS
-    bounds = statistics.student_interval(values) if few else statistics.mean_interval(values)
+    bounds = statistics.mean_interval(values)
     return statistics.mean(values), *bounds
 
 
