@@ -230,13 +230,15 @@ def _notes(cells: pd.DataFrame) -> list[str]:
     notes = [
         f"Generalization error ({losses} over the whole cube) at the last evaluation: mean over "
         f"replicas and {statistics.INTERVAL_WORDS}.",
-        "↓ and ↑: the interval lies below or above the influence, so error = influence does not "
-        "hold there.",
+        statistics.SEEDS_WORDS,
+        f"↓ and ↑: an interval that holds for all {len(cells)} cells at once with 95 % lies below "
+        "or above the influence, so error = influence does not hold there. Where the influence is "
+        "0, ↑ says that the unseen inputs add to the error of the seen ones.",
         *(
             [
                 "†: the mean in-distribution error is above "
-                f"{100 * UNFITTED_SHARE:.0f} % of the influence: the fit is not finished, and the "
-                "error says little."
+                f"{100 * UNFITTED_SHARE:.0f} % of the influence (of ½ E f² where that is 0), or "
+                "not measured: the fit is not finished, and there is no verdict."
             ]
             if (cells["fit"] != "finished").any()
             else []

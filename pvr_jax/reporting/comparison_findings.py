@@ -10,8 +10,8 @@ import pandas as pd
 
 from pvr_jax.reporting import statistics
 from pvr_jax.reporting.definitions import heading
-from pvr_jax.reporting.findings import NOTABLE_SHRINKING, count
-from pvr_jax.reporting.kinds import Kind, by_arm, kinds_of_bits
+from pvr_jax.reporting.findings import NOTABLE_SHRINKING, SIMULTANEOUS, count, unjudged
+from pvr_jax.reporting.kinds import Kind, by_arm, cells_of, kinds_by_arm, residuals
 from pvr_jax.reporting.labels import bits_in_words
 from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.tables import (
@@ -20,6 +20,8 @@ from pvr_jax.reporting.tables import (
     exact_theories_of,
     format_interval,
     format_number,
+    format_percent,
+    replica_fits,
 )
 from pvr_jax.reporting.theory_findings import Where, theory_sentences
 
@@ -33,14 +35,18 @@ def arm_findings(runs: Sequence[Run], cells: pd.DataFrame) -> list[tuple[str, st
 
     `cells` are the comparison's, a row per (run, frozen bit) with its arm.
     """
-    return [(arm, " ".join(_sentences(own, rows))) for arm, own, rows in by_arm(runs, cells)]
+    kinds = kinds_by_arm(runs, cells)
+    return [
+        (arm, " ".join(_sentences(own, rows, [kind for name, kind in kinds if name == arm])))
+        for arm, own, rows in by_arm(runs, cells)
+    ]
 
 
-def _sentences(runs: Sequence[Run], rows: pd.DataFrame) -> list[str]:
+def _sentences(runs: Sequence[Run], rows: pd.DataFrame, kinds: Sequence[Kind]) -> list[str]:
     measured = rows[rows["replicas"] > 0]
     if len(measured) == 0:
         return ["All replicas diverged: nothing was measured."]
-    sentences = [_verdicts(measured), *map(_kind, kinds_of_bits(runs, measured))]
+    sentences = [_fits(runs), _verdicts(measured), *map(_kind, kinds)]
     correlation = statistics.rank_correlation(
         measured["influence"].to_numpy(), measured["generalization_error"].to_numpy()
     )
@@ -49,9 +55,9 @@ def _sentences(runs: Sequence[Run], rows: pd.DataFrame) -> list[str]:
             f"Over all {count(len(measured), 'cell')}, Spearman's rank correlation of error with "
             f"influence is {correlation:.2f}."
         )
-    sentences += theory_sentences(measured, _where(measured))
+    left = residuals(cells_of(runs, measured[measured["influence"] > 0]))
+    sentences += theory_sentences(measured, left, _where(measured))
     sentences += [_deviation(name, measured) for name in exact_theories_of(measured)]
-    sentences.append(_fits(runs))
     excluded = int(rows["excluded"].sum())
     if excluded:
         sentences.append(
@@ -70,50 +76,62 @@ def _where(rows: pd.DataFrame) -> Where:
 
 def _verdicts(rows: pd.DataFrame) -> str:
     judged = rows[rows["verdict"] != ""]
-    unjudged = len(rows) - len(judged)
     if len(judged) == 0:
         return (
-            f"None of the {count(len(rows), 'cell')} (a task with a frozen bit) has two replicas, "
-            "so there are no intervals and nothing can be judged."
+            f"None of {count(len(rows), 'cell')} (a task with a frozen bit) can be judged: "
+            f"{'; '.join(unjudged(rows))}."
         )
     counts = judged["verdict"].value_counts()
     inside, below, above = (int(counts.get(side, 0)) for side in ("inside", "below", "above"))
     text = (
-        f"Of {count(len(judged), 'cell')} (a task with a frozen bit), the influence lies inside "
-        f"the 95 % interval of the error in {inside}; the error lies below it in {below} and "
-        f"above it in {above}."
+        f"Of {count(len(judged), 'cell')} (a task with a frozen bit) that can be judged, the "
+        f"influence lies inside the interval of the error in {inside}; the error lies below it in "
+        f"{below} and above it in {above} ({SIMULTANEOUS})."
     )
-    if unjudged:
-        text += f" {count(unjudged, 'more cell')} cannot be judged: fewer than two replicas."
+    if len(judged) < len(rows):
+        text += f" Not judged: {'; '.join(unjudged(rows))}."
     return text
 
 
 def _kind(kind: Kind) -> str:
-    text = (
-        f"With a {kind.name} frozen ({count(kind.cells, 'cell')}) the error is "
-        f"{format_interval(*kind.ratio)} times the influence on average"
-    )
+    error = f"{format_interval(*kind.ratio)}{kind.seeds}"
+    if kind.absolute:
+        text = (
+            f"With {kind.name} frozen ({count(kind.cells, 'cell')}), which the target does not "
+            f"depend on, the error is {error}, where the low-degree prediction is 0"
+        )
+    else:
+        text = (
+            f"With a {kind.name} frozen ({count(kind.cells, 'cell')}) the error is {error} times "
+            "the influence on average"
+        )
     parts = [
         f"{symbol} {format_number(value, 3)}"
         for value, symbol in ((kind.projection, "projection c"), (kind.leak, "leak"))
         if np.isfinite(value)
     ]
     text += f" (mean {', mean '.join(parts)})" if parts else ""
+    return " ".join([f"{text}{_verdict(kind)}.", *([] if kind.absolute else _reasons(kind))])
+
+
+def _verdict(kind: Kind) -> str:
+    """Say whether the interval of error / influence leaves out 1, or, without influence, 0."""
+    if not kind.fitted:
+        return "; no verdict, as the fit of some cell is not finished or not measured (†)"
+    if kind.verdict == "":
+        return "; no verdict"
+    if kind.absolute:
+        if kind.verdict == "above":
+            return ": error = influence does not hold, the unseen inputs add to the error"
+        return ": no error beyond that on the seen inputs is shown"
+    if kind.verdict == "inside":
+        return ": no difference from the influence is shown on average"
     _, low, high = kind.ratio
-    if np.isfinite(high):
-        text += _verdict(low, high)
-    return " ".join([text + ".", *_reasons(kind)])
-
-
-def _verdict(low: float, high: float) -> str:
-    """Say whether the interval of error / influence leaves out 1."""
-    if low <= 1 <= high:
-        return ": no difference from the influence on average"
-    side = "below" if high < 1 else "above"
     largest = max(abs(low - 1), abs(high - 1))
     if largest < NEGLIGIBLE:
-        return f", {side} it by less than {100 * largest:.1f} %: certain, and negligible"
-    return f", {side} it: error = influence does not hold on average"
+        by = format_percent(largest)
+        return f", {kind.verdict} it, significantly but by less than {by}"
+    return f", {kind.verdict} it: error = influence does not hold on average"
 
 
 def _reasons(kind: Kind) -> list[str]:
@@ -153,21 +171,18 @@ def _deviation(name: str, rows: pd.DataFrame) -> str:
 
 def _fits(runs: Sequence[Run]) -> str:
     """Say how many replicas did not fit what they saw."""
-    unfitted = judged = 0
-    for run in runs:
-        for bit in run.bits:
-            if "in_distribution_error" not in run.measures or run.influences[bit] <= 0:
-                continue
-            errors = run.final("in_distribution_error", bit)
-            errors = errors[np.isfinite(errors)]
-            judged += len(errors)
-            unfitted += int((errors > UNFITTED_SHARE * run.influences[bit]).sum())
+    fits = [replica_fits(run, bit) for run in runs for bit in run.bits]
+    fits = [fit for found in fits for fit in found]
+    unfinished, unknown = fits.count("unfinished"), fits.count("not measured")
     share = f"an in-distribution error above {100 * UNFITTED_SHARE:.0f} % of the influence"
-    if judged == 0:
-        return "Whether the replicas fitted what they saw is not known."
-    if unfitted == 0:
-        return f"All {count(judged, 'replica')} fitted what they saw: none has {share}."
-    return (
-        f"{unfitted} of {count(judged, 'replica')} did not fit what they saw ({share}): agreement "
-        "or disagreement there says little."
+    share += " (of ½ E f² where that is 0)"
+    if unknown == len(fits):
+        return "Whether the replicas fitted what they saw was not measured."
+    judged = len(fits) - unknown
+    text = (
+        f"{unfinished} of {count(judged, 'replica')} did not fit what they saw ({share}): "
+        "agreement or disagreement there says little."
+        if unfinished
+        else f"All {count(judged, 'replica')} fitted what they saw: none has {share}."
     )
+    return text + (f" Of {count(unknown, 'replica')} it was not measured." if unknown else "")

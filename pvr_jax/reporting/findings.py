@@ -6,12 +6,19 @@ import numpy as np
 import pandas as pd
 
 from pvr_jax.reporting import statistics
+from pvr_jax.reporting.kinds import cells_of, residuals
 from pvr_jax.reporting.labels import bits_in_words, joined
 from pvr_jax.reporting.runs import Run
-from pvr_jax.reporting.tables import UNFITTED_SHARE, format_number, group_titles
+from pvr_jax.reporting.tables import (
+    UNFITTED_SHARE,
+    format_number,
+    format_percent,
+    group_titles,
+)
 from pvr_jax.reporting.theory_findings import theory_sentences
 
 NOTABLE_LEAK = 0.05
+SIMULTANEOUS = "95 % for all cells at once"
 NOTABLE_SHRINKING = 0.05  # 1 − c below this is not called shrinking
 
 
@@ -28,16 +35,14 @@ def overview(table: pd.DataFrame) -> str:
         f"{' and is' if excluded == 1 else ' and are' if excluded else ', so none is'} excluded."
     ]
     if len(judged) == 0:
-        sentences.append(
-            "No frozen bit has two replicas, so there are no intervals and nothing can be judged."
-        )
+        sentences.append(f"No frozen bit can be judged: {'; '.join(unjudged(table))}.")
         return " ".join(sentences)
     counts = judged["verdict"].value_counts()
     inside, below, above = (int(counts.get(v, 0)) for v in ("inside", "below", "above"))
     sentences.append(
-        f"Of the {count(len(judged), 'bit')} with an interval, the influence lies inside the 95 % "
+        f"Of {count(len(judged), 'bit')} that can be judged, the influence lies inside the "
         f"interval of the generalization error for {inside}; the error lies below it for {below} "
-        f"and above it for {above}."
+        f"and above it for {above} ({SIMULTANEOUS})."
     )
     if inside == len(judged):
         sentences.append("These runs show no disagreement with error = influence.")
@@ -54,35 +59,36 @@ def run_findings(runs: Sequence[Run], table: pd.DataFrame) -> list[tuple[str, st
     """Return, per run, its title and the paragraph that says what its numbers show."""
     titles = dict(zip(table["run"].drop_duplicates(), group_titles(table), strict=True))
     return [
-        (titles[run.name][0], " ".join(_sentences(table.loc[titles[run.name][1]]))) for run in runs
+        (titles[run.name][0], " ".join(_sentences([run], table.loc[titles[run.name][1]])))
+        for run in runs
     ]
 
 
-def _sentences(rows: pd.DataFrame) -> list[str]:
+def _sentences(runs: Sequence[Run], rows: pd.DataFrame) -> list[str]:
     measured = rows[rows["replicas"] > 0]
     if len(measured) == 0:
         return ["All replicas diverged: nothing was measured."]
-    sentences = [_distance(measured)]
     judged = measured[measured["verdict"] != ""]
+    sentences = [*_unfinished_fit(measured), _distance(measured)]
     groups = {v: judged[judged["verdict"] == v] for v in ("inside", "below", "above")}
     if len(groups["inside"]):
         sentences.append(
-            f"The influence lies inside the 95 % interval for {_bits(groups['inside'])}."
+            f"The influence lies inside the interval ({SIMULTANEOUS}) for "
+            f"{_bits(groups['inside'])}."
         )
     for side in ("below", "above"):
         if len(groups[side]):
             sentences.append(_departure(groups[side], side))
-    if len(unjudged := measured[measured["verdict"] == ""]):
-        sentences.append(
-            f"For {_bits(unjudged)} there are fewer than two replicas, so there is no interval."
-        )
+    fitted = measured[(measured["verdict"] == "") & (measured["fit"] == "finished")]
+    if len(fitted):
+        sentences.append(f"No verdict for {_bits(fitted)}: {'; '.join(unjudged(fitted))}.")
     if len(lost := rows[rows["replicas"] == 0]):
         sentences.append(f"For {_bits(lost)} all replicas diverged.")
     disagreeing = judged[judged["verdict"] != "inside"]
     if len(disagreeing):
         sentences += _explanation(disagreeing)
-    sentences += theory_sentences(measured, lambda chosen: f"for {_bits(chosen)}")
-    sentences += _unfinished_fit(measured)
+    left = residuals(cells_of(runs, measured[measured["influence"] > 0]))
+    sentences += theory_sentences(measured, left, lambda chosen: f"for {_bits(chosen)}")
     correlation = statistics.rank_correlation(
         measured["influence"].to_numpy(), measured["generalization_error"].to_numpy()
     )
@@ -97,7 +103,9 @@ def _sentences(rows: pd.DataFrame) -> list[str]:
 def _distance(rows: pd.DataFrame) -> str:
     distance = rows["difference"].abs().mean()
     influence = rows["influence"].mean()
-    share = f" ({100 * distance / influence:.2g} % of the mean influence)" if influence > 0 else ""
+    share = (
+        f" ({format_percent(distance / influence)} of the mean influence)" if influence > 0 else ""
+    )
     return (
         "The mean absolute difference between generalization error and influence is "
         f"{format_number(distance, 3)}{share} over {_bits(rows)}."
@@ -108,10 +116,14 @@ def _departure(rows: pd.DataFrame, side: str) -> str:
     parts = [
         f"bit {row.frozen_bit} ({format_number(row.generalization_error, 3)} against "
         f"{row.influence:.6g}"
-        + (f", {100 * row.difference / row.influence:+.2g} %)" if row.influence > 0 else ")")
+        + (
+            f", {format_percent(row.difference / row.influence, '+')})"
+            if row.influence > 0
+            else ")"
+        )
         for row in rows.itertuples()
     ]
-    text = f"The measured error lies {side} the influence, outside the interval, for "
+    text = f"The measured error lies {side} the influence, which its interval leaves out, for "
     text += joined(parts) + ": there error = influence does not hold."
     return text.replace(" -", " −").replace("(-", "(−")
 
@@ -149,14 +161,35 @@ def _explanation(rows: pd.DataFrame) -> list[str]:
 
 
 def _unfinished_fit(rows: pd.DataFrame) -> list[str]:
-    unfinished = rows[rows["fit"] == "unfinished"]
-    if len(unfinished) == 0:
-        return []
-    return [
-        f"For {_bits(unfinished)} the in-distribution error is still "
-        f"{_range(unfinished['in_distribution_error'])}, more than {100 * UNFITTED_SHARE:.0f} % of "
-        "the influence: the fit is not finished, and agreement or disagreement there says little."
-    ]
+    sentences = []
+    if len(unfinished := rows[rows["fit"] == "unfinished"]):
+        sentences.append(
+            f"For {_bits(unfinished)} the in-distribution error is still "
+            f"{_range(unfinished['in_distribution_error'])}, more than "
+            f"{100 * UNFITTED_SHARE:.0f} % of the influence (of ½ E f² where that is 0): the fit "
+            "is not finished, and there is no verdict."
+        )
+    if len(unknown := rows[rows["fit"] == "not measured"]):
+        sentences.append(
+            f"For {_bits(unknown)} the in-distribution error was not measured: whether the seen "
+            "inputs are fitted is not known, and there is no verdict."
+        )
+    return sentences
+
+
+def unjudged(rows: pd.DataFrame) -> list[str]:
+    """Return why rows of a summary table have no verdict, and how many have none."""
+    rows = rows[rows["verdict"] == ""]
+    few = rows["replicas"] < 2
+    unfinished = ~few & (rows["fit"] != "finished")
+    equal = ~few & ~unfinished & rows["generalization_error_low"].isna()
+    reasons = {
+        "fewer than two replicas": few,
+        "the fit is not finished or not measured": unfinished,
+        "all replicas have one error": equal,
+        "the seeds form two groups": ~(few | unfinished | equal),
+    }
+    return [f"{reason} ({chosen.sum()})" for reason, chosen in reasons.items() if chosen.any()]
 
 
 def _bits(rows: pd.DataFrame) -> str:

@@ -10,26 +10,32 @@ import numpy as np
 import pandas as pd
 
 from pvr_jax.reporting import statistics
-from pvr_jax.reporting.definitions import heading
-from pvr_jax.reporting.labels import arm_labels, natural, pointer_bits
+from pvr_jax.reporting.definitions import PREDICTIONS, THEORIES, heading, ordered
+from pvr_jax.reporting.labels import arm_labels, bits_in_words, natural, pointer_bits
 from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.tables import (
     MARKS,
     PREDICTION,
     UNFITTED,
-    explaining_theories_of,
     first_of_each,
     format_interval,
     format_number,
+    nearest,
+    seeds_text,
     theories_of,
 )
 
 READING = (
     "Means over cells, a cell being a task with a frozen bit, with 95 % intervals over seeds. Once "
     "the seen inputs are fitted, error / influence = 1 − 2·overlap + learned influence, the last "
-    "two in shares of the influence; the low-degree prediction is that both are 0. ↓ and ↑: the "
-    "interval lies below or above 1; †: in some cell the fit is not finished."
+    "two in shares of the influence; the low-degree prediction is that both are 0. Rows of "
+    "influence 0, which nothing can be divided by, hold absolute numbers. ↓ and ↑: the interval "
+    "that holds for all rows at once lies below or above 1 (of influence 0: the unseen inputs add "
+    "to the error of the seen ones). †: in some cell the fit is not finished or not measured, so "
+    "there is no verdict."
 )
+
+NO_INFLUENCE = "bits of influence 0"
 
 Cell = tuple[Run, int]
 # A mean with the bounds of its 95 % interval.
@@ -39,17 +45,20 @@ Interval = tuple[float, float, float]
 class Kind(NamedTuple):
     """What one arm measured over all cells of one kind of frozen bit; means over cells.
 
-    `ratio` is the error over the influence with its interval over seeds; `overlap` (twice the
-    overlap) and `learned` are in shares of the influence; NaN what was not measured.
-    `temperature` is the degree temperature with its interval over seeds. In shares of the
-    influence too, by theory: the `predicted` error, and, with its interval, what the theory's
-    function `left` unexplained. `fitted`: the replicas of every cell fitted what they saw, in the
-    mean.
+    `ratio` is the error over the influence with its interval over seeds, `seeds` the ratios of a
+    few seeds or of two groups of them as text; `overlap` (twice the overlap) and `learned` are in
+    shares of the influence; NaN what was not measured. `temperature` is the degree temperature with
+    its interval over seeds. In shares of the influence too, by theory: the `predicted` error, and,
+    with its interval, what the theory's function `left` unexplained; `nearest` are those that leave
+    the least, as text. With `absolute` the influence of all cells is 0, and what is a share
+    elsewhere is an absolute number. `fitted`: the replicas of every cell fitted what they saw, in
+    the mean. `verdict`: where the ratio lies against 1, as in `tables.summary_table`.
     """
 
     name: str
     cells: int
     ratio: Interval
+    seeds: str
     overlap: float
     learned: float
     projection: float
@@ -57,50 +66,87 @@ class Kind(NamedTuple):
     temperature: Interval
     predicted: dict[str, float]
     left: dict[str, Interval]
+    nearest: str
+    absolute: bool
     fitted: bool
+    verdict: str
 
 
-def kinds_of_bits(runs: Sequence[Run], rows: pd.DataFrame) -> list[Kind]:
-    """Return pointer bits and value bits of PVR, and bits of other tasks, as far as there are any.
+def kinds_by_arm(runs: Sequence[Run], cells: pd.DataFrame) -> list[tuple[str, Kind]]:
+    """Return every arm of a study with each of its kinds of frozen bits.
 
-    `runs` and `rows` (of the summary table) belong to one arm. Bits without an influence are left
-    out, and cells all of whose replicas diverged.
+    These are bits without influence, pointer bits and value bits of PVR, and bits of other tasks,
+    as far as there are any. Cells all of whose replicas diverged are left out.
     """
-    measured = set(zip(rows["run"], rows["frozen_bit"], strict=True))
-    cells: dict[str, list[Cell]] = {"pointer bit of PVR": [], "value bit of PVR": [], "bit": []}
-    for run in runs:
-        pointers = pointer_bits(run)
-        for bit in run.bits:
-            if (run.name, bit) in measured and run.influences[bit] > 0:
-                side = "pointer" if pointers is not None and bit < pointers else "value"
-                cells["bit" if pointers is None else f"{side} bit of PVR"].append((run, bit))
-    indexed = rows.set_index(["run", "frozen_bit"])
-    return [
-        _kind(name, own, indexed.loc[[(run.name, bit) for run, bit in own]])
-        for name, own in cells.items()
-        if own
+    found = [
+        (arm, name, own, rows)
+        for arm, runs_of_arm, rows in by_arm(runs, cells)
+        for name, own in _cells_by_kind(runs_of_arm, rows[rows["replicas"] > 0]).items()
     ]
+    confidence = statistics.simultaneous(len(found))
+    kinds = []
+    for arm, name, own, rows in found:
+        indexed = rows.set_index(["run", "frozen_bit"])
+        chosen = indexed.loc[[(run.name, bit) for run, bit in own]]
+        kinds.append((arm, _kind(name, own, chosen, confidence)))
+    return kinds
 
 
-def _kind(name: str, cells: list[Cell], rows: pd.DataFrame) -> Kind:
+def _cells_by_kind(runs: Sequence[Run], rows: pd.DataFrame) -> dict[str, list[Cell]]:
+    cells: dict[str, list[Cell]] = {}
+    for run, bit in cells_of(runs, rows):
+        pointers = pointer_bits(run)
+        side = "pointer" if pointers is not None and bit < pointers else "value"
+        name = "bit" if pointers is None else f"{side} bit of PVR"
+        if run.influences[bit] == 0:
+            name = NO_INFLUENCE
+        cells.setdefault(name, []).append((run, bit))
+    order = (NO_INFLUENCE, "pointer bit of PVR", "value bit of PVR", "bit")
+    return {name: cells[name] for name in order if name in cells}
+
+
+def _kind(name: str, cells: list[Cell], rows: pd.DataFrame, confidence: float) -> Kind:
+    absolute = name == NO_INFLUENCE
+    units = rows["influence"].where(rows["influence"] > 0, 1.0)
+
     def share(measure: str) -> float:
-        return float((rows[measure] / rows["influence"]).mean()) if measure in rows else np.nan
+        return float((rows[measure] / units).mean()) if measure in rows else np.nan
 
+    def mean_of(measure: str) -> float:
+        return float(rows[measure].mean()) if measure in rows else np.nan
+
+    ratios = shares(cells, lambda run: _last(run, "generalization_error"))
+    left = residuals(cells)
+    fitted = bool((rows["fit"] == "finished").all())
+    seeds = statistics.mean(ratios.T)
+    verdict = ""
+    if fitted and statistics.can_be_judged(seeds):
+        judged, scale, level = ratios, "positive", 1.0
+        if absolute:
+            seen = cell_values(cells, lambda run: _last(run, "in_distribution_error"))
+            judged, scale, level = ratios - seen, "real", 0.0
+        interval = statistics.interval_over_seeds(judged, scale, confidence)
+        verdict = statistics.against(*interval, level)
+    bits = sorted({bit for _, bit in cells})
+    one_task = len({run.task_label for run, _ in cells}) == 1
     return Kind(
-        name=name,
+        name=f"{bits_in_words(bits)} (influence 0)" if absolute and one_task else name,
         cells=len(cells),
-        ratio=_over_cells(cells, lambda run: run.measures["generalization_error"][-1], True),
+        ratio=_over_cells(ratios, "positive"),
+        seeds=seeds_text(seeds),
         overlap=2 * share("influence_overlap"),
         learned=share("learned_influence"),
-        projection=float(rows["projection"].mean()) if "projection" in rows else np.nan,
-        leak=float(rows["leak"].mean()) if "leak" in rows else np.nan,
-        temperature=_over_cells(cells, lambda run: _last(run, "degree_temperature"), False),
+        projection=mean_of("projection"),
+        leak=mean_of("leak"),
+        temperature=_over_cells(
+            cell_values(cells, lambda run: _last(run, "degree_temperature")), "unit"
+        ),
         predicted={name: share(f"{PREDICTION}{name}") for name in theories_of(rows)},
-        left={
-            name: _over_cells(cells, lambda run, name=name: run.unexplained.get(name), True)
-            for name in explaining_theories_of(rows)
-        },
-        fitted=bool((rows["fit"] == "finished").all()),
+        left={name: _over_cells(values, "positive") for name, values in left.items()},
+        nearest=nearest(left),
+        absolute=absolute,
+        fitted=fitted,
+        verdict=verdict,
     )
 
 
@@ -108,30 +154,43 @@ def _last(run: Run, measure: str) -> np.ndarray | None:
     return run.measures[measure][-1] if measure in run.measures else None
 
 
-def _over_cells(
-    cells: Sequence[Cell], values_of: Callable[[Run], np.ndarray | None], shares: bool
-) -> Interval:
-    """Return the mean over cells with its interval over seeds; of shares of the influence or not.
-
-    `values_of(run)` are float[R] of its replicas, or None where it has none.
-    """
-    values = cell_values(cells, values_of)
-    if shares:
-        values = values / np.array([[run.influences[bit]] for run, bit in cells])
-    return statistics.mean_over_cells(values), *statistics.interval_over_seeds(values)
+def _over_cells(values: np.ndarray, scale: statistics.Scale) -> Interval:
+    """Return the mean over cells of `values` [C, S] with its interval over seeds."""
+    return statistics.mean_over_cells(values), *statistics.interval_over_seeds(values, scale)
 
 
 def cell_values(cells: Sequence[Cell], values_of: Callable[[Run], np.ndarray | None]) -> np.ndarray:
-    """Return values [C, S] per cell and seed, NaN where a seed does not count."""
+    """Return values [C, S] per cell and seed, NaN where a seed does not count or has no value.
+
+    `values_of(run)` are float[R] of its replicas, or None where it has none.
+    """
     found = []
     for run, bit in cells:
         values = values_of(run)
-        kept = [] if values is None else run.counted(bit)
-        found.append({run.replicas[i].seed: values[i] for i in kept})
+        values = np.full(len(run.replicas), np.nan) if values is None else values
+        found.append({run.replicas[i].seed: values[i] for i in run.counted(bit)})
     seeds = sorted({seed for values in found for seed in values})
     return np.array(
         [[values.get(seed, np.nan) for seed in seeds] for values in found], float
     ).reshape(len(found), len(seeds))
+
+
+def shares(cells: Sequence[Cell], values_of: Callable[[Run], np.ndarray | None]) -> np.ndarray:
+    """Return `cell_values` in shares of the influence, absolute where that is 0."""
+    units = np.array([run.influences[bit] or 1.0 for run, bit in cells])
+    return cell_values(cells, values_of) / units[:, None]
+
+
+def residuals(cells: Sequence[Cell]) -> dict[str, np.ndarray]:
+    """Return what each theory leaves unexplained, [C, S] in `shares` of the influence."""
+    names = ordered({name for run, _ in cells for name in run.unexplained}, PREDICTIONS | THEORIES)
+    return {name: shares(cells, lambda run, name=name: run.unexplained.get(name)) for name in names}
+
+
+def cells_of(runs: Sequence[Run], rows: pd.DataFrame) -> list[Cell]:
+    """Return the runs and frozen bits of rows of their summary table, in the order of the runs."""
+    chosen = set(zip(rows["run"], rows["frozen_bit"], strict=True))
+    return [(run, bit) for run in runs for bit in run.bits if (run.name, bit) in chosen]
 
 
 def by_arm(runs: Sequence[Run], cells: pd.DataFrame) -> list[tuple[str, list[Run], pd.DataFrame]]:
@@ -143,22 +202,13 @@ def by_arm(runs: Sequence[Run], cells: pd.DataFrame) -> list[tuple[str, list[Run
     ]
 
 
-def kinds_by_arm(runs: Sequence[Run], cells: pd.DataFrame) -> list[tuple[str, Kind]]:
-    """Return every arm of a study with each of its kinds of frozen bits."""
-    return [
-        (arm, kind)
-        for arm, own, rows in by_arm(runs, cells)
-        for kind in kinds_of_bits(own, rows[rows["replicas"] > 0])
-    ]
-
-
 def named_columns(arm: str, kind: Kind) -> dict[str, str]:
     """Return the first columns of a row about a kind of frozen bits: which, and its error."""
     return {
         "model": arm,
-        "frozen": f"{kind.name.replace(' of PVR', '')}s",
+        "frozen": kind.name if kind.absolute else f"{kind.name.replace(' of PVR', '')}s",
         "cells": str(kind.cells),
-        "error / influence [95 %]": format_interval(*kind.ratio) + _mark(kind),
+        "error / influence [95 %]": format_interval(*kind.ratio) + kind.seeds + _mark(kind),
     }
 
 
@@ -183,7 +233,4 @@ def kinds_table(runs: Sequence[Run], cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _mark(kind: Kind) -> str:
-    _, low, high = kind.ratio
-    if not kind.fitted:
-        return UNFITTED
-    return MARKS["below"] if high < 1 else MARKS["above"] if low > 1 else "  "
+    return MARKS.get(kind.verdict, "  ") if kind.fitted else UNFITTED

@@ -47,8 +47,9 @@ def summary_table(runs: Sequence[Run]) -> pd.DataFrame:
 
     `<measure>_low` and `<measure>_high` bound the 95 % interval of the mean
     (`statistics.mean_interval`). All errors are half losses at the last evaluation; `difference` is
-    generalization error minus influence. `fit` says whether the seen inputs are fitted
-    (`_fit`). `seeds` are the errors of a few seeds one by one, or two groups of seeds, as text.
+    generalization error minus influence. `fit` says whether the seen inputs are fitted, in the
+    mean: "finished", "unfinished" or "not measured". `seeds` are the errors of a few seeds one by
+    one, or two groups of seeds, as text.
 
     `verdict` says where the error lies: "above" or "below" the influence, or "inside" when the
     interval `judged_low` to `judged_high` holds the influence; that interval holds for all rows of
@@ -152,26 +153,36 @@ def unexplained(run: Run, bit: int, theories: Sequence[str]) -> dict[str, object
     return row
 
 
+def in_common(left: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return, of `left[theory]` [C, S], the cells that all theories explain.
+
+    A theory that explains no cell is left out; NaN is what is not known.
+    """
+    left = {name: values for name, values in left.items() if np.isfinite(values).any()}
+    known = [np.isfinite(values).any(axis=-1) for values in left.values()]
+    return {name: values[np.all(known, axis=0)] for name, values in left.items()}
+
+
 def nearest_theories(left: Mapping[str, np.ndarray]) -> list[str]:
     """Return the theory that leaves the least unexplained, and all that are not told apart from it.
 
-    `left[theory]` [C, S] is what it leaves of each cell and seed, NaN where that is not known. Only
-    cells that all theories explain are compared; a theory that explains none is left out. Two are
-    told apart where the paired interval of their difference over seeds leaves out 0; the intervals
-    of all the others hold at once with 95 %.
+    `left[theory]` [C, S] is what it leaves of each cell and seed; only cells that all theories
+    explain are compared. Two are told apart where the paired interval of their difference over
+    seeds leaves out 0; the intervals of all the others hold at once with 95 %. None where there are
+    not two to choose from.
     """
-    left = {name: values for name, values in left.items() if np.isfinite(values).any()}
-    common = np.all([np.isfinite(values).any(axis=-1) for values in left.values()], axis=0)
-    left = {name: values[common] for name, values in left.items()} if common.any() else {}
-    ordered_names = sorted(left, key=lambda name: statistics.mean_over_cells(left[name]))
-    confidence = statistics.simultaneous(len(left) - 1)
-    found = ordered_names[:1]
-    for name in ordered_names[1:]:
-        difference = left[name] - left[found[0]]
+    left = in_common(left)
+    if len(left) < 2 or not all(len(values) for values in left.values()):
+        return []
+    first, *others = sorted(left, key=lambda name: statistics.mean_over_cells(left[name]))
+    confidence = statistics.simultaneous(len(others))
+    found = [first]
+    for name in others:
+        difference = left[name] - left[first]
         interval = statistics.interval_over_seeds(difference, confidence=confidence)
         if statistics.against(*interval, 0.0) != "above":
             found.append(name)
-    return found if len(left) > 1 else []
+    return found
 
 
 def nearest(left: Mapping[str, np.ndarray]) -> str:
@@ -197,15 +208,19 @@ def _row(run: Run, bit: int, names: list[str]) -> dict[str, object]:
     return row
 
 
-def _fit(run: Run, bit: int) -> str:
-    """Return whether the replicas of a bit fitted what they saw, in the mean.
+def replica_fits(run: Run, bit: int) -> list[str]:
+    """Return whether each counted replica of a bit fitted what it saw, as `_fit` says it."""
+    kept = run.counted(bit)
+    errors = run.measures.get("in_distribution_error", np.full((1, len(run.replicas)), np.nan))
+    return [_fit(run, bit, error) for error in errors[-1, kept]]
 
-    "finished" where the in-distribution error is at most a tenth of the influence, or, where that
-    is 0, of ½ E f²; else "unfinished"; "not measured" where it is missing.
+
+def _fit(run: Run, bit: int, error: float) -> str:
+    """Return whether an in-distribution error is one of a finished fit.
+
+    "finished" where it is at most a tenth of the influence, or, where that is 0, of ½ E f²; else
+    "unfinished"; "not measured" where it is missing.
     """
-    if "in_distribution_error" not in run.measures:
-        return "not measured"
-    error = float(statistics.mean(run.final("in_distribution_error", bit)))
     whole = run.influences[bit]
     if not whole > 0:
         whole = float(np.sum(run.frozen_degree_profiles.get(bit, np.nan))) / 2
@@ -217,7 +232,9 @@ def _fit(run: Run, bit: int) -> str:
 def _judged(run: Run, bit: int, confidence: float) -> dict[str, object]:
     errors = run.final("generalization_error", bit)
     low, high = statistics.mean_interval(errors, "positive", confidence)
-    fit, influence = _fit(run, bit), run.influences[bit]
+    fitted = run.measures.get("in_distribution_error", np.full((1, len(run.replicas)), np.nan))
+    fit = _fit(run, bit, float(statistics.mean(fitted[-1, run.counted(bit)])))
+    influence = run.influences[bit]
     verdict = statistics.against(low, high, influence)
     if influence == 0 and fit != "not measured":
         added = errors - run.final("in_distribution_error", bit)
@@ -300,7 +317,7 @@ def format_interval(value: float, low: float, high: float, scale: float | None =
 def seeds_text(values: np.ndarray, percent: bool = False) -> str:
     """Return what stands beside the mean of `values` [R] where a mean alone would mislead.
 
-    The values of fewer than five seeds, or the sizes and means of two groups of seeds; else nothing.
+    The values of fewer than five seeds, or sizes and means of two groups of seeds; else nothing.
     """
     values = np.asarray(values, dtype=float)
     values = values[np.isfinite(values)] * (100 if percent else 1)
@@ -315,7 +332,7 @@ def seeds_text(values: np.ndarray, percent: bool = False) -> str:
 
 
 def format_percent(share: float, sign: str = "") -> str:
-    """Return a share with two digits as a percentage, 0.31 %, 14 % or 120 %; `sign` "+" shows it."""
+    """Return a share with two digits as a percentage: 0.31 %, 14 %, 120 %; `sign` "+" shows it."""
     if not math.isfinite(share):
         return MISSING
     percent = 100 * share
@@ -427,7 +444,7 @@ def table_notes(table: pd.DataFrame) -> list[str]:
     notes = [
         f"Errors are {losses} at the last evaluation, mean over replicas: generalization error "
         "over the whole cube, in-distribution error over the seen inputs.",
-        f"[95 %]: {statistics.INTERVAL_WORDS}.",
+        f"[95 %]: {statistics.INTERVAL_WORDS}. {statistics.SEEDS_WORDS}",
     ]
     notes += [
         f"Deviation from {heading(name)}: the largest |error / {heading(name)} − 1| of a replica."

@@ -1,6 +1,6 @@
 """Which theory explains what was learned, and what tells why: the tables beside the errors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,6 @@ from pvr_jax.reporting.definitions import heading, left_by
 from pvr_jax.reporting.kinds import kinds_by_arm, named_columns
 from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.tables import (
-    MISSING,
     UNEXPLAINED,
     explaining_theories_of,
     first_of_each,
@@ -29,8 +28,9 @@ READING = (
     "Left by a theory: half the mean squared distance, over the whole cube, between the learned "
     "function and the one that the theory predicts, mean over replicas with its 95 % interval. "
     "Influence: the min-degree interpolator, which does not use the frozen bit; NTK: regression "
-    "with the tangent kernel, as lazy training has it. Nearest: what leaves the least. Degree "
-    "temperature: 0 as the min-degree interpolator, 1 without preference for low degree."
+    "with the tangent kernel, as lazy training has it. Nearest: what leaves the least, with all "
+    "that a paired interval over seeds does not tell apart from it. Degree temperature: 0 as the "
+    "min-degree interpolator, 1 without preference for low degree."
 )
 REASONS_READING = (
     "Means over replicas. Once the seen inputs are fitted, error = influence − 2·overlap + learned "
@@ -39,7 +39,9 @@ REASONS_READING = (
 STUDY_READING = (
     "Means over cells, with 95 % intervals over seeds, in shares of the influence: the error, what "
     "each theory predicts it to be (the influence predicts 1), and what it leaves unexplained, "
-    "half the mean squared distance between the learned function and the one it predicts."
+    "half the mean squared distance between the learned function and the one it predicts. Rows of "
+    "influence 0 hold absolute numbers. Nearest: what leaves the least, with all that a paired "
+    "interval over seeds does not tell apart from it."
 )
 # In the table of errors, or of no use beside it.
 _ELSEWHERE = {
@@ -135,7 +137,7 @@ def study_theories(runs: Sequence[Run], cells: pd.DataFrame) -> pd.DataFrame:
                 f"{left_by(name)} [95 %]": format_interval(*kind.left.get(name, missing))
                 for name in names
             }
-            | {"nearest": nearest({name: found[0] for name, found in kind.left.items()})}
+            | {"nearest": kind.nearest}
             for arm, kind in kinds_by_arm(runs, cells)
         ]
     )

@@ -1,16 +1,18 @@
 """Sentences that set measured errors between two theories: low-degree bias and lazy training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+import numpy as np
 import pandas as pd
 
+from pvr_jax.reporting import statistics
 from pvr_jax.reporting.definitions import heading
 from pvr_jax.reporting.labels import joined
 from pvr_jax.reporting.tables import (
     PREDICTION,
     UNCERTAINTY,
-    UNEXPLAINED,
-    explaining_theories_of,
+    in_common,
+    nearest_theories,
     theories_of,
 )
 
@@ -32,12 +34,13 @@ _CLAUSES = {
 Where = Callable[[pd.DataFrame], str]
 
 
-def theory_sentences(rows: pd.DataFrame, where: Where) -> list[str]:
+def theory_sentences(rows: pd.DataFrame, left: Mapping[str, np.ndarray], where: Where) -> list[str]:
     """Return where the errors lie between the theories, and which of them leaves the least.
 
-    `rows` are a summary table's; none where nothing was predicted.
+    `rows` are a summary table's and `left` what each theory leaves unexplained of them, in shares
+    of the influence, [C, S] per cell and seed; no sentence where nothing was predicted.
     """
-    return [*_places(rows, where), *_nearest(rows)]
+    return [*_places(rows, where), *_nearest(left)]
 
 
 def place(low: float, high: float, influence: float, kernel: float) -> str:
@@ -74,7 +77,7 @@ def _places(rows: pd.DataFrame, where: Where) -> list[str]:
     judged = judged[~loose]
     if len(judged) == 0:
         return left_out
-    columns = ("generalization_error_low", "generalization_error_high", "influence")
+    columns = ("judged_low", "judged_high", "influence")
     numbers = judged[[*columns, f"{PREDICTION}{kernel}"]].to_numpy(float)
     places = pd.Series([place(*row) for row in numbers], judged.index)
     clauses = [
@@ -85,7 +88,7 @@ def _places(rows: pd.DataFrame, where: Where) -> list[str]:
     return [
         "Set against two predictions without free parameters, the influence (low-degree bias) and "
         f"the {heading(kernel)} (lazy training), the mean error lies "
-        f"{_means(judged, kernel, where)}; its 95 % interval {'; it '.join(clauses)}.",
+        f"{_means(judged, kernel, where)}; its interval {'; it '.join(clauses)}.",
         *left_out,
     ]
 
@@ -107,30 +110,27 @@ def _means(rows: pd.DataFrame, kernel: str, where: Where) -> str:
     return " and ".join(f"{side} {where(rows[chosen])}" for side, chosen in sides if chosen.any())
 
 
-def _nearest(rows: pd.DataFrame) -> list[str]:
-    names = explaining_theories_of(rows)
-    columns = [f"{UNEXPLAINED}{name}" for name in names]
-    # Only where all are defined: means over different cells compare nothing.
-    judged = rows[(rows["influence"] > 0) & rows[columns].notna().all(axis=1)]
-    if len(names) < 2 or len(judged) == 0:
+def _nearest(left: Mapping[str, np.ndarray]) -> list[str]:
+    """Say what the theories leave, in shares of the influence, and which leaves the least."""
+    left = in_common(left)
+    first = nearest_theories(left)
+    if not first:
         return []
-    shares = judged[columns].div(judged["influence"], axis=0).mean()
-    # Theories that differ by less than is shown share a place.
-    by_text: dict[str, list[str]] = {}
-    for share, name in sorted(zip(shares, names, strict=True), key=lambda pair: pair[0]):
-        by_text.setdefault(f"{100 * share:.3g} %", []).append(_function(name))
-    (least, first), *others = ((text, joined(found)) for text, found in by_text.items())
+    mean = {name: statistics.mean_over_cells(values) for name, values in left.items()}
+    others = sorted((name for name in left if name not in first), key=mean.__getitem__)
+    least = joined([_leaves(name, mean[name]) for name in first])
     if not others:
         return [
-            f"Equally much of what was learned is left unexplained by {first}: {least} of the "
-            "influence in the mean."
+            "Which theory leaves the least of what was learned unexplained is not told apart: "
+            f"{least} of the influence on average."
         ]
-    against = joined([f"{text} by {found}" for text, found in others])
     return [
-        f"Least of what was learned is left unexplained by {first}: {least} of the influence in "
-        f"the mean, against {against}."
+        f"Least of what was learned is left unexplained by {least} of the influence on average"
+        + (", which are not told apart" if len(first) > 1 else "")
+        + f", against {joined([_leaves(name, mean[name]) for name in others])}."
     ]
 
 
-def _function(theory: str) -> str:
-    return "the low-degree bias" if theory == "influence" else f"the {heading(theory)}"
+def _leaves(theory: str, share: float) -> str:
+    name = "the low-degree bias" if theory == "influence" else f"the {heading(theory)}"
+    return f"{name} ({100 * share:.3g} %)"

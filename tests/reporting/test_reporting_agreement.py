@@ -56,16 +56,32 @@ def test_the_largest_differences_are_named(kept):
     assert found.holds
 
 
-def test_a_mean_may_move_by_the_half_width_of_its_interval(kept):
-    # Four errors 0.01 apart: Student's half-width is 3.182 * 0.01291 / 2, 7.7 % of the mean 0.265.
-    half_width = 3.1824 * np.sqrt(5 / 3) * 0.01 / 2
-    for share, holds in ((0.99, True), (1.01, False)):
+def test_two_means_are_compared_with_the_spread_of_both(kept):
+    # Four errors .01 apart on both sides: the difference has the standard error
+    # .01291 √(1/4 + 1/4) and 6 degrees of freedom, t = 2.4469, so .02234 is not shown yet.
+    limit = 2.446912 * np.sqrt(5 / 3) * 0.01 * np.sqrt(1 / 2)
+    for share, disagreeing in ((0.99, ()), (1.01, ("pvr-mlp-00000001 bit1",))):
         fresh = kept.copy()
-        fresh.loc[:3, "generalization_error"] += share * half_width
+        fresh.loc[:3, "generalization_error"] += share * limit
         found = agreement(fresh, kept)
-        assert found.moved == pytest.approx(share, rel=1e-3)
-        assert found.holds == holds
+        assert found.disagreeing == disagreeing
+        assert found.holds == (not disagreeing)
     assert "they do NOT agree (pvr-mlp-00000001 bit1)" in render_agreement(found)
+    assert (found.means, found.loose, found.alone) == (4, 0, 0)
+
+
+def test_comparisons_that_could_not_fail_are_counted(kept):
+    # Accuracies of .02, .06, .42 and .94: almost any other four would agree with these.
+    wide = kept.copy()
+    wide.loc[:3, "generalization_error"] = [0.02, 0.06, 0.42, 0.94]
+    fresh = wide.copy()
+    fresh.loc[:3, "generalization_error"] = [0.5, 0.5, 0.6, 0.4]
+    found = agreement(fresh, wide)
+    assert found.holds and found.loose == 1
+    assert "of 4 means 1 could hardly have disagreed" in render_agreement(found)
+    alone = kept[kept["replica"].str.endswith("seed0")]
+    found = agreement(alone, alone)
+    assert (found.means, found.alone) == (4, 4) and "and 4 have none" in render_agreement(found)
 
 
 def test_seeds_that_lie_close_together_may_move_by_a_share(kept):
@@ -87,6 +103,7 @@ def test_with_nothing_frozen_the_share_is_of_the_error_of_the_best_constant(kept
 def test_a_replica_that_is_missing_is_no_agreement(kept):
     found = agreement(kept.iloc[:-1], kept)
     assert (found.replicas, found.kept, found.holds) == (15, 16, False)
+    assert "replicas are missing" in render_agreement(found)
 
 
 def test_diverging_once_is_no_agreement_and_twice_is(kept):

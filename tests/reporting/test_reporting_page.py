@@ -93,7 +93,7 @@ def test_findings_say_where_the_hypothesis_fails_and_why(tmp_path):
     assert title.endswith("(pvr_majority-mlp-0123abcd)")
     distance = np.abs(table["generalization_error"] - table["influence"]).mean()
     assert f"difference between generalization error and influence is {distance:.3g}" in text
-    assert "lies below the influence, outside the interval, for bit 0" in text
+    assert "lies below the influence, which its interval leaves out, for bit 0" in text
     assert "does not hold" in text
     assert "For bit 0 the projection c is 0.7" in text
     assert "shrinks towards zero" in text
@@ -109,15 +109,17 @@ def test_findings_name_an_unfinished_fit(tmp_path):
     path.write_text(json.dumps(document))
     run = read_run(directory)
     [(_, text)] = run_findings([run], summary_table([run]))
-    assert "in-distribution error is still 0.20" in text
+    assert text.startswith("For bits 0 and 7 the in-distribution error is still 0.20")
+    assert "there is no verdict" in text and "hold" not in text.replace("The low", "")
+    assert "the fit is not finished or not measured (2)" in overview(summary_table([run]))
 
 
 def test_findings_without_intervals_judge_nothing(tmp_path):
     run = read_run(write_run(tmp_path, seeds=1))
     table = summary_table([run])
-    assert "nothing can be judged" in overview(table)
+    assert "No frozen bit can be judged: fewer than two replicas (2)." in overview(table)
     [(_, text)] = run_findings([run], table)
-    assert "fewer than two replicas" in text
+    assert "No verdict for bits 0 and 7: fewer than two replicas (2)." in text
     assert "does not hold" not in text
 
 

@@ -111,7 +111,7 @@ def test_the_init_exponent_has_a_figure_of_its_own(tmp_path):
     unfitted = cells["model_label"].str.contains("depth=3, width=64, alpha=2.5")
     assert unfitted.sum() == 1
     [axis] = study_figures.initialisation(
-        cells.assign(in_distribution_error=np.where(unfitted, 300.0, 0.0))
+        cells.assign(fit=np.where(unfitted, "unfinished", "finished"))
     ).axes
     assert [list(line.get_xdata()) for line in axis.lines if len(line.get_xdata()) == 2] == [
         [0.5, 1.5],
