@@ -175,7 +175,8 @@ def _fits(runs: Sequence[Run]) -> str:
     fits = [fit for found in fits for fit in found]
     unfinished, unknown = fits.count("unfinished"), fits.count("not measured")
     share = f"an in-distribution error above {100 * UNFITTED_SHARE:.0f} % of the influence"
-    share += " (of ½ E f² where that is 0)"
+    if any(run.influences[bit] == 0 for run in runs for bit in run.bits):
+        share += ", or, where that is 0, of ½ E f²"
     if unknown == len(fits):
         return "Whether the replicas fitted what they saw was not measured."
     judged = len(fits) - unknown

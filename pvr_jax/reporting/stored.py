@@ -65,26 +65,32 @@ def keep(source: Path, directory: Path) -> None:
 
 def _keep_run(run: Path, directory: Path) -> None:
     found = read_run(run)
-    table = summary_table([found])
-    write_text(directory / "table.csv", table.to_csv(index=False, lineterminator="\n"))
-    write_text(
-        directory / "replicas.csv", replica_table([found]).to_csv(index=False, lineterminator="\n")
-    )
-    write_text(directory / "table.md", _rows(render_text(table)))
-    write_text(directory / "why.md", render_markdown(reasons_table(table)))
-    if len(theories := theory_table(table)):
-        write_text(directory / "theory.md", render_markdown(theories))
+    for name, text in kept_tables([found]).items():
+        write_text(directory / name, text)
     for name in KEPT:
         shutil.copyfile(run / name, directory / name)
+    table = summary_table([found])
     keep_figure(directory / FIGURE, lambda: figures.error_against_influence([found], table))
 
 
 def _keep_study(runs: list[Run], directory: Path) -> None:
-    study = study_of(runs)
-    tables = {"replicas.csv": replica_table(runs).to_csv(index=False, lineterminator="\n")}
-    tables |= _study_tables(study)
     records = {run.name: (run.config, run.record) for run in runs}
-    keep_results(directory, tables, records, study_figures.drawings(study))
+    keep_results(directory, kept_tables(runs), records, study_figures.drawings(study_of(runs)))
+
+
+def kept_tables(runs: list[Run]) -> dict[str, str]:
+    """Return the tables that are kept of a run, or of a study, by file name."""
+    tables = {"replicas.csv": replica_table(runs).to_csv(index=False, lineterminator="\n")}
+    if len(runs) > 1:
+        return tables | _study_tables(study_of(runs))
+    table = summary_table(runs)
+    tables |= {
+        "table.csv": table.to_csv(index=False, lineterminator="\n"),
+        "table.md": _rows(render_text(table)),
+        "why.md": render_markdown(reasons_table(table)),
+    }
+    theories = theory_table(table)
+    return tables | ({"theory.md": render_markdown(theories)} if len(theories) else {})
 
 
 def _study_tables(study: Study) -> dict[str, str]:

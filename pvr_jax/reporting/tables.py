@@ -186,11 +186,14 @@ def nearest_theories(left: Mapping[str, np.ndarray]) -> list[str]:
 
 
 def nearest(left: Mapping[str, np.ndarray]) -> str:
-    """Return the headings of `nearest_theories`; a dash with fewer than two to choose from."""
-    found = [heading(name) for name in nearest_theories(left)]
-    if len(found) < 2:
-        return found[0] if found else MISSING
-    return f"{' or '.join(found)} (not told apart)"
+    """Return the headings of `nearest_theories`, or that none is told apart from the others.
+
+    A dash with fewer than two to choose from.
+    """
+    found = nearest_theories(left)
+    if len(found) == len(in_common(left)) > 1:
+        return "not told apart"
+    return " or ".join(heading(name) for name in found) or MISSING
 
 
 def _row(run: Run, bit: int, names: list[str]) -> dict[str, object]:
@@ -362,7 +365,11 @@ def display_table(table: pd.DataFrame) -> pd.DataFrame:
     }
     if (fitted := "in_distribution_error") in table:
         columns[heading(fitted)] = [format_number(value, 3) for value in table[fitted]]
-    columns |= interval_column(table, "generalization_error", heading("generalization_error"))
+    errors = interval_column(table, "generalization_error", heading("generalization_error"))
+    columns |= {
+        title: [text + seeds for text, seeds in zip(texts, table["seeds"], strict=True)]
+        for title, texts in errors.items()
+    }
     columns[heading("influence")] = [format_exact(value) for value in table["influence"]]
     columns |= prediction_columns(table)
     scale = table["generalization_error"]

@@ -279,7 +279,7 @@ def test_the_theory_that_leaves_the_least_is_named_with_the_others():
         "wide_ntk": 0.25 + SEEDS,
         "empirical_ntk": 0.251 + SEEDS + 0.002 * WIGGLE,
     }
-    assert nearest(left) == "wide NTK or empirical NTK (not told apart)"
+    assert nearest(left) == "wide NTK or empirical NTK"
     assert theory_sentences(rows([], [], []), left, bits) == [
         "Least of what was learned is left unexplained by the wide NTK (25 %) and the empirical "
         "NTK (25.1 %) of the influence on average, which are not told apart, against the "
@@ -309,7 +309,7 @@ def test_means_that_are_compared_are_of_the_same_bits():
 
 def test_one_seed_tells_no_theories_apart():
     left = {"influence": np.array([[0.3]]), "wide_ntk": np.array([[0.2]])}
-    assert nearest(left) == "wide NTK or influence (not told apart)"
+    assert nearest(left) == "not told apart"
 
 
 def test_a_study_has_a_row_per_model_and_kind_of_bit(study):
