@@ -49,8 +49,9 @@ class Kind(NamedTuple):
     few seeds or of two groups of them as text; `overlap` (twice the overlap) and `learned` are in
     shares of the influence; NaN what was not measured. `temperature` is the degree temperature with
     its interval over seeds. In shares of the influence too, by theory: the `predicted` error, and,
-    with its interval, what the theory's function `left` unexplained; `nearest` are those that leave
-    the least, as text. With `absolute` the influence of all cells is 0, and what is a share
+    with its interval, what the theory's function `left` unexplained, of as many cells as it is
+    defined for, `explained`; `nearest` are those that leave the least of the cells that all
+    explain, as text. With `absolute` the influence of all cells is 0, and what is a share
     elsewhere is an absolute number. `fitted`: the replicas of every cell fitted what they saw, in
     the mean. `verdict`: where the ratio lies against 1, as in `tables.summary_table`.
     """
@@ -66,6 +67,7 @@ class Kind(NamedTuple):
     temperature: Interval
     predicted: dict[str, float]
     left: dict[str, Interval]
+    explained: dict[str, int]
     nearest: str
     absolute: bool
     fitted: bool
@@ -143,6 +145,9 @@ def _kind(name: str, cells: list[Cell], rows: pd.DataFrame, confidence: float) -
         ),
         predicted={name: share(f"{PREDICTION}{name}") for name in theories_of(rows)},
         left={name: _over_cells(values, "positive") for name, values in left.items()},
+        explained={
+            name: int(np.isfinite(values).any(axis=1).sum()) for name, values in left.items()
+        },
         nearest=nearest(left),
         absolute=absolute,
         fitted=fitted,

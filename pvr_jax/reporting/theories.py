@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pvr_jax.reporting.definitions import heading, left_by
-from pvr_jax.reporting.kinds import kinds_by_arm, named_columns
+from pvr_jax.reporting.kinds import Kind, kinds_by_arm, named_columns
 from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.tables import (
     UNEXPLAINED,
@@ -40,8 +40,8 @@ STUDY_READING = (
     "Means over cells, with 95 % intervals over seeds, in shares of the influence: the error, what "
     "each theory predicts it to be (the influence predicts 1), and what it leaves unexplained, "
     "half the mean squared distance between the learned function and the one it predicts. Rows of "
-    "influence 0 hold absolute numbers. Nearest: what leaves the least, with all that a paired "
-    "interval over seeds does not tell apart from it."
+    "influence 0 hold absolute numbers. Nearest: what leaves the least in the cells that all "
+    "theories explain, with all that a paired interval over seeds does not tell apart from it."
 )
 # In the table of errors, or of no use beside it.
 _ELSEWHERE = {
@@ -130,11 +130,13 @@ def study_theories(runs: Sequence[Run], cells: pd.DataFrame) -> pd.DataFrame:
             named_columns(arm, kind)
             | {
                 f"{heading(name)} / influence": format_number(kind.predicted.get(name, np.nan), 3)
+                + _some_cells(kind, name)
                 for name in names
                 if name != "influence"
             }
             | {
                 f"{left_by(name)} [95 %]": format_interval(*kind.left.get(name, missing))
+                + _some_cells(kind, name)
                 for name in names
             }
             | {"nearest": kind.nearest}
@@ -144,3 +146,9 @@ def study_theories(runs: Sequence[Run], cells: pd.DataFrame) -> pd.DataFrame:
     if len(table):
         table["model"] = first_of_each(table, "model")
     return table
+
+
+def _some_cells(kind: Kind, theory: str) -> str:
+    """Say of how many of its cells a kind's numbers about a theory are, where it is not all."""
+    explained = kind.explained.get(theory, 0)
+    return f" ({explained} of {kind.cells} cells)" if 0 < explained < kind.cells else ""
