@@ -130,9 +130,10 @@ def _departure(rows: pd.DataFrame, side: str) -> str:
 
 def _explanation(rows: pd.DataFrame) -> list[str]:
     sentences = []
-    if "projection" in rows and rows["projection"].notna().any():
-        shrunk = rows[(rows["projection_high"] < 1) & (rows["projection"] < 1 - NOTABLE_SHRINKING)]
-        others = rows.drop(shrunk.index)
+    if "projection" in rows:
+        known = rows[rows["projection_high"].notna()]
+        shrinks = (known["projection_high"] < 1) & (known["projection"] < 1 - NOTABLE_SHRINKING)
+        shrunk, others = known[shrinks], known[~shrinks]
         if len(shrunk):
             sentences.append(
                 f"For {_bits(shrunk)} the projection c is {_range(shrunk['projection'])}, "
@@ -144,7 +145,7 @@ def _explanation(rows: pd.DataFrame) -> list[str]:
                 f"For {_bits(others)} the projection c is {_range(others['projection'])}, "
                 "so shrinking off the support is not the cause there."
             )
-    if "leak" in rows and rows["leak"].notna().any():
+    if "leak" in rows and rows["leak"].notna().all():
         leaking = rows[rows["leak"] > NOTABLE_LEAK]
         if len(leaking):
             sentences.append(

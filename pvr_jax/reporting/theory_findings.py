@@ -66,7 +66,8 @@ def _places(rows: pd.DataFrame, where: Where) -> list[str]:
     kernel = next((name for name in KERNELS if name in defined), None)
     if kernel is None:
         return []
-    judged = rows[(rows["verdict"] != "") & rows[f"{PREDICTION}{kernel}"].notna()]
+    numbers = ["judged_low", "judged_high", f"{PREDICTION}{kernel}"]
+    judged = rows[(rows["verdict"] != "") & rows[numbers].notna().all(axis=1)]
     loose = _loose(judged, kernel)
     left_out = []
     if loose.any():
