@@ -156,7 +156,7 @@ class Checkpoints:
         """
         with _quiet():
             seal, stored = self._intact(step, ("params",))
-            saved = seal.get("replicas") or jax.tree.leaves(stored)[0].shape[0]
+            saved = seal.get("replicas") or jax.tree.leaves(stored["params"])[0].shape[0]
             if saved != count:
                 detail = f"it has {saved} replicas, run.json names {count}"
                 raise CheckpointError(self._unusable(step, "foreign", detail))
