@@ -80,16 +80,11 @@ def _cell(row: pd.Series, replicas: pd.DataFrame, own: pd.DataFrame, runs: dict)
             for c in own.itertuples()
         ),
         coefficients=np.stack(
-            [
-                _stand_ins(c.learned, c.learned_high - c.learned, lost)
-                for c in own.itertuples()
-            ],
+            [_stand_ins(c.learned, c.learned_high - c.learned, lost) for c in own.itertuples()],
             axis=-1,
         )[None],
         **_profiles(row, lost),
-        theories={
-            t: Theory(np.nan, row[f"{t}{ERROR}"], own[t].to_numpy(float)) for t in theories
-        },
+        theories={t: Theory(np.nan, row[f"{t}{ERROR}"], own[t].to_numpy(float)) for t in theories},
         unexplained={
             t: replicas[f"{UNEXPLAINED}{t}"].to_numpy(float)
             for t in theories
@@ -138,9 +133,7 @@ def kept_arms(directory: Path) -> list[Arm]:
     replicas = pd.read_csv(directory / "replicas.csv", dtype={"stage_iterations": str})
     stages = pd.read_csv(directory / "stages.csv")
     runs = records(directory)
-    return [
-        _arm(str(name), own, stages, runs) for name, own in replicas.groupby("run", sort=False)
-    ]
+    return [_arm(str(name), own, stages, runs) for name, own in replicas.groupby("run", sort=False)]
 
 
 def _arm(name: str, replicas: pd.DataFrame, stages: pd.DataFrame, runs: dict) -> Arm:

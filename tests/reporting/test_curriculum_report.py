@@ -151,7 +151,7 @@ def test_one_replica_that_did_not_end_takes_more_than_any_that_did(tmp_path):
         assert math.isnan(pair.ratio[0])
     _, files = study(arms)
     assert "0, 10 of 10" in files["table.md"] and "–" in files["table.md"]
-    assert "fewer iterations in 2 of 2 comparisons" in files["findings.md"]
+    assert "fewer iterations in 2 of 2 and" in files["findings.md"]
     write_report(tmp_path / "degree_curriculum")
 
 
