@@ -28,7 +28,7 @@ def overview(pairs: Sequence[Pair]) -> str:
     better = sum(_shows(pair.smaller_error, level, smaller=True) for pair in pairs)
     worse = sum(_shows(pair.smaller_error, level, smaller=False) for pair in pairs)
     total = len(pairs)
-    each = f", {level:.2g} for each of {total} comparisons" if total > 1 else ""
+    each = f", {level:.3g} for each of {total} comparisons" if total > 1 else ""
     answer = (
         f"By the sign test at {1 - statistics.CONFIDENCE:.2g}{each}, the curriculum takes fewer "
         f"iterations in {faster} of {total} and more in {slower}; its error on the whole cube is "
