@@ -1,7 +1,9 @@
 """Every kept table of unseen domains and of the curriculum is made of the data kept beside it."""
 
+import io
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from kept_unseen import kept_arms, kept_cells
 
@@ -22,4 +24,7 @@ def test_kept_text_is_what_the_kept_data_say(directory):
     kept = {path.name: path.read_text(encoding="utf-8") for path in directory.glob("*.md")}
     assert {"table.md", "findings.md"} <= kept.keys()
     assert kept == {name: files[name] for name in kept}
+    for path in directory.glob("*.csv"):  # their last digits may be others
+        made = pd.read_csv(io.StringIO(files[path.name]))
+        pd.testing.assert_frame_equal(made, pd.read_csv(path), rtol=1e-9, check_dtype=False)
     assert files["replicas.csv"] == (directory / "replicas.csv").read_text(encoding="utf-8")

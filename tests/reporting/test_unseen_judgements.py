@@ -53,7 +53,10 @@ def test_a_missing_fit_is_not_a_fit(tmp_path, problem):
     assert "1 setting has no measure of the fit and is not counted here." in overview(table)
     assert "In none of them" in overview(table) and "the testable claim" not in overview(table)
     assert shown_errors(table)["in-distribution error"].tolist() == ["–"]
+    assert any("was not measured" in note for note in table_notes(cells, table))
     assert rate_correlation(cells)[0] == "not defined"
+    _, table, _ = judged(directory, in_distribution_error=[1e-5, None, 1e-5])
+    assert table["fit"].tolist() == ["not measured"]
 
 
 def test_a_target_of_unknown_size_makes_no_fit(tmp_path):

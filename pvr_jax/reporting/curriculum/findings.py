@@ -9,7 +9,7 @@ import pandas as pd
 from pvr_jax.reporting import statistics
 from pvr_jax.reporting.curriculum.arms import LEARNED, Pair, SignTest
 from pvr_jax.reporting.curriculum.tables import describe, ratio_seeds
-from pvr_jax.reporting.tables import format_number, format_percent, seeds_text
+from pvr_jax.reporting.tables import MISSING, format_number, format_percent, seeds_text
 
 FITTED = 0.05  # of the best constant's error, on the samples
 
@@ -88,7 +88,7 @@ def _iterations(pair: Pair) -> str:
         more = ratio < 1
         factor = 1 / ratio if more else ratio
         bounds = sorted((1 / low, 1 / high)) if more else (low, high)
-        interval = f" [{bounds[0]:.3g}, {bounds[1]:.3g}]" if math.isfinite(low) else ""
+        interval = f" [{bounds[0]:.3g}, {bounds[1]:.3g}]" if math.isfinite(low) else f" [{MISSING}]"
         who = "The curriculum takes" if more else "Normal training takes"
         other = "normal training" if more else "the curriculum"
         seeds = ratio_seeds(-pair.log_ratios if more else pair.log_ratios)

@@ -56,7 +56,7 @@ def cell_table(cells: Sequence[Cell]) -> pd.DataFrame:
 def judged_confidence(cells: Sequence[Cell]) -> float:
     """Return the confidence of the interval that judges a cell, so that all hold with 95 %."""
     return statistics.simultaneous(
-        sum(np.isfinite(cell_shares(cell)[0]).sum() > 1 and not cell.far for cell in cells)
+        sum(np.isfinite(_margins(cell)).sum() > 1 and not cell.far for cell in cells)
     )
 
 
@@ -157,9 +157,10 @@ def fit(cell: Cell) -> str:
     """Return whether the counted replicas fitted what they saw, in the mean.
 
     "finished" where the in-distribution error is at most `UNFITTED_SHARE` of ½ E f², else
-    "unfinished"; "not measured" where either is missing.
+    "unfinished"; "not measured" where either is missing, if only of one replica.
     """
-    error = float(statistics.mean(cell.final("in_distribution_error")))
+    errors = cell.final("in_distribution_error")
+    error = float(errors.mean()) if len(errors) else math.nan
     if not (math.isfinite(error) and math.isfinite(cell.mean_square)):
         return "not measured"
     return "finished" if error <= UNFITTED_SHARE * cell.mean_square / 2 else "unfinished"
@@ -172,6 +173,12 @@ def cell_shares(cell: Cell) -> tuple[np.ndarray, np.ndarray]:
     """
     own = math.nan if cell.is_target else cell.predicted_error(MIN_DEGREE)
     return cell.final("unseen_distance") / own, cell.final("unseen_error") / own
+
+
+def _margins(cell: Cell) -> np.ndarray:
+    """Return the distance to the MDI minus that to the target [c], as shares."""
+    distance, error = cell_shares(cell)
+    return distance - error
 
 
 def _settings(cell: Cell) -> dict[str, object]:
@@ -231,7 +238,7 @@ def _values(cell: Cell, theories: Sequence[str]) -> dict[str, np.ndarray]:
     values = {name: cell.final(name) for name in _measures([cell])}
     values |= {name: unknown for name in MEASURES if name not in values}
     values["distance_share"], values["error_share"] = cell_shares(cell)
-    values["nearer_margin"] = values["distance_share"] - values["error_share"]
+    values["nearer_margin"] = _margins(cell)
     values["mass_above"] = cell.mass_above()
     left = {name: _unexplained(cell, name) for name in theories}
     values |= {f"{UNEXPLAINED}{name}": missed for name, missed in left.items()}
@@ -249,10 +256,10 @@ def _unexplained(cell: Cell, theory: str) -> np.ndarray:
 
 
 def _judged(cell: Cell, confidence: float) -> dict[str, object]:
-    distance, error = cell_shares(cell)
-    low, high = statistics.mean_interval(distance - error, confidence=confidence)
+    margins, (distance, _) = _margins(cell), cell_shares(cell)
+    low, high = statistics.mean_interval(margins, confidence=confidence)
     _, largest = statistics.mean_interval(distance, scale("distance_share"), confidence)
-    one_group = statistics.can_be_judged(distance - error)
+    one_group = statistics.can_be_judged(margins)
     verdict = {"below": "MDI", "above": "target", "inside": "not told apart"}.get(
         statistics.against(low, high, 0.0), ""
     )

@@ -138,6 +138,11 @@ def table_notes(cells: Sequence[Cell], table: pd.DataFrame) -> list[str]:
             f"†: the in-distribution error is above {100 * UNFITTED_SHARE:.0f} % of ½ E f², the "
             "error of the zero function: the fit is not finished, and nothing is judged."
         )
+    if (table["fit"] == "not measured").any():
+        notes.append(
+            f"{MISSING} as in-distribution error: whether the seen inputs are fitted was not "
+            "measured, and nothing is judged."
+        )
     notes += [
         f"Distance to {heading(name)}: ½ E(g − h)² over the unseen inputs, h being what the "
         f"{heading(name)} learns."
