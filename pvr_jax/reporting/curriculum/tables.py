@@ -1,7 +1,6 @@
 """The tables: iterations and errors of both arms, the stages, and every replica."""
 
 import math
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,7 +14,6 @@ TITLES = {
     "table": "Iterations to the end and error on the whole cube",
     "stages": "What every stage of the curriculum took",
 }
-_EXPONENT = re.compile(r"\d[\d.]*e[+-]\d+")
 _ERRORS = ("generalization_error", "in_distribution_error", "target_coefficient")
 _SETTINGS = {
     "run": "run",
@@ -63,7 +61,7 @@ def _row(pair: Pair) -> dict[str, object]:
         row[f"measured_{side}"] = int(own.measured.sum())
         row[f"diverged_{side}"] = int((~own.counted).sum())
         row |= _mean(f"iterations_{side}", ended)
-        row[f"iterations_{side}_by_seed"] = count_seeds(ended)
+        row[f"iterations_{side}_by_seed"] = seeds_text(ended)
         for name in _ERRORS:
             row |= _mean(f"{name}_{side}", own.final(name))
         error = own.final("generalization_error")
@@ -92,11 +90,6 @@ def ratio_seeds(log_ratios: np.ndarray) -> str:
         few = np.isfinite(log_ratios).sum() < statistics.FEW_SEEDS
         return seeds_text(np.exp(log_ratios)) if few else ""
     return f" ({' and '.join(f'{len(g)} at {format_number(np.exp(g.mean()), 3)}' for g in groups)})"
-
-
-def count_seeds(values: np.ndarray) -> str:
-    """Return `tables.seeds_text` of numbers of iterations, without exponents."""
-    return _EXPONENT.sub(lambda found: f"{float(found[0]):.0f}", seeds_text(values))
 
 
 def _mean(name: str, values: np.ndarray) -> dict[str, float]:
@@ -140,7 +133,7 @@ def stage_table(arms: Sequence[Arm]) -> pd.DataFrame:
                     "seeds": len(arm.replicas),
                     "inside": float(inside.mean()),
                     **_mean("iterations", taken),
-                    "iterations_by_seed": count_seeds(taken),
+                    "iterations_by_seed": seeds_text(taken),
                 }
             )
     return pd.DataFrame(rows)

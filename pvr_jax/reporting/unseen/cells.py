@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 
 from pvr_jax.reporting import statistics
-from pvr_jax.reporting.tables import nearest_theories, seeds_text
+from pvr_jax.reporting.tables import seeds_text
 from pvr_jax.reporting.unseen.definitions import MEASURES, UNEXPLAINED, scale
 from pvr_jax.reporting.unseen.definitions import THEORIES as KNOWN_THEORIES
 from pvr_jax.reporting.unseen.labels import arm_names, in_order, monomial_text, task_names
 from pvr_jax.reporting.unseen.runs import MIN_DEGREE, WIDE_NTK, Cell
+from pvr_jax.reporting.verdicts import nearest_theories
 
 UNFITTED_SHARE = 0.01  # of ½ E f²; a larger in-distribution error: the fit is not finished
 ERROR = "_unseen_error"  # after the name of a theory: what it predicts
@@ -37,7 +38,8 @@ def cell_table(cells: Sequence[Cell]) -> pd.DataFrame:
 
     `unexplained_<theory>` is ½E(g − theory)² over the unseen inputs, `rival_margin` that of the MDI
     minus that of the wide NTK, replica by replica, and `nearest` the theories that leave the least
-    (`tables.nearest_theories`), where the fit is finished. `not_computed` says why there is no MDI.
+    (`verdicts.nearest_theories`), where the fit is finished. `not_computed` says why there is no
+    MDI.
     """
     tasks, arms = task_names(cells), arm_names(cells)
     theories = _theories(cells)
