@@ -3,6 +3,7 @@
 from ml_collections import ConfigDict
 
 from pvr_jax import on_disk
+from pvr_jax.refusal import Refusal
 
 
 def check(config: ConfigDict) -> None:
@@ -11,5 +12,5 @@ def check(config: ConfigDict) -> None:
     if task.get("source") == "mnist":
         try:
             on_disk.mnist(task.get("data_dir"))
-        except ValueError as error:
-            raise ValueError(f"config.task.{error}") from error
+        except Refusal as error:
+            raise Refusal(f"config.task.{error}") from error

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pvr_jax.refusal import Refusal
+
 LONGEST_SHOWN = 200
 LARGEST_N = 4096
 
@@ -20,7 +22,7 @@ def refuse(
     if len(shown) > LONGEST_SHOWN:
         shown = shown[:LONGEST_SHOWN] + "..."
     allowed = " ".join(allowed.split())
-    raise ValueError(f"{parameter}: given {shown}; allowed {allowed}") from cause
+    raise Refusal(f"{parameter}: given {shown}; allowed {allowed}") from cause
 
 
 def whole_number(parameter: str, given: Any, low: int, high: int, note: str = "") -> int:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pvr_jax.boolean.cube import points_at
+from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import checks
 from pvr_jax.tasks.polynomial import polynomial
 from pvr_jax.tasks.pvr import binary_number, pvr, pvr_majority
@@ -261,7 +262,7 @@ def _in_the_type_of_x(target: Target, n: int) -> Target:
     def checked(x: jax.Array) -> jax.Array:
         x = jnp.asarray(x)
         if x.ndim == 0 or x.shape[-1] != n:
-            raise ValueError(f"x: given shape {x.shape}; allowed (..., {n})")
+            raise Refusal(f"x: given shape {x.shape}; allowed (..., {n})")
         if not jnp.issubdtype(x.dtype, jnp.floating):
             x = x.astype(float)
         return jnp.asarray(target(x)).astype(x.dtype)

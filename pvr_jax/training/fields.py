@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pvr_jax.refusal import Refusal
+
 # Whether a value is allowed, and which are, in words.
 Rule = tuple[Callable[[Any], bool], str]
 
@@ -89,7 +91,7 @@ TRAINING: dict[str, Rule] = {
 
 def refuse(field: str, given: Any, allowed: str) -> ValueError:
     """Return the one-line error about a field of the configuration."""
-    return ValueError(f"config.{field}: given {given!r}; allowed {allowed}")
+    return Refusal(f"config.{field}: given {given!r}; allowed {allowed}")
 
 
 def check(config: Mapping[str, Any], sections: tuple[str, ...], rules: Mapping[str, Rule]) -> None:
@@ -129,5 +131,5 @@ def prefix_errors(prefix: str, call: Callable[[], Any]) -> Any:
     """Run `call`; a ValueError that begins with a parameter's name gets the field's path."""
     try:
         return call()
-    except ValueError as error:
-        raise ValueError(prefix + str(error)) from error
+    except Refusal as error:
+        raise Refusal(prefix + str(error)) from error
