@@ -8,7 +8,7 @@ import json
 import os
 from pathlib import Path
 
-from pvr_jax.refusal import Refusal
+from pvr_jax.refusal import Refusal, shown
 
 PACKAGES = ("tensorflow_datasets", "array_record")
 
@@ -29,6 +29,8 @@ def mnist(data_dir: str | None = None) -> Path:
                 f"source: given 'mnist'; allowed with the package {package}, which "
                 "./launch.sh setup tfds installs"
             )
+    if data_dir is not None and not isinstance(data_dir, str):
+        raise Refusal(f"data_dir: given {shown(data_dir)}; allowed the path of a directory")
     given = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     directory = Path(given).expanduser().absolute()
     found = _prepared(directory / "mnist")

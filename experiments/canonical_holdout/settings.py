@@ -19,6 +19,7 @@ MAX_BITS = 24
 
 
 RULES: dict[str, fields.Rule] = {
+    **fields.NAMES,
     "holdout.value": one_of(1, -1),
     "data.source": one_of(*datasets.SOURCES),
     "data.samples": whole(1),

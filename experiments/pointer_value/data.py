@@ -8,8 +8,8 @@ from pvr_jax.refusal import Refusal
 
 def check(config: ConfigDict) -> None:
     """Raise the one-line ValueError where MNIST is asked for and not prepared."""
-    task = config.get("task", {})
-    if task.get("source") == "mnist":
+    task = config.get("task")
+    if isinstance(task, ConfigDict) and task.get("source") == "mnist":
         try:
             on_disk.mnist(task.get("data_dir"))
         except Refusal as error:
