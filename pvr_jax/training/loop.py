@@ -172,8 +172,11 @@ def train(
             state = jax.block_until_ready(ensemble.advance(state, step, step))
             ensemble = ensemble.with_compiled_evaluation(state.params)
         display.say(f"compiled in {describe_duration(clock.seconds['compile'])}")
-        rewound = partial(run_log.rewind_metrics, directory, step)
-        clock.before = hosts.on_primary(rewound) or 0.0
+        evaluations = schedule.evaluations | {0, schedule.total}
+        rewound = partial(run_log.rewind_metrics, directory, step, evaluations)
+        clock.before, lost = hosts.on_primary(rewound) or (0.0, "")
+        if lost:
+            display.say(f"warning: {lost}")
         diverged = _report_divergence(state, names, set(), display.say)
         # A state is saved before it is evaluated, not after: evaluations may take long. So the one
         # at the step of a checkpoint is made again.
