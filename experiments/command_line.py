@@ -1,5 +1,6 @@
 """The command line: flags in, a configuration out; every mistake ends in one line."""
 
+import contextlib
 import difflib
 import errno
 import importlib
@@ -109,8 +110,8 @@ def parse(arguments: list[str]) -> CommandLine:
             there; the message names it, what was given and what is allowed.
         SystemExit: --help was given, and shown.
     """
-    values = define_flags(arguments)
     try:
+        values = define_flags(arguments)
         rest = values(arguments)[1:]
     except KeyboardInterrupt:
         raise
@@ -266,7 +267,9 @@ def _explained(arguments: list[str], error: BaseException) -> UsageError:
             f"--{error.flagname}: no such flag; allowed --{', --'.join(FLAGS)}, and fields as "
             f"--config.train.seeds=5{hint}"
         )
-    return UsageError(one_line(error))
+    if not isinstance(error, (flags.Error, ValueError, TypeError)):
+        return _leaving(arguments, error)
+    return UsageError(one_line(error).removeprefix("ERROR:: "))
 
 
 def _load(arguments: list[str]) -> ConfigDict:
@@ -300,7 +303,7 @@ def _chosen(arguments: list[str]) -> str:
 
 
 def _leaving(arguments: list[str], error: BaseException) -> UsageError:
-    """Return the error about a configuration file that leaves the program, by exit() say."""
+    """Return the error about a configuration file whose code fails, or ends the program."""
     path = _chosen(arguments).partition(":")[0]
     raised = f"{type(error).__name__}({', '.join(map(repr, error.args))})"
     return UsageError(
@@ -311,7 +314,9 @@ def _leaving(arguments: list[str], error: BaseException) -> UsageError:
 def _unreadable(arguments: list[str]) -> UsageError:
     """Return the error about a configuration file that could not be loaded."""
     path = _chosen(arguments).partition(":")[0]
-    reason = "no such file" if not Path(path).is_file() else "it has no get_config()"
+    reason = "no such file"
+    with contextlib.suppress(OSError):  # an over-long path is none
+        reason = "it has no get_config()" if Path(path).is_file() else reason
     return UsageError(f"--config: given {path!r}, {reason}; allowed a file such as {EXAMPLE}")
 
 

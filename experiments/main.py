@@ -137,6 +137,15 @@ def exit_status(work: Callable[[], None], workdir: Path) -> int:
     except OSError as error:
         print(f"error: {explained(error, workdir)}", file=sys.stderr)
         return 1
+    except Exception as error:
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        print(
+            f"error: memory ran out ({command_line.one_line(error)[:200]}); allowed what fits: a "
+            "smaller network or batch, fewer seeds, or --config.train.execution=map",
+            file=sys.stderr,
+        )
+        return 1
     return 0
 
 

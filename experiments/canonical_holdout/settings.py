@@ -47,7 +47,7 @@ def validate(config: ConfigDict) -> None:
     if task.n > MAX_BITS:
         raise fields.refuse("task", f"n = {task.n}", f"tasks of up to {MAX_BITS} bits")
     prefix_errors("config.model.", lambda: models.build(n=task.n, **config.model.to_dict()))
-    prefix_errors("config.holdout.", lambda: frozen_bits(config.holdout.bits, task.n))
+    prefix_errors("config.holdout.", lambda: frozen_bits(config.holdout.get("bits"), task.n))
     training_set(config, task)
 
 

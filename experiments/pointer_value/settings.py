@@ -43,7 +43,10 @@ def validate(config: ConfigDict) -> None:
             together with others; one line.
     """
     fields.check(config, SECTIONS, RULES)
-    sizes = tuple(config.data.samples)
+    sizes = config.data.get("samples")
+    if not isinstance(sizes, (tuple, list)):
+        raise fields.refuse("data.samples", sizes, "whole numbers separated by commas, or none, ()")
+    sizes = tuple(sizes)
     if config.data.source == "sampled":
         is_allowed, allowed = several(whole(1, MOST_SAMPLES), "1000,10000")
         if not is_allowed(sizes):

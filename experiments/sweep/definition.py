@@ -98,7 +98,9 @@ def _settings(module: ModuleType, request: SweepRequest, name: str) -> list[dict
     try:
         found = getattr(module, PREFIX + name)()
         settings = list(found)
-    except Exception as error:  # whatever the code of a configuration raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever the code of a configuration raises, exit() too
         wrong = f"raises {type(error).__name__}: {command_line.one_line(error)}"
     else:
         odd = [part for part in settings if not _is_setting(part)]
@@ -142,7 +144,9 @@ def _cell(module: ModuleType, request: SweepRequest, settings: dict[str, Any]) -
         package = command_line.load_experiment(config.experiment, "settings")
         package.validate(config)
         return Cell(package.run_name(config), config, settings)
-    except Exception as error:  # whatever the code of a configuration raises is this cell's alone
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever the code of a configuration raises: this cell's alone
         return Cell(described(settings), None, settings, reason_of(error))
 
 

@@ -64,8 +64,8 @@ def several(rule: Rule, example: str) -> Rule:
         lambda values: (
             isinstance(values, (tuple, list))
             and len(values) > 0
-            and len(set(values)) == len(values)
             and all(map(check, values))
+            and len(set(values)) == len(values)
         ),
         f"different values separated by commas, such as {example}, each {description}",
     )
@@ -89,9 +89,9 @@ NAMES: dict[str, Rule] = {
 }
 # The fields of training, the same in every experiment.
 TRAINING: dict[str, Rule] = {
-    "train.seeds": whole(1),
+    "train.seeds": whole(1, 2**20),
     "train.first_seed": whole(0, 2**31 - 1),
-    "train.epochs": whole(1),
+    "train.epochs": whole(1, 2**31 - 1),
     "train.optimizer": one_of("adam", "sgd"),
     "train.learning_rates": several(number(0), "5e-5,1e-4"),
     "train.init_scales": several(number(0), "1,0.5"),
@@ -101,7 +101,7 @@ TRAINING: dict[str, Rule] = {
     "train.execution": one_of("auto", "vmap", "map", "chunked"),
     "train.group_size": whole(1),
     "evaluation.every_epochs": whole(1),
-    "checkpoint.count": whole(2),
+    "checkpoint.count": whole(2, 2**16),
     "checkpoint.save_every_seconds": number(0),
 }
 
