@@ -177,7 +177,7 @@ def visual_task(
     withheld: tuple[int, ...] = (0,), source: str = "digits", data_dir: str | None = None
 ) -> Classification:
     """Visual PVR in block style; withheld 1 is the positional holdout."""
-    for value in withheld:
+    for value in _several("withheld", withheld):
         checks.one_of("withheld", value, (0, 1))
     pools = _pools(source, data_dir)
 
@@ -248,9 +248,10 @@ def _subtasks(
     With complexity 0 all aggregations are the same task, and with complexity 1 the lower median
     and the smallest of the most frequent digits are the minimum.
     """
-    for complexity in complexities:
+    aggregations = _several("aggregations", aggregations)
+    for complexity in _several("complexities", complexities):
         checks.whole_number("complexities", complexity, 0, token_pvr.MOST_COMPLEX)
-        for count in withheld:
+        for count in _several("withheld", withheld):
             token_holdouts.check_withheld(count, complexity)
     found = []
     for aggregation, complexity, count in itertools.product(aggregations, complexities, withheld):
@@ -258,6 +259,13 @@ def _subtasks(
         name = same_as(aggregation, complexity)
         found.append(Subtask(name, complexity, count))
     return tuple(dict.fromkeys(found))
+
+
+def _several(parameter: str, given: Any) -> tuple[Any, ...]:
+    """Return one or more values as a tuple."""
+    allowed = "one or more values separated by commas"
+    chosen = checks.sequence(parameter, given, allowed)
+    return chosen if chosen else checks.refuse(parameter, given, allowed)
 
 
 def same_as(aggregation: str, complexity: int) -> str:
