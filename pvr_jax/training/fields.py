@@ -29,6 +29,12 @@ def whole(low: int, high: float = math.inf) -> Rule:
     )
 
 
+def count(low: int, most: int) -> Rule:
+    """Return the rule of whole numbers from low on that memory has room for."""
+    check, _ = whole(low, most)
+    return check, f"a whole number of at least {low}, and up to {most}"
+
+
 def number(low: float, high: float = math.inf) -> Rule:
     """Return the rule of the real numbers above `low` and up to `high`."""
     text = f"a number above {low:g}" + ("" if high == math.inf else f" and up to {high:g}")
@@ -89,9 +95,9 @@ NAMES: dict[str, Rule] = {
 }
 # The fields of training, the same in every experiment.
 TRAINING: dict[str, Rule] = {
-    "train.seeds": whole(1, 2**20),
+    "train.seeds": count(1, 2**20),
     "train.first_seed": whole(0, 2**31 - 1),
-    "train.epochs": whole(1, 2**31 - 1),
+    "train.epochs": count(1, 2**31 - 1),
     "train.optimizer": one_of("adam", "sgd"),
     "train.learning_rates": several(number(0), "5e-5,1e-4"),
     "train.init_scales": several(number(0), "1,0.5"),
@@ -101,7 +107,7 @@ TRAINING: dict[str, Rule] = {
     "train.execution": one_of("auto", "vmap", "map", "chunked"),
     "train.group_size": whole(1),
     "evaluation.every_epochs": whole(1),
-    "checkpoint.count": whole(2, 2**16),
+    "checkpoint.count": count(2, 2**16),
     "checkpoint.save_every_seconds": number(0),
 }
 
