@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import itertools
 import json
 import math
 import os
@@ -146,12 +147,19 @@ def read_metrics(directory: Path) -> list[dict[str, Any]]:
         with contextlib.suppress(ValueError, RecursionError):
             record = json.loads(line)
             if isinstance(record, dict) and isinstance(record.get("seconds"), int | float):
-                last = records[-1]["step"] if records else -1
-                if isinstance(record.get("step"), int) and record["step"] > last:
-                    records.append(record)
+                records += [record] if isinstance(record.get("step"), int) else []
     forms = list(map(_form, records))
     usual = Counter(forms).most_common(1)
-    return [record for record, form in zip(records, forms, strict=True) if form == usual[0][0]]
+    alike = [record for record, form in zip(records, forms, strict=True) if form == usual[0][0]]
+    steps = [record["step"] for record in alike]
+    highest = list(itertools.accumulate(steps, max, initial=-1))
+    lowest = list(itertools.accumulate(reversed(steps), min, initial=math.inf))[::-1]
+    # Of two that stand the wrong way round, nobody knows which is the damaged one.
+    return [
+        record
+        for record, step, before, after in zip(alike, steps, highest, lowest[1:], strict=False)
+        if before < step < after
+    ]
 
 
 def _form(record: dict[str, Any]) -> tuple[tuple[str, Any], ...]:

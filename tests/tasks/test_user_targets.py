@@ -185,6 +185,22 @@ def test_modules_that_do_not_import(workplace):
     assert "a module that imports (RuntimeError: a)" in refusal("own_raising:f", n=2)
 
 
+@pytest.mark.parametrize(
+    ("line", "raised"),
+    [
+        ("exit()", "SystemExit: None"),
+        ("import sys; sys.exit(0)", "SystemExit: 0"),
+        ("raise BaseException('a')", "BaseException: a"),
+        ("raise GeneratorExit", "GeneratorExit"),
+    ],
+)
+def test_modules_and_functions_that_end_the_program_are_named(workplace, line, raised):
+    (workplace / "own_ending.py").write_text(f"{line}\n")
+    assert f"a module that imports ({raised})" in refusal("own_ending:f", n=2)
+    (workplace / "own_function.py").write_text(f"def f(x):\n    {line}\n")
+    assert f"with n = 2 ({raised})" in refusal("own_function:f", n=2)
+
+
 @pytest.mark.parametrize("name", [":f", "own:", "own:f:g", "own.:f", "o wn:f", "own:f()", ":"])
 def test_malformed_names(name):
     assert refusal(name, n=2) == (
