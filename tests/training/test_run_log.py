@@ -42,7 +42,6 @@ DAMAGES = [
     b'{"step": 40, "seconds": 1.0, "error": [1.0, 2.0, 3.0]}',
     b'{"step": 10, "seconds": 1.0, "error": [[1.0], 2.0]}',
     b'{"step": 10, "seconds": 1.0, "errxr": [1.0, 2.0]}',
-    b'{"step": 0, "seconds": 1.0, "error": [1.0, 2.0]}',
 ]
 
 
@@ -54,6 +53,12 @@ def test_a_damaged_line_costs_no_other_and_is_named_when_the_run_goes_on(directo
     assert "of 3 evaluations 1 are lost, at step 10;" in lost and "\n" not in lost
     assert str(directory / run_log.METRICS) in lost
     assert steps_of(run_log.read_metrics(directory)) == [0, 20]
+
+
+def test_of_two_lines_with_one_step_neither_is_taken(directory):
+    change(directory, 1, b'{"step": 0, "seconds": 1.0, "error": [1.0, 2.0]}')
+    _, lost = run_log.rewind_metrics(directory, 30, STEPS)
+    assert "of 3 evaluations 2 are lost, at step 0, 10;" in lost
 
 
 def test_metrics_that_are_gone_are_named(directory):
