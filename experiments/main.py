@@ -153,10 +153,11 @@ def explained(error: OSError, workdir: Path) -> str:
     """Return in one line which file could not be read or written, and why."""
     if error.errno is None:  # raised by this package, in words of its own
         return command_line.one_line(error)
+    path = error.filename2 or error.filename or workdir  # 2: what a file was to be renamed to
     full = error.errno == errno.ENOSPC
     reason = "the disk is full" if full else os.strerror(error.errno)
     return (
-        f"{error.filename or workdir} could not be {'written' if full else 'read or written'}: "
+        f"{path} could not be {'written' if full else 'read or written'}: "
         f"{reason}; what was saved before is intact: {'make room' if full else 'mend that'} and "
         "give the same command again"
     )
