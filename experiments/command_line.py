@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from pvr_jax import on_disk
+
 STAGES = ("train", "analyse", "predict", "report")
 EXAMPLE = "configs/quickstart.py"
 EXAMPLE_OF_SWEEPS = "configs/canonical_holdout.py"
-FLAGS = ("config", "workdir", "stage", "sweep", "shard", "hosts")
+FLAGS = ("config", "workdir", "stage", "sweep", "shard", "hosts", "check")
 
 
 class UsageError(ValueError):
@@ -43,6 +45,7 @@ class CommandLine(NamedTuple):
     stage: str
     hosts: str
     sweep: SweepRequest | None = None
+    check: bool = False
 
 
 def define_flags(arguments: list[str]) -> flags.FlagValues:
@@ -55,9 +58,6 @@ def define_flags(arguments: list[str]) -> flags.FlagValues:
         flag_values=values,
         sys_argv=arguments,
     )
-    flags.DEFINE_string(
-        "workdir", "runs", "the directory under which all files go", flag_values=values
-    )
     flags.DEFINE_enum(
         "stage",
         "all",
@@ -65,7 +65,7 @@ def define_flags(arguments: list[str]) -> flags.FlagValues:
         "which stage to run; all runs those that are not done",
         flag_values=values,
     )
-    define_hosts(values)
+    define_common(values)
     flags.DEFINE_string(
         "sweep",
         "",
@@ -79,12 +79,18 @@ def define_flags(arguments: list[str]) -> flags.FlagValues:
         "i/n, i from 0 to n - 1: of a sweep, the part of one of n processes",
         flag_values=values,
     )
-    flags.DEFINE_bool("help", False, "show the flags", flag_values=values)
     return values
 
 
-def define_hosts(values: flags.FlagValues) -> None:
-    """Add --hosts."""
+def define_common(values: flags.FlagValues) -> None:
+    """Add the flags that runs and reproductions share."""
+    flags.DEFINE_string(
+        "workdir", "runs", "the directory under which all files go", flag_values=values
+    )
+    flags.DEFINE_bool(
+        "check", False, "name what is wrong with this command, run nothing", flag_values=values
+    )
+    flags.DEFINE_bool("help", False, "show the flags", flag_values=values)
     flags.DEFINE_enum(
         "hosts",
         "one",
@@ -119,7 +125,23 @@ def parse(arguments: list[str]) -> CommandLine:
     if values["config"].present and not isinstance(config, ConfigDict):
         raise _unreadable(arguments)
     sweep = _sweep(values)
-    return CommandLine(config, Path(values.workdir), values.stage, values.hosts, sweep)
+    return CommandLine(
+        config, workdir(values), values.stage, values.hosts, sweep, check=values.check
+    )
+
+
+def workdir(values: flags.FlagValues) -> Path:
+    """Return the directory that --workdir names; with --check it need not be of this machine.
+
+    Raises:
+        UsageError: it is none, or nothing can be written there; one line.
+    """
+    try:
+        return on_disk.directory_for_results(
+            "--workdir", values.workdir, writable=not values.check
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _sweep(values: flags.FlagValues) -> SweepRequest | None:

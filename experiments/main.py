@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
     """
     try:
         line = command_line.parse(arguments)
-        if line.config is not None:
+        if line.config is not None and not line.check:
             command_line.check_data(line.config)
             start_devices(line.hosts)
         work = prepared(line)
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     except RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    return exit_status(work, line.workdir)
+    return 0 if line.check else exit_status(work, line.workdir)
 
 
 def prepared(line: CommandLine) -> Callable[[], None]:
@@ -44,7 +44,7 @@ def prepared(line: CommandLine) -> Callable[[], None]:
     Raises:
         ValueError: a mistake in it, or in the configuration; one line.
     """
-    config, workdir, stage, processes, request = line
+    config, workdir, stage, processes, request, _ = line
     if request is not None:
         return prepared_sweep(request, stage, workdir)
     if config is not None:
