@@ -4,6 +4,7 @@ python -m experiments.main --config=configs/quickstart.py
 python -m experiments.main --config=configs/canonical_holdout.py --sweep=tasks,bits --shard=0/8
 """
 
+import contextlib
 import errno
 import signal
 import sys
@@ -15,6 +16,10 @@ from typing import Any
 from experiments import command_line
 from experiments.command_line import CommandLine, SweepRequest, UsageError
 from pvr_jax.training.run_log import RunError
+
+# How far up and down a report looks for runs: a sweep's are in WORKDIR/sweeps/<experiment>, and
+# somebody may name the directory that holds WORKDIR.
+LEVELS = 3
 
 
 def main(arguments: list[str]) -> int:
@@ -153,19 +158,42 @@ def run_stage(stage: str, config: Any, workdir: Path) -> None:
 def experiment_directories(config: Any, workdir: Path) -> list[Path]:
     """Return the directories of the experiments to report on.
 
+    Without a configuration they are the nearest ones that hold runs: around `workdir`, where it is
+    a run or lies in one, or else below it, all of the first level that has any.
+
     Raises:
-        FileNotFoundError: there are none.
+        FileNotFoundError: there are none; one line.
     """
     if config is not None:
         return [workdir / config.experiment]
+    from pvr_jax.reporting.reading import run_directories
+
     known = {path.parent.name for path in Path(__file__).parent.glob("*/report.py")}
-    found = [path for path in (workdir, *sorted(workdir.glob("*"))) if path.name in known]
-    found = [path for path in found if path.is_dir()]
-    if not found:
-        raise FileNotFoundError(
-            f"{workdir} holds no run; make one: ./launch.sh run --workdir={workdir}"
+
+    def holds_runs(directory: Path) -> bool:
+        return directory.name in known and bool(run_directories(directory))
+
+    here = workdir.resolve()
+    for around in (workdir, here, *here.parents[:LEVELS]):
+        if holds_runs(around):
+            return [around]
+    level = [workdir]
+    for _ in range(LEVELS):
+        level = [path for parent in level for path in _directories_in(parent)]
+        if found := [path for path in level if holds_runs(path)]:
+            return found
+    raise FileNotFoundError(
+        f"{workdir} holds no run; make one: ./launch.sh run --workdir={workdir}"
+    )
+
+
+def _directories_in(parent: Path) -> list[Path]:
+    """Return the directories in one that can be read, by name, but for the hidden ones."""
+    with contextlib.suppress(OSError):
+        return sorted(
+            path for path in parent.iterdir() if path.is_dir() and not path.name.startswith(".")
         )
-    return found
+    return []
 
 
 if __name__ == "__main__":
