@@ -2,25 +2,22 @@
 
 import contextlib
 import difflib
-import errno
 import importlib
 import importlib.util
-import os
 import re
-import stat
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from pvr_jax import on_disk
 from pvr_jax.refusal import Refusal
 
 STAGES = ("train", "analyse", "predict", "report")
 EXAMPLE = "configs/quickstart.py"
 EXAMPLE_OF_SWEEPS = "configs/canonical_holdout.py"
-LONGEST_NAME = 255  # bytes, of a file or directory
-FLAGS = ("config", "workdir", "stage", "sweep", "shard", "hosts")
+FLAGS = ("config", "workdir", "stage", "sweep", "shard", "hosts", "check")
 
 
 class UsageError(Refusal):
@@ -50,6 +47,7 @@ class CommandLine(NamedTuple):
     stage: str
     hosts: str
     sweep: SweepRequest | None = None
+    check: bool = False
 
 
 def define_flags(arguments: list[str]) -> flags.FlagValues:
@@ -62,9 +60,6 @@ def define_flags(arguments: list[str]) -> flags.FlagValues:
         flag_values=values,
         sys_argv=arguments,
     )
-    flags.DEFINE_string(
-        "workdir", "runs", "the directory under which all files go", flag_values=values
-    )
     flags.DEFINE_enum(
         "stage",
         "all",
@@ -72,7 +67,7 @@ def define_flags(arguments: list[str]) -> flags.FlagValues:
         "which stage to run; all runs those that are not done",
         flag_values=values,
     )
-    define_hosts(values)
+    define_common(values)
     flags.DEFINE_string(
         "sweep",
         "",
@@ -86,12 +81,18 @@ def define_flags(arguments: list[str]) -> flags.FlagValues:
         "i/n, i from 0 to n - 1: of a sweep, the part of one of n processes",
         flag_values=values,
     )
-    flags.DEFINE_bool("help", False, "show the flags", flag_values=values)
     return values
 
 
-def define_hosts(values: flags.FlagValues) -> None:
-    """Add --hosts."""
+def define_common(values: flags.FlagValues) -> None:
+    """Add the flags that runs and reproductions share."""
+    flags.DEFINE_string(
+        "workdir", "runs", "the directory under which all files go", flag_values=values
+    )
+    flags.DEFINE_bool(
+        "check", False, "name what is wrong with this command, run nothing", flag_values=values
+    )
+    flags.DEFINE_bool("help", False, "show the flags", flag_values=values)
     flags.DEFINE_enum(
         "hosts",
         "one",
@@ -128,38 +129,18 @@ def parse(arguments: list[str]) -> CommandLine:
     if values["config"].present and not isinstance(config, ConfigDict):
         raise _unreadable(arguments)
     sweep = _sweep(values)
-    workdir = check_workdir(values.workdir)
-    return CommandLine(config, workdir, values.stage, values.hosts, sweep)
+    return CommandLine(
+        config, workdir(values), values.stage, values.hosts, sweep, check=values.check
+    )
 
 
-def check_workdir(given: str) -> Path:
-    """Return the directory under which all files go; it need not be there yet.
+def workdir(values: flags.FlagValues) -> Path:
+    """Return the directory that --workdir names; with --check it need not be of this machine.
 
     Raises:
-        UsageError: it is no directory, or none that can be made and written.
+        Refusal: it is none, or nothing can be written there; one line.
     """
-    path, reason = Path(given), ""
-    if any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
-        reason = os.strerror(errno.ENAMETOOLONG)
-    for place in (path, *path.absolute().parents):  # what is there, or the nearest above that is
-        if reason:
-            break
-        try:
-            if not stat.S_ISDIR(place.stat().st_mode):
-                reason = f"{place} is no directory"
-            elif not os.access(place, os.W_OK | os.X_OK):
-                reason = f"{place} cannot be written"
-            else:
-                return path
-        except (FileNotFoundError, NotADirectoryError):
-            if place.is_symlink():
-                reason = f"{place} links to what is not there"
-        except OSError as error:  # a loop of links, no permission to look
-            reason = os.strerror(error.errno)
-    raise UsageError(
-        f"--workdir: given {given!r} ({reason}); allowed a directory that is there and can be "
-        "written, or the path of a new one"
-    )
+    return on_disk.directory_for_results("--workdir", values.workdir, writable=not values.check)
 
 
 def _sweep(values: flags.FlagValues) -> SweepRequest | None:

@@ -23,6 +23,9 @@ NOT_THE_CONFIGURATION = (
     "This is not about the configuration, which was accepted: it is a fault of pvr_jax, of a "
     "library below it, or of a module of your own that is named above."
 )
+# How far up and down a report looks for runs: a sweep's are in WORKDIR/sweeps/<experiment>, and
+# somebody may name the directory that holds WORKDIR.
+LEVELS = 3
 
 
 def main(arguments: list[str]) -> int:
@@ -34,7 +37,7 @@ def main(arguments: list[str]) -> int:
     try:
         with faults_noted():
             line = command_line.parse(arguments)
-            if line.config is not None:
+            if line.config is not None and not line.check:
                 command_line.check_data(line.config)
                 start_devices(line.hosts)
             work = prepared(line)
@@ -44,7 +47,7 @@ def main(arguments: list[str]) -> int:
     except RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    return exit_status(work, line.workdir)
+    return 0 if line.check else exit_status(work, line.workdir)
 
 
 @contextlib.contextmanager
@@ -65,7 +68,7 @@ def prepared(line: CommandLine) -> Callable[[], None]:
     Raises:
         ValueError: a mistake in it, or in the configuration; one line.
     """
-    config, workdir, stage, processes, request = line
+    config, workdir, stage, processes, request, _ = line
     if request is not None:
         return prepared_sweep(request, stage, workdir)
     if config is not None:
@@ -192,19 +195,42 @@ def run_stage(stage: str, config: Any, workdir: Path) -> None:
 def experiment_directories(config: Any, workdir: Path) -> list[Path]:
     """Return the directories of the experiments to report on.
 
+    Without a configuration they are the nearest ones that hold runs: around `workdir`, where it is
+    a run or lies in one, or else below it, all of the first level that has any.
+
     Raises:
-        FileNotFoundError: there are none.
+        FileNotFoundError: there are none; one line.
     """
     if config is not None:
         return [workdir / config.experiment]
+    from pvr_jax.reporting.reading import run_directories
+
     known = {path.parent.name for path in Path(__file__).parent.glob("*/report.py")}
-    found = [path for path in (workdir, *sorted(workdir.glob("*"))) if path.name in known]
-    found = [path for path in found if path.is_dir()]
-    if not found:
-        raise FileNotFoundError(
-            f"{workdir} holds no run; make one: ./launch.sh run --workdir={workdir}"
+
+    def holds_runs(directory: Path) -> bool:
+        return directory.name in known and bool(run_directories(directory))
+
+    here = workdir.resolve()
+    for around in (workdir, here, *here.parents[:LEVELS]):
+        if holds_runs(around):
+            return [around]
+    level = [workdir]
+    for _ in range(LEVELS):
+        level = [path for parent in level for path in _directories_in(parent)]
+        if found := [path for path in level if holds_runs(path)]:
+            return found
+    raise FileNotFoundError(
+        f"{workdir} holds no run; make one: ./launch.sh run --workdir={workdir}"
+    )
+
+
+def _directories_in(parent: Path) -> list[Path]:
+    """Return the directories in one that can be read, by name, but for the hidden ones."""
+    with contextlib.suppress(OSError):
+        return sorted(
+            path for path in parent.iterdir() if path.is_dir() and not path.name.startswith(".")
         )
-    return found
+    return []
 
 
 if __name__ == "__main__":

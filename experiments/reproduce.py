@@ -36,6 +36,7 @@ class Request(NamedTuple):
     size: str
     workdir: Path
     hosts: str
+    check: bool = False
 
 
 def names() -> tuple[str, ...]:
@@ -61,11 +62,7 @@ def parse(arguments: list[str]) -> Request:
     """
     values = flags.FlagValues()
     flags.DEFINE_enum("size", "small", SIZES, "small or paper", flag_values=values)
-    flags.DEFINE_string(
-        "workdir", "runs", "the directory under which all files go", flag_values=values
-    )
-    command_line.define_hosts(values)
-    flags.DEFINE_bool("help", False, "show the flags", flag_values=values)
+    command_line.define_common(values)
     try:
         rest = values(arguments)[1:]
     except (flags.Error, OSError) as error:  # OSError: a --flagfile that cannot be read
@@ -78,8 +75,8 @@ def parse(arguments: list[str]) -> Request:
     if len(rest) != 1 or rest[0] not in (*known, "all"):
         raise UsageError(f"reproduce: given {given}; allowed all, {', '.join(known)}")
     chosen = known if rest[0] == "all" else (rest[0],)
-    workdir = command_line.check_workdir(values.workdir)
-    return Request(chosen, values.size, workdir, values.hosts)
+    workdir = command_line.workdir(values)
+    return Request(chosen, values.size, workdir, values.hosts, check=values.check)
 
 
 def check_data(request: Request) -> None:
@@ -135,6 +132,8 @@ def main(arguments: list[str]) -> int:
     try:
         with faults_noted():
             request = parse(arguments)
+            if request.check:
+                return 0  # these configurations are the repository's own
             check_data(request)
             start_devices(request.hosts)
     except Refusal as error:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import tensorflow_datasets as tfds
 from absl import logging
 
+from pvr_jax import on_disk
 from pvr_jax.builders import TokenPvr, VisualPvr
 from pvr_jax.refusal import Refusal
 
@@ -39,6 +40,8 @@ def main(arguments: Sequence[str]) -> int:
     tfds.disable_progress_bar()
     logging.set_verbosity(logging.ERROR)
     try:
+        if given.data_dir is not None:
+            given.data_dir = on_disk.directory_for_results("--data_dir", given.data_dir)
         builder = BUILDERS[given.dataset](config=given.config, data_dir=given.data_dir)
         with contextlib.redirect_stdout(io.StringIO()):  # it says that it downloads, and does not
             builder.download_and_prepare()

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -79,8 +80,14 @@ def logarithmic_steps(first: int, total: int, count: int) -> tuple[int, ...]:
 
 @contextlib.contextmanager
 def listen(*signals: int) -> Iterator[list[int]]:
-    """Collect the given signals in a list instead of dying of them; restore the old handlers."""
+    """Collect the given signals in a list instead of dying of them; restore the old handlers.
+
+    Only the main thread may set handlers. In another one nothing is set, and nothing is heard.
+    """
     heard: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield heard
+        return
     previous = {
         number: signal.signal(number, lambda received, _: heard.append(received))
         for number in signals

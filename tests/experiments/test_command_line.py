@@ -164,16 +164,9 @@ def test_a_workdir_that_cannot_be_is_named(capsys, tmp_path, program, kind):
     words = [QUICKSTART] if program is main else ["pvr_majority"]
     assert program.main(["program", *words, f"--workdir={workdir}"]) == 2
     captured = capsys.readouterr()
-    assert captured.err.startswith(f"error: --workdir: given '{workdir}' (")
+    assert captured.err.startswith(f"error: --workdir: given '{workdir}', ")
     assert captured.err.count("\n") == 1 and captured.out == ""
     assert sorted(tmp_path.iterdir()) == before
-
-
-def test_a_workdir_that_cannot_be_written_is_named(capsys, tmp_path, monkeypatch):
-    # For a superuser everything can be written: what the system would say is said here.
-    monkeypatch.setattr(command_line.os, "access", lambda path, mode: path != tmp_path)
-    line = complaint(capsys, QUICKSTART, f"--workdir={tmp_path / 'new' / 'runs'}")
-    assert f"({tmp_path} cannot be written)" in line
 
 
 @pytest.mark.parametrize("program", [main, reproduce], ids=["run", "reproduce"])
