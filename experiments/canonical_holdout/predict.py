@@ -91,8 +91,10 @@ def last_spectra(directory: Path) -> Iterator[np.ndarray]:
 
     One at a time: at n = 20 a hundred of them are 800 MB.
     """
+    path = directory / "spectra.npz"
     with (
-        zipfile.ZipFile(directory / "spectra.npz") as archive,
+        run_log.damage_named(path, run.remedy(directory, "analyse")),
+        zipfile.ZipFile(path) as archive,
         archive.open("coefficients.npy") as numbers,
     ):
         np.lib.format.read_magic(numbers)

@@ -37,7 +37,11 @@ def predict(config: ConfigDict, workdir: Path) -> Path:
 def _predict(config: ConfigDict, directory: Path) -> None:
     problem = problems.assemble(config)
     reference = problem.reference
-    with np.load(directory / analyse.LEARNED_FILE, allow_pickle=False) as arrays:
+    path = directory / analyse.LEARNED_FILE
+    with (
+        run_log.damage_named(path, run.remedy(directory, "analyse")),
+        np.load(path, allow_pickle=False) as arrays,
+    ):
         learned = arrays["values"].astype(np.float64)
     predicted = {"min_degree": reference.interpolator}
     not_defined = {}

@@ -221,6 +221,11 @@ def later_stage(directory: Path, stage: Stage, dtype: str, work: Callable[[], No
         run_log.mark_done(directory, stage.name)
 
 
+def remedy(directory: Path, stage: str) -> str:
+    """Return what to do where a file that a stage left is damaged."""
+    return f"remove it and {directory / f'{stage}.done'}, and give the same command again"
+
+
 def kept_parameters(
     checkpoints: Checkpoints, members: Ensemble, plan: loop.Schedule, directory: Path
 ) -> Iterator[tuple[int, Any]]:

@@ -7,6 +7,8 @@ import json
 import math
 import os
 import socket
+import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,8 +17,9 @@ from typing import Any
 import numpy as np
 
 METRICS, RECORD = "metrics.jsonl", "run.json"
-# What reading a document of another form than was written raises.
+# What reading a file of another form than was written raises.
 DAMAGES = (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError)
+DAMAGES += (EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 class RunError(RuntimeError):
