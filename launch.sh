@@ -1,6 +1,12 @@
 #!/usr/bin/env bash
 # One door for every machine. ./launch.sh help tells what is behind it.
 set -euo pipefail
+case "$OSTYPE" in
+  msys* | cygwin* | win32)
+    echo "error: platform: given Windows; allowed Linux, macOS: on Windows use WSL, the Linux inside it: wsl --install" >&2
+    exit 2
+    ;;
+esac
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 VENV="${PVR_VENV:-$HERE/.venv}"
 
@@ -71,7 +77,7 @@ setup() {
   [ -n "$missing" ] || return 0
   [ -x "$VENV/bin/python" ] || "$(find_python)" -m venv "$VENV" ||
     fail "the environment $VENV could not be made; on Debian and Ubuntu: apt-get install python3-venv"
-  echo "installing into $VENV …"
+  echo "installing into $VENV …" >&2
   "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
     --constraint "$HERE/requirements.lock" --editable "$HERE${extras:+[$extras]}" ||
     fail "the installation failed; what pip says is above; give the same command again to go on"
@@ -84,12 +90,23 @@ config_path() {
   if [ ! -e "$file" ] && [ -e "$HERE/$file" ]; then echo "$HERE/$1"; else echo "$1"; fi
 }
 
+# A text with one part of it replaced wherever it occurs: replaced TEXT OLD NEW. Not as ${TEXT//OLD/NEW}:
+# every Bash, from the 3.2 of macOS on, reads quotes and backslashes there in another way.
+replaced() {
+  local rest="$1" text=""
+  while [[ "$rest" == *"$2"* ]]; do
+    text="$text${rest%%"$2"*}$3"
+    rest="${rest#*"$2"}"
+  done
+  printf '%s' "$text$rest"
+}
+
 # The words as a shell reads them back, each quoted only where it has to be.
 quoted() {
   local word text=""
   for word in "$@"; do
     case "$word" in
-      "" | *[!A-Za-z0-9_./=:,@%+-]*) word="'${word//\'/\'\\\'\'}'" ;;
+      "" | *[!A-Za-z0-9_./=:,@%+-]*) word="'$(replaced "$word" "'" "'\\''")'" ;;
     esac
     text="$text${text:+ }$word"
   done
@@ -106,7 +123,7 @@ given_flag() {
   return 1
 }
 
-# The --workdir among the words, or where results go without one.
+# The --workdir among the words, or where results go without one; ~ is the home directory.
 workdir_of() {
   local workdir=runs
   while [ $# -gt 0 ]; do
@@ -116,15 +133,18 @@ workdir_of() {
     esac
     shift
   done
+  case "$workdir" in "~" | "~/"*) workdir="$HOME${workdir#"~"}" ;; esac
   printf '%s' "$workdir"
 }
 
-# A name of a config that is not there is told before anything waits for other machines.
-config_given() {
-  [ "$1" = run ] && [ $# -gt 1 ] && [ "${2#-}" = "$2" ] || return 0
-  [ -e "$(config_path "${2%%:*}")" ] ||
-    fail "--config: given '${2%%:*}', no such file; allowed a file such as configs/quickstart.py"
+# Mistakes in a run or a reproduction are told here, before anything waits for other machines. No
+# accelerator is asked for: this machine may have none, or one that others use.
+check() {
+  JAX_PLATFORMS=cpu bash "$HERE/launch.sh" "$@" --check >&2 || exit 2
 }
+
+# This checkout runs, also in an environment that was made for another one.
+export PYTHONPATH="$HERE${PYTHONPATH:+:$PYTHONPATH}"
 
 command="${1:-help}"
 [ $# -gt 0 ] && shift
@@ -163,7 +183,6 @@ case "$command" in
     ;;
   bench)
     setup bench
-    export PYTHONPATH="$HERE${PYTHONPATH:+:$PYTHONPATH}" # benchmarks/ is not installed
     exec "$VENV/bin/python" -m benchmarks "$@"
     ;;
   slurm | tpu)

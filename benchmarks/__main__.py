@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pvr_jax.on_disk import directory_for_results
+
 RESULTS = Path(__file__).parent / "results"
 BENCHMARKS = (
     "replicas_against_loop",
@@ -26,7 +28,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="./launch.sh bench")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--tiny", action="store_true", help="seconds, for tests; says nothing")
-    parser.add_argument("--out", type=Path, help="where the results go (benchmarks/results)")
+    parser.add_argument("--out", help="where the results go (benchmarks/results)")
     chosen = parser.parse_args(arguments)
     for name in chosen.names:
         if name not in BENCHMARKS:
@@ -34,8 +36,12 @@ def main(arguments: list[str]) -> int:
     if chosen.tiny and chosen.out is None:
         return _refuse("--out: given nothing with --tiny; allowed a directory other than results")
     names = chosen.names or BENCHMARKS
+    try:
+        out = RESULTS if chosen.out is None else directory_for_results("--out", chosen.out)
+    except ValueError as error:
+        return _refuse(str(error))
     if len(names) == 1:
-        return run(names[0], chosen.tiny, chosen.out or RESULTS)
+        return run(names[0], chosen.tiny, out)
     # Each in a process of its own: none is measured beside what another holds of the memory.
     flags = [argument for argument in arguments if argument not in chosen.names]
     commands = [[sys.executable, "-m", "benchmarks", name, *flags] for name in names]

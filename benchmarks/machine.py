@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 
+from pvr_jax.training import hosts
 from pvr_jax.training.environment import git_commit
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "torch")
@@ -23,7 +24,7 @@ def describe() -> dict[str, Any]:
     device = jax.devices()[0]
     hardware = {
         "processor": processor(),
-        "cores": usable_cores(),
+        "cores": hosts.usable_cores(),
         "caches": caches(),
         "memory_gib": round(memory_bytes() / 2**30, 1),
         "platform": device.platform,
@@ -83,13 +84,6 @@ def processor() -> str:
     if "cpu family" in fields:
         name += f" (family {fields['cpu family']}, model {fields.get('model', '?')})"
     return name
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def caches() -> dict[str, str]:

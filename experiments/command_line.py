@@ -1,5 +1,6 @@
 """The command line: flags in, a configuration out; every mistake ends in one line."""
 
+import contextlib
 import difflib
 import importlib
 import importlib.util
@@ -10,13 +11,16 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from pvr_jax import on_disk
+from pvr_jax.refusal import Refusal
+
 STAGES = ("train", "analyse", "predict", "report")
 EXAMPLE = "configs/quickstart.py"
 EXAMPLE_OF_SWEEPS = "configs/canonical_holdout.py"
-FLAGS = ("config", "workdir", "stage", "sweep", "shard", "hosts")
+FLAGS = ("config", "workdir", "stage", "sweep", "shard", "hosts", "check")
 
 
-class UsageError(ValueError):
+class UsageError(Refusal):
     """A mistake on the command line or in a configuration, in one line."""
 
 
@@ -43,6 +47,7 @@ class CommandLine(NamedTuple):
     stage: str
     hosts: str
     sweep: SweepRequest | None = None
+    check: bool = False
 
 
 def define_flags(arguments: list[str]) -> flags.FlagValues:
@@ -55,9 +60,6 @@ def define_flags(arguments: list[str]) -> flags.FlagValues:
         flag_values=values,
         sys_argv=arguments,
     )
-    flags.DEFINE_string(
-        "workdir", "runs", "the directory under which all files go", flag_values=values
-    )
     flags.DEFINE_enum(
         "stage",
         "all",
@@ -65,7 +67,7 @@ def define_flags(arguments: list[str]) -> flags.FlagValues:
         "which stage to run; all runs those that are not done",
         flag_values=values,
     )
-    define_hosts(values)
+    define_common(values)
     flags.DEFINE_string(
         "sweep",
         "",
@@ -79,12 +81,18 @@ def define_flags(arguments: list[str]) -> flags.FlagValues:
         "i/n, i from 0 to n - 1: of a sweep, the part of one of n processes",
         flag_values=values,
     )
-    flags.DEFINE_bool("help", False, "show the flags", flag_values=values)
     return values
 
 
-def define_hosts(values: flags.FlagValues) -> None:
-    """Add --hosts."""
+def define_common(values: flags.FlagValues) -> None:
+    """Add the flags that runs and reproductions share."""
+    flags.DEFINE_string(
+        "workdir", "runs", "the directory under which all files go", flag_values=values
+    )
+    flags.DEFINE_bool(
+        "check", False, "name what is wrong with this command, run nothing", flag_values=values
+    )
+    flags.DEFINE_bool("help", False, "show the flags", flag_values=values)
     flags.DEFINE_enum(
         "hosts",
         "one",
@@ -103,10 +111,12 @@ def parse(arguments: list[str]) -> CommandLine:
             there; the message names it, what was given and what is allowed.
         SystemExit: --help was given, and shown.
     """
-    values = define_flags(arguments)
     try:
+        values = define_flags(arguments)
         rest = values(arguments)[1:]
-    except Exception as error:  # absl's errors, and whatever the code of a configuration raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # absl's errors, and whatever a configuration's code raises
         raise _explained(arguments, error) from error
     if values.help:
         print(values.get_help())
@@ -119,7 +129,18 @@ def parse(arguments: list[str]) -> CommandLine:
     if values["config"].present and not isinstance(config, ConfigDict):
         raise _unreadable(arguments)
     sweep = _sweep(values)
-    return CommandLine(config, Path(values.workdir), values.stage, values.hosts, sweep)
+    return CommandLine(
+        config, workdir(values), values.stage, values.hosts, sweep, check=values.check
+    )
+
+
+def workdir(values: flags.FlagValues) -> Path:
+    """Return the directory that --workdir names; with --check it need not be of this machine.
+
+    Raises:
+        Refusal: it is none, or nothing can be written there; one line.
+    """
+    return on_disk.directory_for_results("--workdir", values.workdir, writable=not values.check)
 
 
 def _sweep(values: flags.FlagValues) -> SweepRequest | None:
@@ -146,7 +167,7 @@ def _sweep(values: flags.FlagValues) -> SweepRequest | None:
 
 def _shard(text: str) -> tuple[int, int]:
     """Return (i, n) of "i/n"."""
-    numbers = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+    numbers = re.fullmatch(r"(\d{1,18})/(\d{1,18})", text.strip())
     shard, shards = map(int, numbers.groups()) if numbers else (0, 0)
     if not shard < shards:
         raise UsageError(
@@ -155,22 +176,16 @@ def _shard(text: str) -> tuple[int, int]:
     return shard, shards
 
 
-def load_experiment(name: str, module: str = "") -> Any:
+def load_experiment(name: Any, module: str = "") -> Any:
     """Import `experiments.<name>.<module>`, or the package alone where no module is given.
 
     Raises:
         UsageError: there is no such experiment.
     """
-    path = f"experiments.{name}"
-    try:
-        package = importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        if error.name != path:
-            raise
-        raise UsageError(
-            f"config.experiment: given {name!r}; allowed the name of a package in experiments/"
-        ) from error
-    return importlib.import_module(f"{path}.{module}") if module else package
+    known = sorted(path.parent.name for path in Path(__file__).parent.glob("*/settings.py"))
+    if not isinstance(name, str) or name not in known:
+        raise UsageError(f"config.experiment: given {name!r}; allowed {', '.join(known)}")
+    return importlib.import_module(".".join(filter(None, ["experiments", name, module])))
 
 
 def check_data(config: ConfigDict) -> None:
@@ -212,8 +227,10 @@ def stages_asked_for(name: str, stage: str) -> tuple[str, ...]:
     return (stage,)
 
 
-def _explained(arguments: list[str], error: Exception) -> UsageError:
+def _explained(arguments: list[str], error: BaseException) -> UsageError:
     """Return the one-line error that tells which argument was wrong, and what is allowed."""
+    if not isinstance(error, Exception):
+        return _leaving(arguments, error)
     overrides = [
         text if "=" in text else f"{text}={following}"  # absl also takes --config.a.b VALUE
         for text, following in zip(arguments, [*arguments[1:], ""], strict=True)
@@ -231,7 +248,9 @@ def _explained(arguments: list[str], error: Exception) -> UsageError:
             f"--{error.flagname}: no such flag; allowed --{', --'.join(FLAGS)}, and fields as "
             f"--config.train.seeds=5{hint}"
         )
-    return UsageError(one_line(error))
+    if not isinstance(error, (flags.Error, ValueError, TypeError)):
+        return _leaving(arguments, error)
+    return UsageError(one_line(error).removeprefix("ERROR:: "))
 
 
 def _load(arguments: list[str]) -> ConfigDict:
@@ -242,8 +261,12 @@ def _load(arguments: list[str]) -> ConfigDict:
     values = define_flags(alone)
     try:
         values(alone)
+    except KeyboardInterrupt:
+        raise
     except Exception as error:  # whatever the code of a configuration raises
         raise UsageError(one_line(error)) from error
+    except BaseException as error:
+        raise _leaving(arguments, error) from error
     if not isinstance(values.config, ConfigDict):
         raise _unreadable(arguments)
     return values.config
@@ -260,10 +283,21 @@ def _chosen(arguments: list[str]) -> str:
     return chosen
 
 
+def _leaving(arguments: list[str], error: BaseException) -> UsageError:
+    """Return the error about a configuration file whose code fails, or ends the program."""
+    path = _chosen(arguments).partition(":")[0]
+    raised = f"{type(error).__name__}({', '.join(map(repr, error.args))})"
+    return UsageError(
+        f"--config: given {path!r}, which raises {raised}; allowed a file such as {EXAMPLE}"
+    )
+
+
 def _unreadable(arguments: list[str]) -> UsageError:
     """Return the error about a configuration file that could not be loaded."""
     path = _chosen(arguments).partition(":")[0]
-    reason = "no such file" if not Path(path).is_file() else "it has no get_config()"
+    reason = "no such file"
+    with contextlib.suppress(OSError):  # an over-long path is none
+        reason = "it has no get_config()" if Path(path).is_file() else reason
     return UsageError(f"--config: given {path!r}, {reason}; allowed a file such as {EXAMPLE}")
 
 

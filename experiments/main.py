@@ -4,17 +4,28 @@ python -m experiments.main --config=configs/quickstart.py
 python -m experiments.main --config=configs/canonical_holdout.py --sweep=tasks,bits --shard=0/8
 """
 
+import contextlib
 import errno
+import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from experiments import command_line
 from experiments.command_line import CommandLine, SweepRequest, UsageError
+from pvr_jax.refusal import Refusal
 from pvr_jax.training.run_log import RunError
+
+NOT_THE_CONFIGURATION = (
+    "This is not about the configuration, which was accepted: it is a fault of pvr_jax, of a "
+    "library below it, or of a module of your own that is named above."
+)
+# How far up and down a report looks for runs: a sweep's are in WORKDIR/sweeps/<experiment>, and
+# somebody may name the directory that holds WORKDIR.
+LEVELS = 3
 
 
 def main(arguments: list[str]) -> int:
@@ -24,18 +35,31 @@ def main(arguments: list[str]) -> int:
     128 + n: stopped by signal n, saved.
     """
     try:
-        line = command_line.parse(arguments)
-        if line.config is not None:
-            command_line.check_data(line.config)
-            start_devices(line.hosts)
-        work = prepared(line)
-    except ValueError as error:
+        with faults_noted():
+            line = command_line.parse(arguments)
+            if line.config is not None and not line.check:
+                command_line.check_data(line.config)
+                start_devices(line.hosts)
+            work = prepared(line)
+    except Refusal as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    return exit_status(work, line.workdir)
+    return 0 if line.check else exit_status(work, line.workdir)
+
+
+@contextlib.contextmanager
+def faults_noted() -> Iterator[None]:
+    """Let an error that has no message of its own for the user say that it is a fault."""
+    try:
+        yield
+    except (Refusal, RunError, OSError):
+        raise
+    except Exception as error:
+        error.add_note(NOT_THE_CONFIGURATION)
+        raise
 
 
 def prepared(line: CommandLine) -> Callable[[], None]:
@@ -44,7 +68,7 @@ def prepared(line: CommandLine) -> Callable[[], None]:
     Raises:
         ValueError: a mistake in it, or in the configuration; one line.
     """
-    config, workdir, stage, processes, request = line
+    config, workdir, stage, processes, request, _ = line
     if request is not None:
         return prepared_sweep(request, stage, workdir)
     if config is not None:
@@ -100,8 +124,9 @@ def prepared_sweep(request: SweepRequest, stage: str, workdir: Path) -> Callable
 def exit_status(work: Callable[[], None], workdir: Path) -> int:
     """Do the work; return 0, or, after one line about what went wrong, the status that tells it."""
     try:
-        work()
-    except (RunError, FileNotFoundError) as error:
+        with faults_noted():
+            work()
+    except (RunError, Refusal) as error:
         number = getattr(error, "signal_number", None)
         if str(error):  # of processes that stop together, one says why
             print(f"error: {error}", file=sys.stderr)
@@ -113,15 +138,32 @@ def exit_status(work: Callable[[], None], workdir: Path) -> int:
         sys.stdout = None  # nothing more can be said there, not even while Python exits
         return 1
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        print(f"error: {explained(error, workdir)}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
         print(
-            f"error: {error.filename or workdir} could not be written: the disk is full; what was "
-            "saved before is intact: make room and give the same command again",
+            f"error: memory ran out ({command_line.one_line(error)[:200]}); allowed what fits: a "
+            "smaller network or batch, fewer seeds, or --config.train.execution=map",
             file=sys.stderr,
         )
         return 1
     return 0
+
+
+def explained(error: OSError, workdir: Path) -> str:
+    """Return in one line which file could not be read or written, and why."""
+    if error.errno is None:  # raised by this package, in words of its own
+        return command_line.one_line(error)
+    path = error.filename2 or error.filename or workdir  # 2: what a file was to be renamed to
+    full = error.errno == errno.ENOSPC
+    reason = "the disk is full" if full else os.strerror(error.errno)
+    return (
+        f"{path} could not be {'written' if full else 'read or written'}: "
+        f"{reason}; what was saved before is intact: {'make room' if full else 'mend that'} and "
+        "give the same command again"
+    )
 
 
 def end(status: int) -> None:
@@ -153,19 +195,42 @@ def run_stage(stage: str, config: Any, workdir: Path) -> None:
 def experiment_directories(config: Any, workdir: Path) -> list[Path]:
     """Return the directories of the experiments to report on.
 
+    Without a configuration they are the nearest ones that hold runs: around `workdir`, where it is
+    a run or lies in one, or else below it, all of the first level that has any.
+
     Raises:
-        FileNotFoundError: there are none.
+        FileNotFoundError: there are none; one line.
     """
     if config is not None:
         return [workdir / config.experiment]
+    from pvr_jax.reporting.reading import run_directories
+
     known = {path.parent.name for path in Path(__file__).parent.glob("*/report.py")}
-    found = [path for path in (workdir, *sorted(workdir.glob("*"))) if path.name in known]
-    found = [path for path in found if path.is_dir()]
-    if not found:
-        raise FileNotFoundError(
-            f"{workdir} holds no run; make one: ./launch.sh run --workdir={workdir}"
+
+    def holds_runs(directory: Path) -> bool:
+        return directory.name in known and bool(run_directories(directory))
+
+    here = workdir.resolve()
+    for around in (workdir, here, *here.parents[:LEVELS]):
+        if holds_runs(around):
+            return [around]
+    level = [workdir]
+    for _ in range(LEVELS):
+        level = [path for parent in level for path in _directories_in(parent)]
+        if found := [path for path in level if holds_runs(path)]:
+            return found
+    raise FileNotFoundError(
+        f"{workdir} holds no run; make one: ./launch.sh run --workdir={workdir}"
+    )
+
+
+def _directories_in(parent: Path) -> list[Path]:
+    """Return the directories in one that can be read, by name, but for the hidden ones."""
+    with contextlib.suppress(OSError):
+        return sorted(
+            path for path in parent.iterdir() if path.is_dir() and not path.name.startswith(".")
         )
-    return found
+    return []
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from rich.console import Console
 
 from experiments import command_line
 from experiments.command_line import UsageError
-from experiments.main import end, exit_status, run_stage, start_devices
+from experiments.main import end, exit_status, faults_noted, run_stage, start_devices
+from pvr_jax.refusal import Refusal
 from pvr_jax.reporting.agreement import REPLICAS_FILE, compare_files
 from pvr_jax.training.run_log import RunError
 
@@ -35,6 +36,7 @@ class Request(NamedTuple):
     size: str
     workdir: Path
     hosts: str
+    check: bool = False
 
 
 def names() -> tuple[str, ...]:
@@ -60,15 +62,11 @@ def parse(arguments: list[str]) -> Request:
     """
     values = flags.FlagValues()
     flags.DEFINE_enum("size", "small", SIZES, "small or paper", flag_values=values)
-    flags.DEFINE_string(
-        "workdir", "runs", "the directory under which all files go", flag_values=values
-    )
-    command_line.define_hosts(values)
-    flags.DEFINE_bool("help", False, "show the flags", flag_values=values)
+    command_line.define_common(values)
     try:
         rest = values(arguments)[1:]
-    except flags.Error as error:
-        raise UsageError(" ".join(str(error).split())) from error
+    except (flags.Error, OSError) as error:  # OSError: a --flagfile that cannot be read
+        raise UsageError(command_line.one_line(error)) from error
     if values.help:
         print(f"{__doc__}\nNames: all, {', '.join(names())}\n{values.get_help()}")
         raise SystemExit(0)
@@ -77,7 +75,8 @@ def parse(arguments: list[str]) -> Request:
     if len(rest) != 1 or rest[0] not in (*known, "all"):
         raise UsageError(f"reproduce: given {given}; allowed all, {', '.join(known)}")
     chosen = known if rest[0] == "all" else (rest[0],)
-    return Request(chosen, values.size, Path(values.workdir), values.hosts)
+    workdir = command_line.workdir(values)
+    return Request(chosen, values.size, workdir, values.hosts, check=values.check)
 
 
 def check_data(request: Request) -> None:
@@ -131,10 +130,13 @@ def reproduce(name: str, size: str, workdir: Path) -> None:
 def main(arguments: list[str]) -> int:
     """Reproduce what the command line names; return the exit status, as `experiments.main` does."""
     try:
-        request = parse(arguments)
-        check_data(request)
-        start_devices(request.hosts)
-    except ValueError as error:
+        with faults_noted():
+            request = parse(arguments)
+            if request.check:
+                return 0  # these configurations are the repository's own
+            check_data(request)
+            start_devices(request.hosts)
+    except Refusal as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except RunError as error:

@@ -15,7 +15,7 @@ COMMAND is what follows ./launch.sh elsewhere: run, reproduce or bench.
   --partition=NAME      where to run
   --array=N[%M]         N jobs, job i with --shard=i/N (M of them at a time); run --sweep=… only
   --sbatch=OPTION       any other option of sbatch, as often as needed: --sbatch=--account=physics
-  --dry-run             print the batch script, submit nothing
+  --dry-run             check the command, print the batch script, submit nothing
 
 Logs are in WORKDIR/slurm/. A job that is preempted, or that nears its time limit, saves, is queued
 again and goes on; scancel ends it.
@@ -33,8 +33,8 @@ sbatch_line() {
   case "$option" in
     *$'\n'*) fail "sbatch: given an option with a line break; allowed options of one line" ;;
     *[!A-Za-z0-9_./=:%@,+-]*)
-      option="${option//\\/\\\\}"
-      option="\"${option//\"/\\\"}\""
+      option="$(replaced "$option" '\' '\\')"
+      option="\"$(replaced "$option" '"' '\"')\""
       ;;
   esac
   printf '#SBATCH %s\n' "$option"
@@ -118,8 +118,6 @@ slurm() {
     *) fail "slurm: given ${1:-no command}; allowed run, reproduce, bench, as in ./launch.sh slurm --nodes=2 run configs/quickstart.py" ;;
   esac
 
-  config_given "$@"
-
   # JAX gives each of several processes of a Slurm job one GPU of its node.
   if [ -z "$tasks" ]; then
     tasks=1
@@ -149,20 +147,21 @@ slurm() {
   workdir="$(workdir_of "$@")"
   case "$workdir" in /*) ;; *) workdir="$PWD/$workdir" ;; esac
   options=(
-    "--job-name=pvr_jax-$1" "--chdir=$PWD" "--output=${workdir//%/%%}/slurm/$log" --open-mode=append
+    "--job-name=pvr_jax-$1" "--chdir=$PWD" "--output=$(replaced "$workdir" % %%)/slurm/$log" --open-mode=append
     --requeue --signal=TERM@60 "--nodes=$nodes" "--ntasks-per-node=$tasks"
   )
   [ -z "$cpus" ] || options+=("--cpus-per-task=$cpus")
   [ -z "$gpus" ] || options+=("--gpus-per-node=$gpus")
   [ -z "$array" ] || options+=("--array=0-$((count - 1))${array#"$count"}")
   options+=(${extra[@]+"${extra[@]}"})
+  [ -n "$dry" ] || command -v sbatch >/dev/null ||
+    fail "slurm: sbatch not found on this machine; use a login node of the cluster, or add --dry-run to see the script"
+  [ "$1" = bench ] || check "$@"
   script="$(batch_script "$@")"
   if [ -n "$dry" ]; then
     printf '%s\n' "$script"
     return
   fi
-  command -v sbatch >/dev/null ||
-    fail "slurm: sbatch not found on this machine; use a login node of the cluster, or add --dry-run to see the script"
   setup ${extras[@]+"${extras[@]}"} # once, not by every task at the same time
   mkdir -p "$workdir/slurm" || fail "--workdir: $workdir/slurm could not be made; allowed a directory that can be written"
   printf '%s\n' "$script" | sbatch

@@ -11,10 +11,11 @@ NAME and ZONE are those of `gcloud compute tpus tpu-vm list`; COMMAND is one of
   stop                  tell the run to save and end; run … again goes on
   --project=PROJECT     project of the TPU, where it is not the one gcloud is set to
   --gcloud=OPTION       any other option of gcloud, as often as needed: --gcloud=--internal-ip
-  --dry-run             print the commands, run nothing
+  --dry-run             check the run, print the commands, run nothing
 
 The workers get the commit that is checked out here, in ~/pvr_jax, with an environment of their own.
 --workdir is a directory that all workers share: a Filestore (NFS) share or a bucket mounted by gcsfuse.
+The configuration is checked here first; files that it names are to be in the commit.
 TEXT
 }
 
@@ -107,6 +108,7 @@ tpu() {
     git -C "$HERE" cat-file -e "HEAD:./${config%%:*}" 2>/dev/null ||
       fail "--config: given '${config%%:*}', which the commit ${commit:0:12} does not hold; allowed a file of it such as configs/quickstart.py"
   fi
+  (cd "$HERE" && check "$@") || exit # where the workers start it, too
   changes="$(git -C "$HERE" status --porcelain)"
   if [ -n "$changes" ]; then
     [ -n "$dry" ] || fail "tpu: given a checkout with changes (git status shows them); allowed a clean one, since the workers get its commit: git commit first"

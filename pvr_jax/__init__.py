@@ -6,15 +6,28 @@ was learned, `reporting` shows it. `load_params` returns the parameters of a run
 package imports none of them, and not JAX: each is imported when it is first used.
 
 `pvr_jax.builders`, data sets for other frameworks, has to be imported by name.
+
+Raises ImportError on Windows; one line that says what to use there.
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pvr_jax.training.parameters import load_params
 
 __version__ = "0.1.0"
+
+if sys.platform == "win32":
+    _complaint = (
+        "platform: given Windows; allowed Linux, macOS: on Windows use WSL, the Linux inside it: "
+        "wsl --install"
+    )
+    if sys.argv[:1] == ["-m"]:  # `python -m experiments.main` on its way to the command
+        print(f"error: {_complaint}", file=sys.stderr)
+        sys.exit(2)
+    raise ImportError(_complaint)
 
 ROOMS = ("analysis", "boolean", "models", "reporting", "tasks", "theory", "training")
 __all__ = ["load_params", *ROOMS]

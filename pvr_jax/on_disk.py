@@ -1,14 +1,65 @@
-"""Which data sets lie prepared on disk. Looked at before JAX or tensorflow_datasets is imported.
+"""What is on disk: prepared data sets, and places for results. Told before JAX is imported.
 
 tensorflow_datasets, asked for data that are not there, tries the network for minutes.
 """
 
+import errno
 import importlib.util
 import json
 import os
+import re
+import stat
+import tempfile
 from pathlib import Path
 
+from pvr_jax.refusal import Refusal, shown
+
+LONGEST_NAME = 255  # bytes, of a file or directory
 PACKAGES = ("tensorflow_datasets", "array_record")
+
+
+def directory_for_results(name: str, given: str, *, writable: bool = True) -> Path:
+    """Return the directory that was given for results, which need not exist; "~" is expanded.
+
+    Args:
+        name: of the flag or parameter, for the message, such as "--workdir".
+        given: what was given for it.
+        writable: whether files must be able to go there from this machine.
+
+    Raises ValueError for an address such as s3://…, for a file or a device, and for what cannot be
+    written: one line, "<name>: given ...; allowed ...". Nothing stays behind.
+    """
+    allowed = "allowed a directory on this machine, such as runs"
+    if not given.strip():
+        raise Refusal(f"{name}: given nothing; {allowed}")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", given):
+        raise Refusal(
+            f"{name}: given {given!r}; allowed local paths only, such as runs: mount a bucket first"
+        )
+    try:
+        directory = Path(given).expanduser()
+        if any(len(os.fsencode(part)) > LONGEST_NAME for part in directory.parts):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        there = directory.absolute()
+        while (is_directory := _is_directory(there)) is None:
+            there = there.parent
+        if is_directory and writable:  # tried: the superuser is allowed what cannot be done
+            tempfile.TemporaryDirectory(dir=there).cleanup()
+    except (OSError, RuntimeError) as error:  # RuntimeError: the home of a user who is not there
+        reason = getattr(error, "strerror", None) or error
+        raise Refusal(f"{name}: given {given!r}, which cannot be ({reason}); {allowed}") from error
+    if not is_directory:
+        named = "which is" if there == directory.absolute() else f"and {there} is"
+        raise Refusal(f"{name}: given {given!r}, {named} no directory; {allowed}")
+    return directory
+
+
+def _is_directory(path: Path) -> bool | None:
+    """Return whether something that is there is a directory, None where nothing is."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False if path.is_symlink() else None  # a link that leads nowhere
 
 
 def mnist(data_dir: str | None = None) -> Path:
@@ -23,15 +74,17 @@ def mnist(data_dir: str | None = None) -> Path:
     """
     for package in PACKAGES:
         if importlib.util.find_spec(package) is None:
-            raise ValueError(
+            raise Refusal(
                 f"source: given 'mnist'; allowed with the package {package}, which "
                 "./launch.sh setup tfds installs"
             )
+    if data_dir is not None and not isinstance(data_dir, str):
+        raise Refusal(f"data_dir: given {shown(data_dir)}; allowed the path of a directory")
     given = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     directory = Path(given).expanduser().absolute()
     found = _prepared(directory / "mnist")
     if found is None:
-        raise ValueError(
+        raise Refusal(
             f"source: given 'mnist'; allowed where it is prepared as array_record, which "
             f"{directory}/mnist is not; once, with the network: python -m venv prepare && "
             "prepare/bin/pip install tensorflow tensorflow-datasets importlib_resources && "

@@ -78,6 +78,21 @@ def test_public_interfaces_only(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=identifier)
+def test_what_is_said_of_a_bad_value_is_a_refusal(path):
+    # A ValueError is a fault, shown with its traceback. Readers of files may raise one: what they
+    # raise becomes the one line about a damaged file.
+    raised = [
+        node.lineno
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Raise)
+        and isinstance(node.exc, ast.Call)
+        and getattr(node.exc.func, "id", None) == "ValueError"
+    ]
+    reads = path.stem in {"reading", "run_log"}
+    assert reads or not raised, f"raise Refusal in the lines {raised}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=identifier)
 def test_files_have_a_noun_and_stay_short(path):
     assert path.stem not in {"utils", "common", "helpers", "misc"}
     assert len(path.read_text().splitlines()) <= 420, "a file near 400 lines is asking to be two"

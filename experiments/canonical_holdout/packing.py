@@ -114,7 +114,7 @@ def analyse_pack(configs: Sequence[ConfigDict], directory: Path, outputs: Sequen
 
 def _analyse(configs: Sequence[ConfigDict], directory: Path, outputs: Sequence[Path]) -> None:
     diverged = write_results(configs, directory, identity(configs), outputs)
-    record = run_log.read_json(directory / "run.json")
+    record = run_log.read_record(directory)
     names = [name.split("/")[1] for name in record["replicas"]]
     for config, output, steps in zip(configs, outputs, diverged, strict=True):
         own, names = names[: len(steps)], names[len(steps) :]

@@ -50,7 +50,7 @@ def _measures(config: ConfigDict, directory: Path) -> dict[str, Any]:
     draw = jax.jit(jax.vmap(lambda key, given: problems.sampler(problem)(key, **given)))
     samples = to_host(draw(replicas.data_key, replicas.conditions), members.count)
     final = final_measures(members, problem, state, samples)
-    records = run_log.read_metrics(directory)
+    records = run.evaluations(directory, schedule(config))
     diverged = run.diverged_steps(directory, final["finite"])
     progress = to_host(state.optimizer, members.count)
     return document(config, problem, records, final, progress, samples, diverged)

@@ -52,7 +52,7 @@ def _analyse(config: ConfigDict, directory: Path) -> None:
         document(
             config,
             problem,
-            run_log.read_metrics(directory),
+            run.evaluations(directory, schedule(config)),
             confusion,
             run.diverged_steps(directory, finite),
         ),

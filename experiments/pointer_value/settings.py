@@ -16,6 +16,7 @@ MOST_SAMPLES = 2**30
 # Sets of different sizes train side by side, so training is measured in steps, not in epochs.
 IN_EPOCHS = ("train.epochs", "evaluation.every_epochs")
 RULES: dict[str, fields.Rule] = {
+    **fields.NAMES,
     "data.source": one_of(*drawn_sets.SOURCES),
     "data.batch_size": whole(1, 2**20),
     **{field: rule for field, rule in fields.TRAINING.items() if field not in IN_EPOCHS},
@@ -42,7 +43,10 @@ def validate(config: ConfigDict) -> None:
             together with others; one line.
     """
     fields.check(config, SECTIONS, RULES)
-    sizes = tuple(config.data.samples)
+    sizes = config.data.get("samples")
+    if not isinstance(sizes, (tuple, list)):
+        raise fields.refuse("data.samples", sizes, "whole numbers separated by commas, or none, ()")
+    sizes = tuple(sizes)
     if config.data.source == "sampled":
         is_allowed, allowed = several(whole(1, MOST_SAMPLES), "1000,10000")
         if not is_allowed(sizes):

@@ -26,6 +26,7 @@ from pvr_jax.training.run_log import RunBusyError, RunError
 # Below WORKDIR, and there: packs, tables, and runs by experiment as in a work directory.
 SWEEPS, PACKS, TABLES = "sweeps", "packs", "tables"
 STAGES = ("train", "analyse")
+PACK_REMEDY = "remove it and give the same command again"
 
 
 class Together(NamedTuple):
@@ -47,7 +48,9 @@ class Sweep:
         self._root = workdir / SWEEPS
         self._name = ",".join(request.names)
         self._tables = self._root / TABLES / table_name(request)
-        self._packs = deal(plan(cells), request.shards)[request.shard]
+        packs = plan(cells)
+        dealt = deal(packs, min(request.shards, len(packs)))  # a shard more would have none
+        self._packs = dealt[request.shard] if request.shard < len(dealt) else []
         refused = [cell for cell in cells if cell.config is None]
         # Its own share of what is refused: an array of jobs reports every cell once.
         self._own = [cell for pack in self._packs for cell in pack.cells]
@@ -103,12 +106,12 @@ class Sweep:
     @cached_property
     def _begun(self) -> dict[str, Path]:
         """Of the packs whose training has begun: config.json by the names of its cells."""
-        return {
-            name: path
-            for path in sorted((self._root / PACKS).glob("*/config.json"))
-            if not (path.parent / FAILED_FILE).is_file()
-            for name in run_log.read_json(path)["names"]
-        }
+        found = {}
+        for path in sorted((self._root / PACKS).glob("*/config.json")):
+            if not (path.parent / FAILED_FILE).is_file():
+                with run_log.damage_named(path, PACK_REMEDY):
+                    found |= dict.fromkeys(map(str, run_log.read_json(path)["names"]), path)
+        return found
 
     def _fresh(self, configs: Sequence[ConfigDict]) -> list[Together]:
         """Return how to run configurations of one shape that nobody has begun to train."""
@@ -253,8 +256,9 @@ def table_name(request: SweepRequest) -> str:
 
 def read_pack(path: Path) -> Together:
     """Return the configurations that are trained together, from their config.json."""
-    documents = run_log.read_json(path)["cells"]
-    configs = tuple(ConfigDict(_with_tuples(document)) for document in documents)
+    with run_log.damage_named(path, PACK_REMEDY):
+        documents = run_log.read_json(path)["cells"]
+        configs = tuple(ConfigDict(_with_tuples(document)) for document in documents)
     return Together(configs, path.parent)
 
 

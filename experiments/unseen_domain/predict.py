@@ -11,6 +11,7 @@ from experiments.unseen_domain import analyse, settings
 from experiments.unseen_domain import problem as problems
 from pvr_jax import theory
 from pvr_jax.boolean import cube, float64
+from pvr_jax.refusal import Refusal
 from pvr_jax.theory import wide_networks
 from pvr_jax.training import run, run_log
 
@@ -36,7 +37,11 @@ def predict(config: ConfigDict, workdir: Path) -> Path:
 def _predict(config: ConfigDict, directory: Path) -> None:
     problem = problems.assemble(config)
     reference = problem.reference
-    with np.load(directory / analyse.LEARNED_FILE, allow_pickle=False) as arrays:
+    path = directory / analyse.LEARNED_FILE
+    with (
+        run_log.damage_named(path, run.remedy(directory, "analyse")),
+        np.load(path, allow_pickle=False) as arrays,
+    ):
         learned = arrays["values"].astype(np.float64)
     predicted = {"min_degree": reference.interpolator}
     not_defined = {}
@@ -46,7 +51,7 @@ def _predict(config: ConfigDict, directory: Path) -> None:
             reference.truth,
             reference.seen,
         )
-    except ValueError as error:
+    except (Refusal, np.linalg.LinAlgError) as error:
         not_defined["wide_ntk"] = str(error)
     run_log.write_json(
         directory / PREDICTIONS_FILE,
@@ -67,7 +72,7 @@ def kernel_limit(config: ConfigDict, n: int) -> np.ndarray:
     first, since it starts at 0. Raises ValueError for networks without such a limit.
     """
     if any(scale != 1 for scale in config.train.init_scales):
-        raise ValueError(f"init_scales: given {config.train.init_scales}; allowed 1")
+        raise Refusal(f"init_scales: given {config.train.init_scales}; allowed 1")
     model = config.model
     if model.name == "mlp":
         layers = wide_networks.mlp_layers(
@@ -77,7 +82,7 @@ def kernel_limit(config: ConfigDict, n: int) -> np.ndarray:
     if model.name == "random_features":
         layers = wide_networks.random_features_layers(n)
         return wide_networks.wide_eigenvalues(n, layers, MOMENTS[model.kind], kind="nngp")
-    raise ValueError(f"model: given {model.name}; allowed mlp, random_features")
+    raise Refusal(f"model: given {model.name}; allowed mlp, random_features")
 
 
 def summary(problem: problems.Problem, predicted: np.ndarray) -> dict[str, Any]:

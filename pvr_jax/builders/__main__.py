@@ -9,7 +9,9 @@ from collections.abc import Sequence
 import tensorflow_datasets as tfds
 from absl import logging
 
+from pvr_jax import on_disk
 from pvr_jax.builders import TokenPvr, VisualPvr
+from pvr_jax.refusal import Refusal
 
 BUILDERS = {builder.name: builder for builder in (TokenPvr, VisualPvr)}
 
@@ -38,10 +40,12 @@ def main(arguments: Sequence[str]) -> int:
     tfds.disable_progress_bar()
     logging.set_verbosity(logging.ERROR)
     try:
+        if given.data_dir is not None:
+            given.data_dir = on_disk.directory_for_results("--data_dir", given.data_dir)
         builder = BUILDERS[given.dataset](config=given.config, data_dir=given.data_dir)
         with contextlib.redirect_stdout(io.StringIO()):  # it says that it downloads, and does not
             builder.download_and_prepare()
-    except ValueError as error:
+    except Refusal as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     sizes = [f"{split} {info.num_examples}" for split, info in builder.info.splits.items()]

@@ -1,12 +1,14 @@
 """Finding and reading the result files of runs."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from pvr_jax.refusal import Refusal
 from pvr_jax.reporting.runs import HOLDOUTS, MATCHED, Pair, Replica, Run, distinct_bits
 
 MEASURES_FILE = "measures.json"
@@ -16,7 +18,7 @@ EXAMPLES_FILE = "examples.npz"
 INFLUENCE = "influence"
 _STAGE_OF = {MEASURES_FILE: "analyse", EXAMPLES_FILE: "analyse", PREDICTIONS_FILE: "predict"}
 # What reading a document of another form than expected raises.
-DAMAGES = (KeyError, IndexError, TypeError, ValueError, AttributeError)
+DAMAGES = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
 RUN_FILES = ("config.json", "run.json", "metrics.jsonl", MEASURES_FILE, "checkpoints")
 
 
@@ -73,7 +75,7 @@ def runs_of(root: Path, experiment: str, example: str) -> tuple[list[Path], list
         FileNotFoundError: there is no run at all.
     """
     root = Path(root)
-    directories = [root] if (root / MEASURES_FILE).is_file() else run_directories(root)
+    directories = [root] if (root / MEASURES_FILE).exists() else run_directories(root)
     if not directories:
         raise FileNotFoundError(
             f"no run found in {root}: expected WORKDIR/{experiment} with directories "
@@ -85,8 +87,8 @@ def runs_of(root: Path, experiment: str, example: str) -> tuple[list[Path], list
 
 def by_state(directories: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """Return the directories of runs that have their measures, and the names of the others."""
-    finished = [d for d in directories if (d / MEASURES_FILE).is_file()]
-    unfinished = [d.name for d in directories if not (d / MEASURES_FILE).is_file()]
+    finished = [d for d in directories if (d / MEASURES_FILE).exists()]
+    unfinished = [d.name for d in directories if not (d / MEASURES_FILE).exists()]
     return finished, unfinished
 
 
@@ -133,7 +135,7 @@ def read_run(directory: Path) -> Run:
     runs = read_runs_of(directory)
     if len(runs) > 1:
         variants = "; ".join(run.variant for run in runs)
-        raise ValueError(f"{directory} holds {len(runs)} runs: {variants}")
+        raise Refusal(f"{directory} holds {len(runs)} runs: {variants}")
     return runs[0]
 
 
@@ -377,21 +379,25 @@ def read_json(path: Path, optional: bool = False) -> dict[str, Any]:
 
     Raises ValueError naming a file that is damaged.
     """
-    if optional and not path.is_file():
+    if optional and not path.exists():
         return {}
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"damaged file {path}: {error}; {_remedy(path)}") from error
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:  # OSError: a directory, say
+        raise damaged(path, error) from error
     if not isinstance(document, dict):
-        raise ValueError(f"damaged file {path}: not a JSON object; {_remedy(path)}")
+        raise damaged(path, TypeError("not a JSON object"))
     return document
 
 
-def damaged(path: Path, error: Exception) -> ValueError:
+def damaged(path: Path, error: Exception) -> Refusal:
     """Return the one-line error about a file that has not the content it should have."""
-    reason = f"no entry {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
-    return ValueError(f"damaged file {path}: {reason}; {_remedy(path)}")
+    reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
+    if isinstance(error, OSError) and error.errno:
+        reason = os.strerror(error.errno)
+    return Refusal(f"damaged file {path}: {reason}; {_remedy(path)}")
 
 
 def _remedy(path: Path) -> str:

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from pvr_jax.refusal import Refusal
 from pvr_jax.reporting.files import write_text
-from pvr_jax.reporting.reading import MEASURES_FILE, damaged, read_json
+from pvr_jax.reporting.reading import DAMAGES, MEASURES_FILE, damaged, read_json
 
 FAILED_FILE = "failed.json"
 DONE_FILE = "analyse.done"
@@ -78,7 +79,7 @@ def sweep_table(cells: Sequence[SweepCell], statuses: Sequence[Status]) -> pd.Da
             continue
         try:
             rows += [head | row for row in replica_rows(cell.directory)]
-        except ValueError as error:  # a damaged file, named
+        except Refusal as error:  # a damaged file, named
             rows.append(head | {"status": FAILED, "reason": str(error)})
     return _typed(pd.DataFrame(rows))
 
@@ -102,7 +103,7 @@ def replica_rows(directory: Path) -> list[dict[str, Any]]:
             row |= {name: value for name, value in own.items() if not _is_nested(value)}
             row |= {"step": step, "influence": influences.get(str(row["frozen_bit"]))}
             rows.append(row | {name: values[index] for name, values in last.items()})
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+    except DAMAGES as error:
         raise damaged(path, error) from error
     return rows
 

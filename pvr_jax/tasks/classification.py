@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import (
     checks,
     conditional_pvr,
@@ -117,7 +118,7 @@ def make(name: str, **params: Any) -> Classification:
     if name not in _TASKS:
         near = difflib.get_close_matches(str(name), _TASKS, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ValueError(f"name: given {name!r}; allowed {', '.join(names())}{hint}")
+        raise Refusal(f"name: given {name!r}; allowed {', '.join(names())}{hint}")
     known = inspect.signature(_TASKS[name]).parameters
     for parameter, value in params.items():
         if parameter not in known:
@@ -176,7 +177,7 @@ def visual_task(
     withheld: tuple[int, ...] = (0,), source: str = "digits", data_dir: str | None = None
 ) -> Classification:
     """Visual PVR in block style; withheld 1 is the positional holdout."""
-    for value in withheld:
+    for value in _several("withheld", withheld):
         checks.one_of("withheld", value, (0, 1))
     pools = _pools(source, data_dir)
 
@@ -247,9 +248,10 @@ def _subtasks(
     With complexity 0 all aggregations are the same task, and with complexity 1 the lower median
     and the smallest of the most frequent digits are the minimum.
     """
-    for complexity in complexities:
+    aggregations = _several("aggregations", aggregations)
+    for complexity in _several("complexities", complexities):
         checks.whole_number("complexities", complexity, 0, token_pvr.MOST_COMPLEX)
-        for count in withheld:
+        for count in _several("withheld", withheld):
             token_holdouts.check_withheld(count, complexity)
     found = []
     for aggregation, complexity, count in itertools.product(aggregations, complexities, withheld):
@@ -257,6 +259,13 @@ def _subtasks(
         name = same_as(aggregation, complexity)
         found.append(Subtask(name, complexity, count))
     return tuple(dict.fromkeys(found))
+
+
+def _several(parameter: str, given: Any) -> tuple[Any, ...]:
+    """Return one or more values as a tuple."""
+    allowed = "one or more values separated by commas"
+    chosen = checks.sequence(parameter, given, allowed)
+    return chosen if chosen else checks.refuse(parameter, given, allowed)
 
 
 def same_as(aggregation: str, complexity: int) -> str:

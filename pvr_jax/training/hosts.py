@@ -7,6 +7,7 @@ all of this costs it nothing.
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
@@ -42,7 +43,14 @@ def use_all_cores() -> None:
     """
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
         with contextlib.suppress(RuntimeError):  # JAX runs already
-            jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+            jax.config.update("jax_num_cpu_devices", usable_cores())
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use; all of the machine's where that is not told."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def join(environment: Mapping[str, str] = os.environ) -> None:
@@ -59,12 +67,24 @@ def join(environment: Mapping[str, str] = os.environ) -> None:
     jax.config.update("jax_enable_preemption_service", False)
     by_hand = {name: environment.get(name, "") for name in (ADDRESS, COUNT, INDEX)}
     known: dict[str, object] = {}
+    port = re.fullmatch(".+:([0-9]{1,5})", by_hand[ADDRESS])
+    if by_hand[ADDRESS] and not (port and 0 < int(port[1]) < 2**16):
+        raise RunError(
+            f"--hosts=all: given {ADDRESS}={by_hand[ADDRESS]}; allowed HOST:PORT with a port from "
+            "1 to 65535, such as host0:9876"
+        )
     if by_hand[COUNT] or by_hand[INDEX]:
-        if not (by_hand[COUNT].isdigit() and by_hand[INDEX].isdigit() and by_hand[ADDRESS]):
+        numbers = [re.fullmatch("[0-9]{1,9}", by_hand[name]) for name in (COUNT, INDEX)]
+        if not (all(numbers) and by_hand[ADDRESS]):
             given = ", ".join(f"{name}={value}" for name, value in by_hand.items())
             raise RunError(
                 f"--hosts=all: given {given}; allowed all three, such as {ADDRESS}=host0:9876 "
                 f"{COUNT}=2 {INDEX}=0"
+            )
+        if not 0 <= int(by_hand[INDEX]) < int(by_hand[COUNT]):
+            raise RunError(
+                f"--hosts=all: given {INDEX}={by_hand[INDEX]}; allowed 0 to {COUNT} - 1, with "
+                f"{COUNT}={by_hand[COUNT]}"
             )
         known = {
             "coordinator_address": by_hand[ADDRESS],

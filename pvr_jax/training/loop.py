@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -79,8 +80,14 @@ def logarithmic_steps(first: int, total: int, count: int) -> tuple[int, ...]:
 
 @contextlib.contextmanager
 def listen(*signals: int) -> Iterator[list[int]]:
-    """Collect the given signals in a list instead of dying of them; restore the old handlers."""
+    """Collect the given signals in a list instead of dying of them; restore the old handlers.
+
+    Only the main thread may set handlers. In another one nothing is set, and nothing is heard.
+    """
     heard: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield heard
+        return
     previous = {
         number: signal.signal(number, lambda received, _: heard.append(received))
         for number in signals
@@ -172,8 +179,11 @@ def train(
             state = jax.block_until_ready(ensemble.advance(state, step, step))
             ensemble = ensemble.with_compiled_evaluation(state.params)
         display.say(f"compiled in {describe_duration(clock.seconds['compile'])}")
-        rewound = partial(run_log.rewind_metrics, directory, step)
-        clock.before = hosts.on_primary(rewound) or 0.0
+        evaluations = schedule.evaluations | {0, schedule.total}
+        rewound = partial(run_log.rewind_metrics, directory, step, evaluations)
+        clock.before, lost = hosts.on_primary(rewound) or (0.0, "")
+        if lost:
+            display.say(f"warning: {lost}")
         diverged = _report_divergence(state, names, set(), display.say)
         # A state is saved before it is evaluated, not after: evaluations may take long. So the one
         # at the step of a checkpoint is made again.

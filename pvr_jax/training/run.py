@@ -170,9 +170,11 @@ def _in_chosen_mode(
     """
     if not members.alternatives:
         return members, None
-    record = directory / "run.json"
-    before = run_log.read_json(record) if record.is_file() else {}
-    if mode := probe.chosen_before(before, members):
+    there = (directory / run_log.RECORD).exists()
+    before = run_log.read_record(directory) if there else {}
+    with run_log.record_damage_named(directory):
+        mode = probe.chosen_before(before, members)
+    if mode:
         return members.in_mode(mode), before["probe"]
     members, found = probe.fastest(members, steps)
     rates = ", ".join(
@@ -213,10 +215,15 @@ def later_stage(directory: Path, stage: Stage, dtype: str, work: Callable[[], No
             return
         begin = time.perf_counter()
         work()
-        record = run_log.read_json(directory / "run.json")
+        record = run_log.read_record(directory)
         record["stages"][stage.name] = {"seconds": round(time.perf_counter() - begin, 3)}
         run_log.write_json(directory / "run.json", record)
         run_log.mark_done(directory, stage.name)
+
+
+def remedy(directory: Path, stage: str) -> str:
+    """Return what to do where a file that a stage left is damaged."""
+    return f"remove it and {directory / f'{stage}.done'}, and give the same command again"
 
 
 def kept_parameters(
@@ -240,6 +247,21 @@ def kept_parameters(
                     "again to train on from the checkpoint before it"
                 ) from error
             print(f"warning: {error}; left out of the analysis", flush=True)
+
+
+def evaluations(directory: Path, plan: loop.Schedule) -> list[dict[str, Any]]:
+    """Return the lines of metrics.jsonl of a trained run; lost ones are named and left out.
+
+    Raises:
+        RunError: that of the last step is lost.
+    """
+    records = run_log.read_metrics(directory)
+    lost = run_log.lost_evaluations(directory, records, plan.evaluations | {0, plan.total})
+    if lost and (not records or records[-1]["step"] != plan.total):
+        raise run_log.RunError(lost)
+    if lost:
+        print(f"warning: {lost}; left out of the analysis", flush=True)
+    return records
 
 
 def in_groups(
@@ -272,7 +294,7 @@ def diverged_steps(directory: Path, finite: np.ndarray) -> list[int | None]:
     `finite` [R] tells whether what it learned in the end is: a network can end non-finite in its
     very last step, which no training loss shows.
     """
-    record = run_log.read_json(directory / "run.json")
+    record = run_log.read_record(directory)
     last = record["stages"][STAGE]["last_step"]
     return [
         step if step is not None or ok else last

@@ -2,17 +2,24 @@
 
 import contextlib
 import fcntl
+import itertools
 import json
 import math
 import os
 import socket
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-METRICS = "metrics.jsonl"
+METRICS, RECORD = "metrics.jsonl", "run.json"
+# What reading a file of another form than was written raises.
+DAMAGES = (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError)
+DAMAGES += (EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 class RunError(RuntimeError):
@@ -84,6 +91,50 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
+@contextlib.contextmanager
+def damage_named(path: Path, remedy: str) -> Iterator[None]:
+    """Turn what a damaged file makes of its reader into one line that names it.
+
+    Raises:
+        RunError: the file cannot be read, or is not what was written.
+    """
+    try:
+        yield
+    except (OSError, *DAMAGES) as error:
+        reason = f"no entry {error}" if isinstance(error, KeyError) else str(error)
+        if isinstance(error, OSError) and error.errno:
+            reason = os.strerror(error.errno)
+        reason = " ".join(reason.split()) or type(error).__name__
+        raise RunError(f"damaged file {path}: {reason}; {remedy}") from error
+
+
+def record_damage_named(directory: Path) -> contextlib.AbstractContextManager[None]:
+    """Return `damage_named` of run.json."""
+    remedy = (
+        f"remove it and, where it is there, {directory / 'train.done'}, and give the same command "
+        "again: the record is made anew from the last checkpoint"
+    )
+    return damage_named(directory / RECORD, remedy)
+
+
+def read_record(directory: Path) -> dict[str, Any]:
+    """Return run.json: what is known of a run before, and after, it was trained.
+
+    Raises:
+        RunError: it is damaged; one line that says what to do.
+    """
+    with record_damage_named(directory):
+        record = read_json(directory / RECORD)
+        steps, stages = record.get("diverged", []), record["stages"]
+        if not all(step is None or isinstance(step, int) for step in steps):
+            raise TypeError("diverged holds more than steps")
+        if len(steps) != len(record["replicas"]) and "diverged" in record:
+            raise ValueError(f"{len(steps)} steps of {len(record['replicas'])} replicas")
+        if "diverged" in record and not isinstance(stages["train"]["last_step"], int):
+            raise TypeError("last_step is no whole number")
+    return record
+
+
 def append_metrics(directory: Path, record: dict[str, Any]) -> None:
     """Append one evaluation as one line to metrics.jsonl."""
     line = json.dumps(plain(record), allow_nan=False)
@@ -92,29 +143,67 @@ def append_metrics(directory: Path, record: dict[str, Any]) -> None:
 
 
 def read_metrics(directory: Path) -> list[dict[str, Any]]:
-    """Return the complete lines of metrics.jsonl; a line cut off by a crash ends the reading."""
+    """Return the readable lines of metrics.jsonl, of ascending steps, all of one form."""
     path = directory / METRICS
     records: list[dict[str, Any]] = []
-    if path.exists():
-        for line in path.read_text().splitlines():
-            try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-    return records
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        with contextlib.suppress(ValueError, RecursionError):
+            record = json.loads(line)
+            if isinstance(record, dict) and isinstance(record.get("seconds"), int | float):
+                records += [record] if isinstance(record.get("step"), int) else []
+    forms = list(map(_form, records))
+    usual = Counter(forms).most_common(1)
+    alike = [record for record, form in zip(records, forms, strict=True) if form == usual[0][0]]
+    steps = [record["step"] for record in alike]
+    highest = list(itertools.accumulate(steps, max, initial=-1))
+    lowest = list(itertools.accumulate(reversed(steps), min, initial=math.inf))[::-1]
+    # Of two that stand the wrong way round, nobody knows which is the damaged one.
+    return [
+        record
+        for record, step, before, after in zip(alike, steps, highest, lowest[1:], strict=False)
+        if before < step < after
+    ]
 
 
-def rewind_metrics(directory: Path, step: int) -> float:
+def _form(record: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Return the names of a line of metrics and the shapes of its values."""
+    try:
+        return tuple((name, np.shape(record[name])) for name in sorted(record))
+    except ValueError:  # rows of different lengths
+        return ()
+
+
+def lost_evaluations(
+    directory: Path, records: Sequence[Mapping[str, Any]], expected: Iterable[int]
+) -> str:
+    """Return one line that says which evaluations metrics.jsonl has lost, "" if none.
+
+    `records` are its lines, `expected` the steps of those that were written.
+    """
+    expected = sorted(expected)
+    lost = sorted(set(expected) - {record["step"] for record in records})
+    if not lost:
+        return ""
+    steps = ", ".join(map(str, lost[:10])) + (", …" if len(lost) > 10 else "")
+    return (
+        f"{directory / METRICS} is damaged: of {len(expected)} evaluations {len(lost)} are lost, "
+        f"at step {steps}; to make them again, move {directory} away and give the same command"
+    )
+
+
+def rewind_metrics(directory: Path, step: int, evaluations: Iterable[int]) -> tuple[float, str]:
     """Drop every line from `step` on, and a half-written one: those evaluations are made again.
 
-    Returns the training seconds that the last line up to `step` speaks of, 0 if there is none.
+    Returns the training seconds that the last line up to `step` speaks of, 0 if there is none, and
+    one line about those of `evaluations` before `step` that are not there, "" if all are.
     """
     records = [record for record in read_metrics(directory) if record["step"] <= step]
     kept = [record for record in records if record["step"] < step]
+    lost = lost_evaluations(directory, kept, (each for each in evaluations if each < step))
     temporary = directory / f".{METRICS}.{os.getpid()}"
     temporary.write_text("".join(json.dumps(record) + "\n" for record in kept))
     temporary.replace(directory / METRICS)
-    return records[-1]["seconds"] if records else 0.0
+    return (records[-1]["seconds"] if records else 0.0), lost
 
 
 def mark_done(directory: Path, stage: str) -> None:

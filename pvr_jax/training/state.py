@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from jax import lax
 
+from pvr_jax.refusal import Refusal
 from pvr_jax.training.losses import over_devices, squared_error
 
 OPTIMIZERS = ("adam", "sgd")
@@ -68,7 +69,7 @@ def optimizer(
         return optax.inject_hyperparams(optax.sgd, static_args=("momentum", "nesterov"))(
             learning_rate=learning_rate, momentum=momentum
         )
-    raise ValueError(f"optimizer: given {name!r}; allowed {', '.join(OPTIMIZERS)}")
+    raise Refusal(f"optimizer: given {name!r}; allowed {', '.join(OPTIMIZERS)}")
 
 
 def for_traced_rates(optimizer: Optimizer, rates: np.ndarray) -> Optimizer:

@@ -3,9 +3,15 @@
 import re
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
-from experiments import command_line, main
+from experiments import command_line, main, reproduce
+from experiments.canonical_holdout import settings
+from pvr_jax.refusal import Refusal
+from pvr_jax.tasks import checks
+from pvr_jax.training import fields, hosts
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 QUICKSTART = f"--config={CONFIGS / 'quickstart.py'}"
@@ -54,6 +60,16 @@ MISTAKES = [
     ("--config.model.widths=0,3", ["config.model.widths: given (0, 3)"]),
     ("--config.model.initialisation=he", ["config.model.initialisation: given 'he'"]),
     ("--config.experiment=nothing", ["config.experiment: given 'nothing'"]),
+    ("--config.experiment=sweep", ["config.experiment: given 'sweep'; allowed canonical_hold"]),
+    ("--config.experiment=main", ["config.experiment: given 'main'; allowed canonical_holdout"]),
+    ("--config.experiment=canonical_holdout.settings", ["; allowed canonical_holdout, degree"]),
+    ("--config.experiment=", ["config.experiment: given ''; allowed canonical_holdout"]),
+    # what no computer word holds
+    ("--config.train.seeds=9223372036854775808", ["config.train.seeds: given 92233720368547"]),
+    ("--config.train.epochs=-10000000000000000000", ["number of up to 64 bits"]),
+    ("--config.task.window=100000000000000000000", ["number of up to 64 bits"]),
+    ("--config.model.widths=3,9223372036854775808", ["config.model.widths: given (3, 92233"]),
+    ("--config.train.seeds=" + "9" * 5000, ["config.train.seeds: given", "a whole number"]),
     # impossible combinations
     ("--config.holdout.bits=11", ["config.holdout.bits: given 11; allowed all, none (the"]),
     ("--config.holdout.bits=-1", ["config.holdout.bits: given -1; allowed all, none (the"]),
@@ -111,6 +127,143 @@ def test_a_wrong_config_is_named(capsys, config, fragments):
     assert "Traceback" not in line
     for fragment in fragments:
         assert fragment in line
+
+
+def place(directory, kind):
+    """Return a path below a directory at which no work directory can be."""
+    (directory / "file").touch()
+    (directory / "loop").symlink_to(directory / "loop")
+    (directory / "broken").symlink_to(directory / "nowhere")
+    return {
+        "a file": directory / "file",
+        "below a file": directory / "file" / "runs" / "today",
+        "a name of 300 characters": directory / ("x" * 300),
+        "below a name of 300 characters": directory / "new" / ("x" * 300) / "runs",
+        "a loop of links": directory / "loop",
+        "below a loop of links": directory / "loop" / "runs",
+        "a link to nothing": directory / "broken",
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "a file",
+        "below a file",
+        "a name of 300 characters",
+        "below a name of 300 characters",
+        "a loop of links",
+        "below a loop of links",
+        "a link to nothing",
+    ],
+)
+@pytest.mark.parametrize("program", [main, reproduce], ids=["run", "reproduce"])
+def test_a_workdir_that_cannot_be_is_named(capsys, tmp_path, program, kind):
+    workdir = place(tmp_path, kind)
+    before = sorted(tmp_path.iterdir())
+    words = [QUICKSTART] if program is main else ["pvr_majority"]
+    assert program.main(["program", *words, f"--workdir={workdir}"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"error: --workdir: given '{workdir}', ")
+    assert captured.err.count("\n") == 1 and captured.out == ""
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("program", [main, reproduce], ids=["run", "reproduce"])
+@pytest.mark.parametrize("flagfile", ["absent", "."])
+def test_a_flagfile_that_cannot_be_read_is_named(capsys, tmp_path, program, flagfile):
+    assert program.main(["program", f"--flagfile={tmp_path / flagfile}"]) == 2
+    error = capsys.readouterr().err
+    assert str(tmp_path / flagfile) in error and error.count("\n") == 1
+
+
+def write_config(directory, *lines):
+    """Write a config file, the quickstart after some lines on `config`; return its flag."""
+    body = "".join(f"    {line}\n" for line in ["config.unlock()", *lines, "return config"])
+    path = directory / "own.py"
+    path.write_text(
+        "import numpy as np\nfrom ml_collections import ConfigDict\nfrom configs import quickstart"
+        "\n\n\ndef get_config(arg=None):\n    config = quickstart.get_config(arg)\n" + body
+    )
+    return f"--config={path}"
+
+
+@pytest.mark.parametrize(
+    "line, fragment",
+    [
+        ("config.own = np.arange(10000).reshape(-1, 2)", "config.own: given array([[ "),
+        ("config.own = {1, 2}", "config.own: given {1, 2}; allowed a text, a number"),
+        ("config.own = lambda x: x", "config.own: given <function "),
+        ("config.own = (1, (2, {3}))", "config.own: given (1, (2, {3})); allowed"),
+        ("config.task.own = np.int64(3)", "config.task.own: given np.int64(3); allowed"),
+        ("config.own = 2**64", "config.own: given 18446744073709551616; allowed"),
+        ("config.own = 10**5000", "config.own: given a value of type int; allowed"),
+        ("config.train.learning_rates = ([1],)", "config.train.learning_rates: given ([1],)"),
+        ("del config.task['name']", "config.task.name: given None; allowed a text"),
+        ("del config.model['name']", "config.model.name: given None; allowed a text"),
+        ("del config.holdout['bits']", "config.holdout.bits: given None; allowed all, none"),
+        ("del config['task']", "config.task: given None; allowed a section"),
+        ("del config['experiment']", "config.experiment: given None; allowed canonical_holdout"),
+        ("config.model.n = 5", "config.model.n: given 5; allowed nothing: it follows from the ta"),
+        ("exit()", "which raises SystemExit(None); allowed a file such as"),
+        ("import sys; sys.exit(0)", "which raises SystemExit(0); allowed a file such as"),
+        ("raise BaseException('one\\ntwo')", "which raises BaseException('one\\ntwo')"),
+        ("1 / 0", "which raises ZeroDivisionError('division by zero')"),
+    ],
+)
+def test_a_config_file_that_no_run_can_have_is_named(capsys, tmp_path, line, fragment):
+    config = write_config(tmp_path, line)
+    assert fragment in complaint(capsys, config, f"--workdir={tmp_path / 'runs'}")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("address", ["host0", "host0:", "host0:99999", "host0:0", ":9876", "a:b"])
+def test_an_address_without_a_port_is_named(capsys, monkeypatch, address):
+    given = {hosts.ADDRESS: address, hosts.COUNT: "2", hosts.INDEX: "0"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert main.main(["main", QUICKSTART, "--hosts=all"]) == 1
+    assert f"given {hosts.ADDRESS}={address}; allowed HOST:PORT" in capsys.readouterr().err
+
+
+def test_a_process_past_the_last_is_named(capsys, monkeypatch):
+    given = {hosts.ADDRESS: "host0:9876", hosts.COUNT: "2", hosts.INDEX: "2"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert main.main(["main", QUICKSTART, "--hosts=all"]) == 1
+    assert f"given {hosts.INDEX}=2; allowed 0 to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("when", ["checked", "run"])
+def test_an_error_of_a_library_is_not_shown_as_one_of_the_configuration(
+    capsys, monkeypatch, tmp_path, when
+):
+    def broken(*_):
+        return np.zeros(3) + np.zeros(4)
+
+    replaced = (settings, "make_task") if when == "checked" else (main, "run_stage")
+    monkeypatch.setattr(*replaced, broken)
+    with pytest.raises(ValueError, match="could not be broadcast") as raised:
+        main.main(["main", QUICKSTART, f"--workdir={tmp_path}"])
+    assert raised.value.__notes__ == [main.NOT_THE_CONFIGURATION]
+    assert "error: " not in capsys.readouterr().err
+
+
+def test_a_prefix_is_for_refusals_alone():
+    with pytest.raises(ValueError, match=r"^invalid literal"):
+        fields.prefix_errors("config.task.", lambda: int("x"))
+    with pytest.raises(Refusal, match=r"^config.task.n: given 3; allowed 4$"):
+        fields.prefix_errors("config.task.", lambda: checks.refuse("n", 3, "4"))
+
+
+def test_memory_that_runs_out_is_one_line(capsys, monkeypatch, tmp_path):
+    def too_large(*_):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
+
+    monkeypatch.setattr(main, "run_stage", too_large)
+    assert main.main(["main", QUICKSTART, f"--workdir={tmp_path}"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: memory ran out (RESOURCE_EXHAUSTED") and error.count("\n") == 1
 
 
 def test_a_polynomial_is_never_evaluated_as_code(capsys):

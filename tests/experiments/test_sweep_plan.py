@@ -159,6 +159,48 @@ def test_a_mistake_is_one_line_before_anything_is_written(capsys, tmp_path, argu
     assert not workdir.exists()
 
 
+@pytest.mark.parametrize(
+    "generator, wrong",
+    [
+        ("def sweep_own(): return None", "raises TypeError: 'NoneType' object is not iterable"),
+        ("def sweep_own(): return 5", "raises TypeError: 'int' object is not iterable"),
+        ("def sweep_own(): return 'abc'", "yields 'a'"),
+        ("def sweep_own(): yield ('holdout.bits', '3')", "yields ('holdout.bits', '3')"),
+        ("def sweep_own(): yield {1: 2}", "yields {1: 2}"),
+        ("def sweep_own(x): yield {}", "raises TypeError: sweep_own() missing 1 required"),
+        ("def sweep_own(): yield 1 / 0", "raises ZeroDivisionError: division by zero"),
+        ("def sweep_own(): exit(3)", "raises SystemExit: 3"),
+        ("sweep_own = 5", "raises TypeError: 'int' object is not callable"),
+    ],
+)
+def test_a_generator_that_yields_no_settings_is_named(capsys, tmp_path, generator, wrong):
+    config = write_config(tmp_path, f"{generator}\n")
+    line = complaint(capsys, config, "--sweep=own", f"--workdir={tmp_path / 'runs'}")
+    assert f"--sweep: given own, and sweep_own() of {tmp_path / 'small.py'} {wrong}" in line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_cell_with_values_that_no_run_can_have_is_refused(tmp_path):
+    generators = (
+        "def sweep_own():\n    yield {'holdout.bits': '0'}\n    yield {'train.seeds': 10**19}\n"
+        "    yield {'train.learning_rates': ({1},)}\n"
+    )
+    good, large, odd = expand(write_config(tmp_path, generators), "--sweep=own")
+    assert good.config is not None
+    assert large.refused.startswith("config.train.seeds: given 10000000000000000000; allowed")
+    assert odd.refused.startswith("config.train.learning_rates: given ({1},); allowed")
+
+
+def test_more_shards_than_memory_has_room_for_are_dealt_as_few(tmp_path):
+    request = request_of(CANONICAL + ":tiny", "--sweep=bits,rates", f"--shard=0/{10**15}")
+    cells = definition.expand(request)
+    first = execute.Sweep(request, cells, tmp_path)
+    alone = deal(plan(cells), len(plan(cells)) + 2)
+    assert first._packs == alone[0] and alone[-1] == []
+    last = execute.Sweep(request._replace(shard=10**15 - 1), cells, tmp_path)
+    assert last._packs == [] and last._own == []
+
+
 def test_a_choice_is_given_once(capsys):
     line = complaint(capsys, f"{CANONICAL}:task=parity", "--sweep=tasks")
     assert "--sweep: given tasks, which sets task, as does the command line" in line

@@ -8,6 +8,7 @@ import sys
 import pytest
 from synthetic_runs import write_run
 
+from experiments import main
 from pvr_jax.reporting import read_run, read_runs, write_report
 from pvr_jax.reporting.page import render_page
 from pvr_jax.reporting.study import study_of
@@ -129,6 +130,31 @@ def test_a_cut_off_file_is_named(tmp_path):
     path.write_text(path.read_text()[:500])
     with pytest.raises(ValueError, match=r"damaged file .*measures\.json: "):
         write_report(tmp_path)
+
+
+def other_document(path):
+    path.write_text("[1]")
+
+
+def no_text(path):
+    path.write_bytes(b"\xff\x00" + path.read_bytes())
+
+
+def directory_instead(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("damage", [other_document, no_text, directory_instead])
+@pytest.mark.parametrize("name", ["measures.json", "predictions.json", "config.json", "run.json"])
+def test_the_command_line_names_a_damaged_file_in_one_line(tmp_path, capsys, name, damage):
+    theories = {"wide_ntk": {0: (0.4, 0.1), 7: (0.2, 0.1)}}
+    path = write_run(tmp_path, steps=(0, 30), theories=theories) / name
+    damage(path)
+    assert main.main(["main", "--stage=report", f"--workdir={tmp_path}"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"error: damaged file {path}: ")
+    assert captured.err.count("\n") == 1 and captured.out == ""
 
 
 def test_a_damaged_config_is_named(tmp_path):

@@ -76,12 +76,19 @@ def test_files_that_are_no_table(workplace):
         "path: given 'missing.npy'; allowed the path of a .npy file that exists"
     )
     assert "that exists" in refusal("truth_table", path=str(workplace))
+    assert "that exists" in refusal("truth_table", path="long" * 100)
+    assert "that exists" in refusal("truth_table", path="nul\0.npy")
     np.savez("several.npz", a=np.zeros(2))
     (workplace / "text.npy").write_text("1, 2\n")
     (workplace / "empty.npy").write_bytes(b"")
     np.save("cut.npy", np.zeros(8))
     (workplace / "cut.npy").write_bytes((workplace / "cut.npy").read_bytes()[:-9])
-    for name in ("several.npz", "text.npy", "empty.npy", "cut.npy"):
+    for shape in ((2**45,), (2**24,), (2**70,), (-8,)):  # promised, and not there
+        header = {"descr": "<f8", "fortran_order": False, "shape": shape}
+        with (workplace / f"promise{shape[0]}.npy").open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+    promises = [path.name for path in workplace.glob("promise*.npy")]
+    for name in ("several.npz", "text.npy", "empty.npy", "cut.npy", *promises):
         assert refusal("truth_table", path=name).startswith(f"path: given '{name}'; allowed a .npy")
 
 
@@ -176,6 +183,22 @@ def test_modules_that_do_not_import(workplace):
     assert "a module that imports (SyntaxError" in refusal("own_syntax:f", n=2)
     (workplace / "own_raising.py").write_text("raise RuntimeError('a\\nb')\n")
     assert "a module that imports (RuntimeError: a)" in refusal("own_raising:f", n=2)
+
+
+@pytest.mark.parametrize(
+    ("line", "raised"),
+    [
+        ("exit()", "SystemExit: None"),
+        ("import sys; sys.exit(0)", "SystemExit: 0"),
+        ("raise BaseException('a')", "BaseException: a"),
+        ("raise GeneratorExit", "GeneratorExit"),
+    ],
+)
+def test_modules_and_functions_that_end_the_program_are_named(workplace, line, raised):
+    (workplace / "own_ending.py").write_text(f"{line}\n")
+    assert f"a module that imports ({raised})" in refusal("own_ending:f", n=2)
+    (workplace / "own_function.py").write_text(f"def f(x):\n    {line}\n")
+    assert f"with n = 2 ({raised})" in refusal("own_function:f", n=2)
 
 
 @pytest.mark.parametrize("name", [":f", "own:", "own:f:g", "own.:f", "o wn:f", "own:f()", ":"])

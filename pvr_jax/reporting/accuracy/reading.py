@@ -88,7 +88,7 @@ def read_examples(cells: list[Cell]) -> list[Examples]:
     found = []
     for directory in dict.fromkeys(cell.arm.directory for cell in cells):
         path = directory / EXAMPLES_FILE
-        if not path.is_file():
+        if not path.exists():
             continue
         own = [cell for cell in cells if cell.arm.directory == directory]
         try:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from pvr_jax.refusal import Refusal
 from pvr_jax.reporting import drawing
 from pvr_jax.reporting.curriculum.arms import Arm, pairs_of
 from pvr_jax.reporting.curriculum.figures import drawings
@@ -77,7 +78,7 @@ def study(arms: Sequence[Arm], unfinished: Sequence[str] = ()) -> tuple[Results,
     pairs = pairs_of(arms)
     if not pairs:
         leaps = ", ".join(sorted({str(arm.leap) for arm in arms}))
-        raise ValueError(
+        raise Refusal(
             f"leaps: given {leaps}; allowed the number of coordinates (normal training) and one or "
             "more smaller ones"
         )
