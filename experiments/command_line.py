@@ -1,22 +1,28 @@
 """The command line: flags in, a configuration out; every mistake ends in one line."""
 
 import difflib
+import errno
 import importlib
 import importlib.util
+import os
 import re
+import stat
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from pvr_jax.refusal import Refusal
+
 STAGES = ("train", "analyse", "predict", "report")
 EXAMPLE = "configs/quickstart.py"
 EXAMPLE_OF_SWEEPS = "configs/canonical_holdout.py"
+LONGEST_NAME = 255  # bytes, of a file or directory
 FLAGS = ("config", "workdir", "stage", "sweep", "shard", "hosts")
 
 
-class UsageError(ValueError):
+class UsageError(Refusal):
     """A mistake on the command line or in a configuration, in one line."""
 
 
@@ -106,7 +112,9 @@ def parse(arguments: list[str]) -> CommandLine:
     values = define_flags(arguments)
     try:
         rest = values(arguments)[1:]
-    except Exception as error:  # absl's errors, and whatever the code of a configuration raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # absl's errors, and whatever a configuration's code raises
         raise _explained(arguments, error) from error
     if values.help:
         print(values.get_help())
@@ -119,7 +127,38 @@ def parse(arguments: list[str]) -> CommandLine:
     if values["config"].present and not isinstance(config, ConfigDict):
         raise _unreadable(arguments)
     sweep = _sweep(values)
-    return CommandLine(config, Path(values.workdir), values.stage, values.hosts, sweep)
+    workdir = check_workdir(values.workdir)
+    return CommandLine(config, workdir, values.stage, values.hosts, sweep)
+
+
+def check_workdir(given: str) -> Path:
+    """Return the directory under which all files go; it need not be there yet.
+
+    Raises:
+        UsageError: it is no directory, or none that can be made and written.
+    """
+    path, reason = Path(given), ""
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in path.parts):
+        reason = os.strerror(errno.ENAMETOOLONG)
+    for place in (path, *path.absolute().parents):  # what is there, or the nearest above that is
+        if reason:
+            break
+        try:
+            if not stat.S_ISDIR(place.stat().st_mode):
+                reason = f"{place} is no directory"
+            elif not os.access(place, os.W_OK | os.X_OK):
+                reason = f"{place} cannot be written"
+            else:
+                return path
+        except (FileNotFoundError, NotADirectoryError):
+            if place.is_symlink():
+                reason = f"{place} links to what is not there"
+        except OSError as error:  # a loop of links, no permission to look
+            reason = os.strerror(error.errno)
+    raise UsageError(
+        f"--workdir: given {given!r} ({reason}); allowed a directory that is there and can be "
+        "written, or the path of a new one"
+    )
 
 
 def _sweep(values: flags.FlagValues) -> SweepRequest | None:
@@ -146,7 +185,7 @@ def _sweep(values: flags.FlagValues) -> SweepRequest | None:
 
 def _shard(text: str) -> tuple[int, int]:
     """Return (i, n) of "i/n"."""
-    numbers = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+    numbers = re.fullmatch(r"(\d{1,18})/(\d{1,18})", text.strip())
     shard, shards = map(int, numbers.groups()) if numbers else (0, 0)
     if not shard < shards:
         raise UsageError(
@@ -155,22 +194,16 @@ def _shard(text: str) -> tuple[int, int]:
     return shard, shards
 
 
-def load_experiment(name: str, module: str = "") -> Any:
+def load_experiment(name: Any, module: str = "") -> Any:
     """Import `experiments.<name>.<module>`, or the package alone where no module is given.
 
     Raises:
         UsageError: there is no such experiment.
     """
-    path = f"experiments.{name}"
-    try:
-        package = importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        if error.name != path:
-            raise
-        raise UsageError(
-            f"config.experiment: given {name!r}; allowed the name of a package in experiments/"
-        ) from error
-    return importlib.import_module(f"{path}.{module}") if module else package
+    known = sorted(path.parent.name for path in Path(__file__).parent.glob("*/settings.py"))
+    if not isinstance(name, str) or name not in known:
+        raise UsageError(f"config.experiment: given {name!r}; allowed {', '.join(known)}")
+    return importlib.import_module(".".join(filter(None, ["experiments", name, module])))
 
 
 def check_data(config: ConfigDict) -> None:
@@ -212,8 +245,10 @@ def stages_asked_for(name: str, stage: str) -> tuple[str, ...]:
     return (stage,)
 
 
-def _explained(arguments: list[str], error: Exception) -> UsageError:
+def _explained(arguments: list[str], error: BaseException) -> UsageError:
     """Return the one-line error that tells which argument was wrong, and what is allowed."""
+    if not isinstance(error, Exception):
+        return _leaving(arguments, error)
     overrides = [
         text if "=" in text else f"{text}={following}"  # absl also takes --config.a.b VALUE
         for text, following in zip(arguments, [*arguments[1:], ""], strict=True)
@@ -242,8 +277,12 @@ def _load(arguments: list[str]) -> ConfigDict:
     values = define_flags(alone)
     try:
         values(alone)
+    except KeyboardInterrupt:
+        raise
     except Exception as error:  # whatever the code of a configuration raises
         raise UsageError(one_line(error)) from error
+    except BaseException as error:
+        raise _leaving(arguments, error) from error
     if not isinstance(values.config, ConfigDict):
         raise _unreadable(arguments)
     return values.config
@@ -258,6 +297,15 @@ def _chosen(arguments: list[str]) -> str:
         elif text == "--config" and index + 1 < len(arguments):
             chosen = arguments[index + 1]
     return chosen
+
+
+def _leaving(arguments: list[str], error: BaseException) -> UsageError:
+    """Return the error about a configuration file that leaves the program, by exit() say."""
+    path = _chosen(arguments).partition(":")[0]
+    raised = f"{type(error).__name__}({', '.join(map(repr, error.args))})"
+    return UsageError(
+        f"--config: given {path!r}, which raises {raised}; allowed a file such as {EXAMPLE}"
+    )
 
 
 def _unreadable(arguments: list[str]) -> UsageError:

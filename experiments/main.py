@@ -4,17 +4,25 @@ python -m experiments.main --config=configs/quickstart.py
 python -m experiments.main --config=configs/canonical_holdout.py --sweep=tasks,bits --shard=0/8
 """
 
+import contextlib
 import errno
+import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from experiments import command_line
 from experiments.command_line import CommandLine, SweepRequest, UsageError
+from pvr_jax.refusal import Refusal
 from pvr_jax.training.run_log import RunError
+
+NOT_THE_CONFIGURATION = (
+    "This is not about the configuration, which was accepted: it is a fault of pvr_jax, of a "
+    "library below it, or of a module of your own that is named above."
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -24,18 +32,31 @@ def main(arguments: list[str]) -> int:
     128 + n: stopped by signal n, saved.
     """
     try:
-        line = command_line.parse(arguments)
-        if line.config is not None:
-            command_line.check_data(line.config)
-            start_devices(line.hosts)
-        work = prepared(line)
-    except ValueError as error:
+        with faults_noted():
+            line = command_line.parse(arguments)
+            if line.config is not None:
+                command_line.check_data(line.config)
+                start_devices(line.hosts)
+            work = prepared(line)
+    except Refusal as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except RunError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return exit_status(work, line.workdir)
+
+
+@contextlib.contextmanager
+def faults_noted() -> Iterator[None]:
+    """Let an error that has no message of its own for the user say that it is a fault."""
+    try:
+        yield
+    except (Refusal, RunError, OSError):
+        raise
+    except Exception as error:
+        error.add_note(NOT_THE_CONFIGURATION)
+        raise
 
 
 def prepared(line: CommandLine) -> Callable[[], None]:
@@ -100,8 +121,9 @@ def prepared_sweep(request: SweepRequest, stage: str, workdir: Path) -> Callable
 def exit_status(work: Callable[[], None], workdir: Path) -> int:
     """Do the work; return 0, or, after one line about what went wrong, the status that tells it."""
     try:
-        work()
-    except (RunError, FileNotFoundError) as error:
+        with faults_noted():
+            work()
+    except (RunError, Refusal) as error:
         number = getattr(error, "signal_number", None)
         if str(error):  # of processes that stop together, one says why
             print(f"error: {error}", file=sys.stderr)
@@ -113,15 +135,22 @@ def exit_status(work: Callable[[], None], workdir: Path) -> int:
         sys.stdout = None  # nothing more can be said there, not even while Python exits
         return 1
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        print(
-            f"error: {error.filename or workdir} could not be written: the disk is full; what was "
-            "saved before is intact: make room and give the same command again",
-            file=sys.stderr,
-        )
+        print(f"error: {explained(error, workdir)}", file=sys.stderr)
         return 1
     return 0
+
+
+def explained(error: OSError, workdir: Path) -> str:
+    """Return in one line which file could not be read or written, and why."""
+    if error.errno is None:  # raised by this package, in words of its own
+        return command_line.one_line(error)
+    full = error.errno == errno.ENOSPC
+    reason = "the disk is full" if full else os.strerror(error.errno)
+    return (
+        f"{error.filename or workdir} could not be {'written' if full else 'read or written'}: "
+        f"{reason}; what was saved before is intact: {'make room' if full else 'mend that'} and "
+        "give the same command again"
+    )
 
 
 def end(status: int) -> None:

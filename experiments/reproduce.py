@@ -19,7 +19,8 @@ from rich.console import Console
 
 from experiments import command_line
 from experiments.command_line import UsageError
-from experiments.main import end, exit_status, run_stage, start_devices
+from experiments.main import end, exit_status, faults_noted, run_stage, start_devices
+from pvr_jax.refusal import Refusal
 from pvr_jax.reporting.agreement import REPLICAS_FILE, compare_files
 from pvr_jax.training.run_log import RunError
 
@@ -67,8 +68,8 @@ def parse(arguments: list[str]) -> Request:
     flags.DEFINE_bool("help", False, "show the flags", flag_values=values)
     try:
         rest = values(arguments)[1:]
-    except flags.Error as error:
-        raise UsageError(" ".join(str(error).split())) from error
+    except (flags.Error, OSError) as error:  # OSError: a --flagfile that cannot be read
+        raise UsageError(command_line.one_line(error)) from error
     if values.help:
         print(f"{__doc__}\nNames: all, {', '.join(names())}\n{values.get_help()}")
         raise SystemExit(0)
@@ -77,7 +78,8 @@ def parse(arguments: list[str]) -> Request:
     if len(rest) != 1 or rest[0] not in (*known, "all"):
         raise UsageError(f"reproduce: given {given}; allowed all, {', '.join(known)}")
     chosen = known if rest[0] == "all" else (rest[0],)
-    return Request(chosen, values.size, Path(values.workdir), values.hosts)
+    workdir = command_line.check_workdir(values.workdir)
+    return Request(chosen, values.size, workdir, values.hosts)
 
 
 def check_data(request: Request) -> None:
@@ -131,10 +133,11 @@ def reproduce(name: str, size: str, workdir: Path) -> None:
 def main(arguments: list[str]) -> int:
     """Reproduce what the command line names; return the exit status, as `experiments.main` does."""
     try:
-        request = parse(arguments)
-        check_data(request)
-        start_devices(request.hosts)
-    except ValueError as error:
+        with faults_noted():
+            request = parse(arguments)
+            check_data(request)
+            start_devices(request.hosts)
+    except Refusal as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except RunError as error:

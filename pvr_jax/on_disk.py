@@ -8,6 +8,8 @@ import json
 import os
 from pathlib import Path
 
+from pvr_jax.refusal import Refusal, shown
+
 PACKAGES = ("tensorflow_datasets", "array_record")
 
 
@@ -23,15 +25,17 @@ def mnist(data_dir: str | None = None) -> Path:
     """
     for package in PACKAGES:
         if importlib.util.find_spec(package) is None:
-            raise ValueError(
+            raise Refusal(
                 f"source: given 'mnist'; allowed with the package {package}, which "
                 "./launch.sh setup tfds installs"
             )
+    if data_dir is not None and not isinstance(data_dir, str):
+        raise Refusal(f"data_dir: given {shown(data_dir)}; allowed the path of a directory")
     given = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     directory = Path(given).expanduser().absolute()
     found = _prepared(directory / "mnist")
     if found is None:
-        raise ValueError(
+        raise Refusal(
             f"source: given 'mnist'; allowed where it is prepared as array_record, which "
             f"{directory}/mnist is not; once, with the network: python -m venv prepare && "
             "prepare/bin/pip install tensorflow tensorflow-datasets importlib_resources && "

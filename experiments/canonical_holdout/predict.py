@@ -12,6 +12,7 @@ from experiments.canonical_holdout import problem as problems
 from experiments.canonical_holdout import settings
 from experiments.canonical_holdout.theories import theories_of
 from pvr_jax.boolean import float64
+from pvr_jax.refusal import Refusal
 from pvr_jax.reporting import statistics
 from pvr_jax.training import run, run_log
 
@@ -49,7 +50,7 @@ def _predict(config: ConfigDict, directory: Path) -> None:
             try:
                 values = theory.function(problem.truth, seen)
                 others = [error_of(f(problem.truth, seen), problem) for f in theory.without_one]
-            except ValueError as error:  # of this target, what the kernel cannot hold
+            except (Refusal, np.linalg.LinAlgError) as error:  # the kernel cannot hold this target
                 not_defined[name] = str(error)
                 del theories[name]
                 continue

@@ -8,6 +8,7 @@ import re
 from ml_collections import ConfigDict
 
 from pvr_jax import models, tasks
+from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import datasets
 from pvr_jax.training import fields
 from pvr_jax.training.fields import one_of, prefix_errors, whole
@@ -18,6 +19,7 @@ MAX_BITS = 24
 
 
 RULES: dict[str, fields.Rule] = {
+    **fields.NAMES,
     "holdout.value": one_of(1, -1),
     "data.source": one_of(*datasets.SOURCES),
     "data.samples": whole(1),
@@ -87,18 +89,18 @@ def frozen_bits(text: str, n: int) -> tuple[int, ...]:
     """
     allowed = f"all, none (the matched setting), or bits from 0 to {n - 1} such as 0,{n - 1}"
     if not isinstance(text, str):
-        raise ValueError(f"bits: given {text!r}; allowed {allowed}")
+        raise Refusal(f"bits: given {text!r}; allowed {allowed}")
     if text.strip() in ("all", "none"):
         return tuple(range(n)) if text.strip() == "all" else ()
     parts = [part.strip() for part in text.strip().strip("()[]").split(",") if part.strip()]
     if not parts or not all(re.fullmatch(r"-?\d+", part) for part in parts):
-        raise ValueError(f"bits: given {text!r}; allowed {allowed}")
+        raise Refusal(f"bits: given {text!r}; allowed {allowed}")
     bits = [int(part) for part in parts]
     for bit in bits:
         if not 0 <= bit < n:
-            raise ValueError(f"bits: given {bit}; allowed {allowed}")
+            raise Refusal(f"bits: given {bit}; allowed {allowed}")
     if len(set(bits)) < len(bits):
-        raise ValueError(f"bits: given {text!r}, one of them twice; allowed {allowed}")
+        raise Refusal(f"bits: given {text!r}, one of them twice; allowed {allowed}")
     return tuple(sorted(bits))
 
 

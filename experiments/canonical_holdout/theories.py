@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from experiments.canonical_holdout import problem as problems
 from pvr_jax import models, theory
+from pvr_jax.refusal import Refusal
 from pvr_jax.theory import kernel_features, wide_networks
 from pvr_jax.theory.empirical_kernel import LARGEST_N
 
@@ -47,7 +48,7 @@ def theories_of(
     for name, theory_of in (("wide_ntk", wide_theory), ("empirical_ntk", empirical_theory)):
         try:
             theories[name] = theory_of(config, problem.task.n)
-        except ValueError as error:
+        except Refusal as error:
             not_defined[name] = str(error)
     return theories, not_defined
 
@@ -61,7 +62,7 @@ def wide_theory(config: ConfigDict, n: int) -> Theory:
     _check_scales(config)
     model = config.model
     if model.name != "mlp":
-        raise ValueError(f"model: given {model.name}; allowed mlp")
+        raise Refusal(f"model: given {model.name}; allowed mlp")
     layers = wide_networks.mlp_layers(
         n, model.widths, model.initialisation, model.alpha, model.get("biases", True)
     )
@@ -76,7 +77,7 @@ def empirical_theory(config: ConfigDict, n: int) -> Theory:
     """
     _check_scales(config)
     if n > LARGEST_N:
-        raise ValueError(f"n = {n}: allowed up to {LARGEST_N}")
+        raise Refusal(f"n = {n}: allowed up to {LARGEST_N}")
     model = json.dumps(config.model.to_dict(), sort_keys=True)
     starts, regress, regress_with_fewer = _kernels(model, n, config.train.dtype)
     return Theory(
@@ -117,6 +118,6 @@ def _regress_with_matrix(
 def _check_scales(config: ConfigDict) -> None:
     """Refuse scaled starts: their kernels differ from replica to replica of one bit."""
     if any(scale != 1 for scale in config.train.init_scales):
-        raise ValueError(
+        raise Refusal(
             f"init_scales: given {', '.join(f'{s:g}' for s in config.train.init_scales)}; allowed 1"
         )

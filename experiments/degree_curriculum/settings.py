@@ -16,6 +16,7 @@ MAX_BITS = 20
 MOST_SAMPLES = 1 << 20  # they are held in memory
 
 RULES: dict[str, fields.Rule] = {
+    **fields.NAMES,
     "curriculum.leaps": several(whole(1), "4,10"),
     "curriculum.threshold": number(0),
     "data.samples": several(whole(1, MOST_SAMPLES), "500,900"),

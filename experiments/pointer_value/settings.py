@@ -16,6 +16,7 @@ MOST_SAMPLES = 2**30
 # Sets of different sizes train side by side, so training is measured in steps, not in epochs.
 IN_EPOCHS = ("train.epochs", "evaluation.every_epochs")
 RULES: dict[str, fields.Rule] = {
+    **fields.NAMES,
     "data.source": one_of(*drawn_sets.SOURCES),
     "data.batch_size": whole(1, 2**20),
     **{field: rule for field, rule in fields.TRAINING.items() if field not in IN_EPOCHS},

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from experiments import command_line
 from experiments.command_line import SweepRequest, UsageError
+from pvr_jax.refusal import Refusal
 from pvr_jax.training.run_log import RunError
 
 PREFIX = "sweep_"
@@ -42,7 +43,7 @@ def expand(request: SweepRequest) -> list[Cell]:
             not one possible cell; one line.
     """
     module = load(request.file)
-    generators = [(name, list(_generator(module, request, name)())) for name in request.names]
+    generators = [(name, _settings(module, request, name)) for name in request.names]
     given = [part.partition("=")[0] for part in request.choices.split(",") if part]
     _refuse_conflicts(generators, [*request.overrides, *given])
     cells: dict[str, Cell] = {}
@@ -78,7 +79,7 @@ def load(file: str) -> ModuleType:
 def reason_of(error: BaseException) -> str:
     """Return why a cell failed in one line of up to 300 characters."""
     message = command_line.one_line(error)
-    if not isinstance(error, (ValueError, RunError)):
+    if not isinstance(error, (Refusal, RunError)):
         message = f"{type(error).__name__}: {message}"
     return message if len(message) <= LONGEST_REASON else message[:LONGEST_REASON] + " …"
 
@@ -88,12 +89,30 @@ def described(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in settings.items())
 
 
-def _generator(module: ModuleType, request: SweepRequest, name: str) -> Any:
+def _settings(module: ModuleType, request: SweepRequest, name: str) -> list[dict[str, Any]]:
+    """Return the overrides that a generator yields."""
     known = [key.removeprefix(PREFIX) for key in vars(module) if key.startswith(PREFIX)]
     if name not in known:
         allowed = ", ".join(known) or f"nothing: the file has no function {PREFIX}NAME"
         raise UsageError(f"--sweep: given {name!r}; allowed for {request.file}: {allowed}")
-    return getattr(module, PREFIX + name)
+    try:
+        found = getattr(module, PREFIX + name)()
+        settings = list(found)
+    except Exception as error:  # whatever the code of a configuration raises
+        wrong = f"raises {type(error).__name__}: {command_line.one_line(error)}"
+    else:
+        odd = [part for part in settings if not _is_setting(part)]
+        if not odd:
+            return settings
+        wrong = f"yields {odd[0]!r}"
+    raise UsageError(
+        f"--sweep: given {name}, and {PREFIX}{name}() of {request.file} {wrong}; allowed a "
+        'function without arguments that yields overrides such as {"holdout.bits": "3"}'
+    )
+
+
+def _is_setting(part: Any) -> bool:
+    return isinstance(part, dict) and all(isinstance(name, str) for name in part)
 
 
 def _refuse_conflicts(
@@ -116,7 +135,7 @@ def _cell(module: ModuleType, request: SweepRequest, settings: dict[str, Any]) -
     chosen = [f"{name}={value}" for name, value in settings.items() if "." not in name]
     fields = {name: value for name, value in settings.items() if "." in name}
     try:
-        config = module.get_config(",".join([*filter(None, [request.choices]), *chosen]))
+        config = _made(module, ",".join([*filter(None, [request.choices]), *chosen]))
         with config.unlocked():
             for name, value in _items(fields, request.overrides):
                 override(config, name, value)
@@ -125,6 +144,13 @@ def _cell(module: ModuleType, request: SweepRequest, settings: dict[str, Any]) -
         return Cell(package.run_name(config), config, settings)
     except Exception as error:  # whatever the code of a configuration raises is this cell's alone
         return Cell(described(settings), None, settings, reason_of(error))
+
+
+def _made(module: ModuleType, choices: str) -> ConfigDict:
+    try:
+        return module.get_config(choices)
+    except ValueError as error:  # as a config file refuses a choice
+        raise UsageError(command_line.one_line(error)) from error
 
 
 def _items(*parts: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

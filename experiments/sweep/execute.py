@@ -47,7 +47,9 @@ class Sweep:
         self._root = workdir / SWEEPS
         self._name = ",".join(request.names)
         self._tables = self._root / TABLES / table_name(request)
-        self._packs = deal(plan(cells), request.shards)[request.shard]
+        packs = plan(cells)
+        dealt = deal(packs, min(request.shards, len(packs)))  # a shard more would have none
+        self._packs = dealt[request.shard] if request.shard < len(dealt) else []
         refused = [cell for cell in cells if cell.config is None]
         # Its own share of what is refused: an array of jobs reports every cell once.
         self._own = [cell for pack in self._packs for cell in pack.cells]

@@ -14,6 +14,7 @@ from experiments.unseen_domain import settings
 from experiments.unseen_domain.train import build_ensemble, schedule
 from pvr_jax import models, theory
 from pvr_jax.boolean import float64
+from pvr_jax.refusal import Refusal
 from pvr_jax.training import run, run_log
 from pvr_jax.training.checkpoint import Checkpoints
 from pvr_jax.training.run import Group
@@ -93,7 +94,7 @@ def degree_temperatures(problem: problems.Problem, learned: np.ndarray) -> np.nd
         if np.isfinite(values).all():
             try:
                 found[i] = theory.degree_temperature(values, problem.truth, problem.seen)
-            except ValueError:  # of this seen set: it depends on too many coordinates
+            except (Refusal, np.linalg.LinAlgError):  # the seen set is too large a problem
                 break
     return found
 

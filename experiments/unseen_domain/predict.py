@@ -11,6 +11,7 @@ from experiments.unseen_domain import analyse, settings
 from experiments.unseen_domain import problem as problems
 from pvr_jax import theory
 from pvr_jax.boolean import cube, float64
+from pvr_jax.refusal import Refusal
 from pvr_jax.theory import wide_networks
 from pvr_jax.training import run, run_log
 
@@ -46,7 +47,7 @@ def _predict(config: ConfigDict, directory: Path) -> None:
             reference.truth,
             reference.seen,
         )
-    except ValueError as error:
+    except (Refusal, np.linalg.LinAlgError) as error:
         not_defined["wide_ntk"] = str(error)
     run_log.write_json(
         directory / PREDICTIONS_FILE,
@@ -67,7 +68,7 @@ def kernel_limit(config: ConfigDict, n: int) -> np.ndarray:
     first, since it starts at 0. Raises ValueError for networks without such a limit.
     """
     if any(scale != 1 for scale in config.train.init_scales):
-        raise ValueError(f"init_scales: given {config.train.init_scales}; allowed 1")
+        raise Refusal(f"init_scales: given {config.train.init_scales}; allowed 1")
     model = config.model
     if model.name == "mlp":
         layers = wide_networks.mlp_layers(
@@ -77,7 +78,7 @@ def kernel_limit(config: ConfigDict, n: int) -> np.ndarray:
     if model.name == "random_features":
         layers = wide_networks.random_features_layers(n)
         return wide_networks.wide_eigenvalues(n, layers, MOMENTS[model.kind], kind="nngp")
-    raise ValueError(f"model: given {model.name}; allowed mlp, random_features")
+    raise Refusal(f"model: given {model.name}; allowed mlp, random_features")
 
 
 def summary(problem: problems.Problem, predicted: np.ndarray) -> dict[str, Any]:

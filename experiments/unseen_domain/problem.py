@@ -14,6 +14,7 @@ from experiments.unseen_domain import settings
 from pvr_jax import models, tasks, theory
 from pvr_jax.analysis import learned, unseen
 from pvr_jax.boolean import cube, float64, fourier
+from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import datasets
 from pvr_jax.training.replicas import Replicas
 from pvr_jax.training.run_log import RunError
@@ -99,7 +100,7 @@ def assemble(config: ConfigDict) -> Problem:
     seen_set = settings.make_seen_set(config, task.n)
     try:
         reference = make_reference(task, seen_set, config.evaluation.relevant)
-    except ValueError as error:
+    except Refusal as error:
         raise RunError(f"the min-degree interpolator has no answer here: {error}") from error
     spectra = [float64.spectrum(f) for f in (reference.truth, reference.interpolator)]
     dropped = dropped_part(*spectra)
@@ -164,7 +165,7 @@ def _check_relevant(task: tasks.Task, seen_set: tasks.SeenSet, count: int) -> No
     flipped[:, count:] *= test_points(task.n, 2 * PROBES)[PROBES:, count:]
     for function in (task.target, seen_set.predicate):
         if not np.array_equal(*(np.asarray(function(jnp.asarray(p))) for p in (x, flipped))):
-            raise ValueError(
+            raise Refusal(
                 f"evaluation.relevant: given {count}; allowed all coordinates that target "
                 f"and seen set depend on, and they depend on some past x{count - 1}"
             )

@@ -10,13 +10,16 @@ from ml_collections import ConfigDict
 from pvr_jax import models, tasks
 from pvr_jax.tasks import datasets
 from pvr_jax.training import fields
-from pvr_jax.training.fields import from_zero, one_of, prefix_errors, whole
+from pvr_jax.training.fields import from_zero, one_of, prefix_errors, text, whole
 from pvr_jax.training.replicas import device_mesh
 
 # Up to here every input of the cube is evaluated; beyond, a sample.
 MAX_BITS = 20
 
 RULES: dict[str, fields.Rule] = {
+    **fields.NAMES,
+    "holdout.name": text(),
+    "holdout.n": fields.absent("the task"),
     "data.source": one_of(*datasets.SOURCES),
     "data.samples": whole(1),
     "data.batch_size": whole(1),

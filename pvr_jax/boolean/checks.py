@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from pvr_jax.refusal import Refusal
+
 
 def _known_entries(value: ArrayLike) -> np.ndarray:
     """The entries of `value`; none while it is being traced."""
@@ -23,7 +25,7 @@ def in_range(name: str, value: ArrayLike, low: float, high: float) -> None:
     # Written as "not inside" so that NaN is refused as well.
     outside = entries[~((entries >= low) & (entries <= high))]
     if outside.size:
-        raise ValueError(f"{name}: given {outside.flat[0]}; allowed {low} to {high}")
+        raise Refusal(f"{name}: given {outside.flat[0]}; allowed {low} to {high}")
 
 
 def is_sign(name: str, value: ArrayLike) -> None:
@@ -34,26 +36,26 @@ def is_sign(name: str, value: ArrayLike) -> None:
     entries = _known_entries(value)
     other = entries[(entries != 1) & (entries != -1)]
     if other.size:
-        raise ValueError(f"{name}: given {other.flat[0]}; allowed -1 or +1")
+        raise Refusal(f"{name}: given {other.flat[0]}; allowed -1 or +1")
 
 
 def is_scalar(name: str, value: ArrayLike) -> None:
     """Check that `value`, traced or not, has no axes; raises ValueError otherwise."""
     if jnp.ndim(value):
-        raise ValueError(f"{name}: given an array of shape {jnp.shape(value)}; allowed a scalar")
+        raise Refusal(f"{name}: given an array of shape {jnp.shape(value)}; allowed a scalar")
 
 
 def is_integer(name: str, value: ArrayLike) -> None:
     """Check that `value`, traced or not, has an integer dtype; raises ValueError otherwise."""
     dtype = value.dtype if isinstance(value, jax.Array) else np.asarray(value).dtype
     if not jnp.issubdtype(dtype, jnp.integer):
-        raise ValueError(f"{name}: given dtype {dtype}; allowed integers")
+        raise Refusal(f"{name}: given dtype {dtype}; allowed integers")
 
 
 def one_dimensional_size(name: str, array: jax.Array) -> int:
     """Length of the last axis; raises ValueError for an array without axes."""
     if array.ndim == 0:
-        raise ValueError(f"{name}: given a scalar; allowed an array with a last axis of length 2^n")
+        raise Refusal(f"{name}: given a scalar; allowed an array with a last axis of length 2^n")
     return array.shape[-1]
 
 
@@ -66,7 +68,7 @@ def real_array(name: str, array: ArrayLike) -> jax.Array:
     """
     array = jnp.asarray(array)
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
-        raise ValueError(f"{name}: given dtype {array.dtype}; allowed real numbers")
+        raise Refusal(f"{name}: given dtype {array.dtype}; allowed real numbers")
     if not jnp.issubdtype(array.dtype, jnp.floating):
         return array.astype(jnp.result_type(float))
     return array if array.dtype.itemsize >= 4 else array.astype(jnp.float32)

@@ -16,6 +16,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from pvr_jax.boolean import checks
+from pvr_jax.refusal import Refusal
 
 # Numbers of points and indices of sets are int32.
 MAX_DIMENSION = 30
@@ -23,7 +24,7 @@ MAX_DIMENSION = 30
 
 def _check_dimension(n: int) -> None:
     if not isinstance(n, int | np.integer) or not 1 <= n <= MAX_DIMENSION:
-        raise ValueError(f"n: given {n}; allowed 1 to {MAX_DIMENSION}")
+        raise Refusal(f"n: given {n}; allowed 1 to {MAX_DIMENSION}")
 
 
 def dimension(array: jax.Array, name: str = "values") -> int:
@@ -35,7 +36,7 @@ def dimension(array: jax.Array, name: str = "values") -> int:
     size = checks.one_dimensional_size(name, array)
     n = size.bit_length() - 1
     if size != 2**n or not 1 <= n <= MAX_DIMENSION:
-        raise ValueError(
+        raise Refusal(
             f"{name}: given a last axis of length {size}; "
             f"allowed 2^n with n from 1 to {MAX_DIMENSION}"
         )
@@ -86,7 +87,7 @@ def index(coordinates: Iterable[int], n: int) -> int:
     for coordinate in coordinates:
         mask = coordinate_mask(operator.index(coordinate), n)
         if result & mask:
-            raise ValueError(f"coordinates: given {coordinate} twice; allowed once each")
+            raise Refusal(f"coordinates: given {coordinate} twice; allowed once each")
         result |= mask
     return result
 
@@ -99,7 +100,7 @@ def coordinates(index: int, n: int) -> tuple[int, ...]:
     _check_dimension(n)
     index = operator.index(index)
     if not 0 <= index < 2**n:
-        raise ValueError(f"index: given {index}; allowed 0 to {2**n - 1}")
+        raise Refusal(f"index: given {index}; allowed 0 to {2**n - 1}")
     return tuple(i for i in range(n) if index & coordinate_mask(i, n))
 
 

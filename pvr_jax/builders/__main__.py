@@ -10,6 +10,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from pvr_jax.builders import TokenPvr, VisualPvr
+from pvr_jax.refusal import Refusal
 
 BUILDERS = {builder.name: builder for builder in (TokenPvr, VisualPvr)}
 
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         builder = BUILDERS[given.dataset](config=given.config, data_dir=given.data_dir)
         with contextlib.redirect_stdout(io.StringIO()):  # it says that it downloads, and does not
             builder.download_and_prepare()
-    except ValueError as error:
+    except Refusal as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     sizes = [f"{split} {info.num_examples}" for split, info in builder.info.splits.items()]

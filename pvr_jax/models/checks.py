@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from pvr_jax.refusal import Refusal
+
 
 def whole_number(name: str, value: Any, low: int) -> int:
     """Return `value` if it is a whole number of at least `low`.
@@ -12,7 +14,7 @@ def whole_number(name: str, value: Any, low: int) -> int:
         ValueError: it is not; one line "<name>: given <value>; allowed <what>".
     """
     if not _is_whole(value, low):
-        raise ValueError(f"{name}: given {value!r}; allowed whole numbers of at least {low}")
+        raise Refusal(f"{name}: given {value!r}; allowed whole numbers of at least {low}")
     return value
 
 
@@ -24,9 +26,9 @@ def whole_numbers(name: str, values: Any, low: int, example: tuple[int, ...]) ->
     """
     allowed = f"whole numbers of at least {low}, such as {example}"
     if not isinstance(values, Sequence) or isinstance(values, str):
-        raise ValueError(f"{name}: given {values!r}; allowed {allowed}")
+        raise Refusal(f"{name}: given {values!r}; allowed {allowed}")
     if not all(_is_whole(value, low) for value in values):
-        raise ValueError(f"{name}: given {tuple(values)!r}; allowed {allowed}")
+        raise Refusal(f"{name}: given {tuple(values)!r}; allowed {allowed}")
     return tuple(values)
 
 
@@ -42,7 +44,7 @@ def real_number(name: str, value: Any) -> float:
         ValueError: it is not.
     """
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise ValueError(f"{name}: given {value!r}; allowed finite numbers")
+        raise Refusal(f"{name}: given {value!r}; allowed finite numbers")
     return float(value)
 
 
@@ -53,7 +55,7 @@ def choice(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
         ValueError: it is not.
     """
     if not any(type(value) is type(entry) and value == entry for entry in allowed):
-        raise ValueError(f"{name}: given {value!r}; allowed {', '.join(map(str, allowed))}")
+        raise Refusal(f"{name}: given {value!r}; allowed {', '.join(map(str, allowed))}")
     return value
 
 

@@ -17,6 +17,7 @@ from jax import lax
 
 from pvr_jax.models.checks import choice, whole_number, whole_numbers
 from pvr_jax.models.transformer import dense, read_off
+from pvr_jax.refusal import Refusal
 
 CHANNELS_PER_GROUP = 16
 
@@ -197,12 +198,12 @@ def resnet(
     """
     widths = whole_numbers("widths", widths, 1, (64, 128, 256, 512))
     if not widths:
-        raise ValueError("widths: given (); allowed one or more, such as (64, 128, 256, 512)")
+        raise Refusal("widths: given (); allowed one or more, such as (64, 128, 256, 512)")
     if whole_number("stem_size", stem_size, 1) % 2 == 0:
-        raise ValueError(f"stem_size: given {stem_size}; allowed odd numbers")
+        raise Refusal(f"stem_size: given {stem_size}; allowed odd numbers")
     stem_stride = whole_number("stem_stride", stem_stride, 1)
     if choice("stem_pool", stem_pool, (True, False)) and min(shape) <= stem_stride:
-        raise ValueError(
+        raise Refusal(
             f"stem_pool: given True; allowed False where the stem's stride of {stem_stride} leaves "
             f"1 pixel of {min(shape)}"
         )
@@ -231,11 +232,11 @@ def vgg(
     convolutions = whole_numbers("convolutions", convolutions, 1, (1, 1, 2))
     if len(widths) != len(convolutions):
         allowed = f"{len(widths)} numbers, one for each of widths"
-        raise ValueError(f"convolutions: given {convolutions!r}; allowed {allowed}")
+        raise Refusal(f"convolutions: given {convolutions!r}; allowed {allowed}")
     most = min(shape).bit_length() - 1
     if not 1 <= len(widths) <= most:
         picture = " x ".join(map(str, shape))
-        raise ValueError(
+        raise Refusal(
             f"widths: given {widths!r}; allowed 1 to {most} of them for pictures of {picture}"
         )
     return VGG(widths, convolutions, whole_numbers("head_widths", head_widths, 1, (64,)), classes)

@@ -7,6 +7,7 @@ import jax
 
 from pvr_jax.models.checks import choice, real_number, whole_numbers
 from pvr_jax.models.initialisation import NAMES, dense_law
+from pvr_jax.refusal import Refusal
 
 PAPER_WIDTHS = (512, 1024, 512, 64)
 PYTORCH_ALPHA = 0.5
@@ -75,7 +76,7 @@ def mlp(
     choice("initialisation", initialisation, NAMES)
     alpha = real_number("alpha", alpha)
     if initialisation != "scaled" and alpha != PYTORCH_ALPHA:
-        raise ValueError(
+        raise Refusal(
             f"alpha: given {alpha!r}; allowed {PYTORCH_ALPHA} unless initialisation is scaled"
         )
     return MLP(widths, initialisation, alpha, choice("biases", biases, (True, False)))

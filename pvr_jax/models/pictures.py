@@ -12,6 +12,7 @@ from pvr_jax.models.checks import checked_sizes, whole_number, whole_numbers
 from pvr_jax.models.mixer import Mixer
 from pvr_jax.models.mlp import MLP, PAPER_WIDTHS, PYTORCH_ALPHA
 from pvr_jax.models.transformer import dense, transformer_over
+from pvr_jax.refusal import Refusal
 
 
 class PatchEmbedding(nn.Module):
@@ -114,5 +115,5 @@ def _patch(patch: int, shape: tuple[int, ...]) -> int:
     if type(patch) is not int or patch not in fitting:
         allowed = ", ".join(map(str, fitting))
         picture = " x ".join(map(str, shape))
-        raise ValueError(f"patch: given {patch!r}; allowed {allowed} for pictures of {picture}")
+        raise Refusal(f"patch: given {patch!r}; allowed {allowed} for pictures of {picture}")
     return patch

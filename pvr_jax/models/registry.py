@@ -19,6 +19,7 @@ from pvr_jax.models.pictures import picture_mixer, picture_mlp, vit
 from pvr_jax.models.random_features import random_features
 from pvr_jax.models.tokens import token_mixer, token_mlp, token_transformer
 from pvr_jax.models.transformer import transformer
+from pvr_jax.refusal import Refusal
 
 Params = Any
 
@@ -149,7 +150,7 @@ def build_classifier(
     shape = whole_numbers("shape", shape, 1, (24, 24) if pictures else (11,))
     if len(shape) != 1 + pictures:
         form = "(height, width)" if pictures else "(tokens,)"
-        raise ValueError(f"shape: given {shape!r}; allowed {form} with {inputs}")
+        raise Refusal(f"shape: given {shape!r}; allowed {form} with {inputs}")
     checked_sizes({"classes": classes, "alphabet": 1 if pictures else alphabet})
     return _pure(maker(shape, alphabet, classes, **params))
 
@@ -158,7 +159,7 @@ def _check_parameters(name: str, maker: Callable[..., nn.Module], params: dict[s
     known = _parameters(maker)
     for key, value in params.items():
         if key not in known:
-            raise ValueError(
+            raise Refusal(
                 f"{key}: given {value!r}; allowed parameters of {name} are {', '.join(known)}"
             )
 
@@ -186,5 +187,5 @@ def _lookup(
     if name not in kinds:
         near = difflib.get_close_matches(str(name), kinds, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ValueError(f"name: given {name!r}; allowed{inputs} {', '.join(sorted(kinds))}{hint}")
+        raise Refusal(f"name: given {name!r}; allowed{inputs} {', '.join(sorted(kinds))}{hint}")
     return kinds[name]

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-LONGEST_SHOWN = 200
+from pvr_jax.refusal import Refusal, shown
+
 LARGEST_N = 4096
 
 
@@ -16,11 +17,7 @@ def refuse(
     parameter: str, given: Any, allowed: str, *, cause: BaseException | None = None
 ) -> NoReturn:
     """Raise the one-line ValueError for a bad parameter."""
-    shown = " ".join(repr(given).split())
-    if len(shown) > LONGEST_SHOWN:
-        shown = shown[:LONGEST_SHOWN] + "..."
-    allowed = " ".join(allowed.split())
-    raise ValueError(f"{parameter}: given {shown}; allowed {allowed}") from cause
+    raise Refusal(f"{parameter}: given {shown(given)}; allowed {allowed}") from cause
 
 
 def whole_number(parameter: str, given: Any, low: int, high: int, note: str = "") -> int:

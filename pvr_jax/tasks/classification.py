@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import (
     checks,
     conditional_pvr,
@@ -117,7 +118,7 @@ def make(name: str, **params: Any) -> Classification:
     if name not in _TASKS:
         near = difflib.get_close_matches(str(name), _TASKS, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ValueError(f"name: given {name!r}; allowed {', '.join(names())}{hint}")
+        raise Refusal(f"name: given {name!r}; allowed {', '.join(names())}{hint}")
     known = inspect.signature(_TASKS[name]).parameters
     for parameter, value in params.items():
         if parameter not in known:

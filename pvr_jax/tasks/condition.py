@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import jax
 import jax.numpy as jnp
 
+from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import checks, polynomial
 
 Condition = Callable[[jax.Array], jax.Array]
@@ -93,9 +94,9 @@ def _polynomial(source: str, node: ast.AST) -> tuple[polynomial.Program, int]:
     part = ast.get_source_segment(source, node) or source
     try:
         return polynomial.parse(part)
-    except ValueError as error:
+    except Refusal as error:
         message = str(error).removeprefix("expression: ")
-        raise ValueError(f"condition: {message}") from error
+        raise Refusal(f"condition: {message}") from error
 
 
 def _refuse(source: str, node: ast.AST) -> NoReturn:

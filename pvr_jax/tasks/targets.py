@@ -1,5 +1,6 @@
 """The registry of targets: a name and plain parameters in, a pure function on {-1, +1}^n out."""
 
+import contextlib
 import difflib
 import inspect
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pvr_jax.boolean.cube import points_at
+from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import checks
 from pvr_jax.tasks.polynomial import polynomial
 from pvr_jax.tasks.pvr import binary_number, pvr, pvr_majority
@@ -151,12 +153,15 @@ def from_file(path: str | Path | None = None) -> Made:
     if not isinstance(path, str | Path) or not str(path):
         checks.refuse("path", path, "the path of a .npy file with 2**n values")
     path = Path(path)
-    if not path.is_file():
+    there = False
+    with contextlib.suppress(OSError, ValueError):  # an over-long path is none
+        there = path.is_file()
+    if not there:
         checks.refuse("path", str(path), "the path of a .npy file that exists")
     try:
-        with path.open("rb") as file:
-            values = np.lib.format.read_array(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        # Mapped, not read: a header may promise more numbers than there are, or than memory holds.
+        values = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError, EOFError, OverflowError, TypeError) as error:
         checks.refuse("path", str(path), "a .npy file of numbers, nothing pickled", cause=error)
     is_real = np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)
     shown = f"{path} ({values.dtype}{list(values.shape)})"
@@ -165,6 +170,7 @@ def from_file(path: str | Path | None = None) -> Made:
     n = values.size.bit_length() - 1
     if values.ndim != 1 or not 1 <= n <= LARGEST_TABLE_N or values.size != 2**n:
         checks.refuse("path", shown, f"one axis of length 2**n, n from 1 to {LARGEST_TABLE_N}")
+    values = np.array(values)  # the file may change later
     if not np.all(np.abs(values.astype(np.float64)) <= np.finfo(np.float32).max):
         checks.refuse("path", shown, "finite numbers that float32 can hold")
 
@@ -261,7 +267,7 @@ def _in_the_type_of_x(target: Target, n: int) -> Target:
     def checked(x: jax.Array) -> jax.Array:
         x = jnp.asarray(x)
         if x.ndim == 0 or x.shape[-1] != n:
-            raise ValueError(f"x: given shape {x.shape}; allowed (..., {n})")
+            raise Refusal(f"x: given shape {x.shape}; allowed (..., {n})")
         if not jnp.issubdtype(x.dtype, jnp.floating):
             x = x.astype(float)
         return jnp.asarray(target(x)).astype(x.dtype)

@@ -53,7 +53,9 @@ def _find(name: str) -> Callable[[jax.Array], Any]:
             allowed = "a module that is installed or lies in the working directory"
             checks.refuse("name", name, f"{allowed} (no module named {missing!r})", cause=error)
         checks.refuse("name", name, f"a module that imports ({_one_line(error)})", cause=error)
-    except Exception as error:  # whatever the user's module raises is told in one line
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever the user's module raises, exit() too, is told
         checks.refuse("name", name, f"a module that imports ({_one_line(error)})", cause=error)
     function = getattr(module, function_name, None)
     if not callable(function):
@@ -70,7 +72,9 @@ def _check_shapes(name: str, function: Callable[[jax.Array], Any], n: int, kind:
         x = jax.ShapeDtypeStruct((*leading, n), jnp.float32)
         try:
             y = jax.eval_shape(function, x)
-        except Exception as error:  # whatever the user's function raises is told in one line
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever the user's function raises is told in one line
             checks.refuse("name", name, f"{allowed} ({_one_line(error)})", cause=error)
         if not isinstance(y, jax.ShapeDtypeStruct):
             checks.refuse("name", name, f"{allowed} (it returns {type(y).__name__})")

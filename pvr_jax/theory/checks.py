@@ -4,6 +4,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from pvr_jax.boolean import cube
+from pvr_jax.refusal import Refusal
 
 
 def target_and_seen(values: ArrayLike, seen: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -16,15 +17,15 @@ def target_and_seen(values: ArrayLike, seen: ArrayLike) -> tuple[np.ndarray, np.
     seen = seen_set(seen)
     values = np.asarray(values)
     if values.shape != seen.shape:
-        raise ValueError(
+        raise Refusal(
             f"values: given shape {values.shape}; allowed {seen.shape}, the shape of seen"
         )
     if values.dtype.kind not in "biuf":
-        raise ValueError(f"values: given dtype {values.dtype}; allowed real numbers")
+        raise Refusal(f"values: given dtype {values.dtype}; allowed real numbers")
     values = np.where(seen, values, 0).astype(np.float64)
     if not np.isfinite(values).all():
         place = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise ValueError(
+        raise Refusal(
             f"values: given {values[place]} at the seen point {place}; allowed finite numbers"
         )
     return values, seen
@@ -37,10 +38,10 @@ def seen_set(seen: ArrayLike) -> np.ndarray:
     """
     seen = np.asarray(seen)
     if seen.dtype != bool:
-        raise ValueError(f"seen: given dtype {seen.dtype}; allowed bool, True where training looks")
+        raise Refusal(f"seen: given dtype {seen.dtype}; allowed bool, True where training looks")
     if seen.ndim != 1:
-        raise ValueError(f"seen: given shape {seen.shape}; allowed one axis of length 2^n")
+        raise Refusal(f"seen: given shape {seen.shape}; allowed one axis of length 2^n")
     cube.dimension(seen, "seen")
     if not seen.any():
-        raise ValueError("seen: given no seen point; allowed one or more")
+        raise Refusal("seen: given no seen point; allowed one or more")
     return seen

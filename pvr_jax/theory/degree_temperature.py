@@ -10,6 +10,7 @@ import numpy as np
 import scipy.optimize
 from jax.typing import ArrayLike
 
+from pvr_jax.refusal import Refusal
 from pvr_jax.theory import checks, closed_forms
 from pvr_jax.theory.kernel_limit import kernel_interpolator
 from pvr_jax.theory.min_degree import min_degree_interpolator
@@ -30,7 +31,7 @@ def noise_kernel_interpolator(values: ArrayLike, seen: ArrayLike, rho: float) ->
     Raises ValueError as `kernel_interpolator`, or for another ρ.
     """
     if not 0 <= rho <= 1:
-        raise ValueError(f"rho: given {rho!r}; allowed 0 to 1")
+        raise Refusal(f"rho: given {rho!r}; allowed 0 to 1")
     if rho == 0:
         return min_degree_interpolator(values, seen)
     values, seen = checks.target_and_seen(values, seen)
@@ -68,7 +69,7 @@ def degree_temperature(learned: ArrayLike, target: ArrayLike, seen: ArrayLike) -
     target, seen = checks.target_and_seen(target, seen)
     learned = np.asarray(learned, np.float64)
     if learned.shape != seen.shape:
-        raise ValueError(f"learned: given shape {learned.shape}; allowed {seen.shape}")
+        raise Refusal(f"learned: given shape {learned.shape}; allowed {seen.shape}")
 
     def distance(rho: float) -> float:
         interpolant = noise_kernel_interpolator(target, seen, rho)
@@ -85,7 +86,7 @@ def degree_temperature(learned: ArrayLike, target: ArrayLike, seen: ArrayLike) -
     if closed_forms.constraints(seen) is None:
         used = len(without_free_coordinates(target, seen).kept)
         if 1 << used > MOST_POINTS:
-            raise ValueError(
+            raise Refusal(
                 f"seen: given one that depends on {used} coordinates; allowed up to "
                 f"{MOST_POINTS.bit_length() - 1}, as every rho is a system to solve"
             )

@@ -16,6 +16,7 @@ import numpy as np
 from jax import lax
 
 from pvr_jax.boolean import cube
+from pvr_jax.refusal import Refusal
 
 Init = Callable[[jax.Array, jax.Array], Any]
 Apply = Callable[[Any, jax.Array], jax.Array]
@@ -97,7 +98,7 @@ def empirical_kernel(apply: Apply, params: Any, n: int, block: int | None = None
     Raises ValueError if n is above 12.
     """
     if not 1 <= n <= LARGEST_N:
-        raise ValueError(f"n: given {n}; allowed 1 to {LARGEST_N} for an empirical kernel")
+        raise Refusal(f"n: given {n}; allowed 1 to {LARGEST_N} for an empirical kernel")
     with jax.enable_x64(True):
         return _kernel(apply, _in_float64(params), n, block)
 

@@ -24,6 +24,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from pvr_jax.boolean import cube
+from pvr_jax.refusal import Refusal
 from pvr_jax.theory.empirical_kernel import LARGEST_N, Apply, Init, jacobian_on_cube
 from pvr_jax.theory.kernel_limit import feature_interpolator
 
@@ -72,9 +73,9 @@ def symmetric_kernel(init: Init, apply: Apply, n: int, key: jax.Array) -> Symmet
     Raises ValueError if n is above 12 or if the Jacobian [2^n, parameters] takes more than 2 GiB.
     """
     if not 1 <= n <= LARGEST_N:
-        raise ValueError(f"n: given {n}; allowed 1 to {LARGEST_N} for an empirical kernel")
+        raise Refusal(f"n: given {n}; allowed 1 to {LARGEST_N} for an empirical kernel")
     if not fits(init, n):
-        raise ValueError(
+        raise Refusal(
             f"parameters: given {parameters_of(init, n):,}; allowed {MOST_BYTES >> (n + 3):,} for "
             f"roots at {2**n:,} points; mean_empirical_kernel takes any number"
         )
@@ -122,7 +123,7 @@ def symmetric_interpolator(
     shaken = feature_interpolator(mean_features(shaken_roots), values, seen)
     moved = np.sqrt(np.square(learned - shaken).mean() / max(np.square(learned).mean(), 1e-300))
     if moved > MOST_MOVED:
-        raise ValueError(
+        raise Refusal(
             f"kernel: given one whose prediction moves by {moved:.1%} with the rounding of float64;"
             f" allowed {MOST_MOVED:.0%}"
         )

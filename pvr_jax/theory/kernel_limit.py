@@ -11,6 +11,7 @@ import scipy.linalg
 from jax.typing import ArrayLike
 
 from pvr_jax.boolean import float64
+from pvr_jax.refusal import Refusal
 from pvr_jax.theory import checks, closed_forms
 from pvr_jax.theory.krawtchouk import distances, kernel_of
 from pvr_jax.theory.symmetry import without_irrelevant_coordinates
@@ -44,10 +45,10 @@ def kernel_influences(
     coefficients = np.asarray(coefficients, np.float64)
     n = int(coefficients.size).bit_length() - 1
     if coefficients.shape != (2**n,) or n < 1:
-        raise ValueError(f"coefficients: given shape {coefficients.shape}; allowed [2^n]")
+        raise Refusal(f"coefficients: given shape {coefficients.shape}; allowed [2^n]")
     eigenvalues = _eigenvalues(eigenvalues, n)
     if value not in (-1, 1):
-        raise ValueError(f"value: given {value!r}; allowed -1 or +1")
+        raise Refusal(f"value: given {value!r}; allowed -1 or +1")
     with np.errstate(invalid="ignore"):
         low_share = eigenvalues[:-1] / (eigenvalues[:-1] + eigenvalues[1:])
     sets = np.arange(2**n)
@@ -119,7 +120,7 @@ def feature_interpolator(features: ArrayLike, values: ArrayLike, seen: ArrayLike
     values, seen = checks.target_and_seen(values, seen)
     features = np.asarray(features, np.float64)
     if features.ndim != 2 or len(features) != len(seen):
-        raise ValueError(f"features: given shape {features.shape}; allowed [{len(seen)}, any]")
+        raise Refusal(f"features: given shape {features.shape}; allowed [{len(seen)}, any]")
     points = np.flatnonzero(seen)
     _check_size(len(points), seen)
     learned = features @ _least_solution(features[points], values[points])
@@ -191,20 +192,20 @@ def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
 def _eigenvalues(eigenvalues: ArrayLike, n: int) -> np.ndarray:
     eigenvalues = np.asarray(eigenvalues, np.float64)
     if eigenvalues.shape != (n + 1,):
-        raise ValueError(
+        raise Refusal(
             f"eigenvalues: given shape {eigenvalues.shape}; allowed [{n + 1}], one per degree from "
             f"0 to {n} (or, of an interpolator, the kernel's matrix [{2**n}, {2**n}])"
         )
     if not (eigenvalues >= 0).all() or not np.isfinite(eigenvalues).all():
-        raise ValueError(f"eigenvalues: given {eigenvalues.tolist()}; allowed finite, none below 0")
+        raise Refusal(f"eigenvalues: given {eigenvalues.tolist()}; allowed finite, none below 0")
     if not eigenvalues.any():
-        raise ValueError("eigenvalues: given zeros only; allowed at least one above 0")
+        raise Refusal("eigenvalues: given zeros only; allowed at least one above 0")
     return eigenvalues
 
 
 def _check_size(count: int, seen: np.ndarray) -> None:
     if count > MOST_POINTS:
-        raise ValueError(
+        raise Refusal(
             f"seen: given {int(seen.sum())} seen and {int((~seen).sum())} unseen points, of which "
             f"{count} have to be solved for; allowed {MOST_POINTS}"
         )
@@ -213,7 +214,7 @@ def _check_size(count: int, seen: np.ndarray) -> None:
 def _check_fit(learned: np.ndarray, values: np.ndarray, seen: np.ndarray) -> None:
     worst = np.abs(learned - values)[seen].max()
     if worst > 1e-5 * max(1.0, np.abs(values).max()):
-        raise ValueError(
+        raise Refusal(
             f"kernel: given one that misses the seen values by up to {worst:.3g}; allowed kernels "
             "whose functions can take these values"
         )

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from pvr_jax.boolean import cube
+from pvr_jax.refusal import Refusal
 
 
 def conserved_quantity(
@@ -25,12 +26,12 @@ def conserved_quantity(
     """
     weights, biases = jnp.asarray(weights), jnp.asarray(biases)
     if weights.ndim != 2 or biases.shape != weights.shape[1:]:
-        raise ValueError(
+        raise Refusal(
             f"weights: given shape {weights.shape} with biases {biases.shape}; allowed [n, m] "
             "and [m]"
         )
     if not 0 <= bit < len(weights):
-        raise ValueError(f"bit: given {bit}; allowed 0 to {len(weights) - 1}")
+        raise Refusal(f"bit: given {bit}; allowed 0 to {len(weights) - 1}")
     return biases - value * weights[bit]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from pvr_jax.boolean import float64
+from pvr_jax.refusal import Refusal
 from pvr_jax.theory import checks, closed_forms
 from pvr_jax.theory.levels import Level, levels
 from pvr_jax.theory.symmetry import without_free_and_constant_coordinates
@@ -96,7 +97,7 @@ def _smaller_side(seen: np.ndarray) -> tuple[bool, np.ndarray]:
     by_seen = 2 * count <= seen.size
     fewer = min(count, seen.size - count)
     if fewer > MOST_POINTS:
-        raise ValueError(
+        raise Refusal(
             f"seen: given {count} seen and {seen.size - count} unseen points, after leaving out "
             "coordinates on which it does not depend, of a set that is neither an affine subspace "
             f"nor a Hamming ball; allowed at most {MOST_POINTS} of either kind"

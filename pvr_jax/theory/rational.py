@@ -10,6 +10,7 @@ from fractions import Fraction
 import numpy as np
 from jax.typing import ArrayLike
 
+from pvr_jax.refusal import Refusal
 from pvr_jax.theory import checks
 from pvr_jax.theory.krawtchouk import distances, krawtchouk
 
@@ -31,7 +32,7 @@ def exact_min_degree_interpolator(values: ArrayLike, seen: ArrayLike) -> list[Fr
     floats, seen = checks.target_and_seen(values, seen)
     n = int(seen.size).bit_length() - 1
     if n > LARGEST_N:
-        raise ValueError(f"values: given n = {n}; allowed up to {LARGEST_N} in exact fractions")
+        raise Refusal(f"values: given n = {n}; allowed up to {LARGEST_N} in exact fractions")
     learned = [Fraction(float(value)) for value in floats]
     everything, unseen = np.arange(seen.size), np.flatnonzero(~seen)
     between = distances(unseen, everything)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pvr_jax.refusal import Refusal
 from pvr_jax.theory.krawtchouk import eigenvalues_of
 
 KINDS = ("ntk", "nngp")
@@ -109,7 +110,7 @@ def mlp_layers(
         bias = NTK_BIAS_SCALE**2
         layers = (Layer(1.0, bias, 1.0, bias),) * (len(widths) + 1)
     else:
-        raise ValueError(
+        raise Refusal(
             f"initialisation: given {initialisation}; allowed pytorch, scaled, lecun, ntk: under "
             "maximal update the tangent kernel moves at any width"
         )
@@ -136,7 +137,7 @@ def wide_eigenvalues(
     (`relu_moments`, `erf_moments`). Raises ValueError for another n or kind.
     """
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or not 1 <= n <= 30:
-        raise ValueError(f"n: given {n!r}; allowed 1 to 30")
+        raise Refusal(f"n: given {n!r}; allowed 1 to 30")
     kernel = wide_kernel(1 - 2 * np.arange(n + 1) / n, layers, moments, kind)
     eigenvalues = eigenvalues_of(kernel)
     return np.where(eigenvalues > ROUNDING * np.abs(kernel).max(), eigenvalues, 0.0)
@@ -152,7 +153,7 @@ def wide_kernel(
     Raises ValueError for another kind.
     """
     if kind not in KINDS:
-        raise ValueError(f"kind: given {kind!r}; allowed {', '.join(KINDS)}")
+        raise Refusal(f"kind: given {kind!r}; allowed {', '.join(KINDS)}")
     products = np.asarray(cosines, np.float64)
     square = 1.0  # the mean product of an input with itself
     slopes = tangent = np.zeros_like(products)
@@ -204,10 +205,10 @@ def power_moments(covariance: np.ndarray, variance: float) -> tuple[np.ndarray, 
 
 def _ntk_layers(depth: int, weight_variance: float, bias_variance: float) -> tuple[Layer, ...]:
     if isinstance(depth, bool) or not isinstance(depth, int | np.integer) or depth < 1:
-        raise ValueError(f"depth: given {depth!r}; allowed whole numbers of hidden layers from 1")
+        raise Refusal(f"depth: given {depth!r}; allowed whole numbers of hidden layers from 1")
     if not 0 < weight_variance < np.inf:
-        raise ValueError(f"weight_variance: given {weight_variance!r}; allowed numbers above 0")
+        raise Refusal(f"weight_variance: given {weight_variance!r}; allowed numbers above 0")
     if not 0 <= bias_variance < np.inf:
-        raise ValueError(f"bias_variance: given {bias_variance!r}; allowed numbers from 0")
+        raise Refusal(f"bias_variance: given {bias_variance!r}; allowed numbers from 0")
     layer = Layer(weight_variance, bias_variance, weight_variance, bias_variance)
     return (layer,) * (depth + 1)

@@ -35,6 +35,7 @@ RESUMABLE = 2
 # What becomes of an old checkpoint.
 KEEP, DROP_OPTIMIZER, DROP = 0.0, 1.0, 2.0
 SEAL = "seal.json"
+METADATA = "_CHECKPOINT_METADATA"  # of Orbax, which reads it of all checkpoints before any other
 
 
 class CheckpointError(RunError):
@@ -64,10 +65,17 @@ class Checkpoints:
         self._context = _context()
         self._checkpointer = None
         if not read_only:
+            hosts.on_primary(self._set_aside_unreadable)
             with _quiet():
                 self._checkpointer = orbax.training.Checkpointer(
                     self._directory, context=self._context, cleanup_tmp_directories=True
                 )
+
+    def _set_aside_unreadable(self) -> None:
+        """Rename metadata that would stop Orbax before it opened any of the checkpoints."""
+        for path in self._directory.glob(f"[0-9]*/{METADATA}"):
+            if not _is_readable(path):
+                path.replace(path.with_name(f"{METADATA}.damaged"))
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -179,7 +187,7 @@ class Checkpoints:
         for name, checksum in seal["files"].items():
             path, part = root / name, name.split("/")[0]
             # Orbax rewrites its own file at the top when the optimiser is dropped.
-            intact = path.is_file() and (part == name or _checksum(path) == checksum)
+            intact = _is_readable(path) if name == METADATA else _checksum(path) == checksum
             if (part == name or part in parts) and not intact:
                 detail = f"its file {name} is not as it was saved"
                 raise CheckpointError(self._unusable(step, "damaged", detail))
@@ -197,7 +205,8 @@ class Checkpoints:
             seal = run_log.read_json(self._directory / str(step) / SEAL)
         except (OSError, ValueError):
             return None
-        return seal if isinstance(seal, dict) and {"run", "files"} <= seal.keys() else None
+        known = isinstance(seal, dict) and "run" in seal and isinstance(seal.get("files"), dict)
+        return seal if known else None
 
     def _prune(self) -> None:
         steps = self.steps()
@@ -290,12 +299,24 @@ def _files(root: Path) -> list[Path]:
     return sorted(path for path in root.rglob("*") if path.is_file() and path.name != SEAL)
 
 
-def _checksum(path: Path) -> int:
-    """Return the CRC-32 of a file, read in pieces."""
+def _is_readable(path: Path) -> bool:
+    """Return whether Orbax can read a checkpoint's metadata."""
+    try:
+        document = run_log.read_json(path)
+    except (OSError, ValueError):
+        return False
+    return isinstance(document, dict) and isinstance(document.get("item_handlers"), dict)
+
+
+def _checksum(path: Path) -> int | None:
+    """Return the CRC-32 of a file, read in pieces; None where there is no file to be read."""
     value = 0
-    with path.open("rb") as handle:
-        while piece := handle.read(1 << 24):
-            value = zlib.crc32(piece, value)
+    try:
+        with path.open("rb") as handle:
+            while piece := handle.read(1 << 24):
+                value = zlib.crc32(piece, value)
+    except OSError:
+        return None
     return value
 
 

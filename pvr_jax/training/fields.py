@@ -6,12 +6,15 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+from pvr_jax.refusal import Refusal, shown
 
 # Whether a value is allowed, and which are, in words.
 Rule = tuple[Callable[[Any], bool], str]
 
+PLAIN = "a text, a number of up to 64 bits, True, False, None, or a tuple or list of these"
 SIZES = ("", "small", "paper")  # of a reproduction; "" where the numbers are the user's own
 
 
@@ -68,6 +71,22 @@ def several(rule: Rule, example: str) -> Rule:
     )
 
 
+def text() -> Rule:
+    """Return the rule of texts that are not empty."""
+    return lambda value: isinstance(value, str) and bool(value), "a text"
+
+
+def absent(source: str) -> Rule:
+    """Return the rule of a field that is not to be set, as it follows from `source`."""
+    return lambda value: value is None, f"nothing: it follows from {source}"
+
+
+# The fields that say which task and which model, the same in every experiment.
+NAMES: dict[str, Rule] = {
+    "task.name": text(),
+    "model.name": text(),
+    **{f"model.{name}": absent("the task") for name in ("n", "shape", "alphabet", "classes")},
+}
 # The fields of training, the same in every experiment.
 TRAINING: dict[str, Rule] = {
     "train.seeds": whole(1),
@@ -89,15 +108,20 @@ TRAINING: dict[str, Rule] = {
 
 def refuse(field: str, given: Any, allowed: str) -> ValueError:
     """Return the one-line error about a field of the configuration."""
-    return ValueError(f"config.{field}: given {given!r}; allowed {allowed}")
+    return Refusal(f"config.{field}: given {shown(given)}; allowed {allowed}")
 
 
 def check(config: Mapping[str, Any], sections: tuple[str, ...], rules: Mapping[str, Rule]) -> None:
     """Check that a configuration has its sections and size, and that its fields fit their rules.
 
+    All its values have to be such as JSON can hold, whole numbers such as 64 bits can.
+
     Raises:
         ValueError: the first field that is missing, of a wrong type or out of range; one line.
     """
+    for field, value in _values(config):
+        if not _is_plain(value):
+            raise refuse(field, value, PLAIN)
     for section in sections:
         if not hasattr(config.get(section), "items"):
             raise refuse(section, config.get(section), "a section with the fields of this group")
@@ -108,6 +132,23 @@ def check(config: Mapping[str, Any], sections: tuple[str, ...], rules: Mapping[s
         value = config[section].get(name)
         if not is_allowed(value):
             raise refuse(field, value, allowed)
+
+
+def _values(section: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the fields of a configuration, "train.seeds", and their values."""
+    for name, value in section.items():
+        if hasattr(value, "items"):
+            yield from _values(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", value
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_plain, value))
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return value is None or isinstance(value, (str, float))
 
 
 # Where a run is computed, not what: a run goes on under another value.
@@ -129,5 +170,5 @@ def prefix_errors(prefix: str, call: Callable[[], Any]) -> Any:
     """Run `call`; a ValueError that begins with a parameter's name gets the field's path."""
     try:
         return call()
-    except ValueError as error:
-        raise ValueError(prefix + str(error)) from error
+    except Refusal as error:
+        raise Refusal(prefix + str(error)) from error

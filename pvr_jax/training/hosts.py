@@ -7,6 +7,7 @@ all of this costs it nothing.
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
@@ -59,12 +60,24 @@ def join(environment: Mapping[str, str] = os.environ) -> None:
     jax.config.update("jax_enable_preemption_service", False)
     by_hand = {name: environment.get(name, "") for name in (ADDRESS, COUNT, INDEX)}
     known: dict[str, object] = {}
+    port = re.fullmatch(".+:([0-9]{1,5})", by_hand[ADDRESS])
+    if by_hand[ADDRESS] and not (port and 0 < int(port[1]) < 2**16):
+        raise RunError(
+            f"--hosts=all: given {ADDRESS}={by_hand[ADDRESS]}; allowed HOST:PORT with a port from "
+            "1 to 65535, such as host0:9876"
+        )
     if by_hand[COUNT] or by_hand[INDEX]:
-        if not (by_hand[COUNT].isdigit() and by_hand[INDEX].isdigit() and by_hand[ADDRESS]):
+        numbers = [re.fullmatch("[0-9]{1,9}", by_hand[name]) for name in (COUNT, INDEX)]
+        if not (all(numbers) and by_hand[ADDRESS]):
             given = ", ".join(f"{name}={value}" for name, value in by_hand.items())
             raise RunError(
                 f"--hosts=all: given {given}; allowed all three, such as {ADDRESS}=host0:9876 "
                 f"{COUNT}=2 {INDEX}=0"
+            )
+        if not 0 <= int(by_hand[INDEX]) < int(by_hand[COUNT]):
+            raise RunError(
+                f"--hosts=all: given {INDEX}={by_hand[INDEX]}; allowed 0 to {COUNT} - 1, with "
+                f"{COUNT}={by_hand[COUNT]}"
             )
         known = {
             "coordinator_address": by_hand[ADDRESS],

@@ -21,6 +21,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from pvr_jax.refusal import Refusal
 from pvr_jax.training import hosts
 
 EXECUTIONS = ("auto", "vmap", "map", "chunked")
@@ -54,7 +55,7 @@ def device_mesh(devices: list[jax.Device] | None = None, batch_devices: int = 1)
     devices = hosts.devices() if devices is None else devices
     if len(devices) % batch_devices:
         divisors = [str(d) for d in range(1, len(devices) + 1) if len(devices) % d == 0]
-        raise ValueError(
+        raise Refusal(
             f"batch_devices: given {batch_devices}; allowed a divisor of the number of devices, "
             f"{len(devices)}: {', '.join(divisors)}"
         )
@@ -103,7 +104,7 @@ def possible_modes(
         ValueError: an unknown mode.
     """
     if execution not in EXECUTIONS:
-        raise ValueError(f"execution: given {execution!r}; allowed {', '.join(EXECUTIONS)}")
+        raise Refusal(f"execution: given {execution!r}; allowed {', '.join(EXECUTIONS)}")
     if execution != "auto":
         return (Mode(execution, group_size if execution == "chunked" else 1),)
     if platform != "cpu":

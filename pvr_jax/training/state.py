@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from pvr_jax.refusal import Refusal
 from pvr_jax.training.losses import over_devices, squared_error
 
 OPTIMIZERS = ("adam", "sgd")
@@ -63,7 +64,7 @@ def optimizer(
         return optax.inject_hyperparams(optax.sgd, static_args=("momentum", "nesterov"))(
             learning_rate=learning_rate, momentum=momentum
         )
-    raise ValueError(f"optimizer: given {name!r}; allowed {', '.join(OPTIMIZERS)}")
+    raise Refusal(f"optimizer: given {name!r}; allowed {', '.join(OPTIMIZERS)}")
 
 
 def warmup(warmup_steps: int, decay_steps: int = 0) -> Callable[[jax.Array], jax.Array]:

@@ -76,12 +76,19 @@ def test_files_that_are_no_table(workplace):
         "path: given 'missing.npy'; allowed the path of a .npy file that exists"
     )
     assert "that exists" in refusal("truth_table", path=str(workplace))
+    assert "that exists" in refusal("truth_table", path="long" * 100)
+    assert "that exists" in refusal("truth_table", path="nul\0.npy")
     np.savez("several.npz", a=np.zeros(2))
     (workplace / "text.npy").write_text("1, 2\n")
     (workplace / "empty.npy").write_bytes(b"")
     np.save("cut.npy", np.zeros(8))
     (workplace / "cut.npy").write_bytes((workplace / "cut.npy").read_bytes()[:-9])
-    for name in ("several.npz", "text.npy", "empty.npy", "cut.npy"):
+    for shape in ((2**45,), (2**24,), (2**70,), (-8,)):  # promised, and not there
+        header = {"descr": "<f8", "fortran_order": False, "shape": shape}
+        with (workplace / f"promise{shape[0]}.npy").open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+    promises = [path.name for path in workplace.glob("promise*.npy")]
+    for name in ("several.npz", "text.npy", "empty.npy", "cut.npy", *promises):
         assert refusal("truth_table", path=name).startswith(f"path: given '{name}'; allowed a .npy")
 
 

@@ -103,6 +103,53 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_used(members, t
     assert_equal(state, states[5])
 
 
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def garble(path):
+    path.write_bytes(bytes(255 - byte for byte in path.read_bytes()))
+
+
+def another_document(path):
+    path.write_text("[1]")
+
+
+def remove(path):
+    path.unlink()
+
+
+def directory_instead(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    "damage", [cut, empty, garble, another_document, remove, directory_instead]
+)
+def test_whichever_file_of_the_newest_checkpoint_is_damaged_the_one_before_is_used(
+    members, tmp_path, damage
+):
+    states = saved(members, tmp_path / "whole", steps=(5, 10), kept=())
+    newest = tmp_path / "whole" / "10"
+    files = [path.relative_to(newest) for path in newest.rglob("*") if path.is_file()]
+    assert {"seal.json", "_CHECKPOINT_METADATA"} < {str(path) for path in files}
+    for number, file in enumerate(files):
+        directory = tmp_path / str(number)
+        shutil.copytree(tmp_path / "whole", directory)
+        damage(directory / "10" / file)
+        with Checkpoints(directory, "abcd0123") as checkpoints:
+            state, passed_over = checkpoints.restore(members.shapes())
+        assert state is not None, file
+        assert len(passed_over) == 1, file
+        assert str(directory / "10") in passed_over[0] and "\n" not in passed_over[0]
+        assert_equal(state, states[5])
+
+
 def test_a_checkpoint_of_another_run_is_named_and_never_deleted(members, tmp_path):
     states = saved(members, tmp_path / "own", steps=(0, 5))
     saved(members, tmp_path / "other", steps=(7,), run="ffff0000")
