@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint import v1 as orbax
 
@@ -47,16 +48,20 @@ class Checkpoints:
 
     Args:
         directory: where they lie.
-        run: the identity of the run; a checkpoint of another run is refused by name.
+        run: the identity of the run; a checkpoint of another run is refused by name. None: that
+            which the first checkpoint names.
         kept: the steps to keep for good.
         read_only: leave unfinished writes of a (possibly still running) trainer alone.
     """
 
     def __init__(
-        self, directory: Path, run: str, kept: Collection[int] = (), read_only: bool = False
+        self,
+        directory: Path,
+        run: str | None = None,
+        kept: Collection[int] = (),
+        read_only: bool = False,
     ) -> None:
         self._directory = Path(directory).absolute()
-        self._run = run
         self._kept = frozenset(kept)
         if not read_only:
             self._directory.mkdir(parents=True, exist_ok=True)
@@ -70,6 +75,8 @@ class Checkpoints:
                 self._checkpointer = orbax.training.Checkpointer(
                     self._directory, context=self._context, cleanup_tmp_directories=True
                 )
+        seals = map(self._read_seal, self.steps() if run is None else ())
+        self._run = next((seal["run"] for seal in seals if seal), run)
 
     def _set_aside_unreadable(self) -> None:
         """Rename metadata that would stop Orbax before it opened any of the checkpoints."""
@@ -147,6 +154,24 @@ class Checkpoints:
         with _quiet():
             return self._load(step, {"params": abstract_params})["params"]
 
+    def load_arrays(self, step: int, count: int) -> Any:
+        """Load the parameters of `count` replicas at `step` as NumPy arrays, without the padding.
+
+        Needs neither shapes nor the devices they were saved from.
+
+        Raises:
+            CheckpointError: damaged, of another run, or of another number of replicas.
+        """
+        with _quiet():
+            seal, stored = self._intact(step, ("params",))
+            saved = seal.get("replicas") or jax.tree.leaves(stored["params"])[0].shape[0]
+            if saved != count:
+                detail = f"it has {saved} replicas, run.json names {count}"
+                raise CheckpointError(self._unusable(step, "foreign", detail))
+            abstract = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), stored["params"])
+            params = self._read(step, {"params": abstract})["params"]
+        return jax.tree.map(lambda leaf: leaf[:count], params)
+
     def _load(
         self, step: int, abstract: dict[str, Any], count: int | None = None
     ) -> dict[str, Any]:
@@ -159,9 +184,12 @@ class Checkpoints:
             ),
             abstract,
         )
+        return self._read(step, placed)
+
+    def _read(self, step: int, abstract: dict[str, Any]) -> dict[str, Any]:
         try:
             with self._context:
-                return orbax.load_checkpointables(self._directory / str(step), placed)
+                return orbax.load_checkpointables(self._directory / str(step), abstract)
         except Exception as error:  # the libraries below raise many kinds
             raise CheckpointError(self._unusable(step, "damaged", _reason(error))) from error
 
@@ -171,8 +199,19 @@ class Checkpoints:
         seal = {"run": self._run, "replicas": count, "files": files}
         run_log.write_json(root / SEAL, seal)
 
-    def _verify(self, step: int, parts: dict[str, Any], count: int) -> None:
-        """Raise CheckpointError unless the parts of a checkpoint are this run's, and as saved."""
+    def _verify(self, step: int, abstract: dict[str, Any], count: int) -> None:
+        """Raise CheckpointError unless the parts of a checkpoint are as saved, and as expected."""
+        seal, stored = self._intact(step, abstract)
+        saved = seal.get("replicas")  # older checkpoints have no padding, and do not say
+        if mismatch := _first_mismatch(abstract["params"], stored["params"], count, saved):
+            raise CheckpointError(self._unusable(step, "foreign", mismatch))
+
+    def _intact(self, step: int, parts: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the seal and the shapes of a checkpoint whose parts are this run's, and as saved.
+
+        Raises:
+            CheckpointError: they are not.
+        """
         root = self._directory / str(step)
         seal = self._read_seal(step)
         if seal is None:
@@ -193,12 +232,9 @@ class Checkpoints:
                 raise CheckpointError(self._unusable(step, "damaged", detail))
         try:
             with self._context:
-                stored = orbax.checkpointables_metadata(root).metadata
+                return seal, orbax.checkpointables_metadata(root).metadata
         except Exception as error:  # the libraries below raise many kinds
             raise CheckpointError(self._unusable(step, "damaged", _reason(error))) from error
-        saved = seal.get("replicas")  # older checkpoints have no padding, and do not say
-        if mismatch := _first_mismatch(parts["params"], stored["params"], count, saved):
-            raise CheckpointError(self._unusable(step, "foreign", mismatch))
 
     def _read_seal(self, step: int) -> dict[str, Any] | None:
         try:

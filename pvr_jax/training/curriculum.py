@@ -14,9 +14,16 @@ import numpy as np
 import optax
 from jax import lax
 
-from pvr_jax.training.ensemble import Ensemble, Member, assemble, member_start
+from pvr_jax.training.ensemble import (
+    Ensemble,
+    Member,
+    Step,
+    assemble,
+    member_start,
+    member_step,
+)
 from pvr_jax.training.replicas import Replicas
-from pvr_jax.training.state import State, train_step
+from pvr_jax.training.state import Optimizer, State, for_traced_rates
 
 Samples = dict[str, jax.Array]
 
@@ -53,7 +60,7 @@ def curriculum_ensemble(
     apply: Callable[[Any, jax.Array], jax.Array],
     samples: Callable[..., Samples],
     evaluate: Callable[..., dict[str, jax.Array]],
-    optimizer: Callable[[jax.Array | float], optax.GradientTransformation],
+    optimizer: Optimizer,
     highest: int,
     stages: int,
     threshold: float,
@@ -79,7 +86,7 @@ def curriculum_ensemble(
             and whatever else `evaluate` needs; pure, and not from the key's stream `SHUFFLES`.
             Rows that are not present belong to larger sets of other replicas.
         evaluate: `evaluate(params, samples, **conditions) -> {name: array}`, at "highest".
-        optimizer: `optimizer(learning_rate) -> optax.GradientTransformation`.
+        optimizer: as for `ensemble.ensemble`; a schedule counts optimiser steps, not epochs.
         highest: the level of the last samples.
         stages: the most stages of a replica; see `most_stages`.
         threshold: of the mean batch loss, the full squared error.
@@ -88,7 +95,7 @@ def curriculum_ensemble(
 
     Source: Abbe et al. 2023, "Generalization on the Unseen, Logic Reasoning and Degree Curriculum".
     """
-    transformation = optimizer(0.0)  # `update` reads each replica's own rate from its state
+    optimizer = for_traced_rates(optimizer, np.asarray(replicas.learning_rate))
     start = partial(
         _start,
         begin=partial(member_start, init=init, optimizer=optimizer, dtype=jnp.dtype(dtype)),
@@ -98,7 +105,7 @@ def curriculum_ensemble(
     advance = partial(
         _advance,
         samples=samples,
-        step=partial(train_step, apply=apply, transformation=transformation),
+        step_of=partial(member_step, apply=apply, optimizer=optimizer),
         highest=highest,
         threshold=threshold,
         batch_size=batch_size,
@@ -164,7 +171,7 @@ def _advance(
     last: jax.Array,
     *,
     samples: Callable[..., Samples],
-    step: Callable[[State, Samples], tuple[State, dict[str, jax.Array]]],
+    step_of: Callable[[Replicas], Step],
     highest: int,
     threshold: float,
     batch_size: int,
@@ -173,6 +180,7 @@ def _advance(
     data = samples(replica.data_key, **replica.conditions)
     leap = replica.conditions["leap"].astype(jnp.int32)
     shuffles = jax.random.fold_in(replica.data_key, SHUFFLES)
+    step = step_of(replica)
 
     def epoch(index: jax.Array, state: State) -> State:
         key = jax.random.fold_in(shuffles, index)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.sharding import Mesh
 
@@ -25,9 +26,16 @@ from pvr_jax.training.replicas import (
     padded_count,
     possible_modes,
 )
-from pvr_jax.training.state import State, initial_state, train_step
+from pvr_jax.training.state import (
+    Optimizer,
+    State,
+    for_traced_rates,
+    initial_state,
+    train_step,
+)
 
 Batch = dict[str, jax.Array]
+Step = Callable[[State, Batch], tuple[State, dict[str, jax.Array]]]
 
 
 class Member(NamedTuple):
@@ -167,7 +175,7 @@ def member_start(
     replica: Replicas,
     *,
     init: Callable[[jax.Array], Any],
-    optimizer: Callable[[jax.Array], Any],
+    optimizer: Optimizer,
     dtype: jnp.dtype,
 ) -> State:
     """Return the initial state of one replica, its parameters scaled, in the type of training."""
@@ -177,6 +185,11 @@ def member_start(
     return initial_state(params, optimizer(replica.learning_rate))
 
 
+def member_step(replica: Replicas, *, optimizer: Optimizer, **choices: Any) -> Step:
+    """Return the training step of one replica, at its own learning rate; see `train_step`."""
+    return partial(train_step, transformation=optimizer(replica.learning_rate), **choices)
+
+
 def member_advance(
     state: State,
     replica: Replicas,
@@ -184,16 +197,18 @@ def member_advance(
     last: jax.Array,
     *,
     batch: Callable[..., Batch],
-    step: Callable[[State, Batch], tuple[State, dict[str, jax.Array]]],
+    step_of: Callable[[Replicas], Step],
     batch_devices: int = 1,
 ) -> State:
-    """Take the steps first <= i < last of one replica.
+    """Take the steps first <= i < last of one replica, each of them `step_of(replica)`.
 
     With several `batch_devices` each takes its share of the rows of every batch.
 
     The bounds are data: segments of any length run the same compiled program, so where a run was
     cut by evaluations, checkpoints or an interruption cannot change a bit of its result.
     """
+
+    step = step_of(replica)
 
     def body(index: jax.Array, state: State) -> State:
         rows = batch(replica.data_key, index, **replica.conditions)
@@ -225,7 +240,7 @@ def ensemble(
     init: Callable[[jax.Array], Any],
     apply: Callable[[Any, jax.Array], jax.Array],
     batch: Callable[..., Batch],
-    optimizer: Callable[[jax.Array | float], Any],
+    optimizer: Optimizer,
     evaluate: Callable[..., dict[str, jax.Array]],
     execution: str,
     loss: Callable[..., jax.Array] = squared_error,
@@ -242,17 +257,19 @@ def ensemble(
         init: `init(key) -> params`.
         apply: `apply(params, x[b, ...]) -> predictions[b, ...]`.
         batch: `batch(key, step, **conditions) -> {x, y, weight}`, pure.
-        optimizer: `optimizer(learning_rate) -> optax.GradientTransformation`.
+        optimizer: `optimizer(learning_rate) -> optax.GradientTransformation`, such as `optax.adam`
+            or `lambda rate: optax.sgd(optax.cosine_decay_schedule(rate, 1000))`; called with the
+            traced learning rate of one replica.
         evaluate: `evaluate(params, **conditions) -> {name: array}`; always runs at "highest".
         loss: `loss(predictions, batch, axis) -> scalar`; see `losses`.
         execution, mesh, group_size, matmul_precision, batch_devices: see `assemble`.
         dtype: of the parameters; float64 needs JAX's x64 mode (see `environment.arithmetic`).
     """
-    transformation = optimizer(0.0)  # `update` reads each replica's own rate from its state
-    step = partial(
-        train_step,
+    optimizer = for_traced_rates(optimizer, np.asarray(replicas.learning_rate))
+    step_of = partial(
+        member_step,
         apply=apply,
-        transformation=transformation,
+        optimizer=optimizer,
         loss=loss,
         axis=BATCH_AXIS if batch_devices > 1 else None,
     )
@@ -264,7 +281,9 @@ def ensemble(
         replicas,
         Member(
             start=partial(member_start, init=init, optimizer=optimizer, dtype=dtype),
-            advance=partial(member_advance, batch=batch, step=step, batch_devices=batch_devices),
+            advance=partial(
+                member_advance, batch=batch, step_of=step_of, batch_devices=batch_devices
+            ),
             evaluate=member_evaluate,
         ),
         execution=execution,

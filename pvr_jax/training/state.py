@@ -5,20 +5,25 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from jax import lax
 
 from pvr_jax.refusal import Refusal
 from pvr_jax.training.losses import over_devices, squared_error
 
 OPTIMIZERS = ("adam", "sgd")
 
+# A transformation as a function of its learning rate.
+Optimizer = Callable[[jax.Array | float], optax.GradientTransformation]
+
 
 class State(NamedTuple):
     """Everything that one replica carries from step to step.
 
-    In an ensemble every leaf has a leading axis R. `optimizer` holds the learning rate too, so it
-    may differ from replica to replica. `loss_sum` and `loss_count` collect the batch losses since
-    the last evaluation; `diverged_at` is the first step whose loss was not finite, or -1.
+    In an ensemble every leaf has a leading axis R. `loss_sum` and `loss_count` collect the batch
+    losses since the last evaluation; `diverged_at` is the first step whose loss was not finite, or
+    -1.
     """
 
     params: Any
@@ -44,7 +49,7 @@ def optimizer(
     `schedule(step)` multiplies the learning rate; None leaves it as it is.
 
     The learning rate lives in the optimiser's state: `init` stores the rate given here, `update`
-    reads the stored one, so that replicas of one program may differ in it.
+    reads the stored one.
 
     Raises:
         ValueError: another name.
@@ -65,6 +70,28 @@ def optimizer(
             learning_rate=learning_rate, momentum=momentum
         )
     raise Refusal(f"optimizer: given {name!r}; allowed {', '.join(OPTIMIZERS)}")
+
+
+def for_traced_rates(optimizer: Optimizer, rates: np.ndarray) -> Optimizer:
+    """Return `optimizer` as a function of a rate that is traced, as those of replicas are.
+
+    Most transformations only compute with their rate. Where one needs the number to be built, as
+    with `optax.warmup_cosine_decay_schedule`, each of `rates` is a branch of the program.
+    """
+    numbers = np.unique(rates)
+
+    def at(rate: jax.Array | float) -> optax.GradientTransformation:
+        try:
+            return optimizer(rate)
+        except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
+            branches = [optimizer(number.item()) for number in numbers]
+        own = jnp.searchsorted(numbers, rate)
+        return optax.GradientTransformation(
+            lambda params: lax.switch(own, [each.init for each in branches], params),
+            lambda *arguments: lax.switch(own, [each.update for each in branches], *arguments),
+        )
+
+    return at
 
 
 def warmup(warmup_steps: int, decay_steps: int = 0) -> Callable[[jax.Array], jax.Array]:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from run_directories import only_run
 
+import pvr_jax
 from experiments import command_line, main, reproduce
 from pvr_jax.training import loop
 
@@ -54,6 +55,9 @@ def test_measures_agree_with_the_metrics_and_with_themselves(finished):
         "samples20-leap2-seed1", "samples20-leap2-seed2", "samples20-leap5-seed1",
     ]  # fmt: skip
     assert measures["epochs"] == [record["step"] for record in metrics]
+    trained = pvr_jax.load_params(only_run(finished))
+    assert trained.step == metrics[-1]["step"]
+    assert list(trained.names) == [entry["name"] for entry in replicas]
     for name, column in measures["measures"].items():
         np.testing.assert_allclose(column[-1], metrics[-1][name], rtol=1e-3, atol=1e-6)
         assert column[:-1] == [record[name] for record in metrics[:-1]]

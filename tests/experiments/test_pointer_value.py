@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from run_directories import only_run, wait_for_checkpoint
+
+import pvr_jax
 
 ROOT = Path(__file__).parents[2]
 TOKENS = "configs/token_pvr.py:tiny"
@@ -70,6 +73,9 @@ def test_every_kind_of_task_goes_through_all_stages(finished):
     is_stream = kind == "stream"
     trained_on = {values is None for values in found["measures"]["train_accuracy"][-1]}
     assert trained_on == {is_stream}
+    trained = pvr_jax.load_params(directory)
+    assert list(trained.names) == [replica["name"] for replica in found["replicas"]]
+    assert {len(leaf) for leaf in jax.tree.leaves(trained.params)} == {replicas}
 
 
 def test_retrieval_is_learned_from_many_samples_and_not_from_few(run, tmp_path):

@@ -4,13 +4,16 @@ import json
 import shutil
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
+import jax
 import numpy as np
 import pandas as pd
 import pyarrow.parquet
 import pytest
 
+import pvr_jax
 from experiments import main
 from experiments.canonical_holdout import pack as packs
 from pvr_jax.training import run_log
@@ -190,6 +193,10 @@ def test_a_replica_of_a_pack_equals_the_one_trained_alone(finished, config, tmp_
         np.testing.assert_allclose(mine["coefficients"], yours["coefficients"], atol=1e-5)
     record = json.loads((packed / "run.json").read_text())
     assert record["replicas"] == [replica["name"] for replica in theirs["replicas"]]
+    mine, yours = pvr_jax.load_params(packed), pvr_jax.load_params(alone)
+    assert (mine.names, mine.step) == (yours.names, yours.step)
+    for name in yours.names:
+        jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), mine.of(name), yours.of(name))
 
 
 def test_a_pack_is_traced_as_often_as_a_single_run(config, tmp_path, monkeypatch):

@@ -6,11 +6,12 @@ import shutil
 import numpy as np
 import pytest
 
+import pvr_jax
 from experiments import main, reproduce
 from experiments.unseen_domain import problem as problems
 from experiments.unseen_domain import settings
-from pvr_jax import tasks, theory
-from pvr_jax.boolean import float64
+from pvr_jax import models, tasks, theory
+from pvr_jax.boolean import cube, float64
 
 CONFIG = reproduce.load("unseen_domain")
 # Half squared unseen error of the min-degree interpolator: half of the values in papers' units.
@@ -134,6 +135,13 @@ def test_measures_are_those_of_the_learned_function(tmp_path):
     # The metrics of training are the same measures in float32.
     line = json.loads((directory / "metrics.jsonl").read_text().splitlines()[-1])
     np.testing.assert_allclose(line["unseen_distance"], last["unseen_distance"], rtol=1e-4)
+    # The parameters that a user loads are those of the learned functions.
+    trained = pvr_jax.load_params(directory)
+    assert list(trained.names) == [replica["name"] for replica in measures["replicas"]]
+    network = models.build(n=6, **read(directory / "config.json")["model"])
+    for name, values in zip(trained.names, learned, strict=True):
+        outputs = network.apply(trained.of(name), cube.points(6))
+        np.testing.assert_allclose(outputs, values, atol=1e-5)
 
 
 def test_predictions_of_the_wide_network(tmp_path):

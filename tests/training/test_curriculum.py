@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from pvr_jax.boolean import cube
@@ -26,6 +27,7 @@ from pvr_jax.training.state import optimizer
 N, BATCH, RATE, THRESHOLD, EPOCHS = 6, 4, 0.1, 1e-3, 150
 SLOPES = np.array([0.5, -1.0, 0.25, 0.75, -0.5, 1.0], np.float32)
 MEMBERS = [(0, 2, 24), (0, 6, 24), (1, 2, 15), (1, 3, 24)]  # seed, leap, samples
+DESCENT = partial(optimizer, "sgd", momentum=0.0)
 
 
 def draw(key, *, leap, samples):
@@ -44,7 +46,13 @@ def apply(params, x):
 
 
 @cache
-def build(members=tuple(MEMBERS), execution="vmap", rate=RATE, threshold=THRESHOLD):
+def build(
+    members=tuple(MEMBERS),
+    execution="vmap",
+    rate=RATE,
+    threshold=THRESHOLD,
+    make=DESCENT,
+):
     seeds, leaps, samples = (list(column) for column in zip(*members, strict=True))
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
     rates = jnp.broadcast_to(jnp.asarray(rate, jnp.float32), (len(members),))
@@ -67,7 +75,7 @@ def build(members=tuple(MEMBERS), execution="vmap", rate=RATE, threshold=THRESHO
             "error": jnp.mean(jnp.square(apply(params, shown["x"]) - shown["y"])),
             "leap": conditions["leap"],
         },
-        optimizer=partial(optimizer, "sgd", momentum=0.0),
+        optimizer=make,
         highest=N,
         stages=most_stages(N, (2, 3, 6)),
         threshold=threshold,
@@ -76,7 +84,7 @@ def build(members=tuple(MEMBERS), execution="vmap", rate=RATE, threshold=THRESHO
     )
 
 
-def plain_loop(seed, leap, samples, epochs):
+def plain_loop(seed, leap, samples, epochs, rate=RATE):
     """Return what a curriculum does, written as one would without any compiled program."""
     key = jax.random.key(seed)
     drawn = draw(key, leap=leap, samples=samples)
@@ -97,8 +105,8 @@ def plain_loop(seed, leap, samples, epochs):
             x, y = (data[name][order[begin : begin + BATCH]] for name in ("x", "y"))
             residual = x @ slopes + shift - y
             losses.append(np.mean(residual**2))
-            slopes = slopes - RATE * 2 * np.mean(residual[:, None] * x, axis=0)
-            shift = shift - RATE * 2 * np.mean(residual)
+            slopes = slopes - rate * 2 * np.mean(residual[:, None] * x, axis=0)
+            shift = shift - rate * 2 * np.mean(residual)
             found.iterations += 1
         if np.mean(losses) < THRESHOLD:
             found.ends.append((epoch + 1, found.iterations))
@@ -131,6 +139,16 @@ def test_equals_a_plain_loop(execution):
     assert [int(np.sum(np.asarray(row) >= 0)) for row in state.optimizer.stage_epochs] == [
         len(plain_loop(*member, EPOCHS).ends) for member in MEMBERS
     ]
+
+
+@pytest.mark.parametrize("make", [optax.sgd, lambda rate: optax.sgd(optax.constant_schedule(rate))])
+def test_any_optimizer_trains_each_replica_at_its_own_rate(make):
+    rates = (0.1, 0.05, 0.02, 0.1)
+    members = build(rate=rates, make=make)
+    state = members.advance(members.start(), 0, 20)
+    for index, (member, rate) in enumerate(zip(MEMBERS, rates, strict=True)):
+        expected = plain_loop(*member, 20, rate)
+        np.testing.assert_allclose(state.params["slopes"][index], expected.slopes, atol=1e-5)
 
 
 def test_a_replica_that_has_ended_does_not_change():

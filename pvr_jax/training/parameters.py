@@ -1,0 +1,90 @@
+"""The parameters of a run on disk, for whoever wants to go on with them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from pvr_jax.training import run_log
+from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The parameters of all replicas of a run at one step.
+
+    `params` is the tree that the model's `init` returns; its leaves are NumPy arrays [R, ...] in
+    the dtype of training, in the order of `names` [R].
+    """
+
+    names: tuple[str, ...]
+    step: int
+    params: Any
+
+    def of(self, name: str) -> Any:
+        """Return the parameters of one replica, without the axis R.
+
+        Raises:
+            ValueError: no replica has this name.
+        """
+        if name not in self.names:
+            raise ValueError(f"replica: given {name!r}; allowed {', '.join(self.names)}")
+        return jax.tree.map(lambda leaf: leaf[self.names.index(name)], self.params)
+
+
+def load_params(run: str | Path, step: int | None = None) -> Parameters:
+    """Load the parameters of all replicas of a run.
+
+    They load in any process, whatever devices it and the run have. Where cells of a sweep were
+    trained together, their checkpoints are those of the pack.
+
+    Args:
+        run: a run directory, such as runs/canonical_holdout/pvr_majority-mlp-4c3645f3.
+        step: that of a checkpoint; None: the last one. The run keeps log-spaced steps and the two
+            newest. Of a curriculum, a step is an epoch.
+
+    Raises:
+        ValueError: no run directory, or no checkpoint of this step.
+        CheckpointError: the checkpoint is damaged or of another run. None is used in its place; the
+            message says which others there are.
+    """
+    directory = Path(run).expanduser().resolve()
+    if not (directory / "run.json").is_file():
+        below = [*directory.glob("*/run.json"), *directory.glob("*/*/run.json")]
+        instead = "".join(f", such as {path.parent}" for path in below[:1])
+        raise ValueError(f"run: given {run}; allowed a directory that holds run.json{instead}")
+    record = _record(directory)
+    names = own = saved = record["replicas"]
+    if "pack" in record:
+        own = [f"{directory.name}/{name}" for name in names]
+        directory = directory.parents[1] / "packs" / record["pack"]
+        saved = _record(directory)["replicas"]
+        if not set(own) <= set(saved):
+            raise CheckpointError(f"{directory / 'run.json'} does not name {', '.join(own)}")
+    with Checkpoints(directory / "checkpoints", read_only=True) as checkpoints:
+        steps = checkpoints.steps()
+        there = f"{directory} has checkpoints of the steps {', '.join(map(str, steps)) or '–'}"
+        if step is None and steps:
+            step = steps[-1]
+        if step not in steps:
+            raise ValueError(f"step: given {step!r}; {there}")
+        try:
+            params = checkpoints.load_arrays(step, len(saved))
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}; {there}") from error
+    if own is not saved:
+        rows = np.array([saved.index(name) for name in own])
+        params = jax.tree.map(lambda leaf: leaf[rows], params)
+    return Parameters(tuple(names), int(step), params)
+
+
+def _record(directory: Path) -> dict[str, Any]:
+    """Return run.json, whose "replicas" are the names."""
+    path = directory / "run.json"
+    try:
+        record = run_log.read_json(path)
+        return record | {"replicas": list(record["replicas"])}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
