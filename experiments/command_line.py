@@ -150,7 +150,7 @@ def blamed(message: str, overrides: Mapping[str, Any]) -> str:
     if any(field == name or field.startswith(f"{name}.") for name in overrides):
         return message
     section = field.partition(".")[0]
-    same = {name for name in overrides if name.startswith(f"{section}.")}
+    same = [name for name in overrides if name.startswith(f"{section}.")]
     given = " ".join(f"--config.{name}={_written(overrides[name])}" for name in same or overrides)
     chosen = overrides.get(f"{section}.name")
     advice = (
