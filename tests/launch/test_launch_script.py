@@ -149,7 +149,10 @@ def test_mistakes_are_answered_before_anything_is_submitted(launch, tmp_path, wo
     "words, message",
     [
         (["run", "configs/nothing.py:tiny"], "--config: given 'configs/nothing.py', no such file"),
-        (["run", "configs/pvr_majority.py:model=transfomer"], "model after the colon: given 'trans"),
+        (
+            ["run", "configs/pvr_majority.py:model=transfomer"],
+            "model after the colon: given 'trans",
+        ),
         (["run", "--config.train.lr=1"], "config.train.lr: no such field; allowed fields of"),
         (["run", "--config.holdout.bits=11"], "config.holdout.bits: given 11; allowed all, none"),
         (["run", "--workdir=s3://bucket/runs"], "--workdir: given 's3://bucket/runs'; allowed"),
