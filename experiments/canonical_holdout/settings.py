@@ -115,8 +115,8 @@ def remarks(config: ConfigDict, given: Mapping[str, Any]) -> list[str]:
         return []
     listed, values = ",".join(map(str, bits)), ",".join([str(config.holdout.value)] * len(bits))
     return [
-        f"holdout.bits={listed} freezes these bits one at a time, each with networks of its own. To "
-        "freeze them all at once: ./launch.sh run configs/unseen_domain.py:setting=user,"
+        f"holdout.bits={listed} freezes these bits one at a time, each with networks of its own. "
+        "To freeze them all at once: ./launch.sh run configs/unseen_domain.py:setting=user,"
         f"task={config.task.name},holdout=subcube --config.holdout.coordinates={listed} "
         f"--config.holdout.values={values}"
     ]
