@@ -65,7 +65,11 @@ def make_task(config: ConfigDict) -> tasks.Task:
 def make_seen_set(config: ConfigDict, n: int) -> tasks.SeenSet:
     """Return the seen set of the configuration; errors name the field."""
     given = config.holdout.to_dict()
-    return prefix_errors("config.holdout.", lambda: tasks.make_seen_set(n=n, **given))
+    try:
+        return tasks.make_seen_set(n=n, **given)
+    except ValueError as error:
+        section = "task" if str(error).startswith("n:") else "holdout"
+        raise ValueError(f"config.{section}.{error}") from error
 
 
 def training_set(config: ConfigDict, task: tasks.Task, seen: tasks.SeenSet) -> datasets.TrainingSet:
@@ -74,12 +78,13 @@ def training_set(config: ConfigDict, task: tasks.Task, seen: tasks.SeenSet) -> d
     mask = None
     if task.n <= MAX_BITS:
         mask = prefix_errors("config.holdout.", seen.mask)
+    if data.source != "whole":
+        prefix_errors("config.holdout.", lambda: seen.sample)
     return prefix_errors(
         "config.data.",
         lambda: datasets.seen_training_set(
             task.target,
-            seen.predicate,
-            task.n,
+            seen,
             mask=mask,
             source=data.source,
             samples=None if data.source == "whole" else data.samples,
