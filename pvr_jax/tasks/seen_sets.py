@@ -77,8 +77,8 @@ class SeenSet:
                 f"{holdouts.LARGEST_MASK_N}, or the same set as subcube, parity, hamming_ball, or "
                 "where with conditions on few coordinates each joined by and"
             )
-            shown = f"{self.words} (it holds for {100 * share:.2g} % of {seen_draws.SHARE_POINTS:,} random inputs)"
-            checks.refuse(self._field, shown, allowed)
+            tried = f"it holds for {100 * share:.2g} % of {seen_draws.SHARE_POINTS:,} random inputs"
+            checks.refuse(self._field, f"{self.words} ({tried})", allowed)
         return seen_draws.by_trial(self.n, self.predicate)
 
     @cached_property

@@ -118,7 +118,7 @@ def test_bad_input_says_what_is_allowed(name, params, message):
 
 
 def test_sets_that_show_nothing_are_refused():
-    with pytest.raises(ValueError, match="^condition: given 'x0 = 2'; allowed one that holds"):
+    with pytest.raises(ValueError, match=r"^condition: given 'x0 = 2'; allowed one that holds"):
         tasks.make_seen_set("where", N, condition="x0 = 2").mask()
 
 

@@ -135,7 +135,11 @@ def coefficient_distance(cells: Sequence[Cell]) -> Figure:
         cells,
         "half squared distance\nof all coefficients",
         {"distance": ("-", "learned to MDI")},
-        lambda cell: cell.theories[MIN_DEGREE].generalization_error if cell.theories else math.nan,
+        lambda cell: (
+            cell.theories[MIN_DEGREE].generalization_error
+            if MIN_DEGREE in cell.theories
+            else math.nan
+        ),
         "target to MDI",
     )
 

@@ -20,7 +20,10 @@ NO_MASS = 1e-12  # of the whole; below it a degree of the min-degree interpolato
 
 @dataclass(frozen=True)
 class Monomial:
-    """A tracked monomial with its coefficients in the target and in the min-degree interpolator."""
+    """A tracked monomial with its coefficients in the target and in the min-degree interpolator.
+
+    The latter is NaN where the interpolator is not computed.
+    """
 
     coordinates: tuple[int, ...]
     target: float

@@ -211,7 +211,7 @@ def _undefined(cells: Sequence[Cell]) -> list[str]:
             key = (heading(name), reason.rstrip("."))
             where.setdefault(key, []).append(f"{tasks[cell.name]}, {arms[cell.name]}")
     return [
-        f"{name}, not defined for {'; '.join(dict.fromkeys(places))}: {reason}."
+        f"{name}, not computed for {'; '.join(dict.fromkeys(places))}: {reason}."
         for (name, reason), places in where.items()
     ]
 
