@@ -52,7 +52,7 @@ class Reference:
 
     def numbers(self, x: Any) -> Any:
         """Return the numbers int[...] of inputs [..., n], by their first r coordinates."""
-        return ((x[..., : self.n] > 0) * (1 << np.arange(self.n - 1, -1, -1))).sum(axis=-1)
+        return (x[..., : self.n] > 0) @ (1 << np.arange(self.n - 1, -1, -1))
 
 
 @dataclass(frozen=True)
