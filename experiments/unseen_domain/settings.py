@@ -4,6 +4,7 @@ Every complaint is one line: the field, what was given, what is allowed.
 """
 
 import re
+from dataclasses import replace
 
 from ml_collections import ConfigDict
 
@@ -66,10 +67,11 @@ def make_seen_set(config: ConfigDict, n: int) -> tasks.SeenSet:
     """Return the seen set of the configuration; errors name the field."""
     given = config.holdout.to_dict()
     try:
-        return tasks.make_seen_set(n=n, **given)
+        seen = tasks.make_seen_set(n=n, **given)
     except ValueError as error:
         section = "task" if str(error).startswith("n:") else "holdout"
         raise ValueError(f"config.{section}.{error}") from error
+    return replace(seen, relevant=config.evaluation.relevant if n > MAX_BITS else 0)
 
 
 def training_set(config: ConfigDict, task: tasks.Task, seen: tasks.SeenSet) -> datasets.TrainingSet:

@@ -37,6 +37,7 @@ class SeenSet:
     """Which inputs training shows: `predicate(x[..., n]) -> bool[...]` for x in {-1, +1}^n.
 
     `words` says it in a few words; `make_seen_set(name, n, **params)` makes the same set again.
+    `relevant` is on how many first coordinates it depends, if a caller knows; 0: on all.
     """
 
     name: str
@@ -45,6 +46,7 @@ class SeenSet:
     words: str
     params: dict[str, Any]
     own_draw: Callable[[], Draw | None]
+    relevant: int = 0
 
     def mask(self) -> np.ndarray:
         """Return the set as bool[2^n], n up to 24, in the order of `cube.points`.
@@ -52,30 +54,30 @@ class SeenSet:
         Raises ValueError if nothing is seen.
         """
         checks.whole_number("n", self.n, 1, holdouts.LARGEST_MASK_N)
-        mask = np.zeros(2**self.n, bool)
+        mask = np.zeros(2 ** len(self._listed), bool)
         mask[self._numbers] = True
-        return mask
+        return np.repeat(mask, 2 ** (self.n - len(self._listed)))
 
     @cached_property
     def sample(self) -> Draw:
         """The draw `sample(key) -> x [n]`, uniform over the seen inputs; may be traced and vmapped.
 
-        Exact by the structure of the set, or by listing it, n up to 24. Otherwise inputs are drawn
-        until one is seen.
+        Exact by the structure of the set, or by listing it where n or `relevant` is up to 24.
+        Otherwise inputs are drawn until one is seen.
 
         Raises ValueError if nothing is seen, or so little that trying could fail.
         """
         if draw := self.own_draw():
             return draw
-        if self.n <= holdouts.LARGEST_MASK_N:
-            return seen_draws.product(self.n, [(range(self.n), self._numbers)])
+        if (self.relevant or self.n) <= holdouts.LARGEST_MASK_N:
+            return seen_draws.product(self.n, [(self._listed, self._numbers)])
         share, at_least = seen_draws.seen_share(self.predicate, self.n)
         if at_least < seen_draws.LEAST_SHARE:
             allowed = (
-                f"one that holds for clearly more than {100 * seen_draws.LEAST_SHARE:g} % of all "
-                f"inputs where inputs are drawn until one is seen; or n up to "
-                f"{holdouts.LARGEST_MASK_N}, or the same set as subcube, parity, hamming_ball, or "
-                "where with conditions on few coordinates each joined by and"
+                f"clearly more than {100 * seen_draws.LEAST_SHARE:g} %, as its rows are found by "
+                f"trying; or n up to {holdouts.LARGEST_MASK_N}; or the same set by name, as "
+                "subcube, parity, hamming_ball, or where with parts of few coordinates joined by "
+                "and, whose rows are drawn directly"
             )
             tried = f"it holds for {100 * share:.2g} % of {seen_draws.SHARE_POINTS:,} random inputs"
             checks.refuse(self._field, f"{self.words} ({tried})", allowed)
@@ -83,11 +85,15 @@ class SeenSet:
 
     @cached_property
     def _numbers(self) -> np.ndarray:
-        """The numbers of the seen points, int32[m], n up to 24."""
-        found = seen_draws.numbers_where(self.predicate, range(self.n), self.n)
+        """The numbers of the seen points on the relevant coordinates, int32[m]; up to 24."""
+        found = seen_draws.numbers_where(self.predicate, self._listed, self.n)
         if not len(found):
             checks.refuse(self._field, self.words, "one that holds for some input")
         return found
+
+    @property
+    def _listed(self) -> range:
+        return range(self.relevant or self.n)
 
     @property
     def _field(self) -> str:

@@ -196,7 +196,7 @@ def _values(cell: Cell, theories: Sequence[str]) -> dict[str, np.ndarray]:
         absent = values["unseen_distance"] if name == MIN_DEGREE else unknown
         values[f"{UNEXPLAINED}{name}"] = absent if missed is None else missed[cell.counted]
     if WIDE_NTK in theories:
-        pair = (values[f"{UNEXPLAINED}{name}"] for name in (MIN_DEGREE, WIDE_NTK))
+        pair = (values.get(f"{UNEXPLAINED}{name}", unknown) for name in (MIN_DEGREE, WIDE_NTK))
         values["unexplained_margin"] = np.subtract(*pair)
     return values
 

@@ -143,7 +143,7 @@ def _sentences(row: pd.Series, coefficients: pd.DataFrame) -> list[str]:
     sentences = [_fit(row)]
     own = row.get(f"{MIN_DEGREE}{ERROR}", math.nan)
     if math.isnan(own):
-        sentences.append("What theory predicts here is not known, so there is nothing to judge.")
+        sentences.append("The MDI is not known here, so there is nothing to judge.")
     elif own == 0:
         sentences.append("The MDI is the target here, so the unseen inputs tell them not apart.")
     elif row["far"]:
