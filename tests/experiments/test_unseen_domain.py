@@ -278,14 +278,17 @@ def test_rare_unseen_points_are_added_too():
     np.testing.assert_array_equal(~problem.seen, is_unseen)
 
 
-RARE = "x0*x1 + " + "*".join(f"(1 + x{i})/2" for i in range(20, 26))
+RARE = "x0*x1 + " + "*".join(f"(1 + x{i})/2" for i in range(20, 31))
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        # A term that one input in 64 has, and at 512 random ones may be missed.
-        ({"task__expression": RARE}, "given 2; allowed all .* test points they .* some past x1"),
+        # A term that one input in 2,048 has.
+        (
+            {"task__expression": RARE, "evaluation__points": 2**14},
+            "given 2; allowed all .* test points they .* some past x1",
+        ),
         ({"holdout__condition": "x0 = 1 and x30 = 1"}, "given 2; allowed all"),
         ({"task__n": 12, "task__expression": "x0*x1 + x11"}, "2,048 of 4,096 test points"),
     ],
@@ -298,12 +301,12 @@ def test_coordinates_that_matter_are_checked_where_they_are_evaluated(overrides,
 
 def test_coordinates_that_matter_are_checked_on_training_rows():
     """At the test points the term is missing, in training it is not."""
-    config = changed("setting=2parity40,model=mlp,tiny", data__samples=2000)
+    config = changed("setting=2parity40,model=mlp,tiny", data__samples=4000)
     problem = problems.assemble(config)
-    assert train.check_rows(config, problem) == {"checked": 4000, "unseen": 0}
+    assert train.check_rows(config, problem) == {"checked": 8000, "unseen": 0}
     other = tasks.make("polynomial", n=40, expression=RARE)
     wrong = replace(problem, training_set=settings.training_set(config, other, problem.seen_set))
-    with pytest.raises(run_log.RunError, match=r"at \d+ of 4,000 training rows they depend"):
+    with pytest.raises(run_log.RunError, match=r"at \d+ of 8,000 training rows they depend"):
         train.check_rows(config, wrong)
 
 
@@ -312,7 +315,7 @@ def test_a_run_with_unseen_rows_does_not_start(tmp_path, monkeypatch):
     config = CONFIG.get_config("setting=2parity,model=mlp,tiny")
     wrong = settings.training_set(config, settings.make_task(config), everything)
     monkeypatch.setattr(settings, "training_set", lambda *_: wrong)
-    with pytest.raises(run_log.RunError, match="^32 of 128 training rows are withheld inputs"):
+    with pytest.raises(run_log.RunError, match=r"^32 of 128 training rows are withheld inputs"):
         main.run_stage("train", config, tmp_path)
     assert not list(tmp_path.rglob("metrics.jsonl"))
 
@@ -344,7 +347,7 @@ def test_an_interpolator_that_is_too_large_is_said_to_be_missing(holdout):
     assert np.isnan(monomial["min_degree"])
 
 
-def test_a_run_without_interpolator_goes_through_all_stages(tmp_path, monkeypatch):
+def test_a_run_without_interpolator_goes_through_all_stages(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(theory.min_degree, "MOST_POINTS", 4)
     choice = "setting=user,model=mlp,holdout=random,tiny"
     directory, measures, predictions = finish(choice, tmp_path)
@@ -355,8 +358,9 @@ def test_a_run_without_interpolator_goes_through_all_stages(tmp_path, monkeypatc
     assert None not in measures["measures"]["unseen_error"][-1]
     assert read(directory / "run.json")["training_rows"] == {"checked": 64, "unseen": 0}
     main.run_stage("report", CONFIG.get_config(choice), tmp_path)
-    text = (directory.parent / "report" / "table.md").read_text()
-    assert "MDI, not computed for" in text
+    said = capsys.readouterr().out
+    assert "MDI, not computed for x0·x1, mlp: seen: given 32 seen and 32 unseen points" in said
+    assert "The MDI is not known here" in said
 
 
 def test_training_goes_on_after_an_interruption(tmp_path):
