@@ -150,7 +150,7 @@ def test_a_sampled_cube_has_no_degrees_and_says_so(tmp_path):
     assert shown_degrees(table) is None
     notes = "\n".join(table_notes(cells, table))
     assert "evaluated on 32\u2009768 random inputs" in notes
-    assert "wide NTK, not defined for 2parity, mlp: The limit is implemented" in notes
+    assert "wide NTK, not computed for 2parity, mlp: The limit is implemented" in notes
     assert "degree_profile" not in drawings(cells)
 
 

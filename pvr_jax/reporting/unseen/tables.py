@@ -238,13 +238,9 @@ def _undefined(cells: Sequence[Cell]) -> list[str]:
             key = (heading(name), reason.rstrip("."))
             where.setdefault(key, []).append(f"{tasks[cell.name]}, {arms[cell.name]}")
     return [
-        f"{name}, {_missing(name)} for {'; '.join(dict.fromkeys(places))}: {reason}."
+        f"{name}, not computed for {'; '.join(dict.fromkeys(places))}: {reason}."
         for (name, reason), places in where.items()
     ]
-
-
-def _missing(name: str) -> str:
-    return "not computed" if name == heading(MIN_DEGREE) else "not defined"
 
 
 def _interval_heading(name: str) -> str:
