@@ -11,8 +11,8 @@ from pvr_jax.training.run_log import RunError
 
 MOST_ROWS = 2**19  # that are looked at: a second or two of a CPU
 AT_ONCE = 2**12
-# The program runs once and is small: it takes longer to compile than to run.
-COMPILER_OPTIONS = {"xla_backend_optimization_level": 0}
+# The program runs once and is small: on a CPU it takes longer to compile than to run.
+COMPILER_OPTIONS = {"cpu": {"xla_backend_optimization_level": 0}}
 
 Batch = dict[str, jax.Array]
 
@@ -55,9 +55,8 @@ def count_rows(
 
     together = max(1, min(count, AT_ONCE // size))
     places = jnp.arange(-(-count // together) * together).reshape(-1, together)
-    program = jax.jit(
-        lambda: jax.lax.map(jax.vmap(counted), places), compiler_options=COMPILER_OPTIONS
-    )
+    options = COMPILER_OPTIONS.get(jax.default_backend())
+    program = jax.jit(lambda: jax.lax.map(jax.vmap(counted), places), compiler_options=options)
     totals = {name: int(np.sum(column)) for name, column in program().items()}
     if unseen := totals.get("unseen"):
         raise RunError(
