@@ -238,7 +238,7 @@ def seeds_text(values: np.ndarray, percent: bool = False) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 1000 else format_number(value, 3)
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else format_number(value, 3)
 
 
 def format_percent(share: float, sign: str = "") -> str:
