@@ -240,7 +240,8 @@ def table_notes(cells: Sequence[Cell], table: pd.DataFrame) -> list[str]:
         notes.append(
             "Gap: i.i.d. minus withheld accuracy in points, with the interval of the differences "
             "that replicas have, by the logit of (gap + 1)/2. What findings say of gaps holds for "
-            "all of them at once with 95 %. Uniform guess: one of all classes at random, on any inputs."
+            "all of them at once with 95 %. Uniform guess: one of all classes at random, on any "
+            "inputs."
         )
         words = {
             f"{cell.subtask.words + ', ' if cell.subtask.words else ''}withheld "
