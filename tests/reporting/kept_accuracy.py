@@ -48,8 +48,14 @@ def read_kept(directory: Path) -> list[Cell]:
     rows = {key: own for key, own in _groups(replicas)}
     recalls = {key: own for key, own in _groups(recall)}
     return [
-        _cell(row, rows[_key(row)], recalls[_key(row)], runs[row["run"]]["config"],
-              runs[row["run"]]["run"], fewest.get(_key(row, KEY[:4])))
+        _cell(
+            row,
+            rows[_key(row)],
+            recalls[_key(row)],
+            runs[row["run"]]["config"],
+            runs[row["run"]]["run"],
+            fewest.get(_key(row, KEY[:4])),
+        )
         for _, row in table.iterrows()
     ]
 
@@ -92,31 +98,52 @@ def _cell(row, own, recall, config, record, fewest):
         measures = {name: np.repeat(values, len(steps), 0) for name, values in measures.items()}
         measures["iid_accuracy"] = curve
     classes = 100 if row["task"] == "conditional_pvr" else 10
-    confusion = {part: _confusion(recall[recall["part"] == part], own, classes, part)
-                 for part in PARTS}
+    confusion = {
+        part: _confusion(recall[recall["part"] == part], own, classes, part) for part in PARTS
+    }
     noise = None
     if not pd.isna(row["noise_sensitivity"]):
         bounds = [row[f"noise_sensitivity{end}"] for end in ("", "_low", "_high")]
         noise = Estimate(*bounds, bool(row["noise_sensitivity_exact"]))
     subtask = KeptSubtask(
-        _none(row["aggregation"], str), _none(row["complexity"], int), int(row["withheld"]),
-        "" if pd.isna(row["withheld_words"]) else row["withheld_words"], row["share_removed"],
-        (), bool(row["label_distribution_exact"]), noise, row["chance"], row["entropy_bits"],
+        _none(row["aggregation"], str),
+        _none(row["complexity"], int),
+        int(row["withheld"]),
+        "" if pd.isna(row["withheld_words"]) else row["withheld_words"],
+        row["share_removed"],
+        (),
+        bool(row["label_distribution_exact"]),
+        noise,
+        row["chance"],
+        row["entropy_bits"],
     )
     return Cell(
         arm=Arm(Path(row["run"]), row["learning_rate"], row["init_scale"]),
-        task=row["task"], task_label=row["task_label"], model=row["model"],
-        model_label=row["model_label"], optimizer=row["optimizer"], size=config["size"],
-        batch_size=batch, source=row["source"], shape=(), alphabet=None, classes=classes,
+        task=row["task"],
+        task_label=row["task_label"],
+        model=row["model"],
+        model_label=row["model_label"],
+        optimizer=row["optimizer"],
+        size=config["size"],
+        batch_size=batch,
+        source=row["source"],
+        shape=(),
+        alphabet=None,
+        classes=classes,
         test_samples=int(row["test_samples"]),
         train_samples_evaluated=config["evaluation"]["training_samples"],
-        noise=config["evaluation"]["noise"], steps=steps, subtask=subtask,
+        noise=config["evaluation"]["noise"],
+        steps=steps,
+        subtask=subtask,
         samples=_none(row["samples"], int),
         replicas=tuple(
             Replica(r["replica"], i, int(r["seed"]), _none(r["diverged_at"], int))
             for i, (_, r) in enumerate(own.iterrows())
         ),
-        measures=measures, confusion=confusion, config=config, record=record,
+        measures=measures,
+        confusion=confusion,
+        config=config,
+        record=record,
     )
 
 
