@@ -212,7 +212,7 @@ def paired(first: Cell, second: Cell) -> np.ndarray:
 
 
 def direction(values: np.ndarray, confidence: float = statistics.CONFIDENCE) -> str:
-    """Return "above" or "below" where the mean difference [r] is told apart from 0 by the paired t, else "".
+    """Return "above" or "below" where differences [r] are told from 0 by the paired t, else "".
 
     Nothing is told of fewer than two values or of two groups of seeds.
     """

@@ -261,7 +261,7 @@ def _holdout_text(alike: Sequence[Cell], confidence: float) -> str:
         words = {"above": "the gap grows", "below": "the gap shrinks"}
         sentences.append(
             f"From {alike[0].subtask.withheld} to {alike[-1].subtask.withheld} withheld "
-            f"{words.get(where, 'no change of the gap is told from zero, all gaps at once')}, "
+            f"{words.get(where, 'no change of the gap is told from zero, all at once')}, "
             f"{_minus(percent(first))} to {_minus(percent(last))} points."
         )
     return " ".join(sentences)
