@@ -226,7 +226,10 @@ def _complexity_sentences(largest: Sequence[Cell]) -> str:
             "expected."
         )
     if open_steps:
-        text += f" All steps at once, no difference is told between the complexities {joined(open_steps)}."
+        text += (
+            " All steps at once, no difference is told between the complexities "
+            f"{joined(open_steps)}."
+        )
     return text
 
 
@@ -294,7 +297,7 @@ def _judged(cell: Cell, confidence: float) -> str:
     where = direction(cell.gap, confidence)
     if np.isfinite(cell.gap).sum() < 2:
         return "one replica, so nothing can be said of chance"
-    if not (low if math.isfinite(low) else mean) > cell.subtask.chance:
+    if not (low if math.isfinite(low) else mean) > cell.subtask.chance + 1e-9:
         return "i.i.d. accuracy cannot be told from a constant guess, so nothing could be lost"
     if math.isfinite(trained) and trained <= FITTED:
         return f"no verdict, as only {percent(trained)} % of the training samples are fitted"
