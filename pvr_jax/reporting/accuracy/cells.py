@@ -212,13 +212,14 @@ def paired(first: Cell, second: Cell) -> np.ndarray:
 
 
 def direction(values: np.ndarray, confidence: float = statistics.CONFIDENCE) -> str:
-    """Return "above" or "below" where the mean difference [r] is told apart from 0, else "".
+    """Return "above" or "below" where differences [r] are told from 0 by the paired t, else "".
 
     Nothing is told of fewer than two values or of two groups of seeds.
     """
     if not statistics.can_be_judged(values):
         return ""
-    where = statistics.against(*difference_interval(values, confidence)[1:], 0.0)
+    bounds = statistics.mean_interval(values, "real", confidence)
+    where = statistics.against(*map(float, bounds), 0.0)
     return "" if where == "inside" else where
 
 

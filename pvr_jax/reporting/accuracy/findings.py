@@ -1,6 +1,7 @@
 """What the numbers say, in sentences; where an expectation fails, the sentence says so."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -225,15 +226,19 @@ def _complexity_sentences(largest: Sequence[Cell]) -> str:
             "expected."
         )
     if open_steps:
-        text += f" Not told apart are the complexities {joined(open_steps)}."
+        text += (
+            " All steps at once, no difference is told between the complexities "
+            f"{joined(open_steps)}."
+        )
     return text
 
 
 def _holdout_findings(cells: Sequence[Cell]) -> Findings:
     found = []
-    # As many gaps as are judged, and a comparison of two of them for every function.
-    count = sum(cell.subtask.withheld > 0 and _finite(cell.gap) for cell in largest_sets(cells))
-    confidence = statistics.simultaneous(2 * count)
+    # Of every function at most two gaps are judged, and the change between them.
+    withheld = [c for c in largest_sets(cells) if c.subtask.withheld and _finite(c.gap)]
+    counts = Counter((cell.arm, cell.subtask.function) for cell in withheld)
+    confidence = statistics.simultaneous(sum(1 if n == 1 else 3 for n in counts.values()))
     for arm, own in arms_of(largest_sets(cells)).items():
         for function in dict.fromkeys(cell.subtask.function for cell in own):
             alike = [
@@ -259,7 +264,7 @@ def _holdout_text(alike: Sequence[Cell], confidence: float) -> str:
         words = {"above": "the gap grows", "below": "the gap shrinks"}
         sentences.append(
             f"From {alike[0].subtask.withheld} to {alike[-1].subtask.withheld} withheld "
-            f"{words.get(where, 'no change of the gap is told from zero')}, "
+            f"{words.get(where, 'no change of the gap is told from zero, all at once')}, "
             f"{_minus(percent(first))} to {_minus(percent(last))} points."
         )
     return " ".join(sentences)
@@ -292,7 +297,7 @@ def _judged(cell: Cell, confidence: float) -> str:
     where = direction(cell.gap, confidence)
     if np.isfinite(cell.gap).sum() < 2:
         return "one replica, so nothing can be said of chance"
-    if not (low if math.isfinite(low) else mean) > cell.subtask.chance:
+    if not (low if math.isfinite(low) else mean) > cell.subtask.chance + 1e-9:
         return "i.i.d. accuracy cannot be told from a constant guess, so nothing could be lost"
     if math.isfinite(trained) and trained <= FITTED:
         return f"no verdict, as only {percent(trained)} % of the training samples are fitted"
@@ -304,7 +309,7 @@ def _judged(cell: Cell, confidence: float) -> str:
         return "withheld inputs are easier, against the expectation"
     if not math.isfinite(difference_interval(cell.gap)[1]):
         return "all replicas have the same gap, so there is no interval and no verdict"
-    return "no gap can be told from zero"
+    return "no gap is told from zero, all gaps at once"
 
 
 def _mistaken(cell: Cell) -> str:
@@ -375,8 +380,8 @@ def _model_sentence(group: dict, common: list, labels: dict[Arm, str], name: str
         label
         for _, label, values in rows[1:]
         if statistics.against(
-            *statistics.interval_over_seeds((rows[0][2] - values + 1) / 2, "unit", confidence),
-            0.5,
+            *statistics.interval_over_seeds(rows[0][2] - values, confidence=confidence),
+            0.0,
         )
         != "above"
     ]
