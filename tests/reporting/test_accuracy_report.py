@@ -273,7 +273,9 @@ def test_errors_of_accuracies_agree_within_a_share_of_the_constant_guess():
         found = agreement(replicas([moved] * 3 + [0.3] * 3), kept)
         assert found.holds == holds
         assert found.largest == found.largest_mean == pytest.approx(moved / 0.9)
-        assert found.where_moved == "token_pvr-token_mlp-0000000a mod_sum m1 withheld0 samples1000"
+        place = "token_pvr-token_mlp-0000000a mod_sum m1 withheld0 samples1000"
+        assert found.disagreeing == (() if holds else (place,))
+        assert found.alone == 2  # equal seeds have no interval
     assert "2% (of the error of the best constant guess): they do NOT agree" in render_agreement(
         found
     )
@@ -281,13 +283,16 @@ def test_errors_of_accuracies_agree_within_a_share_of_the_constant_guess():
     assert agreement(once, kept).largest == math.inf and agreement(once, once).holds
 
 
-def test_a_mean_of_accuracies_may_move_by_its_interval():
+def test_means_of_accuracies_are_compared_with_the_spread_of_both():
+    # Three errors .1 apart on both sides: standard error .1 √(2/3), 4 degrees of freedom.
     kept = replicas([0.1, 0.2, 0.3, 0.5, 0.5, 0.5])
-    half = 4.302653 * 0.1 / math.sqrt(3)
+    limit = 2.776445 * 0.1 * math.sqrt(2 / 3)
     for share, holds in ((0.99, True), (1.01, False)):
-        moved = [error + share * half for error in (0.1, 0.2, 0.3)]
+        moved = [error + share * limit for error in (0.1, 0.2, 0.3)]
         found = agreement(replicas([*moved, 0.5, 0.5, 0.5]), kept)
-        assert found.holds == holds and found.moved == pytest.approx(share)
+        assert found.holds == holds
+        # An interval of ±.227 is wider than a quarter of .9, the error of the best constant guess.
+        assert (found.means, found.loose, found.alone) == (2, 1, 1)
 
 
 def test_pictures_without_aggregation_are_compared(tmp_path):
