@@ -8,8 +8,8 @@ Command:   ./launch.sh reproduce unseen_domain --size=small
            ./launch.sh run configs/unseen_domain.py:setting=2parity,model=mlp,size=small
 Choices:   setting=2parity|threesym|cyclic3|maj3|maj3dim40|2parity40|rfexample|user, model=mlp|
            transformer|random_features|mean_field, kind=relu|polynomial and trained=no|yes (of
-           random features), size=small|paper, tiny; with setting=user also task=NAME, a registered
-           task or your own my_module:my_function.
+           random features), size=small|paper, tiny; task=NAME, a registered task or your own
+           my_module:my_function, implies setting=user.
 Yours:     setting=user: --config.task.expression="x0*x1*x2" --config.task.n=10, and the seen set
            by --config.holdout.condition="x0 = 1 or x1*x2 = -1"; or another kind of seen set,
            holdout=parity|subcube|hamming_ball|random after the colon, or your own predicate,
@@ -170,6 +170,8 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
         size=("", *base.SIZES),
     )
     setting, model, size = chosen["setting"], chosen["model"], chosen["size"]
+    if "task" in chosen and "setting=" not in arg:
+        setting = "user"
     n, expression, holdout, relevant = SETTINGS[setting]
     task = {"name": "polynomial", "n": n, "expression": expression}
     if "task" in chosen:

@@ -7,6 +7,7 @@ import importlib.util
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from absl import flags
@@ -140,7 +141,21 @@ def parse(arguments: list[str]) -> CommandLine:
     )
 
 
-def blamed(message: str, overrides: Mapping[str, Any]) -> str:
+def validate(config: ConfigDict, overrides: Mapping[str, Any]) -> ModuleType:
+    """Check a configuration in which these fields were set by hand; return its settings module.
+
+    Raises:
+        UsageError: the configuration is impossible; one line that says what the user gave.
+    """
+    settings = load_experiment(config.experiment, "settings")
+    try:
+        settings.validate(config)
+    except Refusal as error:
+        raise UsageError(_blamed(str(error), config, overrides)) from error
+    return settings
+
+
+def _blamed(message: str, config: ConfigDict, overrides: Mapping[str, Any]) -> str:
     """Return a complaint about a configuration that says what the user gave.
 
     Where a field that nobody gave does not go with one that was given, "config.data.order: given
@@ -156,15 +171,14 @@ def blamed(message: str, overrides: Mapping[str, Any]) -> str:
     same = [name for name in overrides if name.startswith(f"{section}.")]
     given = " ".join(f"--config.{name}={_written(overrides[name])}" for name in same or overrides)
     chosen = overrides.get(f"{section}.name")
-    advice = (
-        f"choose {section}={chosen} after the colon of --config instead"
-        if chosen
-        else f"give --config.{field} too"
+    line = (
+        f"config.{field}: {value} of the configuration does not go with {given}; allowed {allowed}"
     )
-    return (
-        f"config.{field}: {value} of the configuration does not go with {given}; allowed "
-        f"{allowed}: {advice}"
-    )
+    if chosen:
+        file = f"configs/{config.experiment}.py"  # other files of an experiment have fewer choices
+        there = f"={file}" if (Path(__file__).parents[1] / file).is_file() else ""
+        return f"{line}: choose {section}={chosen} after the colon of --config{there} instead"
+    return f"{line}: give --config.{field} too"
 
 
 def workdir(values: flags.FlagValues) -> Path:

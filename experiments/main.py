@@ -72,11 +72,7 @@ def prepared(line: CommandLine) -> Callable[[], None]:
     if request is not None:
         return prepared_sweep(request, stage, workdir)
     if config is not None:
-        settings = command_line.load_experiment(config.experiment, "settings")
-        try:
-            settings.validate(config)
-        except Refusal as error:
-            raise UsageError(command_line.blamed(str(error), overrides)) from error
+        settings = command_line.validate(config, overrides)
         for remark in getattr(settings, "remarks", lambda *_: ())(config, overrides):
             print(f"note: {remark}", file=sys.stderr)
         names = command_line.stages_asked_for(config.experiment, stage)

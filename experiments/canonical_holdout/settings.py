@@ -4,6 +4,7 @@ Every complaint is one line: the field, what was given, what is allowed.
 """
 
 import re
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -114,11 +115,17 @@ def remarks(config: ConfigDict, given: Mapping[str, Any]) -> list[str]:
     if len(bits) < 2:
         return []
     listed, values = ",".join(map(str, bits)), ",".join([str(config.holdout.value)] * len(bits))
+    # The task as it is here: the other file's defaults may be others.
+    task = [
+        f" --config.task.{name}={shlex.quote(str(value))}"
+        for name, value in config.task.items()
+        if name != "name" and value is not None
+    ]
     return [
         f"holdout.bits={listed} freezes these bits one at a time, each with networks of its own. "
         "To freeze them all at once: ./launch.sh run configs/unseen_domain.py:setting=user,"
         f"task={config.task.name},holdout=subcube --config.holdout.coordinates={listed} "
-        f"--config.holdout.values={values}"
+        f"--config.holdout.values={values}{''.join(task)}"
     ]
 
 

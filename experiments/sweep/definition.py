@@ -141,8 +141,7 @@ def _cell(module: ModuleType, request: SweepRequest, settings: dict[str, Any]) -
         with config.unlocked():
             for name, value in _items(fields, request.overrides):
                 override(config, name, value)
-        package = command_line.load_experiment(config.experiment, "settings")
-        package.validate(config)
+        package = command_line.validate(config, {**request.overrides, **fields})
         return Cell(package.run_name(config), config, settings)
     except KeyboardInterrupt:
         raise

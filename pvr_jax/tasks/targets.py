@@ -155,8 +155,8 @@ def from_file(
 
     encoding says what the values are. "real": the function's values as they are. "sign": -1 and
     +1, and nothing else. "bit": 0 and 1, which stand for -1 and +1 as in the inputs. Booleans are
-    bits; without an encoding other numbers are real, but a table of both 0 and 1 and nothing else
-    is refused: as bits it has four times the influences that it has as real numbers.
+    bits; without an encoding other numbers are real, but a table of 0, or of 0 and 1, and nothing
+    else is refused: as bits it has four times the influences that it has as real numbers.
 
     Raises ValueError where the file is missing, is not a plain .npy file (nothing pickled is
     ever read), holds anything else, or does not fit its encoding.
@@ -200,7 +200,7 @@ def _encoding(values: np.ndarray, given: str | None) -> str:
     """Return what the values of a truth table are: as given, or as they say themselves."""
     found = set(np.unique(values).tolist())
     if given is None and values.dtype != np.bool_:
-        if found == {0, 1}:
+        if 0 in found and found <= {0, 1}:
             checks.refuse(
                 "encoding",
                 given,
@@ -208,7 +208,7 @@ def _encoding(values: np.ndarray, given: str | None) -> str:
                 "values of the function)",
             )
         return "real"
-    encoding = checks.one_of("encoding", given or "bit", tuple(ENCODINGS))
+    encoding = checks.one_of("encoding", "bit" if given is None else given, tuple(ENCODINGS))
     allowed = ENCODINGS[encoding]
     if allowed is not None and not found <= allowed:
         other = next(value for value in sorted(found) if value not in allowed)

@@ -100,11 +100,12 @@ def _check_indices(name: str, function: Callable[[jax.Array], Any], n: int) -> N
         error, _ = checkify.checkify(function, errors=checkify.index_checks)(x)
     except Exception as error:  # whatever the user's function raises is told in one line
         checks.refuse("name", name, f"{allowed} ({_one_line(error)})", cause=error)
-    found = re.search(
-        r"index (-?\d+) is out of bounds for axis \d+ with size (\d+)", str(error.get())
-    )
-    if found is None:
+    message = error.get()
+    if message is None:
         return
+    found = re.search(r"index (-?\d+) is out of bounds for axis \d+ with size (\d+)", message)
+    if found is None:
+        checks.refuse("name", name, f"{allowed} ({message.splitlines()[0]})")
     index, size = map(int, found.groups())
     index -= size if index < 0 else 0  # JAX has added the size to a negative index
     where = f"n = {n}" if size == n else f"an axis of {size} with n = {n}"

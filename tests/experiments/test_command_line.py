@@ -122,7 +122,19 @@ BLAMED = [
         (f"{UNSEEN}:setting=user", "--config.task.name=parity"),
         "config.task.expression: 'x0*x1' of the configuration does not go with "
         "--config.task.name=parity; allowed parameters of parity are n, degree, coordinates: "
-        "choose task=parity after the colon of --config instead",
+        "choose task=parity after the colon of --config=configs/unseen_domain.py instead",
+    ),
+    (
+        (QUICKSTART, "--config.task.name=parity"),
+        "config.task.aggregation: 'majority' of the configuration does not go with "
+        "--config.task.name=parity; allowed parameters of parity are n, degree, coordinates: "
+        "choose task=parity after the colon of --config=configs/canonical_holdout.py instead",
+    ),
+    (
+        (UNSEEN, "--config.holdout.name=random"),
+        "config.holdout.condition: 'x0 = 1 or x1 = 1' of the configuration does not go with "
+        "--config.holdout.name=random; allowed parameters of random are fraction, seed: choose "
+        "holdout=random after the colon of --config=configs/unseen_domain.py instead",
     ),
     (
         (f"{UNSEEN}:setting=user,holdout=subcube", "--config.holdout.coordinates=0,3"),
@@ -153,6 +165,9 @@ def test_what_a_message_tells_to_type_is_allowed(monkeypatch):
     for arguments in (
         [UNSEEN, "--config.data.source=fresh", "--config.data.order=fixed"],
         [f"{UNSEEN}:setting=user,task=parity"],
+        [f"{UNSEEN}:task=parity"],
+        [f"{CANONICAL}:task=parity"],
+        [f"{UNSEEN}:holdout=random"],
         [
             f"{UNSEEN}:setting=user,holdout=subcube",
             "--config.holdout.coordinates=0,3",
@@ -160,6 +175,31 @@ def test_what_a_message_tells_to_type_is_allowed(monkeypatch):
         ],
     ):
         assert prepared(command_line.parse(["main", *arguments]))
+
+
+def test_a_cell_of_a_sweep_names_what_was_given(capsys):
+    line = complaint(capsys, f"{CANONICAL}:task=polynomial", "--config.task.n=2", "--sweep=bits")
+    assert "'x2' of the configuration does not go with --config.task.n=2" in line
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [QUICKSTART, "--config.task.window=2"],
+        [
+            f"{CANONICAL}:task=polynomial",
+            "--config.task.expression=(x0)*(x3)",
+            "--config.task.n=5",
+        ],
+    ],
+)
+def test_all_bits_at_once_are_of_the_same_task(capsys, arguments):
+    alone = command_line.parse(["main", *arguments, "--config.holdout.bits=0,3"])
+    assert prepared(alone)
+    words = shlex.split(capsys.readouterr().err.partition("./launch.sh run configs/")[2])
+    both = command_line.parse(["main", f"--config={CONFIGS / words[0]}", *words[1:]])
+    assert prepared(both)
+    assert both.config.task.to_dict() == alone.config.task.to_dict()
 
 
 def test_several_bits_are_said_to_be_frozen_one_at_a_time(capsys):

@@ -148,6 +148,9 @@ def test_zeros_and_ones_are_never_taken_without_a_word(workplace):
     np.testing.assert_array_equal(as_bits, [-1, 1, 1, -1])
     as_numbers = tasks.truth_table(tasks.make("truth_table", path="bits.npy", encoding="real"))
     np.testing.assert_array_equal(as_numbers, [0, 1, 1, 0])
+    assert refusal("truth_table", path="bits.npy", encoding="").startswith("encoding: given ''")
+    np.save("zeros.npy", np.zeros(4, np.uint8))
+    assert refusal("truth_table", path="zeros.npy").startswith("encoding: given None")
     np.save("signs.npy", np.array([1, -1, -1, 1]))
     assert tasks.make("truth_table", path="signs.npy", encoding="sign").params["encoding"] == "sign"
 
