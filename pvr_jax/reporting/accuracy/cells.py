@@ -180,10 +180,34 @@ class Cell:
         return np.where(self.counted, self.measures[name], math.nan)
 
 
-def mean_interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the mean [...] of `values` [..., r] and the bounds of its 95 % interval."""
-    bounds = statistics.mean_interval(values)
-    return statistics.mean(values), *bounds
+def mean_interval(
+    values: np.ndarray, scale: statistics.Scale = "unit"
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the mean [...] of `values` [..., r] and the bounds of its 95 % interval.
+
+    Shares live on the unit scale; losses, `scale_of`, are positive.
+    """
+    return statistics.mean(values), *statistics.mean_interval(values, scale)
+
+
+def difference_interval(
+    values: np.ndarray, bound: float = 1.0, confidence: float = statistics.CONFIDENCE
+) -> tuple[float, float, float]:
+    """Return the mean of differences [r] from −`bound` to `bound` and the bounds of its interval.
+
+    A difference d of two shares, such as the gap, has no scale of its own in `statistics`:
+    (d / `bound` + 1) / 2 is mapped onto the unit scale, and its interval back, so that it does not
+    leave the range of d.
+    """
+    values = np.asarray(values, dtype=float)
+    bounds = statistics.mean_interval((values / bound + 1) / 2, "unit", confidence)
+    low, high = (bound * (2 * float(side) - 1) for side in bounds)
+    return float(statistics.mean(values)), low, high
+
+
+def scale_of(measure: str) -> statistics.Scale:
+    """Return where the values of a measure live."""
+    return "positive" if measure in LOSSES else "unit"
 
 
 def arms_of(cells: Iterable[Cell]) -> dict[Arm, list[Cell]]:
