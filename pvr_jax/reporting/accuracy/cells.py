@@ -190,18 +190,15 @@ def mean_interval(
     return statistics.mean(values), *statistics.mean_interval(values, scale)
 
 
-def difference_interval(
-    values: np.ndarray, bound: float = 1.0, confidence: float = statistics.CONFIDENCE
-) -> tuple[float, float, float]:
-    """Return the mean of differences [r] from −`bound` to `bound` and the bounds of its interval.
+def gap_interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Return the mean of gaps [r] and the bounds of its 95 % interval.
 
-    A difference d of two shares, such as the gap, has no scale of its own in `statistics`:
-    (d / `bound` + 1) / 2 is mapped onto the unit scale, and its interval back, so that it does not
-    leave the range of d.
+    The difference d of two shares lies from −1 to 1: (d + 1) / 2 is put on the unit scale, and its
+    interval back, so that it does not leave this range.
     """
     values = np.asarray(values, dtype=float)
-    bounds = statistics.mean_interval((values / bound + 1) / 2, "unit", confidence)
-    low, high = (bound * (2 * float(side) - 1) for side in bounds)
+    bounds = statistics.mean_interval((values + 1) / 2, "unit")
+    low, high = (2 * float(side) - 1 for side in bounds)
     return float(statistics.mean(values)), low, high
 
 

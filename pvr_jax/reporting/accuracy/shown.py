@@ -11,7 +11,7 @@ from pvr_jax.reporting.accuracy.cells import (
     Cell,
     Subtask,
     arms_of,
-    difference_interval,
+    gap_interval,
     least_withheld,
     mean_interval,
     scale_of,
@@ -67,9 +67,7 @@ def shown_table(cells: Sequence[Cell]) -> pd.DataFrame:
         ]
     columns["chance"] = [percent(cell.subtask.chance) for cell in cells]
     for name, title in (("iid", "i.i.d."), ("train", "training")):
-        columns[f"{title} loss [95 %]"] = [
-            _number_interval(cell, f"{name}_loss") for cell in cells
-        ]
+        columns[f"{title} loss [95 %]"] = [_number_interval(cell, f"{name}_loss") for cell in cells]
     return pd.DataFrame(columns)
 
 
@@ -91,7 +89,7 @@ def shown_holdout(cells: Sequence[Cell]) -> pd.DataFrame | None:
             _accuracy(cell, part, with_seeds=part == "withheld") for cell in cells_with
         ]
     columns["gap, points [95 %]"] = [
-        percent_interval(*difference_interval(cell.gap)) for cell in cells_with
+        percent_interval(*gap_interval(cell.gap)) for cell in cells_with
     ]
     columns["uniform guess"] = [percent(1 / cell.classes) for cell in cells_with]
     columns["withheld loss [95 %]"] = [

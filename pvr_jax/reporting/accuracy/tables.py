@@ -9,7 +9,7 @@ from pvr_jax.reporting.accuracy.cells import (
     MEASURES,
     Cell,
     Subtask,
-    difference_interval,
+    gap_interval,
     mean_interval,
     scale_of,
 )
@@ -44,7 +44,7 @@ def _row(cell: Cell) -> dict[str, object]:
     row |= subtask_columns(cell.subtask)
     for name in MEASURES:
         row |= _columns(name, mean_interval(cell.final(name), scale_of(name)))
-    return row | _columns("gap", difference_interval(cell.gap))
+    return row | _columns("gap", gap_interval(cell.gap))
 
 
 def _setting(cell: Cell) -> dict[str, object]:
