@@ -33,8 +33,8 @@ TITLES = {
 def shown_sizes(cells: Sequence[Cell]) -> pd.DataFrame | None:
     """Return i.i.d. accuracies with a column per training-set size as text; None without sizes.
 
-    Two groups of seeds stand beside their mean; a few seeds have no room here, only in
-    `shown_table`.
+    Two groups of seeds stand beside their mean, a few seeds only with the largest sets; there is no
+    room for more, and `shown_table` has all.
     """
     fixed = [cell for cell in least_withheld(cells) if cell.samples is not None]
     sizes = sorted({cell.samples for cell in fixed})
@@ -44,7 +44,7 @@ def shown_sizes(cells: Sequence[Cell]) -> pd.DataFrame | None:
     for cell in fixed:
         values = cell.final("iid_accuracy")
         text = percent_interval(*mean_interval(values))
-        if statistics.groups_of_seeds(values) is not None:
+        if cell.samples == sizes[-1] or statistics.groups_of_seeds(values) is not None:
             text += seeds_text(values, percent=True)
         rows.setdefault((cell.arm, cell.subtask), {})[cell.samples] = text
     columns = row_titles([(arm, subtask) for arm, subtask in rows], cells)
