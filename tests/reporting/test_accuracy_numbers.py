@@ -250,9 +250,13 @@ def test_sizes_beside_each_other(tmp_path):
     )
     shown = shown_sizes(cells)
     assert list(shown) == ["aggregation", "complexity", "chance", "1000", f"10{THIN}000"]
+    assert shown["1000"].tolist() == ["50.00 [–]", "40.00 [–]"]
     # What withholds more than the least is in the table of withheld inputs.
     assert shown["complexity"].tolist() == ["0", "1"]
-    assert shown[f"10{THIN}000"].tolist() == ["70.00 [–]", "60.00 [–]"]
+    assert shown[f"10{THIN}000"].tolist() == [
+        "70.00 [–] (70.0, 70.0, 70.0)",
+        "60.00 [–] (60.0, 60.0, 60.0)",
+    ]
     assert [cell.subtask.withheld for cell in least_withheld(cells)] == [0] * 4
     assert {cell.samples for cell in largest_sets(cells)} == {10000}
 
