@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from pvr_jax.refusal import Refusal
 from pvr_jax.training import run_log
 from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
 
@@ -30,7 +31,7 @@ class Parameters:
             ValueError: no replica has this name.
         """
         if name not in self.names:
-            raise ValueError(f"replica: given {name!r}; allowed {', '.join(self.names)}")
+            raise Refusal(f"replica: given {name!r}; allowed {', '.join(self.names)}")
         return jax.tree.map(lambda leaf: leaf[self.names.index(name)], self.params)
 
 
@@ -54,7 +55,7 @@ def load_params(run: str | Path, step: int | None = None) -> Parameters:
     if not (directory / "run.json").is_file():
         below = [*directory.glob("*/run.json"), *directory.glob("*/*/run.json")]
         instead = "".join(f", such as {path.parent}" for path in below[:1])
-        raise ValueError(f"run: given {run}; allowed a directory that holds run.json{instead}")
+        raise Refusal(f"run: given {run}; allowed a directory that holds run.json{instead}")
     record = _record(directory)
     names = own = saved = record["replicas"]
     if "pack" in record:
@@ -69,7 +70,7 @@ def load_params(run: str | Path, step: int | None = None) -> Parameters:
         if step is None and steps:
             step = steps[-1]
         if step not in steps:
-            raise ValueError(f"step: given {step!r}; {there}")
+            raise Refusal(f"step: given {step!r}; {there}")
         try:
             params = checkpoints.load_arrays(step, len(saved))
         except CheckpointError as error:
