@@ -168,6 +168,13 @@ def test_a_run_that_cannot_be_is_not_submitted(launch, real_environment, tmp_pat
     assert not list((tmp_path / "here").iterdir())
 
 
+def test_logs_are_in_the_workdir_in_the_home_directory(launch, tmp_path):
+    words = ("--dry-run", "run", "configs/quickstart.py", "--workdir=~/runs")
+    done = launch("slurm", *words, HOME=str(tmp_path))
+    assert f"#SBATCH --output={tmp_path}/runs/slurm/%x-%j.log" in done.stdout.splitlines()
+    assert not (tmp_path / "here" / "~").exists()
+
+
 def test_without_slurm_one_line_says_what_to_do(launch, tmp_path):
     tools = tmp_path / "tools"
     tools.mkdir()
