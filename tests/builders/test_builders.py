@@ -1,6 +1,7 @@
 """Builders for tensorflow_datasets: what is read back are the library's own rows, bit for bit."""
 
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -140,6 +141,44 @@ def test_what_is_read_back_are_the_librarys_rows(name, config, tmp_path):
     assert np.array_equal(several[0]["x"], sources["train"][5]["x"])
     assert np.array_equal(several[1]["x"], sources["train"][0]["x"])
     assert "tensorflow" not in sys.modules
+
+
+WORKERS = """
+import multiprocessing, sys
+import tensorflow_datasets as tfds
+
+def read(source, rows, answers):
+    answers.put([(example["x"].tolist(), int(example["y"])) for example in rows_of(source, rows)])
+
+def rows_of(source, rows):
+    return [source[row] for row in rows[:5]] + list(source.__getitems__(rows[5:]))
+
+if __name__ == "__main__":
+    source = tfds.builder_from_directory(sys.argv[1]).as_data_source(split="train")
+    rows = list(range(len(source) - 1, -1, -1))
+    expected = [(example["x"].tolist(), int(example["y"])) for example in rows_of(source, rows)]
+    for method in ("fork", "spawn"):
+        context = multiprocessing.get_context(method)
+        answers = context.Queue()
+        workers = [context.Process(target=read, args=(source, rows, answers)) for _ in range(2)]
+        for worker in workers:
+            worker.start()
+        print(method, [answers.get(timeout=60) == expected for _ in workers])
+        for worker in workers:
+            worker.join()
+    assert source[0]["x"].tolist() == expected[-1][0]  # and the parent reads on
+"""
+
+
+def test_workers_read_a_data_set_that_was_looked_at_before(tmp_path, own):
+    config = TokenConfig(train_samples=200, test_samples=5)
+    builder = TokenPvr(config=config, data_dir=tmp_path)
+    builder.download_and_prepare()
+    source = builder.as_data_source(split="train")
+    assert np.array_equal(pickle.loads(pickle.dumps(source))[7]["x"], source[7]["x"])
+    (own / "workers.py").write_text(WORKERS)
+    done = python(str(own / "workers.py"), str(builder.data_dir), path=own)
+    assert done.stdout == "fork [True, True]\nspawn [True, True]\n", done.stderr
 
 
 def test_a_configuration_may_be_an_object_or_a_name(tmp_path):

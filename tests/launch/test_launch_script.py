@@ -136,7 +136,6 @@ def test_the_script_is_submitted_as_printed(launch, tmp_path):
             ["--nodes=2", "--tasks-per-node=1", "--gpus-per-node=8", "run"],
             "--tasks-per-node: given 1 with --gpus-per-node=8; allowed 8, since each of several",
         ),
-        (["run", "configs/nothing.py:tiny"], "--config: given 'configs/nothing.py', no such file"),
     ],
 )
 def test_mistakes_are_answered_before_anything_is_submitted(launch, tmp_path, words, message):
@@ -144,6 +143,33 @@ def test_mistakes_are_answered_before_anything_is_submitted(launch, tmp_path, wo
     line = one_line_error(launch("slurm", *words, path=tmp_path / "bin"))
     assert line.startswith(f"error: {message}")
     assert not (tmp_path / "submitted").exists()
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["run", "configs/nothing.py:tiny"], "--config: given 'configs/nothing.py', no such file"),
+        (["run", "configs/pvr_majority.py:model=transfomer"], "model after the colon: given 'trans"),
+        (["run", "--config.train.lr=1"], "config.train.lr: no such field; allowed fields of"),
+        (["run", "--config.holdout.bits=11"], "config.holdout.bits: given 11; allowed all, none"),
+        (["run", "--workdir=s3://bucket/runs"], "--workdir: given 's3://bucket/runs'; allowed"),
+        (["--array=2", "run", "--sweep=bitz"], "--sweep: given 'bitz'; allowed for "),
+        (["reproduce", "pvr_majorty"], "reproduce: given pvr_majorty; allowed all, "),
+        (["reproduce", "pvr_majority", "--size=big"], "flag --size=big: value should be one of"),
+        (["--nodes=2", "reproduce", "pvr_majority", "--wokdir=a"], "Unknown command line flag"),
+    ],
+)
+@pytest.mark.parametrize("dry", [["--dry-run"], []], ids=["dry", "submitted"])
+def test_a_run_that_cannot_be_is_not_submitted(
+    launch, real_environment, tmp_path, words, message, dry
+):
+    if dry and "reproduce" not in words and "--workdir=s3://bucket/runs" not in words:
+        pytest.skip("as when it is submitted")
+    write_program(tmp_path / "bin" / "sbatch", f"touch {tmp_path}/submitted")
+    done = launch("slurm", *dry, *words, path=tmp_path / "bin", PVR_VENV=str(real_environment))
+    assert one_line_error(done).startswith(f"error: {message}")
+    assert not (tmp_path / "submitted").exists()
+    assert not list((tmp_path / "here").iterdir())
 
 
 def test_without_slurm_one_line_says_what_to_do(launch, tmp_path):

@@ -23,6 +23,7 @@ TRAINING = (
 )
 # In place of Python: writes down its arguments; told to stop, it takes a second to save.
 PROGRAM = """
+for word; do [ "$word" != --check ] || exit 0; done
 file="$RECORD/${SLURM_ARRAY_TASK_ID:-0}.$SLURM_PROCID.${SLURM_RESTART_COUNT:-0}"
 printf '%s\\0' "$@" >"$file.part"
 trap 'sleep 1; touch "$file.saved"; exit 143' TERM

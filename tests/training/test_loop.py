@@ -2,6 +2,7 @@
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -82,6 +83,19 @@ def test_a_state_is_saved_after_every_long_step(trained, monkeypatch):
     monkeypatch.setattr(loop, "DISPATCH_SECONDS", 0.0)
     saved = [step for what, step in trained() if what == "saved"]
     assert saved == list(range(9))
+
+
+def test_training_goes_on_in_another_thread_without_handlers(trained):
+    handler = signal.getsignal(signal.SIGTERM)
+    handlers = []
+
+    def look():
+        handlers.append(signal.getsignal(signal.SIGTERM))
+
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        events = executor.submit(trained, restored=look).result()
+    assert events[-2:] == [("saved", 8), ("evaluated", 8)]
+    assert handlers == [handler] and signal.getsignal(signal.SIGTERM) == handler
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
