@@ -7,7 +7,8 @@ Choices:   after the colon, separated by commas: task=NAME (a registered task or
            module:function), model=NAME, optimizer=adam|sgd, size=small|paper, and tiny (seconds
            instead of minutes, for tests). size=paper has the authors' 40 seeds; size=small has
            fewer, and a Transformer and Mixer that two CPU cores can train.
-Numbers:   by flags, for example --config.train.seeds=5 --config.holdout.bits=all
+Numbers:   by flags, for example --config.train.seeds=5 --config.holdout.bits=0,3 (each bit frozen
+           alone, one after the other; both at once: see configs/unseen_domain.py)
 Sweeps:    --sweep=NAME,… trains the product of the functions sweep_NAME below, cells of one shape
            in one program; --shard=0/8 is the first of eight parts. The paper's question at once, 8
            tasks on 11 bits x 3 models x 11 bits x 4 rates, 1,056 cells of 4 seeds:
@@ -36,7 +37,12 @@ TASKS = {
     "linear": ({"n": 11}, 1500, 100),
     "parity": ({"n": 11, "degree": 3}, 1900, 100),
     "polynomial": ({"n": 11, "expression": "x0*x1 - 1.25*x1*x2 + 1.5*x2*x0"}, 1900, 100),
-    "truth_table": ({"path": placeholder(str)}, 1900, 100),
+    # encoding: bit, sign or real; order: msb_first or lsb_first (docstring of targets.from_file)
+    "truth_table": (
+        {"path": placeholder(str), "encoding": placeholder(str), "order": "msb_first"},
+        1900,
+        100,
+    ),
 }
 USER_TASK = ({"n": 11}, 1900, 100)  # module:function
 
@@ -152,8 +158,9 @@ def build(
             "task": {"name": task, **task_parameters},
             "model": {"name": model, **MODELS[model], **small},
             "holdout": {
-                "bits": "all",  # the frozen bits k, one ensemble for all: "all", "0,3,7" or "none",
-                # the matched setting: training draws from the whole cube
+                "bits": "all",  # the frozen bits k: "all", "0,3,7" or "none", the matched setting:
+                # training draws from the whole cube. Each is frozen ONE AT A TIME, with networks
+                # of its own; several at once are a subcube of configs/unseen_domain.py
                 "value": 1,  # x_k = value in training; the authors freeze to +1
             },
             "data": {

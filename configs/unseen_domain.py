@@ -8,11 +8,15 @@ Command:   ./launch.sh reproduce unseen_domain --size=small
            ./launch.sh run configs/unseen_domain.py:setting=2parity,model=mlp,size=small
 Choices:   setting=2parity|threesym|cyclic3|maj3|maj3dim40|2parity40|rfexample|user, model=mlp|
            transformer|random_features|mean_field, kind=relu|polynomial and trained=no|yes (of
-           random features), size=small|paper, tiny.
+           random features), size=small|paper, tiny; with setting=user also task=NAME, a registered
+           task or your own my_module:my_function.
 Yours:     setting=user: --config.task.expression="x0*x1*x2" --config.task.n=10, and the seen set
            by --config.holdout.condition="x0 = 1 or x1*x2 = -1"; or another kind of seen set,
            holdout=parity|subcube|hamming_ball|random after the colon, or your own predicate,
            holdout=my_module:my_function (x[..., n] -> bool[...], with jax.numpy).
+           Two bits frozen at once, x0 = x3 = 1, are a subcube:
+           ./launch.sh run configs/unseen_domain.py:setting=user,task=pvr,holdout=subcube \
+             --config.holdout.coordinates=0,3 --config.holdout.values=1,1
 Readings:  the authors' setting maj3dim40freeze2 has 15 coordinates in their code and 40 in its
            name: maj3 is the code, maj3dim40 the name. Their "random" features are trained, as the
            attribute that should freeze them is misspelt: trained=yes is the code, trained=no the
@@ -159,6 +163,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
         arg,
         setting=tuple(SETTINGS),
         model=MODELS,
+        task=None,
         holdout=None,
         kind=("relu", "polynomial"),
         trained=("no", "yes"),
@@ -166,6 +171,15 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     )
     setting, model, size = chosen["setting"], chosen["model"], chosen["size"]
     n, expression, holdout, relevant = SETTINGS[setting]
+    task = {"name": "polynomial", "n": n, "expression": expression}
+    if "task" in chosen:
+        if setting != "user":
+            raise ValueError(
+                f"task after the colon: given {chosen['task']!r} with setting={setting}; allowed "
+                "with setting=user alone"
+            )
+        task = {"name": chosen["task"], **base.TASKS.get(chosen["task"], base.USER_TASK)[0]}
+        n = task.get("n", n)
     rate, epochs, batch_size = learning(setting, model, size)
     sampled = n > 20
     config = ml_collections.ConfigDict(
@@ -173,7 +187,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
             "experiment": "unseen_domain",
             "size": size,  # of the reproduction that this belongs to: paper, small, or nothing
             "setting": "" if setting == "user" else setting,  # the published name
-            "task": {"name": "polynomial", "n": n, "expression": expression},
+            "task": task,
             "model": model_parameters(model, size, chosen["kind"], chosen["trained"] == "yes"),
             "holdout": seen_set(chosen.get("holdout"), n, holdout),
             "data": {
@@ -237,7 +251,7 @@ def seen_set(name: str | None, n: int, published: dict[str, Any]) -> dict[str, A
 def finished(config: ml_collections.ConfigDict, tiny: bool) -> ml_collections.ConfigDict:
     """Return the configuration, locked; shrunk to seconds if it is to be tiny."""
     if tiny:
-        if config.task.n <= 20:
+        if config.task.get("n", 21) <= 20:
             config.task.n = 6
             if config.setting == "cyclic3":
                 config.task.expression = CYCLIC[: CYCLIC.index(" + x4")]

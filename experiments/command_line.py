@@ -5,6 +5,7 @@ import difflib
 import importlib
 import importlib.util
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,7 +41,10 @@ class SweepRequest(NamedTuple):
 
 
 class CommandLine(NamedTuple):
-    """What the command line asks for; `config` is None where no --config was given."""
+    """What the command line asks for; `config` is None where no --config was given.
+
+    `overrides` are the fields that flags have set, "train.seeds" to its value.
+    """
 
     config: ConfigDict | None
     workdir: Path
@@ -48,6 +52,7 @@ class CommandLine(NamedTuple):
     hosts: str
     sweep: SweepRequest | None = None
     check: bool = False
+    overrides: Mapping[str, Any] = {}
 
 
 def define_flags(arguments: list[str]) -> flags.FlagValues:
@@ -129,8 +134,36 @@ def parse(arguments: list[str]) -> CommandLine:
     if values["config"].present and not isinstance(config, ConfigDict):
         raise _unreadable(arguments)
     sweep = _sweep(values)
+    given = config_flags.get_override_values(values["config"]) if values["config"].present else {}
     return CommandLine(
-        config, workdir(values), values.stage, values.hosts, sweep, check=values.check
+        config, workdir(values), values.stage, values.hosts, sweep, values.check, given
+    )
+
+
+def blamed(message: str, overrides: Mapping[str, Any]) -> str:
+    """Return a complaint about a configuration that says what the user gave.
+
+    Where a field that nobody gave does not go with one that was given, "config.data.order: given
+    'shuffled'; allowed fixed" becomes a line about both. Other messages stay as they are.
+    """
+    complaint = re.fullmatch(r"config\.([\w.]+): given (.*); allowed (.*)", message)
+    if not complaint or not overrides:
+        return message
+    field, value, allowed = complaint.groups()
+    if any(field == name or field.startswith(f"{name}.") for name in overrides):
+        return message
+    section = field.partition(".")[0]
+    same = [name for name in overrides if name.startswith(f"{section}.")]
+    given = " ".join(f"--config.{name}={_written(overrides[name])}" for name in same or overrides)
+    chosen = overrides.get(f"{section}.name")
+    advice = (
+        f"choose {section}={chosen} after the colon of --config instead"
+        if chosen
+        else f"give --config.{field} too"
+    )
+    return (
+        f"config.{field}: {value} of the configuration does not go with {given}; allowed "
+        f"{allowed}: {advice}"
     )
 
 

@@ -68,11 +68,17 @@ def prepared(line: CommandLine) -> Callable[[], None]:
     Raises:
         ValueError: a mistake in it, or in the configuration; one line.
     """
-    config, workdir, stage, processes, request, _ = line
+    config, workdir, stage, processes, request, _, overrides = line
     if request is not None:
         return prepared_sweep(request, stage, workdir)
     if config is not None:
-        command_line.load_experiment(config.experiment, "settings").validate(config)
+        settings = command_line.load_experiment(config.experiment, "settings")
+        try:
+            settings.validate(config)
+        except Refusal as error:
+            raise UsageError(command_line.blamed(str(error), overrides)) from error
+        for remark in getattr(settings, "remarks", lambda *_: ())(config, overrides):
+            print(f"note: {remark}", file=sys.stderr)
         names = command_line.stages_asked_for(config.experiment, stage)
     elif stage != "report":
         raise UsageError("--config: given nothing; allowed a file such as configs/quickstart.py")

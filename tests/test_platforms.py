@@ -20,7 +20,8 @@ for name in [name for name in dir(os) if name.startswith("sched_")]:
     delattr(os, name)
 for name in ("memfd_create", "getrandom", "pidfd_open", "posix_fadvise", "process_cpu_count"):
     vars(os).pop(name, None)
-for name in ("SIGPWR", "SIGSTKFLT", "SIGPOLL", "SIGRTMIN", "SIGRTMAX", "sigtimedwait"):
+SIGNALS = "SIGPWR SIGSTKFLT SIGPOLL SIGRTMIN SIGRTMAX sigtimedwait sigwaitinfo"
+for name in SIGNALS.split():
     vars(signal).pop(name, None)
 import builtins
 opened = builtins.open

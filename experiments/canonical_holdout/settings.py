@@ -4,6 +4,8 @@ Every complaint is one line: the field, what was given, what is allowed.
 """
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -102,6 +104,22 @@ def frozen_bits(text: str, n: int) -> tuple[int, ...]:
     if len(set(bits)) < len(bits):
         raise Refusal(f"bits: given {text!r}, one of them twice; allowed {allowed}")
     return tuple(sorted(bits))
+
+
+def remarks(config: ConfigDict, given: Mapping[str, Any]) -> list[str]:
+    """Return what a user should know who has given these fields, one line each."""
+    if "holdout.bits" not in given or config.holdout.bits in ("all", "none"):
+        return []
+    bits = frozen_bits(config.holdout.bits, MAX_BITS)
+    if len(bits) < 2:
+        return []
+    listed, values = ",".join(map(str, bits)), ",".join([str(config.holdout.value)] * len(bits))
+    return [
+        f"holdout.bits={listed} freezes these bits one at a time, each with networks of its own. "
+        "To freeze them all at once: ./launch.sh run configs/unseen_domain.py:setting=user,"
+        f"task={config.task.name},holdout=subcube --config.holdout.coordinates={listed} "
+        f"--config.holdout.values={values}"
+    ]
 
 
 def identity(config: ConfigDict) -> str:

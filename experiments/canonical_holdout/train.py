@@ -21,6 +21,7 @@ from pvr_jax import models
 from pvr_jax.training import run
 from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.loop import Schedule
+from pvr_jax.training.shown_rows import count_rows
 
 
 def train(config: ConfigDict, workdir: Path) -> Path:
@@ -39,6 +40,16 @@ def plan_of(configs: Sequence[ConfigDict]) -> run.Plan:
     """Return what is trained, and when what happens."""
     config = configs[0]
     pack = packs.join(problems.assemble_all(configs))
+    training_set, value = pack.first.training_set, pack.first.value
+    rows = None
+    if not pack.first.matched:
+        epochs = config.train.epochs if config.data.source == "fresh" else 1
+        rows = count_rows(
+            packs.batches(training_set, jnp.asarray(pack.truths)),
+            {"unseen": lambda batch, bit, **_: jnp.take(batch["x"], bit, axis=-1) != value},
+            packs.make_replicas(pack),
+            epochs * training_set.steps_per_epoch,
+        )
     names = pack.names
     if len(configs) > 1:
         runs = [settings.run_name(config) for config in configs]
@@ -50,9 +61,10 @@ def plan_of(configs: Sequence[ConfigDict]) -> run.Plan:
     tasks = list(dict.fromkeys(config.task.name for config in configs))
     return run.Plan(
         build_ensemble(config, pack),
-        schedule(config, pack.first.training_set.steps_per_epoch),
+        schedule(config, training_set.steps_per_epoch),
         names,
         f"{config.model.name} on {', '.join(tasks)}",
+        rows,
     )
 
 

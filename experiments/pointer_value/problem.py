@@ -112,7 +112,24 @@ def make_replicas(problem: Problem) -> Replicas:
 
 def batches(problem: Problem, source: str, batch_size: int) -> Callable[..., dict[str, jax.Array]]:
     """Return `batch(key, step, **conditions)` of one replica."""
-    drawn = drawn_sets.drawn_batches(problem.task.draw, source=source, batch_size=batch_size)
+    return _batches(problem.task.draw, source, batch_size)
+
+
+def withheld_rows(
+    problem: Problem, source: str, batch_size: int
+) -> Callable[..., dict[str, jax.Array]]:
+    """Return what `batches` does with, in the place of inputs and labels, "withheld" bool [b]."""
+
+    def draw(key: jax.Array, part: str, conditions: dict[str, Any]) -> dict[str, jax.Array]:
+        return {"withheld": problem.task.is_withheld(key, conditions)}
+
+    return _batches(draw, source, batch_size)
+
+
+def _batches(
+    draw: drawn_sets.Draw, source: str, batch_size: int
+) -> Callable[..., dict[str, jax.Array]]:
+    drawn = drawn_sets.drawn_batches(draw, source=source, batch_size=batch_size)
 
     def batch(
         key: jax.Array, step: jax.Array, *, data_key: jax.Array, **conditions: jax.Array

@@ -17,6 +17,7 @@ from pvr_jax.training import run
 from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.loop import Schedule, logarithmic_steps
 from pvr_jax.training.losses import cross_entropy
+from pvr_jax.training.shown_rows import count_rows
 from pvr_jax.training.state import warmup
 
 
@@ -35,11 +36,24 @@ def train(config: ConfigDict, workdir: Path) -> Path:
 def plan_of(config: ConfigDict) -> run.Plan:
     """Return what is trained, and when what happens."""
     problem = problems.assemble(config)
+    rows = None
+    if "withheld" in problem.parts:
+        steps = config.train.steps
+        if problem.members[0].samples is not None:
+            most = max(member.samples for member in problem.members)
+            steps = min(steps, -(-most // config.data.batch_size))
+        rows = count_rows(
+            problems.withheld_rows(problem, config.data.source, config.data.batch_size),
+            {"unseen": lambda batch, **_: batch["withheld"]},
+            problems.make_replicas(problem),
+            steps,
+        )
     return run.Plan(
         build_ensemble(config, problem),
         schedule(config),
         problem.names,
         f"{config.model.name} on {problem.task.label}",
+        rows,
     )
 
 

@@ -163,8 +163,8 @@ def _replicas(problem: problems.Problem, diverged: list[int | None]) -> list[dic
 
 
 def _profile(problem: problems.Problem, values: np.ndarray) -> list[float] | None:
-    """Return the degree profile [n + 1] of a function on the whole cube."""
-    if not problem.exact:
+    """Return the degree profile [n + 1] of a function on the whole cube; None where not known."""
+    if not problem.exact or np.isnan(values).any():
         return None
     spectrum = float64.spectrum(values)
     degrees = np.bitwise_count(np.arange(spectrum.size))

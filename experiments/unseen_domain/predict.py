@@ -43,8 +43,11 @@ def _predict(config: ConfigDict, directory: Path) -> None:
         np.load(path, allow_pickle=False) as arrays,
     ):
         learned = arrays["values"].astype(np.float64)
-    predicted = {"min_degree": reference.interpolator}
-    not_defined = {}
+    predicted, not_defined = {}, {}
+    if reference.not_computed:
+        not_defined["min_degree"] = reference.not_computed
+    else:
+        predicted["min_degree"] = reference.interpolator
     try:
         predicted["wide_ntk"] = theory.kernel_interpolator(
             kernel_limit(config, problem.task.n)[: reference.n + 1],
@@ -107,7 +110,5 @@ def unexplained(
     if problem.points is None:
         values = np.repeat(predicted, len(problem.truth) // len(predicted))
     else:
-        count = problem.reference.n
-        numbers = (problem.points[:, :count] > 0) @ (1 << np.arange(count - 1, -1, -1))
-        values = predicted[numbers]
+        values = predicted[problem.reference.numbers(problem.points)]
     return np.square(learned - values)[:, ~problem.seen].mean(axis=1) / 2

@@ -24,33 +24,45 @@ DATA_STREAM, INIT_STREAM = 0, 1
 # The test points of a cube that cannot be enumerated are drawn from a key of their own: they are
 # the same for all replicas.
 TEST_KEY = 2**31 - 1
-PROBES = 512  # random points at which the coordinates past `relevant` are tried
+# One in so many test points at least is seen, and one unseen: where fewer of the random ones are,
+# others are added that are drawn from the seen, or the unseen, inputs alone.
+LEAST_PART = 8
 NEGLIGIBLE = 1e-9  # of a coefficient, over the target's largest value
+# Measures that average over the seen or the unseen points, and so over all that are tested.
+OF_PARTS = ("in_distribution_error", "unseen_error", "unseen_distance")
+ROUNDING = 1e-6  # of a value, over the target's largest: what the order of a sum can change
 
 
 @dataclass(frozen=True)
 class Reference:
     """Target, seen set and min-degree interpolator on the coordinates that matter, exactly.
 
-    All are [2^r] in float64 (`seen` bool), on the first r coordinates.
+    All are [2^r] in float64 (`seen` bool), on the first r coordinates. Where the interpolator is
+    too large a problem, it is NaN and `not_computed` says why.
     """
 
     truth: np.ndarray
     seen: np.ndarray
     interpolator: np.ndarray
+    not_computed: str = ""
 
     @property
     def n(self) -> int:
         """The number of coordinates r."""
         return int(self.truth.size).bit_length() - 1
 
+    def numbers(self, x: Any) -> Any:
+        """Return the numbers int[...] of inputs [..., n], by their first r coordinates."""
+        return (x[..., : self.n] > 0) @ (1 << np.arange(self.n - 1, -1, -1))
+
 
 @dataclass(frozen=True)
 class Problem:
     """One configured experiment. R replicas: learning rates x init scales x seeds; P test points.
 
-    `points` is None where these are all of the cube. `dropped` [P] is the part of the target that
-    the min-degree interpolator does without; `monomials` are those whose coefficients are followed.
+    `points` is None where these are all of the cube, else the first `uniform` of them are of all
+    inputs. `dropped` [P] is the part of the target that the min-degree interpolator does without;
+    `monomials` are those whose coefficients are followed.
     """
 
     task: tasks.Task
@@ -59,6 +71,7 @@ class Problem:
     training_set: datasets.TrainingSet
     reference: Reference
     points: np.ndarray | None  # [P, n]
+    uniform: int
     truth: np.ndarray  # float64 [P]
     seen: np.ndarray  # bool [P]
     interpolator: np.ndarray  # float64 [P]
@@ -94,23 +107,26 @@ def assemble(config: ConfigDict) -> Problem:
 
     Raises:
         RunError: target or seen set depend on more coordinates than `evaluation.relevant`, or the
-            min-degree interpolator is too large a problem; one line.
+            target is not finite; one line.
     """
     task = settings.make_task(config)
     seen_set = settings.make_seen_set(config, task.n)
     try:
         reference = make_reference(task, seen_set, config.evaluation.relevant)
     except Refusal as error:
-        raise RunError(f"the min-degree interpolator has no answer here: {error}") from error
+        raise RunError(f"target and seen set allow no interpolator: {error}") from error
     spectra = [float64.spectrum(f) for f in (reference.truth, reference.interpolator)]
     dropped = dropped_part(*spectra)
     tracked = tracked_monomials(*spectra, config.evaluation.monomials)
     numbers, points = None, None
     if task.n > settings.MAX_BITS:
-        points = test_points(task.n, config.evaluation.points)
-        numbers = (points[:, : reference.n] > 0) @ (1 << np.arange(reference.n - 1, -1, -1))
+        points = test_points(reference, task.n, config.evaluation.points)
+        numbers = reference.numbers(points)
     elif reference.n < task.n:
         numbers = np.arange(2**task.n) >> (task.n - reference.n)
+    if numbers is not None:
+        inputs = np.asarray(cube.points(task.n)) if points is None else points
+        _check_relevant(task, seen_set, reference, inputs, numbers)
 
     def at_points(values: np.ndarray) -> np.ndarray:
         return values if numbers is None else values[numbers]
@@ -130,6 +146,7 @@ def assemble(config: ConfigDict) -> Problem:
         training_set=settings.training_set(config, task, seen_set),
         reference=reference,
         points=points,
+        uniform=config.evaluation.points if points is not None else 2**task.n,
         truth=at_points(reference.truth),
         seen=at_points(reference.seen),
         interpolator=at_points(reference.interpolator),
@@ -145,36 +162,79 @@ def assemble(config: ConfigDict) -> Problem:
 def make_reference(task: tasks.Task, seen_set: tasks.SeenSet, relevant: int) -> Reference:
     """Return target, seen set and their min-degree interpolator on the first coordinates.
 
-    With `relevant` = 0 all coordinates are kept. Otherwise the others are tried at random points,
-    where flipping them must change nothing.
+    With `relevant` = 0 all coordinates are kept; otherwise that nothing depends on the others is
+    the caller's claim.
     """
     count = relevant or task.n
-    if count < task.n:
-        _check_relevant(task, seen_set, count)
     x = np.ones((2**count, task.n), np.float32)
     x[:, :count] = cube.points(count)
+    truth, seen = _values_at(task, seen_set, x)
+    try:
+        return Reference(truth, seen, theory.min_degree_interpolator(truth, seen))
+    except theory.TooManyPointsError as error:
+        return Reference(truth, seen, np.full_like(truth, np.nan), str(error))
+
+
+def _values_at(
+    task: tasks.Task, seen_set: tasks.SeenSet, x: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the target [P] in float64 and which inputs are seen [P], of inputs [P, n]."""
     with jax.enable_x64(True):
         truth = np.asarray(task.target(jnp.asarray(x, jnp.float64)), np.float64)
-    seen = np.asarray(seen_set.predicate(jnp.asarray(x)))
-    return Reference(truth, seen, theory.min_degree_interpolator(truth, seen))
+    return truth, np.asarray(seen_set.predicate(jnp.asarray(x)))
 
 
-def _check_relevant(task: tasks.Task, seen_set: tasks.SeenSet, count: int) -> None:
-    x = test_points(task.n, PROBES)
-    flipped = x.copy()
-    flipped[:, count:] *= test_points(task.n, 2 * PROBES)[PROBES:, count:]
-    for function in (task.target, seen_set.predicate):
-        if not np.array_equal(*(np.asarray(function(jnp.asarray(p))) for p in (x, flipped))):
-            raise Refusal(
-                f"evaluation.relevant: given {count}; allowed all coordinates that target "
-                f"and seen set depend on, and they depend on some past x{count - 1}"
-            )
+def _check_relevant(
+    task: tasks.Task,
+    seen_set: tasks.SeenSet,
+    reference: Reference,
+    inputs: np.ndarray,
+    numbers: np.ndarray,
+) -> None:
+    """Compare target and seen set at inputs [P, n] with what the reference says of their numbers.
+
+    Raises RunError, one line, where they differ.
+    """
+    truth, seen = _values_at(task, seen_set, inputs)
+    off = ~is_close(truth, reference.truth[numbers], reference) | (seen != reference.seen[numbers])
+    refuse_irrelevant(reference, int(off.sum()), len(off), "test points")
 
 
-def test_points(n: int, count: int) -> np.ndarray:
-    """Return uniform points of a cube that is too large to enumerate, float32 [count, n]."""
-    signs = jax.random.rademacher(jax.random.key(TEST_KEY), (count, n))
-    return np.asarray(signs, np.float32)
+def is_close(values: Any, truth: Any, reference: Reference) -> Any:
+    """Return which values [...] of the target are those of the reference, up to rounding."""
+    return abs(values - truth) <= ROUNDING * float(np.abs(reference.truth).max())
+
+
+def refuse_irrelevant(reference: Reference, off: int, count: int, what: str) -> None:
+    """Raise RunError, one line, where `off` of `count` inputs are not as the reference says."""
+    if off:
+        raise RunError(
+            f"config.evaluation.relevant: given {reference.n}; allowed all coordinates that target "
+            f"and seen set depend on, and at {off:,} of {count:,} {what} they depend on some past "
+            f"x{reference.n - 1}"
+        )
+
+
+def test_points(reference: Reference, n: int, count: int) -> np.ndarray:
+    """Return the test points of a cube that is too large to enumerate, float32 [P, n].
+
+    The first `count` are of all inputs. Where there are too few seen or unseen ones among them,
+    others follow, uniform over these alone.
+    """
+    key = jax.random.key(TEST_KEY)
+    points = np.asarray(jax.random.rademacher(key, (count, n)), np.float32)
+    seen = reference.seen[reference.numbers(points)]
+    parts = [points]
+    for stream, (there, members) in enumerate(((seen, reference.seen), (~seen, ~reference.seen))):
+        missing = -(-count // LEAST_PART) - int(there.sum())
+        if missing > 0 and members.any():
+            signs_key, choice_key = jax.random.split(jax.random.fold_in(key, stream))
+            more = np.array(jax.random.rademacher(signs_key, (missing, n)), np.float32)
+            numbers = jnp.asarray(np.flatnonzero(members))
+            chosen = jax.random.randint(choice_key, (missing,), 0, len(numbers))
+            more[:, : reference.n] = cube.points_at(numbers[chosen], reference.n)
+            parts.append(more)
+    return np.concatenate(parts)
 
 
 def dropped_part(target: np.ndarray, interpolator: np.ndarray) -> np.ndarray:
@@ -192,12 +252,13 @@ def tracked_monomials(
 ) -> list[dict[str, Any]]:
     """Return the monomials whose coefficients differ most between two spectra [2^r], then others.
 
-    Up to `count` of those that one of the two holds, each with its coordinates and coefficients.
+    Up to `count` of those that one of the two holds, each with its coordinates and coefficients. Of
+    an interpolator that is NaN, not computed, the target's largest.
     """
     n = int(target.size).bit_length() - 1
     least = NEGLIGIBLE * np.abs(target).max()
     present = np.flatnonzero((np.abs(target) > least) | (np.abs(interpolator) > least))
-    size = np.abs(target - interpolator)[present]
+    size = np.abs(target - np.nan_to_num(interpolator))[present]
     # Equal sizes are ordered by degree and coordinates, so that rounding does not shuffle them.
     order = np.lexsort((-present, np.bitwise_count(present), -np.round(size / least)))
     return [
@@ -211,7 +272,7 @@ def tracked_monomials(
 
 
 def _cleaned(coefficient: float, least: float) -> float:
-    return float(coefficient) if abs(coefficient) > least else 0.0
+    return 0.0 if abs(coefficient) <= least else float(coefficient)
 
 
 def _character(monomial: dict[str, Any], n: int) -> np.ndarray:
@@ -259,12 +320,18 @@ def measures_of(problem: Problem, dtype: Any) -> Callable[[jax.Array], dict[str,
     """Return `measures(values[P])`: every measure of one learned function, in a float type."""
     arrays = (problem.truth, problem.interpolator, problem.dropped)
     truth, interpolator, dropped = (jnp.asarray(array, dtype) for array in arrays)
-    seen, characters = jnp.asarray(problem.seen), jnp.asarray(problem.characters)
+    whole = problem.uniform
+    seen = jnp.asarray(problem.seen)
+    characters = jnp.asarray(problem.characters[:, :whole])
 
     def measures(values: jax.Array) -> dict[str, jax.Array]:
         values = values.astype(dtype)
-        measured = unseen.against_interpolator(values, truth, seen, interpolator, dropped)
-        measured["coefficients"] = unseen.coefficients(values, characters)
+        own = (values, truth, seen, interpolator, dropped)
+        measured = unseen.against_interpolator(*own)
+        if whole < len(problem.truth):
+            of_parts = {name: measured[name] for name in OF_PARTS}
+            measured = unseen.against_interpolator(*(array[:whole] for array in own)) | of_parts
+        measured["coefficients"] = unseen.coefficients(values[:whole], characters)
         if problem.exact:
             measured["degree_profile"] = fourier.degree_profile(fourier.walsh_hadamard(values))
         return measured

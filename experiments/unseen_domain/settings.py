@@ -4,10 +4,12 @@ Every complaint is one line: the field, what was given, what is allowed.
 """
 
 import re
+from dataclasses import replace
 
 from ml_collections import ConfigDict
 
 from pvr_jax import models, tasks
+from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import datasets
 from pvr_jax.training import fields
 from pvr_jax.training.fields import from_zero, one_of, prefix_errors, text, whole
@@ -68,7 +70,12 @@ def make_task(config: ConfigDict) -> tasks.Task:
 def make_seen_set(config: ConfigDict, n: int) -> tasks.SeenSet:
     """Return the seen set of the configuration; errors name the field."""
     given = config.holdout.to_dict()
-    return prefix_errors("config.holdout.", lambda: tasks.make_seen_set(n=n, **given))
+    try:
+        seen = tasks.make_seen_set(n=n, **given)
+    except Refusal as error:
+        section = "task" if str(error).startswith("n:") else "holdout"
+        raise Refusal(f"config.{section}.{error}") from error
+    return replace(seen, relevant=config.evaluation.relevant if n > MAX_BITS else 0)
 
 
 def training_set(config: ConfigDict, task: tasks.Task, seen: tasks.SeenSet) -> datasets.TrainingSet:
@@ -77,12 +84,13 @@ def training_set(config: ConfigDict, task: tasks.Task, seen: tasks.SeenSet) -> d
     mask = None
     if task.n <= MAX_BITS:
         mask = prefix_errors("config.holdout.", seen.mask)
+    if data.source != "whole":
+        prefix_errors("config.holdout.", lambda: seen.sample)
     return prefix_errors(
         "config.data.",
         lambda: datasets.seen_training_set(
             task.target,
-            seen.predicate,
-            task.n,
+            seen,
             mask=mask,
             source=data.source,
             samples=None if data.source == "whole" else data.samples,

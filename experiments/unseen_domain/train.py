@@ -15,6 +15,7 @@ from pvr_jax import models
 from pvr_jax.training import run
 from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.loop import Schedule
+from pvr_jax.training.shown_rows import count_rows
 
 
 def train(config: ConfigDict, workdir: Path) -> Path:
@@ -32,12 +33,40 @@ def train(config: ConfigDict, workdir: Path) -> Path:
 def plan_of(config: ConfigDict) -> run.Plan:
     """Return what is trained, and when what happens."""
     problem = problems.assemble(config)
+    rows = check_rows(config, problem)
     return run.Plan(
         build_ensemble(config, problem),
         schedule(config, problem),
         problem.names,
         f"{config.model.name} on {config.task.name}, seen: {problem.seen_set.words}",
+        rows,
     )
+
+
+def check_rows(config: ConfigDict, problem: problems.Problem) -> dict[str, int]:
+    """Return for the record how many training rows were looked at: all are seen.
+
+    Raises RunError, one line, if one is not, or if target or seen set are not at all of them what
+    their relevant coordinates say.
+    """
+    reference, training_set = problem.reference, problem.training_set
+    epochs = config.train.epochs if config.data.source == "fresh" else 1
+    steps = epochs * training_set.steps_per_epoch
+    batch, replicas = training_set.batch, problems.make_replicas(problem)
+
+    def is_unseen(batch: dict[str, jax.Array]) -> jax.Array:
+        x = batch["x"]
+        return ~(problem.seen_set.predicate(x) & jnp.all(jnp.abs(x) == 1, axis=-1))
+
+    def is_off(batch: dict[str, jax.Array]) -> jax.Array:
+        numbers = reference.numbers(batch["x"])
+        truth = jnp.asarray(reference.truth, jnp.float32)[numbers]
+        as_said = problems.is_close(batch["y"], truth, reference)
+        return ~(as_said & jnp.asarray(reference.seen)[numbers])
+
+    found = count_rows(batch, {"unseen": is_unseen, "off": is_off}, replicas, steps)
+    problems.refuse_irrelevant(reference, found.pop("off"), found["checked"], "training rows")
+    return found
 
 
 def schedule(config: ConfigDict, problem: problems.Problem) -> Schedule:

@@ -21,7 +21,6 @@ from pvr_jax.reporting.tables import (
     MARKS,
     MISSING,
     UNFITTED,
-    UNFITTED_SHARE,
     exact_theories_of,
     excluded_notes,
     first_of_each,
@@ -44,6 +43,7 @@ from pvr_jax.reporting.theories import (
     study_theories,
 )
 from pvr_jax.reporting.theories import READING as READING_OF_THEORIES
+from pvr_jax.reporting.verdicts import UNFITTED_SHARE
 
 MOST_ARM_COLUMNS = 4  # with more arms each gets its own row
 WHY = (

@@ -16,14 +16,13 @@ from pvr_jax.reporting.labels import bits_in_words
 from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.tables import (
     DEVIATION,
-    UNFITTED_SHARE,
     exact_theories_of,
     format_interval,
     format_number,
     format_percent,
-    replica_fits,
 )
 from pvr_jax.reporting.theory_findings import Where, theory_sentences
+from pvr_jax.reporting.verdicts import UNFITTED_SHARE, replica_fits
 
 # Below this share of the influence a mean difference plays no part, certain as it may be.
 NEGLIGIBLE = 0.02

@@ -10,12 +10,12 @@ from pvr_jax.reporting.kinds import cells_of, residuals
 from pvr_jax.reporting.labels import bits_in_words, joined
 from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.tables import (
-    UNFITTED_SHARE,
     format_number,
     format_percent,
     group_titles,
 )
 from pvr_jax.reporting.theory_findings import theory_sentences
+from pvr_jax.reporting.verdicts import UNFITTED_SHARE
 
 NOTABLE_LEAK = 0.05
 SIMULTANEOUS = "95 % for all cells at once"

@@ -20,10 +20,10 @@ from pvr_jax.reporting.tables import (
     first_of_each,
     format_interval,
     format_number,
-    nearest,
     seeds_text,
     theories_of,
 )
+from pvr_jax.reporting.verdicts import nearest
 
 READING = (
     "Means over cells, a cell being a task with a frozen bit, with 95 % intervals over seeds. Once "

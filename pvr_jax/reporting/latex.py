@@ -2,7 +2,23 @@
 
 import pandas as pd
 
-from pvr_jax.reporting.tables import display_table, escape_latex, group_titles, table_notes
+from pvr_jax.reporting.tables import display_table, group_titles, table_notes
+
+_LATEX_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "−": "$-$",
+    "½": r"$\frac{1}{2}$",
+}
 
 
 def render_latex(table: pd.DataFrame) -> str:
@@ -23,3 +39,8 @@ def render_latex(table: pd.DataFrame) -> str:
 
 def _number(cell: str) -> str:
     return escape_latex(cell.replace("-", "−"))
+
+
+def escape_latex(text: str) -> str:
+    """Return `text` with the characters that LaTeX treats specially escaped."""
+    return "".join(_LATEX_ESCAPES.get(character, character) for character in text)

@@ -1,7 +1,7 @@
 """The table of results: one row per run and frozen bit, as data, CSV and Markdown."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,30 +16,15 @@ from pvr_jax.reporting.definitions import (
     scale,
 )
 from pvr_jax.reporting.runs import Run
+from pvr_jax.reporting.verdicts import judged, nearest
 
 MISSING = "–"
 MARKS = {"below": " ↓", "above": " ↑"}
 UNFITTED = " †"
-UNFITTED_SHARE = 0.1  # in-distribution error above this share of the influence: fit unfinished
 GROUP = ["run", "task_label", "model_label", "optimizer"]
 LEFT_ALIGNED = ("task", "model", "aggregation", "part", "T", "twin", "nearest")
 PREDICTION, DEVIATION, UNEXPLAINED = "prediction_", "deviation_", "unexplained_"
 UNCERTAINTY = "standard_error_"
-_LATEX_ESCAPES = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "–": "--",
-    "−": "$-$",
-    "½": r"$\frac{1}{2}$",
-}
 
 
 def summary_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -62,7 +47,7 @@ def summary_table(runs: Sequence[Run]) -> pd.DataFrame:
     one of them; `standard_error_<theory>` is that of a prediction from a few initializations.
     `unexplained_<theory>`, with `_low` and `_high`, is the mean half squared distance
     between what they learned and the function that the theory predicts, and `nearest` the theories
-    that leave the least (`nearest_theories`).
+    that leave the least (`verdicts.nearest_theories`).
     """
     names = ordered({name for run in runs for name in run.measures})
     theories = _theories(runs)
@@ -72,7 +57,7 @@ def summary_table(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             _row(run, bit, names)
-            | _judged(run, bit, confidence)
+            | judged(run, bit, confidence)
             | predicted(run, bit, theories)
             | unexplained(run, bit, explaining)
             for run, bit in cells
@@ -153,49 +138,6 @@ def unexplained(run: Run, bit: int, theories: Sequence[str]) -> dict[str, object
     return row
 
 
-def in_common(left: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return, of `left[theory]` [C, S], the cells that all theories explain.
-
-    A theory that explains no cell is left out; NaN is what is not known.
-    """
-    left = {name: values for name, values in left.items() if np.isfinite(values).any()}
-    known = [np.isfinite(values).any(axis=-1) for values in left.values()]
-    return {name: values[np.all(known, axis=0)] for name, values in left.items()}
-
-
-def nearest_theories(left: Mapping[str, np.ndarray]) -> list[str]:
-    """Return the theory that leaves the least unexplained, and all that are not told apart from it.
-
-    `left[theory]` [C, S] is what it leaves of each cell and seed; only cells that all theories
-    explain are compared. Two are told apart where the paired interval of their difference over
-    seeds leaves out 0; the intervals of all the others hold at once with 95 %. None where there are
-    not two to choose from.
-    """
-    left = in_common(left)
-    if len(left) < 2 or not all(len(values) for values in left.values()):
-        return []
-    first, *others = sorted(left, key=lambda name: statistics.mean_over_cells(left[name]))
-    confidence = statistics.simultaneous(len(others))
-    found = [first]
-    for name in others:
-        difference = left[name] - left[first]
-        interval = statistics.interval_over_seeds(difference, confidence=confidence)
-        if statistics.against(*interval, 0.0) != "above":
-            found.append(name)
-    return found
-
-
-def nearest(left: Mapping[str, np.ndarray]) -> str:
-    """Return the headings of `nearest_theories`, or that none is told apart from the others.
-
-    A dash with fewer than two to choose from.
-    """
-    found = nearest_theories(left)
-    if len(found) == len(in_common(left)) > 1:
-        return "not told apart"
-    return " or ".join(heading(name) for name in found) or MISSING
-
-
 def _row(run: Run, bit: int, names: list[str]) -> dict[str, object]:
     row = settings_columns(run) | {"frozen_bit": bit} | replica_counts(run, bit)
     for name in names:
@@ -209,43 +151,6 @@ def _row(run: Run, bit: int, names: list[str]) -> dict[str, object]:
         row[f"difference{suffix}"] = row[f"generalization_error{suffix}"] - influence
     row["seeds"] = seeds_text(run.final("generalization_error", bit))
     return row
-
-
-def replica_fits(run: Run, bit: int) -> list[str]:
-    """Return whether each counted replica of a bit fitted what it saw, as `_fit` says it."""
-    kept = run.counted(bit)
-    errors = run.measures.get("in_distribution_error", np.full((1, len(run.replicas)), np.nan))
-    return [_fit(run, bit, error) for error in errors[-1, kept]]
-
-
-def _fit(run: Run, bit: int, error: float) -> str:
-    """Return whether an in-distribution error is one of a finished fit.
-
-    "finished" where it is at most a tenth of the influence, or, where that is 0, of ½ E f²; else
-    "unfinished"; "not measured" where it is missing.
-    """
-    whole = run.influences[bit]
-    if not whole > 0:
-        whole = float(np.sum(run.frozen_degree_profiles.get(bit, np.nan))) / 2
-    if not (math.isfinite(error) and math.isfinite(whole)):
-        return "not measured"
-    return "finished" if error <= UNFITTED_SHARE * whole else "unfinished"
-
-
-def _judged(run: Run, bit: int, confidence: float) -> dict[str, object]:
-    errors = run.final("generalization_error", bit)
-    low, high = statistics.mean_interval(errors, "positive", confidence)
-    fitted = run.measures.get("in_distribution_error", np.full((1, len(run.replicas)), np.nan))
-    fit = _fit(run, bit, float(statistics.mean(fitted[-1, run.counted(bit)])))
-    influence = run.influences[bit]
-    verdict = statistics.against(low, high, influence)
-    if influence == 0 and fit != "not measured":
-        added = errors - run.final("in_distribution_error", bit)
-        bounds = statistics.mean_interval(added, confidence=confidence)
-        verdict = statistics.against(*bounds, 0.0)
-    if fit != "finished" or not statistics.can_be_judged(errors):
-        verdict = ""
-    return {"judged_low": float(low), "judged_high": float(high), "fit": fit, "verdict": verdict}
 
 
 def replica_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -325,13 +230,15 @@ def seeds_text(values: np.ndarray, percent: bool = False) -> str:
     values = np.asarray(values, dtype=float)
     values = values[np.isfinite(values)] * (100 if percent else 1)
     if 2 <= len(values) < statistics.FEW_SEEDS:
-        return f" ({', '.join(format_number(value, 3) for value in values)})"
+        return f" ({', '.join(map(_short, values))})"
     groups = statistics.groups_of_seeds(values)
     if groups is None:
         return ""
-    return (
-        f" ({' and '.join(f'{len(side)} at {format_number(side.mean(), 3)}' for side in groups)})"
-    )
+    return f" ({' and '.join(f'{len(side)} at {_short(side.mean())}' for side in groups)})"
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else format_number(value, 3)
 
 
 def format_percent(share: float, sign: str = "") -> str:
@@ -511,8 +418,3 @@ def render_notes(notes: Sequence[str]) -> str:
 def render_findings(findings: Sequence[tuple[str, str]]) -> str:
     """Return paragraphs with a bold title each."""
     return "\n".join(f"**{title}.** {text}\n" for title, text in findings)
-
-
-def escape_latex(text: str) -> str:
-    """Return `text` with the characters that LaTeX treats specially escaped."""
-    return "".join(_LATEX_ESCAPES.get(character, character) for character in text)

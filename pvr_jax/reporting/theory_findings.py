@@ -11,10 +11,9 @@ from pvr_jax.reporting.labels import joined
 from pvr_jax.reporting.tables import (
     PREDICTION,
     UNCERTAINTY,
-    in_common,
-    nearest_theories,
     theories_of,
 )
+from pvr_jax.reporting.verdicts import in_common, nearest_theories
 
 # Those whose error is that of lazy training; the first that is defined is asked.
 KERNELS = ("wide_ntk", "empirical_ntk")

@@ -92,7 +92,9 @@ class Classification(NamedTuple):
 
     `draw(key, part, conditions) -> {"x": [*shape], "y": int32}` is pure; `part` is one of
     `drawn_sets.PARTS`, `conditions` those of a subtask. `facts(subtask, delta)` computes what is
-    known of a subtask, noise sensitivity at delta. `label` is the task in words.
+    known of a subtask, noise sensitivity at delta. `is_withheld(key, conditions) -> bool` tells
+    whether the training example of a key is one that training must not show. `label` is the task in
+    words.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Classification(NamedTuple):
     subtasks: tuple[Subtask, ...]
     draw: Draw
     facts: Callable[[Subtask, float], Facts]
+    is_withheld: Callable[[jax.Array, dict[str, Any]], jax.Array]
 
 
 def names() -> tuple[str, ...]:
@@ -144,6 +147,7 @@ def token_task(
         subtasks=subtasks,
         draw=partial(_token_example, boundary),
         facts=partial(_token_facts, boundary),
+        is_withheld=partial(_is_withheld, boundary),
     )
 
 
@@ -170,6 +174,9 @@ def strip_task(
         label=f"strip of eleven pictures ({source}), {boundary} pointer",
         inputs=Inputs(_shape_of(draw, tokens.subtasks[0]), None),
         draw=draw,
+        is_withheld=lambda key, conditions: tokens.is_withheld(
+            jax.random.split(key)[0], conditions
+        ),
     )
 
 
@@ -184,6 +191,10 @@ def visual_task(
     def draw(key: jax.Array, part: str, conditions: dict[str, Any]) -> Example:
         example = visual_pvr.block_example(key, pools[part], part, conditions["withheld"])
         return {"x": example["x"], "y": example["y"]}
+
+    def is_withheld(key: jax.Array, conditions: dict[str, Any]) -> jax.Array:
+        example = visual_pvr.block_example(key, pools["train"], "train", conditions["withheld"])
+        return (conditions["withheld"] > 0) & visual_pvr.is_withheld(example["digits"])
 
     def facts(subtask: Subtask, delta: float) -> Facts:
         return Facts(
@@ -202,6 +213,7 @@ def visual_task(
         subtasks=subtasks,
         draw=draw,
         facts=facts,
+        is_withheld=is_withheld,
     )
 
 
@@ -228,6 +240,7 @@ def conditional_task(length: int = 100) -> Classification:
         subtasks=(Subtask(None, None, 0),),
         draw=draw,
         facts=facts,
+        is_withheld=lambda key, conditions: jnp.bool_(False),
     )
 
 
@@ -285,6 +298,11 @@ def _token_example(boundary: str, key: jax.Array, part: str, conditions: dict[st
         tokens = token_pvr.draw(key, complexity, boundary)
         tokens = token_holdouts.repair(tokens, withheld, complexity)
     return {"x": tokens, "y": token_pvr.label(tokens, conditions["aggregation"], complexity)}
+
+
+def _is_withheld(boundary: str, key: jax.Array, conditions: dict[str, Any]) -> jax.Array:
+    tokens = _token_example(boundary, key, "train", conditions)["x"]
+    return token_holdouts.is_withheld(tokens, conditions["withheld"], conditions["complexity"])
 
 
 def _token_facts(boundary: str, subtask: Subtask, delta: float) -> Facts:

@@ -7,9 +7,9 @@ import ast
 import itertools
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -35,8 +35,15 @@ JOINS = {ast.And: operator.and_, ast.Or: operator.or_}
 _SINGLE_EQUALS = re.compile(r"(?<![<>=!])=(?!=)")
 
 
-def parse(text: str) -> tuple[Condition, int]:
-    """Read a condition: a function x[..., n] -> bool[...], and how many coordinates it needs.
+class Part(NamedTuple):
+    """A condition, x[..., n] -> bool[...], and the coordinates that it mentions."""
+
+    holds: Condition
+    coordinates: frozenset[int]
+
+
+def parse(text: str) -> list[Part]:
+    """Read a condition: it holds where all of the returned parts do, which share no coordinate.
 
     Raises ValueError that names the part of the text that is not allowed.
     """
@@ -47,15 +54,37 @@ def parse(text: str) -> tuple[Condition, int]:
         tree = ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         checks.refuse("condition", text, GRAMMAR)
-    return _read(source, tree)
+    is_conjunction = isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And)
+    parts: list[Part] = []
+    for node in tree.values if is_conjunction else [tree]:
+        new = _read(source, node)
+        touched = [part for part in parts if _touch(part, new)]
+        parts = [part for part in parts if not _touch(part, new)]
+        parts.append(joined(operator.and_, [*touched, new]))
+    return parts
 
 
-def _read(source: str, node: ast.AST) -> tuple[Condition, int]:
+def joined(join: Callable[[Any, Any], Any], parts: Sequence[Part]) -> Part:
+    """Return the condition that some parts make together."""
+    return Part(
+        lambda x: reduce(join, [part.holds(x) for part in parts]),
+        frozenset().union(*(part.coordinates for part in parts)),
+    )
+
+
+def _touch(one: Part, other: Part) -> bool:
+    """Return whether two parts share a coordinate, or one of them mentions none."""
+    if not (one.coordinates and other.coordinates):
+        return True
+    return not one.coordinates.isdisjoint(other.coordinates)
+
+
+def _read(source: str, node: ast.AST) -> Part:
     if isinstance(node, ast.BoolOp):
-        return _joined(JOINS[type(node.op)], [_read(source, value) for value in node.values])
+        return joined(JOINS[type(node.op)], [_read(source, value) for value in node.values])
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        inner, needed = _read(source, node.operand)
-        return (lambda x: ~inner(x)), needed
+        inner = _read(source, node.operand)
+        return inner._replace(holds=lambda x: ~inner.holds(x))
     if isinstance(node, ast.Compare):
         sides = [_polynomial(source, side) for side in (node.left, *node.comparators)]
         if any(type(comparison) not in COMPARISONS for comparison in node.ops):
@@ -64,36 +93,25 @@ def _read(source: str, node: ast.AST) -> tuple[Condition, int]:
             _comparison(COMPARISONS[type(comparison)], *pair)
             for comparison, pair in zip(node.ops, itertools.pairwise(sides), strict=True)
         ]
-        return _joined(operator.and_, steps)
+        return joined(operator.and_, steps)
     return _refuse(source, node)
 
 
-def _joined(
-    join: Callable[[Any, Any], Any], parts: list[tuple[Condition, int]]
-) -> tuple[Condition, int]:
-    conditions = [condition for condition, _ in parts]
-    return (
-        lambda x: reduce(join, [condition(x) for condition in conditions]),
-        max(needed for _, needed in parts),
-    )
-
-
 def _comparison(
-    compare: Callable[[Any, Any], Any],
-    left: tuple[polynomial.Program, int],
-    right: tuple[polynomial.Program, int],
-) -> tuple[Condition, int]:
+    compare: Callable[[Any, Any], Any], left: polynomial.Program, right: polynomial.Program
+) -> Part:
     def condition(x: jax.Array) -> jax.Array:
         x = jnp.asarray(x, jnp.float32)
-        return compare(polynomial.run(left[0], x), polynomial.run(right[0], x))
+        return compare(polynomial.run(left, x), polynomial.run(right, x))
 
-    return condition, max(left[1], right[1])
+    mentioned = {argument for operation, argument in (*left, *right) if operation == "x"}
+    return Part(condition, frozenset(mentioned))
 
 
-def _polynomial(source: str, node: ast.AST) -> tuple[polynomial.Program, int]:
+def _polynomial(source: str, node: ast.AST) -> polynomial.Program:
     part = ast.get_source_segment(source, node) or source
     try:
-        return polynomial.parse(part)
+        return polynomial.parse(part)[0]
     except Refusal as error:
         message = str(error).removeprefix("expression: ")
         raise Refusal(f"condition: {message}") from error

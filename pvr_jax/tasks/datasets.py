@@ -12,14 +12,12 @@ from pvr_jax.boolean.cube import coordinate_mask, points_at
 from pvr_jax.tasks import checks
 from pvr_jax.tasks.holdouts import VALUES, freeze
 from pvr_jax.tasks.permutation import permuted
+from pvr_jax.tasks.seen_sets import SeenSet
 
 SOURCES = ("sampled", "whole", "fresh")
 ORDERS = ("fixed", "shuffled")
 LARGEST_N = 30
 MOST_SAMPLES = 2**30
-
-# Draws of a row before it must be a seen one: at a seen share of 1/64, one in 10^7 rows fails.
-MOST_DRAWS = 1024
 
 # Streams of one data key: rows of the data set, shuffles of its epochs, endless fresh rows.
 ROWS, SHUFFLES, FRESH_ROWS = 0, 1, 2
@@ -112,8 +110,7 @@ def canonical_training_set(
 
 def seen_training_set(
     target: Callable[[jax.Array], jax.Array],
-    seen: Callable[[jax.Array], jax.Array],
-    n: int,
+    seen: SeenSet,
     *,
     mask: np.ndarray | None = None,
     source: str = "whole",
@@ -130,12 +127,12 @@ def seen_training_set(
 
     Args:
         target: target(x[..., n]) -> y[...].
-        seen: seen(x[..., n]) -> bool[...].
-        n: coordinates.
-        mask: bool[2^n], where the cube can be enumerated.
+        seen: what training shows.
+        mask: the same as bool[2^n], where the cube can be enumerated.
         source, samples, batch_size, order: as above.
 
-    Raises ValueError for a parameter out of range. Source: Abbe et al. 2023, the authors' code.
+    Raises ValueError for a parameter out of range, and as `SeenSet.sample`. Source: Abbe et al.
+    2023, the authors' code.
     """
     source = checks.one_of("source", source, SOURCES)
     order = checks.one_of("order", order, ("fixed",) if source == "fresh" else ORDERS)
@@ -149,6 +146,7 @@ def seen_training_set(
         size = len(numbers)
     else:
         size = checks.whole_number("samples", samples, 1, MOST_SAMPLES)
+        draw = seen.sample
     batch_size = checks.whole_number("batch_size", batch_size, 1, MOST_SAMPLES)
     steps = -(-size // batch_size)
 
@@ -161,25 +159,12 @@ def seen_training_set(
             stream = jax.random.fold_in(key, ROWS)
             rows, weight = epoch_rows(key, step, size, batch_size, steps, order)
         if source == "whole":
-            x = points_at(jnp.asarray(numbers)[rows], n)
+            x = points_at(jnp.asarray(numbers)[rows], seen.n)
         else:
-            x = jax.vmap(lambda row: _seen_point(jax.random.fold_in(stream, row), seen, n))(rows)
+            x = jax.vmap(lambda row: draw(jax.random.fold_in(stream, row)))(rows)
         return {"x": x, "y": target(x).astype(jnp.float32), "weight": weight}
 
     return TrainingSet(batch, size, steps)
-
-
-def _seen_point(key: jax.Array, seen: Callable[[jax.Array], jax.Array], n: int) -> jax.Array:
-    """A uniform point of the seen set, x [n]: drawn from the cube until it is in it."""
-
-    def point(draw: jax.Array) -> jax.Array:
-        up = jax.random.bernoulli(jax.random.fold_in(key, draw), shape=(n,))
-        return jnp.where(up, jnp.float32(1), jnp.float32(-1))
-
-    def unseen(draw: jax.Array) -> jax.Array:
-        return ~seen(point(draw)) & (draw < MOST_DRAWS)
-
-    return point(jax.lax.while_loop(unseen, lambda draw: draw + 1, jnp.int32(0)))
 
 
 def row_numbers(key: jax.Array, rows: jax.Array, n: int) -> jax.Array:

@@ -2,19 +2,34 @@
 
 import difflib
 import inspect
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pvr_jax.tasks import checks, condition, holdouts, user_function
+from pvr_jax.tasks import checks, holdouts, seen_draws, user_function
+from pvr_jax.tasks import condition as conditions
+from pvr_jax.tasks.seen_draws import Draw, Predicate
 
-Predicate = Callable[[jax.Array], jax.Array]
-# What every maker returns: the predicate, what it says in words, and the parameters in full.
-Made = tuple[Predicate, str, dict[str, Any]]
+# Coordinates of a part of a condition whose points are listed to draw from them.
+LARGEST_PART = 20
+
+
+class Made(NamedTuple):
+    """What every maker returns: the predicate, what it says in words, the parameters in full.
+
+    `draw` makes the set's own draw, or None where only listing or trying inputs is left.
+    """
+
+    predicate: Predicate
+    words: str
+    params: dict[str, Any]
+    draw: Callable[[], Draw | None] = lambda: None
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +37,7 @@ class SeenSet:
     """Which inputs training shows: `predicate(x[..., n]) -> bool[...]` for x in {-1, +1}^n.
 
     `words` says it in a few words; `make_seen_set(name, n, **params)` makes the same set again.
+    `relevant` is on how many first coordinates it depends, if a caller knows; 0: on all.
     """
 
     name: str
@@ -29,23 +45,94 @@ class SeenSet:
     predicate: Predicate
     words: str
     params: dict[str, Any]
+    own_draw: Callable[[], Draw | None]
+    relevant: int = 0
 
     def mask(self) -> np.ndarray:
-        """Return the set as bool[2^n], n up to 24, in the order of `cube.points`."""
-        return np.asarray(holdouts.where(self.n, self.predicate))
+        """Return the set as bool[2^n], n up to 24, in the order of `cube.points`.
+
+        Raises ValueError if nothing is seen.
+        """
+        checks.whole_number("n", self.n, 1, holdouts.LARGEST_MASK_N)
+        mask = np.zeros(2 ** len(self._listed), bool)
+        mask[self._numbers] = True
+        return np.repeat(mask, 2 ** (self.n - len(self._listed)))
+
+    @cached_property
+    def sample(self) -> Draw:
+        """The draw `sample(key) -> x [n]`, uniform over the seen inputs; may be traced and vmapped.
+
+        Exact by the structure of the set, or by listing it where n or `relevant` is up to 24.
+        Otherwise inputs are drawn until one is seen.
+
+        Raises ValueError if nothing is seen, or so little that trying could fail.
+        """
+        if draw := self.own_draw():
+            return draw
+        if (self.relevant or self.n) <= holdouts.LARGEST_MASK_N:
+            return seen_draws.product(self.n, [(self._listed, self._numbers)])
+        share, at_least = seen_draws.seen_share(self.predicate, self.n)
+        if at_least < seen_draws.LEAST_SHARE:
+            allowed = (
+                f"clearly more than {100 * seen_draws.LEAST_SHARE:g} %, as its rows are found by "
+                f"trying; or n up to {holdouts.LARGEST_MASK_N}; or the same set by name, as "
+                "subcube, parity, hamming_ball, or where with parts of few coordinates joined by "
+                "and, whose rows are drawn directly"
+            )
+            tried = f"it holds for {100 * share:.2g} % of {seen_draws.SHARE_POINTS:,} random inputs"
+            checks.refuse(self._field, f"{self.words} ({tried})", allowed)
+        return seen_draws.by_trial(self.n, self.predicate)
+
+    @cached_property
+    def _numbers(self) -> np.ndarray:
+        """The numbers of the seen points on the relevant coordinates, int32[m]; up to 24."""
+        found = seen_draws.numbers_where(self.predicate, self._listed, self.n)
+        if not len(found):
+            checks.refuse(self._field, self.words, "one that holds for some input")
+        return found
+
+    @property
+    def _listed(self) -> range:
+        return range(self.relevant or self.n)
+
+    @property
+    def _field(self) -> str:
+        """The parameter by which a user says which inputs are seen."""
+        return "condition" if self.name == "where" else "name"
 
 
 def everything(n: int) -> Made:
     """The whole cube: nothing is held out."""
-    return (lambda x: jnp.ones(x.shape[:-1], bool)), "everything", {}
+    return Made(
+        lambda x: jnp.ones(x.shape[:-1], bool), "everything", {}, lambda: seen_draws.anywhere(n)
+    )
 
 
 def where(n: int, condition: str | None = None) -> Made:
     """The inputs for which a condition holds, such as "x0 = 1 or x1 = 1"."""
-    predicate, needed = _parsed(condition)
-    if needed > n:
+    parts = conditions.parse(condition)
+    whole = conditions.joined(operator.and_, parts)
+    if max(whole.coordinates, default=0) >= n:
         checks.refuse("condition", condition, f"coordinates x0 to x{n - 1} with n = {n}")
-    return predicate, " ".join(condition.split()), {"condition": condition}
+    words = " ".join(condition.split())
+
+    def draw() -> Draw | None:
+        if any(len(part.coordinates) > LARGEST_PART for part in parts):
+            return None
+        factors, share = [], 1.0
+        for holds, mentioned in parts:
+            own = sorted(mentioned) or [0]
+            numbers = seen_draws.numbers_where(holds, own, n)
+            if not len(numbers):
+                checks.refuse("condition", condition, "one that holds for some input")
+            factors.append((own, numbers))
+            share *= len(numbers) / 2 ** len(own)
+        # Where most inputs are seen, the first tries find one.
+        if share > 0.5:
+            return seen_draws.by_trial(n, whole.holds)
+        return seen_draws.product(n, factors)
+
+    return Made(whole.holds, words, {"condition": condition}, draw)
 
 
 def parity(n: int, coordinates: Sequence[int] = (), value: int = 1) -> Made:
@@ -53,10 +140,11 @@ def parity(n: int, coordinates: Sequence[int] = (), value: int = 1) -> Made:
     chosen = _coordinates(coordinates, n)
     value = checks.one_of("value", value, holdouts.VALUES)
     words = "*".join(f"x{i}" for i in chosen) + f" = {value}"
-    return (
+    return Made(
         lambda x: jnp.prod(x[..., jnp.array(chosen)], axis=-1) == value,
         words,
         {"coordinates": chosen, "value": value},
+        lambda: seen_draws.parity(n, chosen, value),
     )
 
 
@@ -72,16 +160,18 @@ def subcube(n: int, coordinates: Sequence[int] = (), values: Sequence[int] = ())
     def predicate(x: jax.Array) -> jax.Array:
         return jnp.stack([x[..., i] == v for i, v in zip(chosen, values, strict=True)]).all(axis=0)
 
-    return predicate, words, {"coordinates": chosen, "values": values}
+    params = {"coordinates": chosen, "values": values}
+    return Made(predicate, words, params, lambda: seen_draws.subcube(n, chosen, values))
 
 
 def hamming_ball(n: int, radius: int | None = None) -> Made:
     """The inputs with at most `radius` entries -1: shorter ones, in length generalization."""
     radius = checks.whole_number("radius", radius, 0, n)
-    return (
+    return Made(
         lambda x: jnp.sum(x < 0, axis=-1) <= radius,
         f"at most {radius} entries −1",
         {"radius": radius},
+        lambda: seen_draws.hamming_ball(n, radius),
     )
 
 
@@ -98,7 +188,7 @@ def random(n: int, fraction: float = 0.5, seed: int = 0) -> Made:
         return shown[number]
 
     words = f"a random {100 * float(fraction):g} % (seed {seed})"
-    return predicate, words, {"fraction": fraction, "seed": seed}
+    return Made(predicate, words, {"fraction": fraction, "seed": seed})
 
 
 # One line adds a kind of seen set: a function of (n, **parameters).
@@ -128,7 +218,8 @@ def make_seen_set(name: str, n: int, **params: Any) -> SeenSet:
     if isinstance(name, str) and ":" in name:
         if params:
             checks.refuse(next(iter(params)), params, f"no parameters of {name}")
-        return SeenSet(name, n, user_function.user_predicate(name, n), name, {})
+        made = Made(user_function.user_predicate(name, n), name, {})
+        return SeenSet(name, n, *made)
     if name not in _SEEN_SETS:
         near = difflib.get_close_matches(str(name), _SEEN_SETS, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
@@ -139,12 +230,7 @@ def make_seen_set(name: str, n: int, **params: Any) -> SeenSet:
     for key, value in params.items():
         if key not in known:
             checks.refuse(key, value, f"parameters of {name} are {', '.join(known) or 'none'}")
-    predicate, words, full = maker(n, **params)
-    return SeenSet(name, n, predicate, words, full)
-
-
-def _parsed(text: Any) -> tuple[Predicate, int]:
-    return condition.parse(text)
+    return SeenSet(name, n, *maker(n, **params))
 
 
 def _coordinates(coordinates: Any, n: int) -> tuple[int, ...]:

@@ -25,6 +25,9 @@ Target = Callable[[jax.Array], jax.Array]
 Made = tuple[int, Target, dict[str, Any]]
 
 LARGEST_TABLE_N = 24
+# What the values of a truth table may be; None: any numbers.
+ENCODINGS: dict[str, set[int] | None] = {"real": None, "sign": {-1, 1}, "bit": {0, 1}}
+ORDERS = ("msb_first", "lsb_first")
 # Points evaluated at once for a truth table: 2^16 points of 24 coordinates are 6 MB.
 CHUNK = 2**16
 
@@ -140,15 +143,23 @@ def parity(
     return n, target, params
 
 
-def from_file(path: str | Path | None = None) -> Made:
-    """Function read from a .npy file with its 2^n values.
+def from_file(
+    path: str | Path | None = None, encoding: str | None = None, order: str = "msb_first"
+) -> Made:
+    """Function read from a .npy file with its 2^n values; n is read off the length, at most 24.
 
-    values[2^n], real and finite, in the order of `cube.points`: like
-    itertools.product([-1, 1], repeat=n), so coordinate 0 varies slowest and -1 comes first.
-    n is read off the length and is at most 24.
+    order says which coordinate is which digit of a value's place. "msb_first", the order of
+    `cube.points`: coordinate 0 is the most significant, as in itertools.product([-1, 1],
+    repeat=n). "lsb_first": coordinate 0 is the least significant. A digit 0 is the input -1 and
+    a digit 1 the input +1.
+
+    encoding says what the values are. "real": the function's values as they are. "sign": -1 and
+    +1, and nothing else. "bit": 0 and 1, which stand for -1 and +1 as in the inputs. Booleans are
+    bits; without an encoding other numbers are real, but a table of both 0 and 1 and nothing else
+    is refused: as bits it has four times the influences that it has as real numbers.
 
     Raises ValueError where the file is missing, is not a plain .npy file (nothing pickled is
-    ever read), or holds anything else.
+    ever read), holds anything else, or does not fit its encoding.
     """
     if not isinstance(path, str | Path) or not str(path):
         checks.refuse("path", path, "the path of a .npy file with 2**n values")
@@ -163,7 +174,7 @@ def from_file(path: str | Path | None = None) -> Made:
         values = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError, EOFError, OverflowError, TypeError) as error:
         checks.refuse("path", str(path), "a .npy file of numbers, nothing pickled", cause=error)
-    is_real = np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)
+    is_real = any(np.issubdtype(values.dtype, kind) for kind in (np.floating, np.integer, np.bool_))
     shown = f"{path} ({values.dtype}{list(values.shape)})"
     if not is_real:
         checks.refuse("path", shown, "an array of real numbers")
@@ -173,11 +184,37 @@ def from_file(path: str | Path | None = None) -> Made:
     values = np.array(values)  # the file may change later
     if not np.all(np.abs(values.astype(np.float64)) <= np.finfo(np.float32).max):
         checks.refuse("path", shown, "finite numbers that float32 can hold")
+    encoding = _encoding(values, encoding)
+    order = checks.one_of("order", order, ORDERS)
+    values = 2.0 * values - 1 if encoding == "bit" else values
+    if order == "lsb_first":
+        values = values.reshape((2,) * n).T.reshape(2**n)
 
     def target(x: jax.Array) -> jax.Array:
         return jnp.take(jnp.asarray(values.astype(x.dtype)), binary_number(x), mode="clip")
 
-    return n, target, {"path": str(path)}
+    return n, target, {"path": str(path), "encoding": encoding, "order": order}
+
+
+def _encoding(values: np.ndarray, given: str | None) -> str:
+    """Return what the values of a truth table are: as given, or as they say themselves."""
+    found = set(np.unique(values).tolist())
+    if given is None and values.dtype != np.bool_:
+        if found == {0, 1}:
+            checks.refuse(
+                "encoding",
+                given,
+                "for a table of 0 and 1: bit (they stand for -1 and +1), or real (they are the "
+                "values of the function)",
+            )
+        return "real"
+    encoding = checks.one_of("encoding", given or "bit", tuple(ENCODINGS))
+    allowed = ENCODINGS[encoding]
+    if allowed is not None and not found <= allowed:
+        other = next(value for value in sorted(found) if value not in allowed)
+        text = " and ".join(f"{value:g}" for value in sorted(allowed))
+        checks.refuse("encoding", encoding, f"{encoding} for a table of {text} alone, not {other}")
+    return encoding
 
 
 # One line adds a task: a function of plain parameters, every one with a default (None where the

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,11 +10,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.experimental import checkify
 
+from pvr_jax.boolean.cube import points_at
 from pvr_jax.tasks import checks
 
 # Leading axes to try: one point, a batch, a batch of batches.
 LEADING_SHAPES = ((), (3,), (2, 3))
+# Points at which indices are checked: the whole cube of up to this many coordinates, or as many
+# random points.
+CHECKED_BITS = 10
 KINDS = {"real": (jnp.floating, jnp.integer), "bool": (jnp.bool_,)}
 
 
@@ -83,22 +89,46 @@ def _check_shapes(name: str, function: Callable[[jax.Array], Any], n: int, kind:
             checks.refuse("name", name, f"{allowed} (it returns {got})")
 
 
+def _check_indices(name: str, function: Callable[[jax.Array], Any], n: int) -> None:
+    """Refuse a function that reads past the end of an array: JAX reads another place instead."""
+    if n <= CHECKED_BITS:
+        x = points_at(jnp.arange(2**n, dtype=jnp.int32), n)
+    else:
+        x = jax.random.rademacher(jax.random.key(0), (2**CHECKED_BITS, n), jnp.float32)
+    allowed = f"a function of x[..., n] with indices from 0 to n - 1 = {n - 1}"
+    try:
+        error, _ = checkify.checkify(function, errors=checkify.index_checks)(x)
+    except Exception as error:  # whatever the user's function raises is told in one line
+        checks.refuse("name", name, f"{allowed} ({_one_line(error)})", cause=error)
+    found = re.search(
+        r"index (-?\d+) is out of bounds for axis \d+ with size (\d+)", str(error.get())
+    )
+    if found is None:
+        return
+    index, size = map(int, found.groups())
+    index -= size if index < 0 else 0  # JAX has added the size to a negative index
+    where = f"n = {n}" if size == n else f"an axis of {size} with n = {n}"
+    note = f"it reads index {index} of {where}; clip an index yourself where you mean that"
+    checks.refuse("name", name, f"{allowed} ({note})")
+
+
 def user_function(
     name: str, n: int | None = None
 ) -> tuple[int, Callable[[jax.Array], jax.Array], dict[str, Any]]:
     """Target of the user's own, `function(x[..., n]) -> y[...]`, as 'module:function'.
 
     The module is installed or lies in the working directory. The function must be one that JAX
-    can trace; whole-number results become floats of the type of x. An index beyond n is not
-    noticed: JAX reads the last coordinate instead.
+    can trace; whole-number results become floats of the type of x. A slice past the end is
+    shortened, as everywhere in Python.
 
     Raises ValueError where the module or the function is not found, does not import, cannot be
-    traced, or returns another shape or complex or Boolean values.
+    traced, reads an index beyond n, or returns another shape or complex or Boolean values.
     """
     n = checks.whole_number("n", n, 1, checks.LARGEST_N, f" (the number of bits of {name})")
     with _working_directory_importable():
         function = _find(name)
         _check_shapes(name, function, n, "real")
+        _check_indices(name, function, n)
     return n, function, {"n": n}
 
 
@@ -110,4 +140,5 @@ def user_predicate(name: str, n: int) -> Callable[[jax.Array], jax.Array]:
     with _working_directory_importable():
         function = _find(name)
         _check_shapes(name, function, n, "bool")
+        _check_indices(name, function, n)
     return function

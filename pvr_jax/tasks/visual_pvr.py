@@ -119,6 +119,14 @@ def label_of(digits: jax.Array) -> jax.Array:
     return jnp.take_along_axis(digits, where[..., None], axis=-1)[..., 0].astype(jnp.int32)
 
 
+def is_withheld(digits: jax.Array) -> jax.Array:
+    """Return whether grids with the digits int32[..., 4] show what the holdout withholds."""
+    table = np.zeros((4, DIGITS), bool)
+    for place, withheld in enumerate(WITHHELD):
+        table[place, list(withheld)] = True
+    return jnp.any(jnp.asarray(table)[jnp.arange(4), digits], axis=-1)
+
+
 def block_example(
     key: jax.Array, pool: Pool, part: str, positional: jax.Array | int
 ) -> dict[str, jax.Array]:

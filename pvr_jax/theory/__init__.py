@@ -9,11 +9,16 @@ from pvr_jax.theory.kernel_limit import (
     kernel_interpolator,
 )
 from pvr_jax.theory.linear import conserved_quantity, linear_regression_error
-from pvr_jax.theory.min_degree import hilbert_function, min_degree_interpolator
+from pvr_jax.theory.min_degree import (
+    TooManyPointsError,
+    hilbert_function,
+    min_degree_interpolator,
+)
 from pvr_jax.theory.rational import exact_min_degree_interpolator
 from pvr_jax.theory.wide_networks import erf_kernel_eigenvalues, relu_kernel_eigenvalues
 
 __all__ = [
+    "TooManyPointsError",
     "conserved_quantity",
     "degree_temperature",
     "empirical_kernel",

@@ -21,6 +21,10 @@ MOST_POINTS = 4096
 PASSES = 2  # the second takes away what rounding left of the first
 
 
+class TooManyPointsError(Refusal):
+    """A problem that no closed form answers and that is too large to solve; one line."""
+
+
 def min_degree_interpolator(values: ArrayLike, seen: ArrayLike) -> np.ndarray:
     """Return the values of the min-degree interpolator on the whole cube.
 
@@ -32,8 +36,8 @@ def min_degree_interpolator(values: ArrayLike, seen: ArrayLike) -> np.ndarray:
     bits, subcubes, parity constraints) and Hamming balls have closed forms; otherwise one system
     of the size of the seen or of the unseen set there, whichever is smaller, is solved per degree.
 
-    Raises ValueError if an argument has another shape or type, nothing is seen, a seen value is
-    not finite, or more than 4,096 points of either kind remain.
+    Raises ValueError if an argument has another shape or type, nothing is seen or a seen value is
+    not finite, and TooManyPointsError if more than 4,096 points of either kind remain.
     Source: Abbe et al. 2023; the solution by degrees is derived in `levels`.
     """
     values, seen = checks.target_and_seen(values, seen)
@@ -97,10 +101,10 @@ def _smaller_side(seen: np.ndarray) -> tuple[bool, np.ndarray]:
     by_seen = 2 * count <= seen.size
     fewer = min(count, seen.size - count)
     if fewer > MOST_POINTS:
-        raise Refusal(
-            f"seen: given {count} seen and {seen.size - count} unseen points, after leaving out "
-            "coordinates on which it does not depend, of a set that is neither an affine subspace "
-            f"nor a Hamming ball; allowed at most {MOST_POINTS} of either kind"
+        raise TooManyPointsError(
+            f"seen: given {count:,} seen and {seen.size - count:,} unseen points, coordinates on "
+            "which it does not depend left out, of a set that is neither an affine subspace "
+            f"nor a Hamming ball; allowed at most {MOST_POINTS:,} of either kind"
         )
     return by_seen, np.flatnonzero(seen if by_seen else ~seen)
 

@@ -87,12 +87,16 @@ def build_ensemble(
 
 
 class Plan(NamedTuple):
-    """What `train_run` trains: the replicas, when what happens, their names [R], and a title."""
+    """What `train_run` trains: the replicas, when what happens, their names [R], and a title.
+
+    `training_rows` is what `shown_rows.count_rows` found, None where nothing is withheld.
+    """
 
     members: Ensemble
     schedule: loop.Schedule
     names: list[str]
     title: str
+    training_rows: dict[str, int] | None = None
 
 
 def train_run(
@@ -136,6 +140,7 @@ def _train(directory: Path, identity: str, precision: dict[str, str], plan: Plan
         "precision": precision,
         "parameters": parameters // members.count,
         "replicas": names,
+        "training_rows": plan.training_rows,
         "stages": {},
     }
     with (

@@ -1,6 +1,7 @@
 """Every mistake on the command line ends in one line that says what to type instead."""
 
 import re
+import shlex
 from pathlib import Path
 
 import jax
@@ -9,6 +10,7 @@ import pytest
 
 from experiments import command_line, main, reproduce
 from experiments.canonical_holdout import settings
+from experiments.main import prepared
 from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import checks
 from pvr_jax.training import fields, hosts
@@ -106,7 +108,80 @@ def test_a_shuffled_stream_of_fresh_rows(capsys):
     line = complaint(
         capsys, QUICKSTART, "--config.data.source=fresh", "--config.data.order=shuffled"
     )
-    assert "config.data.order: given 'shuffled'" in line
+    assert "config.data.order: given 'shuffled'; allowed fixed" in line
+
+
+UNSEEN = f"--config={CONFIGS / 'unseen_domain.py'}"
+BLAMED = [
+    (
+        (UNSEEN, "--config.data.source=fresh"),
+        "config.data.order: 'shuffled' of the configuration does not go with "
+        "--config.data.source=fresh; allowed fixed: give --config.data.order too",
+    ),
+    (
+        (f"{UNSEEN}:setting=user", "--config.task.name=parity"),
+        "config.task.expression: 'x0*x1' of the configuration does not go with "
+        "--config.task.name=parity; allowed parameters of parity are n, degree, coordinates: "
+        "choose task=parity after the colon of --config instead",
+    ),
+    (
+        (f"{UNSEEN}:setting=user,holdout=subcube", "--config.holdout.coordinates=0,3"),
+        "config.holdout.values: (1,) of the configuration does not go with "
+        "--config.holdout.coordinates=0,3; allowed 2 values, one per coordinate: give "
+        "--config.holdout.values too",
+    ),
+    (
+        (QUICKSTART, "--config.data.samples=10", "--config.data.drop_remainder=True"),
+        "config.data.batch_size: 64 of the configuration does not go with --config.data.samples=10 "
+        "--config.data.drop_remainder=True; allowed 1 to 10 (samples) with drop_remainder: give "
+        "--config.data.batch_size too",
+    ),
+    (
+        (f"{CANONICAL}:task=polynomial", "--config.task.n=2"),
+        "config.task.expression: 'x2' of the configuration does not go with --config.task.n=2; "
+        "allowed x0 to x1 with n = 2",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "expected"), BLAMED, ids=[given[-1] for given, _ in BLAMED])
+def test_a_message_names_what_was_given_and_what_to_change(capsys, arguments, expected):
+    assert complaint(capsys, *arguments).removeprefix("error: ").startswith(expected)
+
+
+def test_what_a_message_tells_to_type_is_allowed(monkeypatch):
+    for arguments in (
+        [UNSEEN, "--config.data.source=fresh", "--config.data.order=fixed"],
+        [f"{UNSEEN}:setting=user,task=parity"],
+        [
+            f"{UNSEEN}:setting=user,holdout=subcube",
+            "--config.holdout.coordinates=0,3",
+            "--config.holdout.values=1,1",
+        ],
+    ):
+        assert prepared(command_line.parse(["main", *arguments]))
+
+
+def test_several_bits_are_said_to_be_frozen_one_at_a_time(capsys):
+    assert prepared(command_line.parse(["main", QUICKSTART]))
+    assert prepared(command_line.parse(["main", CANONICAL, "--config.holdout.bits=all"]))
+    assert prepared(command_line.parse(["main", CANONICAL, "--config.holdout.bits=3"]))
+    assert capsys.readouterr().err == ""
+    flags = ["--config.holdout.bits=0,3", "--config.holdout.value=-1"]
+    assert prepared(command_line.parse(["main", f"{CANONICAL}:task=pvr", *flags]))
+    note = capsys.readouterr().err
+    assert note.startswith("note: holdout.bits=0,3 freezes these bits one at a time")
+    assert note.count("\n") == 1
+    # What it says to type for both at once is one seen set with both bits at this value.
+    words = shlex.split(note.partition("./launch.sh run configs/")[2])
+    both = command_line.parse(["main", f"--config={CONFIGS / words[0]}", *words[1:]])
+    assert prepared(both)
+    assert both.config.holdout.to_dict() == {
+        "name": "subcube",
+        "coordinates": (0, 3),
+        "values": (-1, -1),
+    }
+    assert both.config.task.to_dict()["name"] == "pvr"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ import pytest
 from run_directories import only_run
 
 from experiments import main
+from experiments.canonical_holdout import settings
 from pvr_jax.analysis import measures as measures_module
+from pvr_jax.training import run_log
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
@@ -58,6 +60,25 @@ def test_the_quickstart_leaves_every_promised_file(quickstart):
     assert f"report: {report / 'report.html'}" in output
     assert "compiled in" in output and "replica-steps/s" in output
     assert "frozen bit" in output
+
+
+def test_every_training_row_was_looked_at_before_training(quickstart):
+    _, directory, _ = quickstart
+    samples = read(directory / "config.json")["data"]["samples"]
+    found = read(directory / "run.json")["training_rows"]
+    assert found == {"checked": 4 * samples, "unseen": 0}
+
+
+def test_a_run_that_would_see_what_it_freezes_does_not_start(monkeypatch, tmp_path):
+    other = load("quickstart").get_config("tiny")
+    with other.unlocked():
+        other.holdout.value = -1
+    wrong = settings.training_set(other, settings.make_task(other))
+    monkeypatch.setattr(settings, "training_set", lambda *_: wrong)
+    config = load("quickstart").get_config("tiny")
+    with pytest.raises(run_log.RunError, match=r"^(\d+) of \1 training rows are withheld inputs"):
+        main.run_stage("train", config, tmp_path)
+    assert not list(tmp_path.rglob("metrics.jsonl"))
 
 
 def test_measures_are_complete_and_consistent_with_the_metrics(quickstart):

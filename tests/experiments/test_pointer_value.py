@@ -70,6 +70,9 @@ def test_every_kind_of_task_goes_through_all_stages(finished):
     report = workdir / "pointer_value" / "report"
     assert (report / "report.html").is_file() and (report / "table.csv").is_file()
     assert str(report / "report.html") in output
+    rows = json.loads((directory / "run.json").read_text())["training_rows"]
+    assert (rows is not None) == any(withheld)
+    assert rows is None or (rows["checked"] > 100 and rows["unseen"] == 0)
     is_stream = kind == "stream"
     trained_on = {values is None for values in found["measures"]["train_accuracy"][-1]}
     assert trained_on == {is_stream}

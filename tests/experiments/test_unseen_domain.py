@@ -2,16 +2,20 @@
 
 import json
 import shutil
+from dataclasses import replace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import pvr_jax
 from experiments import main, reproduce
 from experiments.unseen_domain import problem as problems
-from experiments.unseen_domain import settings
+from experiments.unseen_domain import settings, train
 from pvr_jax import models, tasks, theory
 from pvr_jax.boolean import cube, float64
+from pvr_jax.training import run_log
 
 CONFIG = reproduce.load("unseen_domain")
 # Half squared unseen error of the min-degree interpolator: half of the values in papers' units.
@@ -173,7 +177,7 @@ def test_replicas_differ_in_rate_and_share_their_start(tmp_path):
         ({"holdout__condition": "x0 = 1 or"}, "config.holdout.condition: given 'x0 = 1 or'"),
         ({"holdout__condition": "x20 = 1"}, "config.holdout.condition: given 'x20 = 1'; allowed"),
         ({"holdout__name": "wher"}, "config.holdout.name: given 'wher'"),
-        ({"holdout__condition": "x0 = 2"}, "config.holdout.predicate: given 'one that holds nowh"),
+        ({"holdout__condition": "x0 = 2"}, "config.holdout.condition: given 'x0 = 2'; allowed one"),
         ({"train__weight_decay": -1.0}, "config.train.weight_decay: given -1.0; allowed a number"),
         ({"train__seeds": 0}, "config.train.seeds: given 0; allowed a whole number of at least 1"),
         ({"evaluation__relevant": 21}, "config.evaluation.relevant: given 21; allowed 0 to 20"),
@@ -181,33 +185,190 @@ def test_replicas_differ_in_rate_and_share_their_start(tmp_path):
         ({"task__n": 40}, "config.evaluation.relevant: given 0; allowed 1 to 20, how many first"),
         ({"model__name": "mlpp"}, "config.model.name: given 'mlpp'"),
         ({"data__order": "random"}, "config.data.order: given 'random'"),
+        (
+            {"task__n": 25, "holdout": {"name": "random", "fraction": 0.5, "seed": 0}},
+            "config.task.n: given 25; allowed 1 to 24 for a random seen set",
+        ),
     ],
 )
 def test_mistakes_are_one_line(overrides, message):
     config = CONFIG.get_config("setting=2parity,model=mlp,tiny")
     with config.unlocked():
         for name, value in overrides.items():
-            section, field = name.split("__")
-            config[section][field] = value
+            section, _, field = name.partition("__")
+            if field:
+                config[section][field] = value
+            else:
+                config[section] = value
     with pytest.raises(ValueError) as caught:
         settings.validate(config)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
 
-def test_coordinates_that_matter_are_checked():
-    task = tasks.make("polynomial", n=40, expression="x0*x5")
-    seen = tasks.make_seen_set("where", 40, condition="x0 = 1")
-    with pytest.raises(ValueError, match=r"relevant: given 2; allowed all .* some past x1"):
-        problems.make_reference(task, seen, 2)
-    assert problems.make_reference(task, seen, 6).n == 6
+def changed(choice, **overrides):
+    """A configuration with some fields set, `section__field=value`."""
+    config = CONFIG.get_config(choice)
+    with config.unlocked():
+        for name, value in overrides.items():
+            section, field = name.split("__")
+            config[section][field] = value
+    return config
 
 
-def test_an_interpolator_that_is_too_large_says_what_it_could_do():
-    task = tasks.make("parity", n=14, degree=3)
-    seen = tasks.make_seen_set("random", 14, fraction=0.5)
-    with pytest.raises(ValueError, match="allowed at most 4096 of either kind"):
-        problems.make_reference(task, seen, 0)
+def subcube_of_forty(frozen, **overrides):
+    return changed(
+        "setting=user,model=mlp,holdout=subcube,tiny",
+        **{
+            "task__n": 40,
+            "task__expression": "x12*x13 + x0",
+            "holdout__coordinates": tuple(range(frozen)),
+            "holdout__values": (1,) * frozen,
+            "data__source": "sampled",
+            "data__samples": 500,
+            "evaluation__relevant": 14,
+            "evaluation__points": 2048,
+        }
+        | overrides,
+    )
+
+
+@pytest.mark.parametrize("frozen", [8, 10, 12, 14])
+def test_rows_and_test_points_of_a_rare_seen_set_are_seen(frozen):
+    config = subcube_of_forty(frozen)
+    settings.validate(config)
+    problem = problems.assemble(config)
+    assert train.check_rows(config, problem) == {"checked": 1000, "unseen": 0}
+    key = problems.make_replicas(problem).data_key[0]
+    x = np.asarray(jax.vmap(problem.training_set.batch, (None, 0))(key, jnp.arange(8))["x"])
+    assert (x[..., :frozen] == 1).all()
+    assert abs(x[..., frozen:].mean()) < 0.05
+    # One in eight test points is seen, and what is said of them is so.
+    is_seen = (problem.points[:, :frozen] == 1).all(axis=1)
+    assert is_seen.sum() >= 256
+    np.testing.assert_array_equal(problem.seen, is_seen)
+    truth = problem.points[:, 12] * problem.points[:, 13] + problem.points[:, 0]
+    np.testing.assert_array_equal(problem.truth, truth)
+
+
+def test_measures_of_added_test_points():
+    """The parts are averaged over all points, the cube over those that are random in it."""
+    problem = problems.assemble(subcube_of_forty(12))
+    assert problem.uniform == 2048 < len(problem.truth)
+    g = np.random.default_rng(0).normal(size=len(problem.truth))
+    found = problems.measures_of(problem, jnp.float32)(jnp.asarray(g, jnp.float32))
+    halves, from_mdi = (np.square(g - f) / 2 for f in (problem.truth, problem.interpolator))
+    expected = {
+        "in_distribution_error": halves[problem.seen].mean(),
+        "unseen_error": halves[~problem.seen].mean(),
+        "unseen_distance": from_mdi[~problem.seen].mean(),
+        "generalization_error": halves[:2048].mean(),
+        "distance": from_mdi[:2048].mean(),
+    }
+    for name, value in expected.items():
+        assert float(found[name]) == pytest.approx(value, rel=1e-5), name
+    coefficients = problem.characters[:, :2048] @ g[:2048] / 2048
+    np.testing.assert_allclose(found["coefficients"], coefficients, atol=1e-6)
+
+
+def test_rare_unseen_points_are_added_too():
+    condition = "not (" + " and ".join(f"x{i} = 1" for i in range(14)) + ")"
+    problem = problems.assemble(
+        changed(
+            "setting=2parity40,model=mlp,tiny",
+            holdout__condition=condition,
+            evaluation__relevant=14,
+            evaluation__points=800,
+        )
+    )
+    is_unseen = (problem.points[:, :14] == 1).all(axis=1)
+    assert is_unseen.sum() >= 100
+    np.testing.assert_array_equal(~problem.seen, is_unseen)
+
+
+RARE = "x0*x1 + " + "*".join(f"(1 + x{i})/2" for i in range(20, 31))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        # A term that one input in 2,048 has.
+        (
+            {"task__expression": RARE, "evaluation__points": 2**14},
+            "given 2; allowed all .* test points they .* some past x1",
+        ),
+        ({"holdout__condition": "x0 = 1 and x30 = 1"}, "given 2; allowed all"),
+        ({"task__n": 12, "task__expression": "x0*x1 + x11"}, "2,048 of 4,096 test points"),
+    ],
+)
+def test_coordinates_that_matter_are_checked_where_they_are_evaluated(overrides, message):
+    config = changed("setting=2parity40,model=mlp,tiny", **overrides)
+    with pytest.raises(run_log.RunError, match=f"^config.evaluation.relevant: .*{message}"):
+        problems.assemble(config)
+
+
+def test_coordinates_that_matter_are_checked_on_training_rows():
+    """At the test points the term is missing, in training it is not."""
+    config = changed("setting=2parity40,model=mlp,tiny", data__samples=4000)
+    problem = problems.assemble(config)
+    assert train.check_rows(config, problem) == {"checked": 8000, "unseen": 0}
+    other = tasks.make("polynomial", n=40, expression=RARE)
+    wrong = replace(problem, training_set=settings.training_set(config, other, problem.seen_set))
+    with pytest.raises(run_log.RunError, match=r"at \d+ of 8,000 training rows they depend"):
+        train.check_rows(config, wrong)
+
+
+def test_a_run_with_unseen_rows_does_not_start(tmp_path, monkeypatch):
+    everything = tasks.make_seen_set("everything", 6)
+    config = CONFIG.get_config("setting=2parity,model=mlp,tiny")
+    wrong = settings.training_set(config, settings.make_task(config), everything)
+    monkeypatch.setattr(settings, "training_set", lambda *_: wrong)
+    with pytest.raises(run_log.RunError, match=r"^32 of 128 training rows are withheld inputs"):
+        main.run_stage("train", config, tmp_path)
+    assert not list(tmp_path.rglob("metrics.jsonl"))
+
+
+WEIGHTS = "3*x0 + 2*x1 + 2*x2 + x3 + x4 + x5 + x6 + x7 + x8 + x9 + x10 + x11 + x12 + x13 > 0"
+
+
+@pytest.mark.parametrize(
+    "holdout",
+    [
+        {"name": "random", "fraction": 0.5, "seed": 0},
+        {"name": "where", "condition": WEIGHTS},
+    ],
+    ids=["random", "halfspace"],
+)
+def test_an_interpolator_that_is_too_large_is_said_to_be_missing(holdout):
+    config = changed("setting=user,model=mlp,tiny", task__n=14)
+    with config.unlocked():
+        config.holdout = holdout
+    settings.validate(config)
+    problem = problems.assemble(config)
+    assert "allowed at most 4,096 of either kind" in problem.reference.not_computed
+    found = problems.measures_of(problem, jnp.float32)(jnp.zeros(2**14))
+    assert float(found["unseen_error"]) == float(found["in_distribution_error"]) == 0.5
+    for name in ("distance", "unseen_distance", "dropped_share"):
+        assert np.isnan(found[name]), name
+    (monomial,) = problem.monomials
+    assert monomial["coordinates"] == [0, 1] and monomial["target"] == 1
+    assert np.isnan(monomial["min_degree"])
+
+
+def test_a_run_without_interpolator_goes_through_all_stages(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(theory.min_degree, "MOST_POINTS", 4)
+    choice = "setting=user,model=mlp,holdout=random,tiny"
+    directory, measures, predictions = finish(choice, tmp_path)
+    assert "either kind" in predictions["not_defined"]["min_degree"]
+    assert set(predictions["theories"]) == set(predictions["unexplained"]) == {"wide_ntk"}
+    assert measures["min_degree_profile"] is None
+    assert measures["measures"]["unseen_distance"][-1] == [None, None]
+    assert None not in measures["measures"]["unseen_error"][-1]
+    assert read(directory / "run.json")["training_rows"] == {"checked": 64, "unseen": 0}
+    main.run_stage("report", CONFIG.get_config(choice), tmp_path)
+    said = capsys.readouterr().out
+    assert "MDI, not computed for x0·x1, mlp: seen: given 32 seen and 32 unseen points" in said
+    assert "The MDI is not known here" in said
 
 
 def test_training_goes_on_after_an_interruption(tmp_path):

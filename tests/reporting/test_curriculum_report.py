@@ -6,12 +6,14 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from pvr_jax.reporting.agreement import agreement
 from pvr_jax.reporting.curriculum import keep, write_report
 from pvr_jax.reporting.curriculum.arms import pairs_of, sign_test
 from pvr_jax.reporting.curriculum.reading import read_arms, read_arms_of
 from pvr_jax.reporting.curriculum.report import study
+from pvr_jax.reporting.curriculum.tables import summary_table
 
 N, EPOCHS, SEEDS = 6, (0, 10, 20, 30, 40), 10
 BATCHES = {"early": 2, "late": 8}  # per epoch, inside a small ball and with all samples
@@ -151,7 +153,7 @@ def test_one_replica_that_did_not_end_takes_more_than_any_that_did(tmp_path):
         assert math.isnan(pair.ratio[0])
     _, files = study(arms)
     assert "0, 10 of 10" in files["table.md"] and "–" in files["table.md"]
-    assert "fewer iterations in 2 of 2 comparisons" in files["findings.md"]
+    assert "fewer iterations in 2 of 2 and" in files["findings.md"]
     write_report(tmp_path / "degree_curriculum")
 
 
@@ -226,3 +228,77 @@ def test_normal_training_alone_is_refused(tmp_path):
     write_run(tmp_path, leaps=(6,))
     with pytest.raises(ValueError, match="leaps: given 6; allowed"):
         write_report(tmp_path / "degree_curriculum")
+
+
+def rewrite(directory, errors=(), fitted=(), iterations=()):
+    """Give replicas, by samples, leap and seed, other final errors or numbers of iterations."""
+    path = directory / "measures.json"
+    document = json.loads(path.read_text())
+    keys = [(entry["samples"], entry["leap"], entry["seed"]) for entry in document["replicas"]]
+    for name, given in (("generalization_error", errors), ("in_distribution_error", fitted)):
+        for key, value in dict(given).items():
+            document["measures"][name][-1][keys.index(key)] = value
+    for key, value in dict(iterations).items():
+        entry = document["replicas"][keys.index(key)]
+        entry["iterations"] = entry["stages"][-1]["iterations"] = value
+    path.write_text(json.dumps(document))
+    arms = read_arms_of(directory)
+    results, files = study(arms)
+    return results, files, summary_table(pairs_of(arms))
+
+
+def test_sign_tests_are_corrected_for_the_number_of_comparisons(tmp_path):
+    larger = {(samples, 3, 1): 0.9 for samples in (100, 400)}  # 9 of 10 are smaller: p = .021
+    results, _, table = rewrite(write_run(tmp_path), larger)
+    assert table["p_error"].tolist() == pytest.approx([22 / 1024, 22 / 1024])
+    assert "at 0.05, 0.025 for each of 2 comparisons" in results.lead
+    assert "the smaller one in 2 of 2 and the larger one in 0." in results.lead
+    more = write_run(tmp_path, "parity-mlp-0000000b", leaps=(2, 3, 6))
+    results, _, _ = rewrite(more, larger)
+    assert "at 0.05, 0.0125 for each of 4 comparisons" in results.lead
+    assert "the smaller one in 2 of 4 and the larger one in 0." in results.lead
+    assert "more in 4;" in results.lead
+
+
+def test_intervals_stay_positive_and_two_groups_of_seeds_are_shown(tmp_path):
+    errors = {(100, 3, seed): 0.01 + 0.001 * seed for seed in range(2, 11)} | {(100, 3, 1): 1.26}
+    taken = {(100, 3, seed): 1000 + seed for seed in range(2, 11)} | {(100, 3, 1): 4000}
+    results, files, table = rewrite(write_run(tmp_path), errors, iterations=taken)
+    row = table.iloc[0]
+    error = np.array([errors[100, 3, seed] for seed in range(1, 11)])
+    width = scipy.stats.t.ppf(0.975, 9) * scipy.stats.sem(error) / error.mean()
+    bounds = [row[f"generalization_error_curriculum_{side}"] for side in ("low", "high")]
+    assert bounds == pytest.approx([error.mean() * np.exp(-width), error.mean() * np.exp(width)])
+    assert error.mean() - width * error.mean() < 0 < bounds[0]
+    assert "] (9 at 0.0160 and 1 at 1.26)" in files["table.md"]
+    assert "(9 at 1006 and 1 at 4000)" in files["table.md"]
+    assert "describes neither" in results.notes[-1]
+    assert "0.140 (9 at 0.0160 and 1 at 1.26) after the curriculum" in files["findings.md"]
+    logs = pairs_of(results.arms)[0].log_ratios
+    low, high = scipy.stats.t.interval(0.95, 9, logs.mean(), scipy.stats.sem(logs))
+    assert (row["ratio_low"], row["ratio_high"]) == pytest.approx((np.exp(low), np.exp(high)))
+    groups = f"(1 at {np.exp(logs[0]):.4f} and 9 at {np.exp(logs[1:].mean()):.3f})"
+    assert groups in files["table.md"]
+
+
+def test_a_missing_error_is_neither_learned_nor_fitted_by_heart(tmp_path):
+    missing = {(400, 6, 2): None, (400, 6, 3): None}
+    _, files, table = rewrite(write_run(tmp_path), missing, fitted={(400, 6, 4): None})
+    assert table["measured_normal"].tolist() == [10, 8]
+    assert "0 of 8, 10 of 10" in files["table.md"]
+    assert "After normal training, 7 of 10 replicas fit their samples" in files["findings.md"]
+    nothing = {(400, 6, seed): None for seed in range(1, 11)}
+    _, files, table = rewrite(write_run(tmp_path, "parity-mlp-0000000b"), nothing)
+    assert table["errors_compared"].tolist() == [10, 0]
+    assert "error is – after normal training" in files["findings.md"]
+    assert "smaller one in 1 of 2" in files["findings.md"]
+
+
+def test_a_ratio_whose_interval_holds_1_is_not_told_apart_from_it(tmp_path):
+    arms = read_arms_of(write_run(tmp_path))
+    normal = arms[1].iterations_to_end
+    factors = [1.3, 0.8, 1.2, 0.9, 1.1, 1.0, 0.7, 1.25, 0.95, 1.05]
+    taken = {(100, 3, i + 1): round(normal[i] * factor) for i, factor in enumerate(factors)}
+    _, files, _ = rewrite(tmp_path / "degree_curriculum" / arms[0].directory.name, iterations=taken)
+    [finding] = [line for line in files["findings.md"].splitlines() if line.startswith("**100 s")]
+    assert "times the iterations of normal training, not told apart from 1;" in finding

@@ -10,9 +10,8 @@ import scipy.stats
 from synthetic_runs import write_run
 
 from pvr_jax.reporting import read_run, render_text, replica_table, summary_table
-from pvr_jax.reporting.latex import render_latex
+from pvr_jax.reporting.latex import escape_latex, render_latex
 from pvr_jax.reporting.tables import (
-    escape_latex,
     format_interval,
     format_number,
     format_percent,

@@ -16,7 +16,12 @@ from pvr_jax.reporting.unseen.cells import (
     replica_table,
 )
 from pvr_jax.reporting.unseen.figures import MOST_PANELS, drawings, shown_cells
-from pvr_jax.reporting.unseen.findings import all_findings, overview, rate_finding
+from pvr_jax.reporting.unseen.findings import (
+    all_findings,
+    overview,
+    rate_correlation,
+    rate_finding,
+)
 from pvr_jax.reporting.unseen.labels import arm_names, monomial_text, task_names
 from pvr_jax.reporting.unseen.tables import (
     interval_text,
@@ -50,14 +55,18 @@ def test_means_shares_and_intervals_equal_an_independent_computation(tmp_path):
     distances, errors = (
         np.array([raw[name][-1][i] for i in kept]) for name in ("unseen_distance", "unseen_error")
     )
-    low, high = scipy.stats.t.interval(0.95, 3, distances.mean(), scipy.stats.sem(distances))
-    assert row["unseen_distance"] == pytest.approx(distances.mean())
-    assert row["unseen_distance_low"] == pytest.approx(low)
-    assert row["distance_share"] == pytest.approx(distances.mean() / 8)
-    assert row["distance_share_high"] == pytest.approx(high / 8)
+    mean = distances.mean()
+    width = scipy.stats.t.ppf(0.975, 3) * scipy.stats.sem(distances) / mean  # of the logarithm
+    assert row["unseen_distance"] == pytest.approx(mean)
+    assert row["unseen_distance_low"] == pytest.approx(mean * np.exp(-width))
+    assert row["distance_share"] == pytest.approx(mean / 8)
+    assert row["distance_share_high"] == pytest.approx(mean * np.exp(width) / 8)
     assert row["error_share"] == pytest.approx(errors.mean() / 8)
-    assert row["unexplained_margin"] == pytest.approx((distances - (3 * distances + 0.2)).mean())
-    assert row["nearer"] == "MDI"
+    assert row["rival_margin"] == pytest.approx((distances - (3 * distances + 0.2)).mean())
+    margins = (distances - errors) / 8
+    low, high = scipy.stats.t.interval(0.95, 3, margins.mean(), scipy.stats.sem(margins))
+    assert (row["judged_low"], row["judged_high"]) == pytest.approx((low, high))
+    assert (row["nearer"], row["nearest"], row["close"]) == ("MDI", "min_degree", True)
 
 
 def test_mass_above_the_degree_of_the_interpolator(tmp_path):
@@ -93,7 +102,10 @@ def test_an_unfinished_fit_is_marked_and_not_judged(tmp_path):
     assert "1 setting did not finish the fit" in overview(table)
     assert "judged" in overview(table)
     [text] = findings_of(read_cells_of(directory)).values()
-    assert "more than 1 % of ½ E f² (0.00500)" in text
+    assert "more than 1 % of ½ E f² (0.00500), so nothing is judged" in text
+    for words in ("nearer to", "told apart", "leaves more", "leaves less", "off the MDI"):
+        assert words not in text
+    assert (table["nearer"][0], table["nearest"][0], table["close"][0]) == ("", "", False)
     edit(directory, lambda d: d.update(target_degree_profile=None))
     [cell] = read_cells_of(directory)
     assert cell.mean_square == 1.0  # of the tracked monomials
@@ -103,7 +115,7 @@ def test_findings_say_which_is_nearer_what_leaks_and_which_theory_explains_more(
     near = findings_of(read_cells_of(write_unseen(tmp_path, leak=0.02)))
     [text] = near.values()
     assert "nearer to the MDI than to the target" in text
-    assert "No tracked coefficient is clearly off the MDI" in text
+    assert "No tracked coefficient is shown to be off the MDI" in text
     assert "The wide NTK leaves more unexplained than the MDI" in text
     directory = write_unseen(tmp_path, "polynomial-mlp-11111111", THREE_SYMMETRIC, leak=0.8)
     edit(
@@ -138,7 +150,7 @@ def test_a_sampled_cube_has_no_degrees_and_says_so(tmp_path):
     assert shown_degrees(table) is None
     notes = "\n".join(table_notes(cells, table))
     assert "evaluated on 32\u2009768 random inputs" in notes
-    assert "wide NTK, not defined for 2parity, mlp: The limit is implemented" in notes
+    assert "wide NTK, not computed for 2parity, mlp: The limit is implemented" in notes
     assert "degree_profile" not in drawings(cells)
 
 
@@ -191,8 +203,9 @@ def test_two_learning_rates_are_no_scan_and_three_may_be_several_runs(tmp_path):
     write_unseen(tmp_path, "polynomial-mlp-11111111", rates=(0.1,), in_distribution=0.3)
     cells, _ = read_cells(tmp_path / "unseen_domain")
     [(_, own)] = rate_groups(cells)
-    assert "The fit is not finished at learning rate 0.1." in rate_finding(own)
-    assert "too few rates are left" in rate_finding(own)
+    assert "The fit is not finished at learning rate 0.1, which is left out" in rate_finding(own)
+    assert "too few rates left" in rate_finding(own)
+    assert rate_correlation(own)[0] == "not defined"
 
 
 def test_coefficients_show_target_theories_and_what_was_learned(tmp_path):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pvr_jax.tasks import classification, drawn_sets
+from pvr_jax.tasks import classification, drawn_sets, token_holdouts
 
 TASKS = {
     "token_pvr": {
@@ -157,3 +157,18 @@ def test_mistakes_are_named_in_one_line(name, params, message):
     with pytest.raises(ValueError) as caught:
         classification.make(name, **params)
     assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["token_pvr", "picture_strip"])
+def test_training_examples_that_were_not_repaired_are_found(name, monkeypatch):
+    """Holdout-1 with complexity 1: one example in a hundred has the window (0, 1)."""
+    task = classification.make(name, complexities=(1,), withheld=(1,))
+    conditions = task.subtasks[0].conditions
+    keys = jax.random.split(jax.random.key(0), 2000)
+
+    def found():
+        return int(jax.jit(jax.vmap(lambda key: task.is_withheld(key, conditions)))(keys).sum())
+
+    assert found() == 0
+    monkeypatch.setattr(token_holdouts, "repair", lambda tokens, withheld, complexity: tokens)
+    assert 5 < found() < 40

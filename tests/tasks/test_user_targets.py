@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from pvr_jax import tasks
+from pvr_jax.boolean.fourier import walsh_hadamard
+from pvr_jax.boolean.measures import influences
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +33,7 @@ def test_a_table_comes_back(workplace):
     values = np.random.default_rng(0).normal(size=2**6)
     np.save("table.npy", values)
     task = tasks.make("truth_table", path="table.npy")
-    assert (task.n, task.params) == (6, {"path": "table.npy"})
+    assert (task.n, task.params["path"], task.params["encoding"]) == (6, "table.npy", "real")
     np.testing.assert_array_equal(tasks.truth_table(task), values.astype(np.float32))
     with jax.enable_x64(True):
         np.testing.assert_array_equal(tasks.truth_table(task), values)
@@ -43,7 +45,11 @@ def test_a_table_written_from_a_task_is_that_task(workplace):
     f3 = tasks.make("pvr_majority")
     np.save("f3.npy", np.asarray(tasks.truth_table(f3)).astype(np.int8))
     again = tasks.make("truth_table", path=workplace / "f3.npy")
-    assert again.params == {"path": str(workplace / "f3.npy")}
+    assert again.params == {
+        "path": str(workplace / "f3.npy"),
+        "encoding": "real",
+        "order": "msb_first",
+    }
     np.testing.assert_array_equal(tasks.truth_table(again), tasks.truth_table(f3))
 
 
@@ -58,7 +64,6 @@ def test_a_table_written_from_a_task_is_that_task(workplace):
         (np.array([1.0, np.inf]), "finite numbers that float32 can hold"),
         (np.array([1.0, 1e300]), "finite numbers that float32 can hold"),
         (np.array([1j, 1]), "an array of real numbers"),
-        (np.array([True, False]), "an array of real numbers"),
         (np.array(["a", "b"]), "an array of real numbers"),
         (np.array([{}, {}], dtype=object), "a .npy file of numbers, nothing pickled"),
     ],
@@ -69,6 +74,99 @@ def test_bad_tables(values, message):
     text = refusal("truth_table", path="bad.npy")
     assert text.startswith("path: given 'bad.npy")
     assert text.endswith(f"; allowed {message}")
+
+
+def aes_s_box():
+    """S-box of AES, from its definition: the inverse in GF(2^8), then an affine map (FIPS 197)."""
+
+    def product(a, b):
+        result = 0
+        while b:
+            result ^= a if b & 1 else 0
+            a = (a << 1) ^ (0x11B if a & 0x80 else 0)
+            b >>= 1
+        return result
+
+    box = []
+    for x in range(256):
+        inverse = next((y for y in range(256) if product(x, y) == 1), 0)
+        rotated = [(inverse << k | inverse >> (8 - k)) & 0xFF for k in range(5)]
+        box.append(int(np.bitwise_xor.reduce(rotated)) ^ 0x63)
+    return np.array(box)
+
+
+@pytest.mark.parametrize(
+    ("mask", "dtype", "first"),
+    [
+        (0x01, np.uint8, (0.515625, 0.46875, 0.515625)),
+        (0x01, bool, (0.515625, 0.46875, 0.515625)),
+        (0xBB, np.uint8, (0.515625, 0.53125, 0.515625)),
+        (0xBB, np.float32, (0.515625, 0.53125, 0.515625)),
+    ],
+)
+def test_a_component_of_the_aes_s_box_has_its_influences(mask, dtype, first):
+    box = aes_s_box()
+    assert (box[0], box[1], box[0x53]) == (0x63, 0x7C, 0xED)  # FIPS 197, section 5.1.1
+    component = np.array([int(value & mask).bit_count() % 2 for value in box])
+    np.save("component.npy", component.astype(dtype))  # at the place of the byte that goes in
+    chosen = {} if dtype is bool else {"encoding": "bit"}
+    task = tasks.make("truth_table", path="component.npy", order="lsb_first", **chosen)
+    spectrum = np.asarray(walsh_hadamard(tasks.truth_table(task)))
+    found = np.asarray(influences(spectrum))
+    np.testing.assert_allclose(found[:3], first)
+    # Coordinate i is bit i of the byte: flip it in the table itself.
+    places = np.arange(256)
+    for i in range(8):
+        assert found[i] == np.mean(component != component[places ^ (1 << i)])
+    assert 128 - 128 * np.abs(spectrum).max() == 112  # nonlinearity of every component
+    other = tasks.make("truth_table", path="component.npy", order="msb_first", **chosen)
+    reversed_spectrum = np.asarray(walsh_hadamard(tasks.truth_table(other)))
+    np.testing.assert_allclose(np.asarray(influences(reversed_spectrum)), found[::-1])
+
+
+def test_a_digit_of_a_place_is_a_coordinate(workplace):
+    # x0 - 2 x2 on three bits, in both orders; digit 0 is -1.
+    def table(order):
+        digits = [[(place >> i) & 1 for i in range(3)] for place in range(8)]
+        bits = digits if order == "lsb_first" else [row[::-1] for row in digits]
+        return np.array([(2 * b[0] - 1) - 2 * (2 * b[2] - 1) for b in bits])
+
+    expected = tasks.make("polynomial", n=3, expression="x0 - 2*x2")
+    for order in ("msb_first", "lsb_first"):
+        np.save(f"{order}.npy", table(order))
+        task = tasks.make("truth_table", path=f"{order}.npy", order=order)
+        np.testing.assert_array_equal(tasks.truth_table(task), tasks.truth_table(expected))
+    default = tasks.make("truth_table", path="msb_first.npy")
+    np.testing.assert_array_equal(tasks.truth_table(default), tasks.truth_table(expected))
+
+
+def test_zeros_and_ones_are_never_taken_without_a_word(workplace):
+    np.save("bits.npy", np.array([0, 1, 1, 0], np.uint8))
+    message = refusal("truth_table", path="bits.npy")
+    assert message.startswith("encoding: given None; allowed for a table of 0 and 1: bit (")
+    as_bits = tasks.truth_table(tasks.make("truth_table", path="bits.npy", encoding="bit"))
+    np.testing.assert_array_equal(as_bits, [-1, 1, 1, -1])
+    as_numbers = tasks.truth_table(tasks.make("truth_table", path="bits.npy", encoding="real"))
+    np.testing.assert_array_equal(as_numbers, [0, 1, 1, 0])
+    np.save("signs.npy", np.array([1, -1, -1, 1]))
+    assert tasks.make("truth_table", path="signs.npy", encoding="sign").params["encoding"] == "sign"
+
+
+@pytest.mark.parametrize(
+    ("values", "params", "message"),
+    [
+        ([0, 1, 1, 0], {"encoding": "sign"}, "sign for a table of -1 and 1 alone, not 0"),
+        ([1, -1, -1, 1], {"encoding": "bit"}, "bit for a table of 0 and 1 alone, not -1"),
+        ([0.5, 1, 1, 0], {"encoding": "bit"}, "bit for a table of 0 and 1 alone, not 0.5"),
+        ([0, 1, 1, 0], {"encoding": "01"}, "real, sign, bit"),
+        ([1, -1, -1, 1], {"order": "lsb"}, "msb_first, lsb_first"),
+    ],
+)
+def test_a_table_that_is_not_what_it_is_said_to_be(values, params, message):
+    np.save("table.npy", np.array(values))
+    (name,) = params
+    text = refusal("truth_table", path="table.npy", **params)
+    assert text == f"{name}: given {params[name]!r}; allowed {message}"
 
 
 def test_files_that_are_no_table(workplace):
@@ -170,6 +268,91 @@ def test_functions_that_are_no_target(workplace, function, message):
     text = refusal(f"own_bad:{function}", n=5)
     assert text.startswith(f"name: given 'own_bad:{function}'; allowed a function of ")
     assert message in text
+
+
+INDEXING = """
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+def last(x):
+    return x[..., 4] * x[..., -5]
+
+def one_too_far(x):
+    return x[..., 1] * x[..., 5]
+
+def from_the_end(x):
+    return x[..., -6]
+
+def in_a_list(x):
+    return jnp.prod(x[..., [1, 5]], axis=-1)
+
+def in_an_array(x):
+    return jnp.prod(x[..., np.array([1, 5])], axis=-1)
+
+def taken(x):
+    return jnp.take(x, 5, axis=-1)
+
+def at(x):
+    return x.at[..., 5].get()
+
+def moved(x):
+    return jnp.moveaxis(x, -1, 0)[5]
+
+def in_a_loop(x):
+    return jax.lax.fori_loop(0, 6, lambda i, product: product * x[..., i], jnp.ones(x.shape[:-1]))
+
+def for_some_inputs(x):  # the place that x0 and x1 point at: 2 to 5
+    place = 2 + (x[..., 0] > 0) + 2 * (x[..., 1] > 0)
+    return jnp.take_along_axis(x, place[..., None], axis=-1)[..., 0]
+
+def in_a_table(x):
+    return jnp.arange(4.0)[jnp.sum(x > 0, axis=-1)]
+
+def seen(x):
+    return (x[..., 1] == 1) | (x[..., 5] == 1)
+
+def shown(x):
+    return x[..., 0] == 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "place"),
+    [
+        ("one_too_far", "index 5 of n = 5"),
+        ("from_the_end", "index -6 of n = 5"),
+        ("in_a_list", "index 5 of n = 5"),
+        ("in_an_array", "index 5 of n = 5"),
+        ("taken", "index 5 of n = 5"),
+        ("at", "index 5 of n = 5"),
+        ("moved", "index 5 of n = 5"),
+        ("in_a_loop", "index 5 of n = 5"),
+        ("for_some_inputs", "index 5 of n = 5"),
+        ("in_a_table", "index 4 of an axis of 4 with n = 5"),
+    ],
+)
+def test_an_index_past_the_end_is_refused(workplace, function, place):
+    # JAX itself reads the last place instead, so x4 would stand for x5.
+    (workplace / "own_indices.py").write_text(INDEXING)
+    text = refusal(f"own_indices:{function}", n=5)
+    assert text.startswith(f"name: given 'own_indices:{function}'; allowed a function of x[..., n]")
+    assert "indices from 0 to n - 1 = 4" in text and f"it reads {place};" in text
+    if function != "in_a_table":
+        assert tasks.make(f"own_indices:{function}", n=6).n == 6
+
+
+def test_indices_of_many_bits_and_of_predicates(workplace):
+    (workplace / "own_indices.py").write_text(INDEXING)
+    assert tasks.make("own_indices:last", n=5).n == 5
+    assert tasks.make("own_indices:one_too_far", n=40).n == 40
+    assert tasks.make_seen_set("own_indices:shown", 5).n == 5
+    assert tasks.make_seen_set("own_indices:seen", 6).n == 6
+    with pytest.raises(ValueError, match=r"it reads index 5 of n = 5"):
+        tasks.make_seen_set("own_indices:seen", 5)
+    far = INDEXING.replace("5", "50")
+    (workplace / "own_far.py").write_text(far)
+    assert "it reads index 50 of n = 40" in refusal("own_far:one_too_far", n=40)
 
 
 def test_modules_that_do_not_import(workplace):

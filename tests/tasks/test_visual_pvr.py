@@ -234,3 +234,11 @@ def test_a_strip_shows_its_digits_one_after_the_other():
     assert np.array_equal(alone, strips[3])
     again = visual_pvr.strip_example(keys(61)[60], pool(), tokens[3])
     assert not np.array_equal(again, strips[3])
+
+
+def test_digits_that_the_holdout_withholds_are_told():
+    digits = grids("train", 0)["digits"]
+    expected = [any(row[place] in UNSEEN[place] for place in UNSEEN) for row in digits.tolist()]
+    np.testing.assert_array_equal(visual_pvr.is_withheld(jnp.asarray(digits)), expected)
+    assert not visual_pvr.is_withheld(jnp.asarray(grids("train", 1)["digits"])).any()
+    assert visual_pvr.is_withheld(jnp.asarray(grids("withheld", 1)["digits"])).all()

@@ -232,7 +232,7 @@ def test_hilbert_function_of_a_ball_and_of_the_cube():
         (np.zeros(4), np.ones(8, bool), "values: given shape"),
         (np.zeros(6), np.ones(6, bool), "seen: given a last axis of length 6"),
         (np.full(8, np.nan), np.ones(8, bool), "values: given nan at the seen point 0"),
-        (np.zeros(2**14), np.arange(2**14) % 3 == 0, "allowed at most 4096 of either kind"),
+        (np.zeros(2**14), np.arange(2**14) % 3 == 0, "allowed at most 4,096 of either kind"),
     ],
 )
 def test_bad_input_says_what_is_allowed(values, seen, message):

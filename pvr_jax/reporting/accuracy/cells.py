@@ -180,10 +180,47 @@ class Cell:
         return np.where(self.counted, self.measures[name], math.nan)
 
 
-def mean_interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the mean [...] of `values` [..., r] and the bounds of its 95 % interval."""
-    bounds = statistics.mean_interval(values)
-    return statistics.mean(values), *bounds
+def mean_interval(
+    values: np.ndarray, scale: statistics.Scale = "unit", confidence: float = statistics.CONFIDENCE
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the mean [...] of `values` [..., r] and the bounds of its interval."""
+    return statistics.mean(values), *statistics.mean_interval(values, scale, confidence)
+
+
+def scale_of(name: str) -> statistics.Scale:
+    """Return where the values of a measure live: accuracies from 0 to 1, losses above 0."""
+    return "positive" if name.endswith("_loss") else "unit"
+
+
+def difference_interval(
+    values: np.ndarray, confidence: float = statistics.CONFIDENCE
+) -> tuple[float, float, float]:
+    """Return the mean of differences of two accuracies [r], and the bounds of its interval.
+
+    Differences d live between -1 and 1, so the interval is that of (d + 1)/2 on the logit scale.
+    """
+    found = mean_interval((np.asarray(values) + 1) / 2, "unit", confidence)
+    return tuple(float(2 * value - 1) for value in found)
+
+
+def paired(first: Cell, second: Cell) -> np.ndarray:
+    """Return the i.i.d. accuracy of `second` minus that of `first`, of every seed both have [s]."""
+    before, after = (
+        dict(zip(cell.seeds, cell.final("iid_accuracy"), strict=True)) for cell in (first, second)
+    )
+    return np.array([after[seed] - before[seed] for seed in before if seed in after])
+
+
+def direction(values: np.ndarray, confidence: float = statistics.CONFIDENCE) -> str:
+    """Return "above" or "below" where differences [r] are told from 0 by the paired t, else "".
+
+    Nothing is told of fewer than two values or of two groups of seeds.
+    """
+    if not statistics.can_be_judged(values):
+        return ""
+    bounds = statistics.mean_interval(values, "real", confidence)
+    where = statistics.against(*map(float, bounds), 0.0)
+    return "" if where == "inside" else where
 
 
 def arms_of(cells: Iterable[Cell]) -> dict[Arm, list[Cell]]:

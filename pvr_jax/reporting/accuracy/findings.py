@@ -1,6 +1,7 @@
 """What the numbers say, in sentences; where an expectation fails, the sentence says so."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -11,17 +12,19 @@ from pvr_jax.reporting.accuracy.cells import (
     Arm,
     Cell,
     arms_of,
+    difference_interval,
+    direction,
     function_groups,
     largest_sets,
     least_withheld,
     mean_interval,
+    paired,
 )
 from pvr_jax.reporting.accuracy.confusion import has, shares
 from pvr_jax.reporting.accuracy.labels import arm_labels, task_labels
 from pvr_jax.reporting.accuracy.shown import grouped, percent, percent_interval
+from pvr_jax.reporting.accuracy.threshold_findings import noise_sentence
 from pvr_jax.reporting.accuracy.thresholds import (
-    LEVEL,
-    Correlation,
     correlations_of,
     least_thresholds,
     thresholds_of,
@@ -56,11 +59,7 @@ def overview(cells: Sequence[Cell]) -> str:
         answers.append(f"{where[0].upper()}{where[1:]} mean i.i.d. accuracy is {_between(best)} %")
     if gaps:
         means = [float(statistics.mean(cell.gap)) for cell in gaps]
-        answers.append(
-            f"on withheld inputs it is lower by {_between(means)} points"
-            if min(means) > 0
-            else f"i.i.d. minus withheld accuracy is {_between(means)} points"
-        )
+        answers.append(f"i.i.d. minus withheld accuracy is {_between(means)} points")
     return f"{text} {'; '.join(answers)}." if answers and arms else text
 
 
@@ -100,7 +99,7 @@ def _shown(values: np.ndarray) -> str:
 
 
 def _points(values: np.ndarray) -> str:
-    return f"{_minus(percent_interval(*mean_interval(values)))} points"
+    return f"{_minus(percent_interval(*difference_interval(values)))} points"
 
 
 def _between(shares: Sequence[float]) -> str:
@@ -161,17 +160,21 @@ def _short(share: float) -> str:
 
 
 def _remarks(own: Sequence[Cell]) -> str:
-    """Return where accuracy falls with size, and where samples are fitted but no task learned."""
+    """Return where accuracy falls with size, and where samples are fitted but no task learned.
+
+    It falls where that is told from 0 over the seeds that both sizes have, all steps at once.
+    """
     if own[-1].is_fresh:
         return ""
     name, text = own[-1].subtask.words or "It", ""
     name = name[0].upper() + name[1:]
-    means = [_mean(c, "iid_accuracy") for c in own]
+    steps = [(a, b, paired(a, b)) for a, b in pairwise(own)]
+    confidence = statistics.simultaneous(len(steps))
     falls = [
         f"from {grouped(a.samples)} to {grouped(b.samples)} samples by "
-        f"{percent(before - after)} points"
-        for a, b, before, after in zip(own, own[1:], means, means[1:], strict=False)
-        if after < before
+        f"{percent(-float(statistics.mean(change)))} points"
+        for a, b, change in steps
+        if direction(change, confidence) == "below"
     ]
     if falls:
         text += f" {name} does not grow with every step in size: it falls {joined(falls)}."
@@ -191,37 +194,51 @@ def _remarks(own: Sequence[Cell]) -> str:
 
 
 def _complexity_sentences(largest: Sequence[Cell]) -> str:
-    """Return whether accuracy falls with complexity, with the largest training sets."""
+    """Return whether accuracy falls with complexity, with the largest training sets.
+
+    A step rises or falls where that is told from 0 over the seeds that both levels have, all steps
+    of all functions at once.
+    """
     falling: dict[tuple[int, int], list[str]] = {}
+    open_steps: list[str] = []
     text = ""
-    for _, name, own in function_groups(largest):
+    groups = function_groups(largest)
+    confidence = statistics.simultaneous(sum(len(own) - 1 for _, _, own in groups))
+    for _, name, own in groups:
         ordered = sorted(own, key=lambda cell: cell.subtask.complexity or 0)
         levels = [cell.subtask.complexity or 0 for cell in ordered]
         if levels[0] == levels[-1]:
             continue
-        means = [_mean(cell, "iid_accuracy") for cell in ordered]
-        rises = [
-            f"{a} to {b}"
-            for (a, b), (before, after) in zip(pairwise(levels), pairwise(means), strict=True)
-            if after > before
-        ]
-        if rises:
+        steps = [direction(paired(a, b), confidence) for a, b in pairwise(ordered)]
+        names = [f"{a} to {b}" for a, b in pairwise(levels)]
+        if rises := [step for step, where in zip(names, steps, strict=True) if where == "above"]:
             text += (
                 f" The expectation that accuracy falls with complexity fails for {name}: the mean "
                 f"rises from {joined(rises)}."
             )
-        else:
+        elif all(where == "below" for where in steps):
             falling.setdefault((levels[0], levels[-1]), []).append(str(name))
+        if unsure := [step for step, where in zip(names, steps, strict=True) if not where]:
+            open_steps.append(f"{joined(unsure)} ({name})")
     for (first, last), names in falling.items():
         text += (
             f" With {joined(names)} it falls with every step in complexity, {first} to {last}, as "
             "expected."
+        )
+    if open_steps:
+        text += (
+            " All steps at once, no difference is told between the complexities "
+            f"{joined(open_steps)}."
         )
     return text
 
 
 def _holdout_findings(cells: Sequence[Cell]) -> Findings:
     found = []
+    # Of every function at most two gaps are judged, and the change between them.
+    withheld = [c for c in largest_sets(cells) if c.subtask.withheld and _finite(c.gap)]
+    counts = Counter((cell.arm, cell.subtask.function) for cell in withheld)
+    confidence = statistics.simultaneous(sum(1 if n == 1 else 3 for n in counts.values()))
     for arm, own in arms_of(largest_sets(cells)).items():
         for function in dict.fromkeys(cell.subtask.function for cell in own):
             alike = [
@@ -231,47 +248,68 @@ def _holdout_findings(cells: Sequence[Cell]) -> Findings:
             ]
             if alike:
                 title = arm_title(arm, alike[0].subtask.words or None, cells)
-                found.append((f"{title}: withheld inputs", _holdout_text(alike)))
+                found.append((f"{title}: withheld inputs", _holdout_text(alike, confidence)))
     return found
 
 
-def _holdout_text(alike: Sequence[Cell]) -> str:
+def _holdout_text(alike: Sequence[Cell], confidence: float) -> str:
     # Of many, the ends: what lies between is in the table.
     sentences = [
-        _gap_sentence(cell) for cell in (alike if len(alike) < 3 else alike[:: len(alike) - 1])
+        _gap_sentence(cell, confidence)
+        for cell in (alike if len(alike) < 3 else alike[:: len(alike) - 1])
     ]
     if len(alike) > 1:
         first, last = (float(statistics.mean(cell.gap)) for cell in (alike[0], alike[-1]))
-        direction = "grows" if last > first else "shrinks" if last < first else "stays the same"
+        where = direction(_gap_change(alike[0], alike[-1]), confidence)
+        words = {"above": "the gap grows", "below": "the gap shrinks"}
         sentences.append(
-            f"From {alike[0].subtask.withheld} to {alike[-1].subtask.withheld} withheld the gap "
-            f"{direction}, {_minus(percent(first))} to {_minus(percent(last))} points."
+            f"From {alike[0].subtask.withheld} to {alike[-1].subtask.withheld} withheld "
+            f"{words.get(where, 'no change of the gap is told from zero, all at once')}, "
+            f"{_minus(percent(first))} to {_minus(percent(last))} points."
         )
     return " ".join(sentences)
 
 
-def _gap_sentence(cell: Cell) -> str:
+def _gap_change(first: Cell, last: Cell) -> np.ndarray:
+    """Return half of what the gap grows by, which lies between -1 and 1, of every common seed."""
+    before, after = (dict(zip(cell.seeds, cell.gap, strict=True)) for cell in (first, last))
+    return np.array([(after[seed] - before[seed]) / 2 for seed in before if seed in after])
+
+
+def _gap_sentence(cell: Cell, confidence: float) -> str:
     """Return the gap of one cell whatever it is, and what withheld inputs are taken for."""
     subtask = cell.subtask
     what = subtask.withheld_words or f"{subtask.withheld} withheld"
     size = "" if cell.samples is None else f", {grouped(cell.samples)} training samples"
-    _, low, high = mean_interval(cell.gap)
-    if not math.isfinite(low):
-        judged = "one replica, so nothing can be said of chance"
-    elif mean_interval(cell.final("iid_accuracy"))[1] <= subtask.chance:
-        judged = "i.i.d. accuracy cannot be told from a constant guess, so nothing could be lost"
-    elif low > 0:
-        judged = "withheld inputs are harder"
-    elif high < 0:
-        judged = "withheld inputs are easier, against the expectation"
-    else:
-        judged = "no gap can be told from zero, against the expectation"
+    judged = _judged(cell, confidence)
     text = (
         f"Without {what} ({100 * subtask.share_removed:.3g} % of all inputs{size}): i.i.d. "
         f"{_shown(cell.final('iid_accuracy'))}, withheld "
         f"{_shown(cell.final('withheld_accuracy'))}, gap {_points(cell.gap)}: {judged}."
     )
     return f"{text}{_mistaken(cell)}"
+
+
+def _judged(cell: Cell, confidence: float) -> str:
+    """Return what may be said of a gap: nothing before the training samples are fitted."""
+    mean, low, _ = map(float, mean_interval(cell.final("iid_accuracy")))
+    trained = _mean(cell, "train_accuracy")
+    where = direction(cell.gap, confidence)
+    if np.isfinite(cell.gap).sum() < 2:
+        return "one replica, so nothing can be said of chance"
+    if not (low if math.isfinite(low) else mean) > cell.subtask.chance + 1e-9:
+        return "i.i.d. accuracy cannot be told from a constant guess, so nothing could be lost"
+    if math.isfinite(trained) and trained <= FITTED:
+        return f"no verdict, as only {percent(trained)} % of the training samples are fitted"
+    if not statistics.can_be_judged(cell.gap):
+        return "two groups of seeds, so no verdict"
+    if where == "above":
+        return "withheld inputs are harder"
+    if where == "below":
+        return "withheld inputs are easier, against the expectation"
+    if not math.isfinite(difference_interval(cell.gap)[1]):
+        return "all replicas have the same gap, so there is no interval and no verdict"
+    return "no gap is told from zero, all gaps at once"
 
 
 def _mistaken(cell: Cell) -> str:
@@ -321,23 +359,38 @@ def _model_findings(cells: Sequence[Cell]) -> Findings:
 
 def _model_sentence(group: dict, common: list, labels: dict[Arm, str], name: str) -> str:
     """Return the models' mean accuracies over common cells, best first; "" without any."""
-    known = [key for key in common if any(_finite(own[key].final(name)) for own in group.values())]
+    known = [key for key in common if all(_finite(own[key].final(name)) for own in group.values())]
     if not known:
         return ""
+    seeds = sorted({seed for own in group.values() for key in known for seed in own[key].seeds})
     rows = []
     for arm, own in group.items():
-        seeds = sorted({seed for key in known for seed in own[key].seeds})
         values = np.full((len(known), len(seeds)), math.nan)
         for row, key in zip(values, known, strict=True):
             for seed, value in zip(own[key].seeds, own[key].final(name), strict=True):
                 row[seeds.index(seed)] = value
-        mean, bounds = statistics.mean_over_cells(values), statistics.interval_over_seeds(values)
-        rows.append((mean, f"{labels[arm]} {percent_interval(mean, *bounds)} %"))
+        rows.append((statistics.mean_over_cells(values), labels[arm], values))
     rows.sort(key=lambda row: -row[0])
+    texts = [
+        f"{label} {percent_interval(mean, *statistics.interval_over_seeds(values, 'unit'))} %"
+        for mean, label, values in rows
+    ]
+    confidence = statistics.simultaneous(len(rows) - 1)
+    unsure = [
+        label
+        for _, label, values in rows[1:]
+        if statistics.against(
+            *statistics.interval_over_seeds(rows[0][2] - values, confidence=confidence),
+            0.0,
+        )
+        != "above"
+    ]
+    told = f"not told apart from {joined(unsure)}" if unsure else "told apart from all others"
     cells = "the one cell" if len(known) == 1 else f"the {len(known)} cells"
     return (
         f"Means over {cells} that all have, highest first: "
-        f"{joined([text for _, text in rows])}. Intervals are over seeds."
+        f"{joined(texts)}. Intervals are over seeds; by the differences of seeds "
+        f"{rows[0][1]} is {told}."
     )
 
 
@@ -345,40 +398,5 @@ def _noise_findings(cells: Sequence[Cell]) -> Findings:
     found = []
     for correlation in correlations_of(least_thresholds(thresholds_of(cells), cells)):
         title = f"{arm_title(correlation.arm, None, cells)}: noise sensitivity"
-        found.append((title, _noise_text(correlation)))
+        found.append((title, noise_sentence(correlation)))
     return found
-
-
-def _noise_text(c: Correlation) -> str:
-    if not math.isfinite(c.value):
-        return (
-            f"Of {c.tasks} tasks {c.reached} reach {LEVEL}: too few, or all alike, for a rank "
-            "correlation of noise sensitivity with the samples they need."
-        )
-    text = (
-        f"The rank correlation of noise sensitivity with the samples to {LEVEL} is "
-        f"{_correlation(c.value, c.low, c.high)} over {c.tasks} tasks"
-    )
-    censored = c.tasks - c.reached
-    if censored:
-        text += f", of which {censored} do not reach it and are tied at the top"
-    text += ". "
-    if censored and math.isfinite(c.reached_value):
-        text += (
-            f"Over the {c.reached} that reach it alone it is "
-            f"{_correlation(c.reached_value, c.reached_low, c.reached_high)}. "
-        )
-    elif censored:
-        text += f"The {c.reached} that reach it are too few for one of their own. "
-    if not math.isfinite(c.low):
-        return f"{text}So few tasks give no interval."
-    if c.low > 0:
-        return f"{text}Tasks that are more sensitive to noise need more samples, as expected."
-    if c.high < 0:
-        return f"{text}The expectation fails: tasks more sensitive to noise need fewer samples."
-    return f"{text}The interval holds zero: the expectation of a positive one is not confirmed."
-
-
-def _correlation(value: float, low: float, high: float) -> str:
-    text = f"{value:.2f} [{low:.2f}, {high:.2f}]" if math.isfinite(low) else f"{value:.2f} [–]"
-    return _minus(text)

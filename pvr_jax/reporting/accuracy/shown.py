@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from pvr_jax.reporting import statistics
@@ -12,12 +11,14 @@ from pvr_jax.reporting.accuracy.cells import (
     Cell,
     Subtask,
     arms_of,
+    difference_interval,
     least_withheld,
     mean_interval,
+    scale_of,
 )
 from pvr_jax.reporting.accuracy.labels import arm_labels, task_labels
 from pvr_jax.reporting.accuracy.thresholds import LEVEL, Threshold, least_thresholds, thresholds_of
-from pvr_jax.reporting.tables import MISSING, format_interval, format_number
+from pvr_jax.reporting.tables import MISSING, format_interval, format_number, seeds_text
 
 TITLES = {
     "sizes": "i.i.d. accuracy by training-set size, %",
@@ -37,7 +38,10 @@ def shown_sizes(cells: Sequence[Cell]) -> pd.DataFrame | None:
         return None
     rows: dict[tuple[Arm, Subtask], dict[int, str]] = {}
     for cell in fixed:
-        text = percent_interval(*mean_interval(cell.final("iid_accuracy")))
+        values = cell.final("iid_accuracy")
+        text = percent_interval(*mean_interval(values))
+        if int(cell.counted.sum()) >= statistics.FEW_SEEDS:  # else the values are in the table
+            text += seeds_text(values, percent=True)
         rows.setdefault((cell.arm, cell.subtask), {})[cell.samples] = text
     columns = row_titles([(arm, subtask) for arm, subtask in rows], cells)
     columns["chance"] = [percent(subtask.chance) for _, subtask in rows]
@@ -53,15 +57,13 @@ def shown_table(cells: Sequence[Cell]) -> pd.DataFrame:
         columns["withheld"] = [str(cell.subtask.withheld) for cell in cells]
     columns |= _samples_column(cells)
     columns["replicas"] = [str(int(cell.counted.sum())) for cell in cells]
-    for name, title in (("iid", "i.i.d."), ("train", "training")):
-        columns[f"{title} accuracy, % [95 %]"] = [
-            percent_interval(*mean_interval(cell.final(f"{name}_accuracy"))) for cell in cells
-        ]
+    columns["i.i.d. accuracy, % [95 %]"] = [_with_seeds(cell, "iid_accuracy") for cell in cells]
+    columns["training accuracy, % [95 %]"] = [
+        percent_interval(*mean_interval(cell.final("train_accuracy"))) for cell in cells
+    ]
     columns["chance"] = [percent(cell.subtask.chance) for cell in cells]
     for name, title in (("iid", "i.i.d."), ("train", "training")):
-        columns[f"{title} loss [95 %]"] = [
-            _number_interval(cell.final(f"{name}_loss")) for cell in cells
-        ]
+        columns[f"{title} loss [95 %]"] = [_loss_interval(cell, f"{name}_loss") for cell in cells]
     return pd.DataFrame(columns)
 
 
@@ -75,17 +77,17 @@ def shown_holdout(cells: Sequence[Cell]) -> pd.DataFrame | None:
     columns["withheld"] = [str(cell.subtask.withheld) for cell in cells_with]
     columns["removed, %"] = [f"{100 * cell.subtask.share_removed:.3g}" for cell in cells_with]
     columns |= _samples_column(cells_with)
-    for part, title in (("iid", "i.i.d."), ("withheld", "withheld")):
-        columns[f"{title} accuracy, % [95 %]"] = [
-            percent_interval(*mean_interval(cell.final(f"{part}_accuracy"))) for cell in cells_with
-        ]
+    columns["i.i.d. accuracy, % [95 %]"] = [
+        percent_interval(*mean_interval(cell.final("iid_accuracy"))) for cell in cells_with
+    ]
+    columns["withheld accuracy, % [95 %]"] = [
+        _with_seeds(cell, "withheld_accuracy") for cell in cells_with
+    ]
     columns["gap, points [95 %]"] = [
-        percent_interval(*mean_interval(cell.gap)) for cell in cells_with
+        percent_interval(*difference_interval(cell.gap)) for cell in cells_with
     ]
     columns["uniform guess"] = [percent(1 / cell.classes) for cell in cells_with]
-    columns["withheld loss [95 %]"] = [
-        _number_interval(cell.final("withheld_loss")) for cell in cells_with
-    ]
+    columns["withheld loss [95 %]"] = [_loss_interval(cell, "withheld_loss") for cell in cells_with]
     return pd.DataFrame(columns)
 
 
@@ -171,8 +173,13 @@ def _noise(subtask: Subtask) -> str:
     return f"{noise.value:.4f} [{noise.low:.4f}, {noise.high:.4f}]"
 
 
-def _number_interval(values: np.ndarray) -> str:
-    mean, low, high = (float(value) for value in mean_interval(values))
+def _with_seeds(cell: Cell, name: str) -> str:
+    values = cell.final(name)
+    return percent_interval(*mean_interval(values)) + seeds_text(values, percent=True)
+
+
+def _loss_interval(cell: Cell, name: str) -> str:
+    mean, low, high = map(float, mean_interval(cell.final(name), scale_of(name)))
     return format_interval(mean, low, high, abs(mean) * 10)
 
 
@@ -225,14 +232,16 @@ def table_notes(cells: Sequence[Cell], table: pd.DataFrame) -> list[str]:
         f"Accuracies are top-1, in percent, losses mean cross-entropy in nats, after {steps} "
         f"steps, on {tests} test samples of each kind; means over replicas, which differ in the "
         "seed alone.",
-        f"[95 %]: {statistics.interval_words(table['replicas'])}; {MISSING} with fewer than two "
-        "replicas. Student's t may reach below 0 or above 100.",
+        f"[95 %]: {statistics.INTERVAL_WORDS}. In parentheses the seeds: of fewer than "
+        f"{statistics.FEW_SEEDS} their values, of two groups their sizes and means.",
         "Chance: the accuracy of the best constant guess, the largest probability of a label.",
     ]
     if any(cell.subtask.withheld for cell in cells):
         notes.append(
             "Gap: i.i.d. minus withheld accuracy in points, with the interval of the differences "
-            "that replicas have. Uniform guess: one of all classes at random, on any inputs."
+            "that replicas have, by the logit of (gap + 1)/2. What findings say of gaps holds for "
+            "all of them at once with 95 %. Uniform guess: one of all classes at random, on any "
+            "inputs."
         )
         words = {
             f"{cell.subtask.words + ', ' if cell.subtask.words else ''}withheld "
@@ -261,5 +270,7 @@ def _threshold_note(thresholds: Sequence[Threshold]) -> str:
         "the logarithm of the samples between evaluations (of fresh samples, those shown until "
         "then) or between training-set sizes; geometric mean over seeds. > : at least one seed "
         "does not reach it and enters with the most samples, so that the number is a bound from "
-        "below. ≤ : a seed reaches it with the fewest samples that were looked at."
+        "below. ≤ : a seed reaches it with the fewest samples that were looked at. Rank "
+        "correlations are Spearman's over tasks, their intervals Fisher's z, which does not "
+        "correct for ties."
     )

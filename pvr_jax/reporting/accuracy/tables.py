@@ -3,14 +3,15 @@
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from pvr_jax.reporting.accuracy.cells import (
     MEASURES,
     Cell,
     Subtask,
+    difference_interval,
     mean_interval,
+    scale_of,
 )
 from pvr_jax.reporting.accuracy.thresholds import Threshold, thresholds_of
 
@@ -42,8 +43,8 @@ def _row(cell: Cell) -> dict[str, object]:
     }
     row |= subtask_columns(cell.subtask)
     for name in MEASURES:
-        row |= _mean(name, cell.final(name))
-    return row | _mean("gap", cell.gap)
+        row |= _mean(name, mean_interval(cell.final(name), scale_of(name)))
+    return row | _mean("gap", difference_interval(cell.gap))
 
 
 def _setting(cell: Cell) -> dict[str, object]:
@@ -84,8 +85,8 @@ def subtask_columns(subtask: Subtask) -> dict[str, object]:
     }
 
 
-def _mean(name: str, values: np.ndarray) -> dict[str, float]:
-    mean, low, high = mean_interval(values)
+def _mean(name: str, found: tuple[float, float, float]) -> dict[str, float]:
+    mean, low, high = found
     return {name: float(mean), f"{name}_low": float(low), f"{name}_high": float(high)}
 
 

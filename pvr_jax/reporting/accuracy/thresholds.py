@@ -66,7 +66,7 @@ class Threshold:
         logs = np.log(np.minimum(self.counted, self.last))
         if len(logs) == 0:
             return math.nan, math.nan, math.nan
-        middle, low, high = (float(np.exp(value)) for value in mean_interval(logs))
+        middle, low, high = (float(np.exp(value)) for value in mean_interval(logs, "real"))
         return (middle, low, high) if self.reached else (middle, math.nan, math.nan)
 
 
@@ -93,12 +93,17 @@ def crossing(samples: np.ndarray, accuracy: np.ndarray) -> float:
     """Return at how many `samples` [N], ascending, `accuracy` [N] first reaches the threshold.
 
     Between two entries the accuracy is taken to be linear in the logarithm of the samples. Entries
-    without samples or with a NaN are left out. Infinite where it is never reached, NaN of nothing.
+    without samples or with a NaN are left out. Infinite where it is never reached; NaN where one
+    cannot tell: the accuracy with the fewest samples, or, if never reached, with the most is NaN.
     """
-    known = np.isfinite(accuracy) & (np.asarray(samples) > 0)
-    samples, accuracy = np.asarray(samples, float)[known], accuracy[known]
-    if len(samples) == 0:
+    shown = np.asarray(samples) > 0
+    samples, accuracy = np.asarray(samples, float)[shown], accuracy[shown]
+    known = np.isfinite(accuracy)
+    reached = bool((accuracy[known] >= THRESHOLD).any())
+    # Of an accuracy that is missing it cannot be said that it is below the threshold.
+    if not known.any() or not (known[0] if reached else known[-1]):
         return math.nan
+    samples, accuracy = samples[known], accuracy[known]
     above = np.flatnonzero(accuracy >= THRESHOLD)
     if len(above) == 0:
         return math.inf

@@ -112,6 +112,11 @@ class Arm:
         """Which replicas end with less than half the best constant's error, bool[r]."""
         return self.final("generalization_error") < LEARNED * self.half_variance
 
+    @property
+    def measured(self) -> np.ndarray:
+        """Of which replicas the error on the whole cube is known in the end, bool[r]."""
+        return np.isfinite(self.final("generalization_error"))
+
     def final(self, name: str) -> np.ndarray:
         """Values [r] of a measure at the last evaluation, NaN of replicas that diverged."""
         return np.where(self.counted, self.measures[name][-1], math.nan)
@@ -155,7 +160,11 @@ class Pair:
 
     @cached_property
     def ratio(self) -> tuple[float, float, float]:
-        """Geometric mean of the ratio of iterations over seeds, and its 95 % interval."""
+        """Geometric mean of the ratio of iterations over seeds, and its 95 % interval.
+
+        The geometric mean is the exponential of the mean of the logarithms, so the bounds are those
+        of Student's t interval of that mean: nothing but the definition makes these logarithms.
+        """
         values = self.log_ratios
         bounds = (statistics.mean(values), *statistics.mean_interval(values))
         return tuple(float(np.exp(bound)) for bound in bounds)

@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 
 from pvr_jax.reporting import statistics
-from pvr_jax.reporting.curriculum.arms import Pair
-from pvr_jax.reporting.curriculum.tables import describe
-from pvr_jax.reporting.tables import format_number
+from pvr_jax.reporting.curriculum.arms import LEARNED, Pair, SignTest
+from pvr_jax.reporting.curriculum.tables import describe, ratio_seeds
+from pvr_jax.reporting.tables import MISSING, format_number, format_percent, seeds_text
 
-SIGNIFICANT = 0.05
 FITTED = 0.05  # of the best constant's error, on the samples
 
 
@@ -23,19 +22,17 @@ def overview(pairs: Sequence[Pair]) -> str:
         "coordinates is compared with a degree curriculum, which begins with the samples that have "
         "few entries −1. Abbe et al. 2023 report that the curriculum needs fewer iterations."
     )
-    faster = [pair for pair in pairs if _is_clear(pair, fewer=True)]
-    slower = [pair for pair in pairs if _is_clear(pair, fewer=False)]
-    better = [
-        pair
-        for pair in pairs
-        if pair.smaller_error.p < SIGNIFICANT
-        and 2 * pair.smaller_error.smaller > pair.smaller_error.compared
-    ]
+    level = 1 - statistics.simultaneous(len(pairs))
+    faster = sum(_shows(pair.fewer_iterations, level, smaller=True) for pair in pairs)
+    slower = sum(_shows(pair.fewer_iterations, level, smaller=False) for pair in pairs)
+    better = sum(_shows(pair.smaller_error, level, smaller=True) for pair in pairs)
+    worse = sum(_shows(pair.smaller_error, level, smaller=False) for pair in pairs)
     total = len(pairs)
+    each = f", {level:.3g} for each of {total} comparisons" if total > 1 else ""
     answer = (
-        f"By the sign test at {SIGNIFICANT:g}, the curriculum takes fewer iterations in "
-        f"{len(faster)} of {total} comparisons and more in {len(slower)}; its error on the whole "
-        f"cube is the smaller one in {len(better)} of {total}."
+        f"By the sign test at {1 - statistics.CONFIDENCE:.2g}{each}, the curriculum takes fewer "
+        f"iterations in {faster} of {total} and more in {slower}; its error on the whole cube is "
+        f"the smaller one in {better} of {total} and the larger one in {worse}."
     )
     return f"{question} {answer}"
 
@@ -60,9 +57,9 @@ def pair_title(pair: Pair, pairs: Sequence[Pair]) -> str:
     return ", ".join(parts)
 
 
-def _is_clear(pair: Pair, fewer: bool) -> bool:
-    test = pair.fewer_iterations
-    return test.p < SIGNIFICANT and (2 * test.smaller > test.compared) == fewer
+def _shows(test: SignTest, level: float, smaller: bool) -> bool:
+    """Return whether a sign test shows at a level that one is smaller more often, or larger."""
+    return test.p < level and (2 * test.smaller > test.compared) == smaller
 
 
 def _pair_text(pair: Pair) -> str:
@@ -70,7 +67,8 @@ def _pair_text(pair: Pair) -> str:
     constant = pair.normal.half_variance
     for arm, name in ((pair.normal, "normal training"), (pair.curriculum, "the curriculum")):
         fitted = arm.final("in_distribution_error") < FITTED * constant
-        if count := int(np.sum(fitted & ~arm.learned)):
+        unlearned = arm.final("generalization_error") >= LEARNED * constant
+        if count := int(np.sum(fitted & unlearned)):
             sentences.append(
                 f"After {name}, {count} of {len(arm.replicas)} replicas fit their samples without "
                 "having learned the target: their error is above half that of the best constant."
@@ -90,18 +88,21 @@ def _iterations(pair: Pair) -> str:
         more = ratio < 1
         factor = 1 / ratio if more else ratio
         bounds = sorted((1 / low, 1 / high)) if more else (low, high)
-        interval = f" [{bounds[0]:.3g}, {bounds[1]:.3g}]" if math.isfinite(low) else ""
+        interval = f" [{bounds[0]:.3g}, {bounds[1]:.3g}]" if math.isfinite(low) else f" [{MISSING}]"
         who = "The curriculum takes" if more else "Normal training takes"
         other = "normal training" if more else "the curriculum"
-        text += f" {who} {factor:.3g}{interval} times the iterations of {other};"
+        seeds = ratio_seeds(-pair.log_ratios if more else pair.log_ratios)
+        text += f" {who} {factor:.3g}{interval}{seeds} times the iterations of {other}"
+        text += ", not told apart from 1;" if low <= 1 <= high else ";"
         return f"{text} {describe(pair.fewer_iterations, 'the curriculum takes fewer')}."
     return f"{text} {describe(pair.fewer_iterations, 'The curriculum takes fewer iterations')}."
 
 
 def _errors(pair: Pair) -> str:
+    errors = [arm.final("generalization_error") for arm in (pair.normal, pair.curriculum)]
     means = [
-        format_number(float(statistics.mean(arm.final("generalization_error"))), 3)
-        for arm in (pair.normal, pair.curriculum)
+        f"{format_number(float(statistics.mean(values)), 3)}{seeds_text(values)}"
+        for values in errors
     ]
     learned = [
         format_number(float(statistics.mean(arm.final("target_coefficient"))), 2)
@@ -123,7 +124,7 @@ def _stage_text(stages: pd.DataFrame) -> str:
             share = taken / rows["iterations"].sum()
             shares.setdefault((int(key[-1]), int(radius)), []).append(share)
     parts = [
-        f"{np.mean(values):.0%} up to radius {radius}"
+        f"{format_percent(np.mean(values))} up to radius {radius}"
         + (f" (leap {leap})" if len({known for known, _ in shares}) > 1 else "")
         for (leap, radius), values in sorted(shares.items())
     ]

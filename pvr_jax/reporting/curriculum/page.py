@@ -38,7 +38,7 @@ _DEFINITIONS = {
     "training. Epochs of early stages have fewer of them.",
     "error": "Half the mean squared error, over the whole cube unless another domain is named.",
     "ratio": "Iterations of normal training over those of the curriculum of the same seed; "
-    "geometric mean over seeds, its interval by the logarithms.",
+    "geometric mean over seeds, with the interval of the mean logarithm.",
     "learned share of the target": "E[g f] / E[f²], g being the learned function and f the target, "
     "E the mean over the whole cube.",
 }

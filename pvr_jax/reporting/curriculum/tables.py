@@ -8,7 +8,7 @@ import pandas as pd
 
 from pvr_jax.reporting import statistics
 from pvr_jax.reporting.curriculum.arms import Arm, Pair, SignTest
-from pvr_jax.reporting.tables import MISSING, format_interval, format_number
+from pvr_jax.reporting.tables import format_interval, format_number, seeds_text
 
 TITLES = {
     "table": "Iterations to the end and error on the whole cube",
@@ -28,9 +28,11 @@ def summary_table(pairs: Sequence[Pair]) -> pd.DataFrame:
 
     Columns that end in `_normal` and `_curriculum` are of the two arms; `iterations` are means
     over the replicas that ended, errors over those that did not diverge, with the bounds of their
-    95 % intervals in `_low` and `_high`. `ratio` is the geometric mean, over the seeds of which
+    95 % intervals in `_low` and `_high`, and the values of a few seeds, or two groups of seeds, as
+    text in `_by_seed`. `ratio` is the geometric mean, over the seeds of which
     both ended, of the iterations of normal training over those of the curriculum.
-    `learned` counts the replicas with less than half the best constant's error in the end.
+    `learned` counts the replicas with less than half the best constant's error in the end, of
+    `measured` of which the error is known.
     `fewer_iterations` of `iterations_compared` seeds took fewer with the curriculum, `p_iterations`
     is the exact two-sided sign test's; `smaller_error`, `errors_compared` and `p_error` the same
     for the error on the whole cube.
@@ -56,11 +58,16 @@ def _row(pair: Pair) -> dict[str, object]:
         ended = np.where(own.finished, own.iterations_to_end, math.nan)
         row[f"ended_{side}"] = int(own.finished.sum())
         row[f"learned_{side}"] = int(own.learned.sum())
+        row[f"measured_{side}"] = int(own.measured.sum())
         row[f"diverged_{side}"] = int((~own.counted).sum())
         row |= _mean(f"iterations_{side}", ended)
+        row[f"iterations_{side}_by_seed"] = seeds_text(ended)
         for name in _ERRORS:
             row |= _mean(f"{name}_{side}", own.final(name))
+        error = own.final("generalization_error")
+        row[f"generalization_error_{side}_by_seed"] = seeds_text(error)
     row["ratio"], row["ratio_low"], row["ratio_high"] = pair.ratio
+    row["ratio_by_seed"] = ratio_seeds(pair.log_ratios)
     row["ratio_seeds"] = int(np.isfinite(pair.log_ratios).sum())
     fewer, smaller = pair.fewer_iterations, pair.smaller_error
     return row | {
@@ -73,11 +80,27 @@ def _row(pair: Pair) -> dict[str, object]:
     }
 
 
+def ratio_seeds(log_ratios: np.ndarray) -> str:
+    """Return `tables.seeds_text` of ratios; two groups are those of the logarithms [s].
+
+    Shown is the geometric mean of a group.
+    """
+    groups = statistics.groups_of_seeds(log_ratios)
+    if groups is None:
+        few = np.isfinite(log_ratios).sum() < statistics.FEW_SEEDS
+        return seeds_text(np.exp(log_ratios)) if few else ""
+    return f" ({' and '.join(f'{len(g)} at {format_number(np.exp(g.mean()), 3)}' for g in groups)})"
+
+
 def _mean(name: str, values: np.ndarray) -> dict[str, float]:
-    """Return the mean of values [r] and its 95 % interval, as columns."""
-    low, high = statistics.mean_interval(values)
-    mean = statistics.mean(values)
-    return {name: float(mean), f"{name}_low": float(low), f"{name}_high": float(high)}
+    """Return the mean of values [r] and its 95 % interval, as columns.
+
+    Iterations and errors are positive; the learned share of the target can have any sign and size.
+    """
+    scale = "real" if name.startswith("target_coefficient") else "positive"
+    low, high = statistics.mean_interval(values, scale)
+    mean = float(statistics.mean(values))
+    return {name: mean, f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
 def stage_table(arms: Sequence[Arm]) -> pd.DataFrame:
@@ -110,6 +133,7 @@ def stage_table(arms: Sequence[Arm]) -> pd.DataFrame:
                     "seeds": len(arm.replicas),
                     "inside": float(inside.mean()),
                     **_mean("iterations", taken),
+                    "iterations_by_seed": seeds_text(taken),
                 }
             )
     return pd.DataFrame(rows)
@@ -148,13 +172,13 @@ def replica_table(arms: Sequence[Arm]) -> pd.DataFrame:
 def shown_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return a summary table as text; settings that all rows share are left out."""
     columns = _settings(table)
-    columns["ended: normal, curriculum"] = _both(table, "ended")
+    columns["ended: normal, curriculum"] = _both(table, "ended", "seeds")
     for side in ("normal", "curriculum"):
         columns[f"iterations, {side} [95 %]"] = _counts(table, f"iterations_{side}")
     columns["ratio [95 %]"] = _intervals(table, "ratio")
     columns["fewer with curriculum"] = _shares(table, "fewer_iterations", "iterations_compared")
     columns["p"] = [format_p(value) for value in table["p_iterations"]]
-    columns["learned: normal, curriculum"] = _both(table, "learned")
+    columns["learned: normal, curriculum"] = _both(table, "learned", "measured")
     for side in ("normal", "curriculum"):
         columns[f"error, {side} [95 %]"] = _intervals(table, f"generalization_error_{side}")
     columns["smaller with curriculum"] = _shares(table, "smaller_error", "errors_compared")
@@ -183,22 +207,32 @@ def _settings(table: pd.DataFrame) -> dict[str, list[str]]:
     return columns | {"samples": table["samples"].astype(str).tolist()}
 
 
-def _both(table: pd.DataFrame, name: str) -> list[str]:
+def _both(table: pd.DataFrame, name: str, whole: str) -> list[str]:
     """Return how many replicas of the two arms did something, such as "9, 10 of 10"."""
-    columns = (table[f"{name}_normal"], table[f"{name}_curriculum"], table["seeds"])
-    return [f"{a}, {b} of {seeds}" for a, b, seeds in zip(*columns, strict=True)]
+    sides = ("normal", "curriculum")
+    counts = [table[f"{name}_{side}"] for side in sides]
+    wholes = [table.get(f"{whole}_{side}", table["seeds"]) for side in sides]
+    return [
+        f"{a}, {b} of {first}" if first == second else f"{a} of {first}, {b} of {second}"
+        for a, b, first, second in zip(*counts, *wholes, strict=True)
+    ]
 
 
 def _intervals(table: pd.DataFrame, name: str) -> list[str]:
     """Return a mean with its interval, all with the decimals that give it three digits."""
-    rows = table[[name, f"{name}_low", f"{name}_high"]].to_numpy()
-    return [format_interval(*row, abs(row[0]) * 10) for row in rows]
+    return _with_seeds(table, name, (10 * table[name].abs()).tolist())
 
 
 def _counts(table: pd.DataFrame, name: str) -> list[str]:
     """Return a mean number of iterations with its interval, as whole numbers."""
-    rows = table[[name, f"{name}_low", f"{name}_high"]].to_numpy()
-    return [format_interval(*row, 1e3) for row in rows]
+    return _with_seeds(table, name, [1e3] * len(table))
+
+
+def _with_seeds(table: pd.DataFrame, name: str, sizes: Sequence[float]) -> list[str]:
+    """Return a column with its intervals, and beside them the seeds where a mean would mislead."""
+    numbers = table[[name, f"{name}_low", f"{name}_high"]].to_numpy()
+    rows = zip(numbers, sizes, table[f"{name}_by_seed"], strict=True)
+    return [f"{format_interval(*row, size)}{seeds}" for row, size, seeds in rows]
 
 
 def _shares(table: pd.DataFrame, part: str, whole: str) -> list[str]:
@@ -214,7 +248,6 @@ def table_notes(pairs: Sequence[Pair], table: pd.DataFrame) -> list[str]:
     """Return the notes that belong under the tables."""
     thresholds = sorted({pair.normal.threshold for pair in pairs})
     last = sorted({int(pair.normal.epochs[-1]) for pair in pairs})
-    interval = statistics.interval_words(table["seeds"])
     notes = [
         "Iterations: optimiser steps until the mean batch loss of an epoch over all samples is "
         f"below {_words(thresholds)} (full squared error), within {_words(last)} epochs; means "
@@ -227,8 +260,14 @@ def table_notes(pairs: Sequence[Pair], table: pd.DataFrame) -> list[str]:
         "Errors are half squared errors over the whole cube at the end of training, of all "
         "replicas that did not diverge, ended or not. Learned: an error of less than half that of "
         "the best constant; the others have done no more than fit their samples.",
-        f"[95 %]: {interval}; {MISSING} with fewer than two replicas.",
+        f"[95 %]: {statistics.INTERVAL_WORDS}. The ratio's is that of its mean logarithm.",
     ]
+    if table.filter(regex="_by_seed$").ne("").any(axis=None):
+        notes.append(
+            f"In parentheses: the values of fewer than {statistics.FEW_SEEDS} seeds, or, where the "
+            "seeds fall into two groups, the number and the mean of each, geometric for "
+            "ratios: the mean of all describes neither."
+        )
     arms = {id(arm): arm for pair in pairs for arm in (pair.normal, pair.curriculum)}.values()
     for arm in arms:
         names = "; ".join(

@@ -7,35 +7,58 @@ import numpy as np
 import pandas as pd
 
 from pvr_jax.reporting import statistics
-from pvr_jax.reporting.unseen.definitions import MEASURES
+from pvr_jax.reporting.tables import seeds_text
+from pvr_jax.reporting.unseen.definitions import MEASURES, UNEXPLAINED, scale
 from pvr_jax.reporting.unseen.definitions import THEORIES as KNOWN_THEORIES
 from pvr_jax.reporting.unseen.labels import arm_names, in_order, monomial_text, task_names
 from pvr_jax.reporting.unseen.runs import MIN_DEGREE, WIDE_NTK, Cell
+from pvr_jax.reporting.verdicts import nearest_theories
 
 UNFITTED_SHARE = 0.01  # of ½ E f²; a larger in-distribution error: the fit is not finished
 ERROR = "_unseen_error"  # after the name of a theory: what it predicts
-UNEXPLAINED = "unexplained_"  # before the name of a theory: what it misses of the learned function
+CLOSE_SHARE = 0.1  # of the MDI's own error; a distance below it is called close
 FEWEST_RATES = 3  # that say something of a trend
 
 
 def cell_table(cells: Sequence[Cell]) -> pd.DataFrame:
     """Return a row per cell, means over the replicas that did not diverge.
 
-    `<name>_low` and `<name>_high` bound the 95 % interval of the mean (`statistics.mean_interval`).
-    Errors are half squared errors at the last evaluation. `<theory>_unseen_error` is exact.
+    `<name>_low` and `<name>_high` bound the 95 % interval of the mean (`statistics.mean_interval`),
+    on the scale of `definitions.scale`. Errors are half squared errors at the last evaluation, and
+    `<theory>_unseen_error` is exact. `unseen_error_by_seed` and `unseen_distance_by_seed` are the
+    values of a few seeds, or two groups of them, as text. `fit` is that of `fit`.
+
     Shares are of the MDI's own unseen error: `distance_share` the distance to the MDI,
-    `error_share` that to the target, `nearer_margin` the first minus the second; `nearer` is "MDI"
-    or "target" where the interval of that leaves out 0, "neither" where not, and empty without an
-    interval or where the MDI is `far`. `unexplained_<theory>` is ½ E(g − theory)² over the unseen
-    inputs, `unexplained_margin` that of the MDI minus that of the wide NTK, replica by replica.
+    `error_share` that to the target, `nearer_margin` the first minus the second. `nearer` is "MDI"
+    or "target" where the interval `judged_low` to `judged_high` of the margin leaves out 0, else
+    "not told apart", and `close` says whether the distance is below `CLOSE_SHARE` with its whole
+    interval; either's intervals hold for all cells at once with 95 %. `nearer` is empty where
+    nothing is judged: before the fit is finished, where the MDI is `far` or the target itself,
+    without an interval, and for `two_groups` of seeds, which have no mean to speak of.
+
+    `unexplained_<theory>` is ½E(g − theory)² over the unseen inputs, `rival_margin` that of the MDI
+    minus that of the wide NTK, replica by replica, and `nearest` the theories that leave the least
+    (`verdicts.nearest_theories`), where the fit is finished. `not_computed` says why there is no
+    MDI.
     """
     tasks, arms = task_names(cells), arm_names(cells)
     theories = _theories(cells)
+    confidence = judged_confidence(cells)
     return pd.DataFrame(
         [
-            {"task_short": tasks[cell.name], "arm": arms[cell.name]} | _row(cell, theories)
+            {"task_short": tasks[cell.name], "arm": arms[cell.name]}
+            | _row(cell, theories)
+            | _judged(cell, confidence)
+            | {"nearest": _nearest(cell, theories)}
             for cell in in_order(cells)
         ]
+    )
+
+
+def judged_confidence(cells: Sequence[Cell]) -> float:
+    """Return the confidence of the interval that judges a cell, so that all hold with 95 %."""
+    return statistics.simultaneous(
+        sum(np.isfinite(_margins(cell)).sum() > 1 and not cell.far for cell in cells)
     )
 
 
@@ -64,7 +87,8 @@ def coefficient_table(cells: Sequence[Cell]) -> pd.DataFrame:
     """Return a row per cell and tracked monomial: what target, theories and networks have of it.
 
     `learned` is the mean over counted replicas at the last evaluation, `learned_low` and
-    `learned_high` bound its 95 % interval.
+    `learned_high` bound its 95 % interval; `judged_low` and `judged_high` bound intervals that hold
+    for all monomials of the cell at once with 95 %.
     """
     tasks, arms, theories = task_names(cells), arm_names(cells), _theories(cells)
     rows = []
@@ -72,6 +96,8 @@ def coefficient_table(cells: Sequence[Cell]) -> pd.DataFrame:
         values = cell.coefficients[-1, cell.counted].T  # [M, c]
         means = statistics.mean(values)
         low, high = statistics.mean_interval(values)
+        confidence = statistics.simultaneous(len(cell.monomials))
+        judged = statistics.mean_interval(values, confidence=confidence)
         for i, monomial in enumerate(cell.monomials):
             row = {"task_short": tasks[cell.name], "arm": arms[cell.name]} | _settings(cell)
             row |= {
@@ -91,6 +117,8 @@ def coefficient_table(cells: Sequence[Cell]) -> pd.DataFrame:
                     "learned": float(means[i]),
                     "learned_low": float(low[i]),
                     "learned_high": float(high[i]),
+                    "judged_low": float(judged[0][i]),
+                    "judged_high": float(judged[1][i]),
                 }
             )
     return pd.DataFrame(rows)
@@ -111,10 +139,12 @@ def rate_groups(cells: Sequence[Cell]) -> list[tuple[str, list[Cell]]]:
             key = (tasks[cell.name], cell.model_label, cell.optimizer, cell.size, cell.init_scale)
             groups.setdefault(key, []).append(cell)
     found = []
-    for (task, model, _, _, scale), own in groups.items():
+    for (task, model, _, _, init_scale), own in groups.items():
         if len({cell.learning_rate for cell in own}) >= FEWEST_RATES:
             several = sum(key[:2] == (task, model) for key in groups) > 1
-            title = f"{task}, {model}" + (f", init scale {scale:g}" if several and scale else "")
+            title = f"{task}, {model}" + (
+                f", init scale {init_scale:g}" if several and init_scale else ""
+            )
             found.append((title, sorted(own, key=lambda cell: cell.learning_rate or 0.0)))
     return found
 
@@ -125,10 +155,32 @@ def leak_by_rate(cells: Sequence[Cell]) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(rates), np.concatenate([cell.final("dropped_share") for cell in cells])
 
 
-def is_unfitted(cell: Cell) -> bool:
-    """Return whether the counted replicas have not finished to fit what they saw."""
-    error = statistics.mean(cell.final("in_distribution_error"))
-    return bool(error > UNFITTED_SHARE * cell.mean_square / 2)
+def fit(cell: Cell) -> str:
+    """Return whether the counted replicas fitted what they saw, in the mean.
+
+    "finished" where the in-distribution error is at most `UNFITTED_SHARE` of ½ E f², else
+    "unfinished"; "not measured" where either is missing, if only of one replica.
+    """
+    errors = cell.final("in_distribution_error")
+    error = float(errors.mean()) if len(errors) else math.nan
+    if not (math.isfinite(error) and math.isfinite(cell.mean_square)):
+        return "not measured"
+    return "finished" if error <= UNFITTED_SHARE * cell.mean_square / 2 else "unfinished"
+
+
+def cell_shares(cell: Cell) -> tuple[np.ndarray, np.ndarray]:
+    """Return distance to the MDI [c] and unseen error [c] over the MDI's own unseen error.
+
+    NaN where that is not known or 0: nothing is unseen, or the MDI is the target.
+    """
+    own = math.nan if cell.is_target else cell.predicted_error(MIN_DEGREE)
+    return cell.final("unseen_distance") / own, cell.final("unseen_error") / own
+
+
+def _margins(cell: Cell) -> np.ndarray:
+    """Return the distance to the MDI minus that to the target [c], as shares."""
+    distance, error = cell_shares(cell)
+    return distance - error
 
 
 def _settings(cell: Cell) -> dict[str, object]:
@@ -162,8 +214,10 @@ def _row(cell: Cell, theories: Sequence[str]) -> dict[str, object]:
             f"{replica.name} diverged at step {replica.diverged_at}" for replica in cell.excluded
         ),
         "target_mean_square": cell.mean_square,
-        "unfitted": is_unfitted(cell),
+        "fit": fit(cell),
         "far": cell.far,
+        "mdi_is_target": cell.is_target,
+        "not_computed": cell.not_defined.get(MIN_DEGREE, "").rstrip("."),
     }
     for name in theories:
         row[f"{name}{ERROR}"] = cell.predicted_error(name)
@@ -172,10 +226,11 @@ def _row(cell: Cell, theories: Sequence[str]) -> dict[str, object]:
     above = None if degree is None else cell.target_degree_profile
     row["target_mass_above"] = math.nan if above is None else float(above[degree + 1 :].sum())
     for name, values in _values(cell, theories).items():
-        low, high = statistics.mean_interval(values)
+        low, high = statistics.mean_interval(values, scale(name))
         row[name] = float(statistics.mean(values))
         row |= {f"{name}_low": float(low), f"{name}_high": float(high)}
-    row["nearer"] = _nearer(row)
+    for name in ("unseen_error", "unseen_distance"):
+        row[f"{name}_by_seed"] = seeds_text(cell.final(name))
     return row
 
 
@@ -184,28 +239,50 @@ def _values(cell: Cell, theories: Sequence[str]) -> dict[str, np.ndarray]:
     unknown = np.full(len(cell.counted), np.nan)
     values = {name: cell.final(name) for name in _measures([cell])}
     values |= {name: unknown for name in MEASURES if name not in values}
-    own = cell.predicted_error(MIN_DEGREE)
-    own = own if own > 0 else math.nan  # nothing is unseen, or the MDI is the target
-    values["distance_share"] = values["unseen_distance"] / own
-    values["error_share"] = values["unseen_error"] / own
-    values["nearer_margin"] = values["distance_share"] - values["error_share"]
+    values["distance_share"], values["error_share"] = cell_shares(cell)
+    values["nearer_margin"] = _margins(cell)
     values["mass_above"] = cell.mass_above()
-    for name in theories:
-        missed = cell.unexplained.get(name)
-        # Of the MDI it is a measure already, known without predictions too.
-        absent = values["unseen_distance"] if name == MIN_DEGREE else unknown
-        values[f"{UNEXPLAINED}{name}"] = absent if missed is None else missed[cell.counted]
-    if WIDE_NTK in theories:
-        pair = (values[f"{UNEXPLAINED}{name}"] for name in (MIN_DEGREE, WIDE_NTK))
-        values["unexplained_margin"] = np.subtract(*pair)
+    left = {name: _unexplained(cell, name) for name in theories}
+    values |= {f"{UNEXPLAINED}{name}": missed for name, missed in left.items()}
+    if {MIN_DEGREE, WIDE_NTK} <= left.keys():
+        values["rival_margin"] = left[MIN_DEGREE] - left[WIDE_NTK]
     return values
 
 
-def _nearer(row: dict[str, object]) -> str:
-    low, high = row["nearer_margin_low"], row["nearer_margin_high"]
-    if row["far"] or math.isnan(low) or math.isnan(high):
+def _unexplained(cell: Cell, theory: str) -> np.ndarray:
+    """Return what a theory leaves unexplained of counted replicas [c], NaN if unknown."""
+    if theory in cell.unexplained:
+        return cell.unexplained[theory][cell.counted]
+    # Of the MDI it is a measure already, known without predictions too.
+    return cell.final("unseen_distance" if theory == MIN_DEGREE else "")
+
+
+def _judged(cell: Cell, confidence: float) -> dict[str, object]:
+    margins, (distance, _) = _margins(cell), cell_shares(cell)
+    low, high = statistics.mean_interval(margins, confidence=confidence)
+    _, largest = statistics.mean_interval(distance, scale("distance_share"), confidence)
+    one_group = statistics.can_be_judged(margins)
+    verdict = {"below": "MDI", "above": "target", "inside": "not told apart"}.get(
+        statistics.against(low, high, 0.0), ""
+    )
+    if fit(cell) != "finished" or cell.far or not one_group:
+        verdict = ""
+    return {
+        "judged_low": float(low),
+        "judged_high": float(high),
+        "two_groups": bool(np.isfinite(low) and not one_group),
+        "nearer": verdict,
+        "close": bool(verdict) and bool(largest < CLOSE_SHARE),
+    }
+
+
+def _nearest(cell: Cell, theories: Sequence[str]) -> str:
+    """Return the names of the theories that leave the least unexplained; none before the fit."""
+    left = {name: _unexplained(cell, name) for name in theories}
+    left = {name: values for name, values in left.items() if np.isfinite(values).any()}
+    if fit(cell) != "finished" or not all(map(statistics.can_be_judged, left.values())):
         return ""
-    return "target" if low > 0 else "MDI" if high < 0 else "neither"
+    return " ".join(nearest_theories({name: values[None] for name, values in left.items()}))
 
 
 def _measures(cells: Sequence[Cell]) -> list[str]:

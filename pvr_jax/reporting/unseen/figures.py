@@ -135,9 +135,14 @@ def coefficient_distance(cells: Sequence[Cell]) -> Figure:
         cells,
         "half squared distance\nof all coefficients",
         {"distance": ("-", "learned to MDI")},
-        lambda cell: cell.theories[MIN_DEGREE].generalization_error if cell.theories else math.nan,
+        _whole_error,
         "target to MDI",
     )
+
+
+def _whole_error(cell: Cell) -> float:
+    found = cell.theories.get(MIN_DEGREE)
+    return math.nan if found is None else found.generalization_error
 
 
 def _over_training(
@@ -168,7 +173,9 @@ def _over_training(
         for cell in own:
             colour, marker = looks[names[cell.name]]
             for measure, (dashes, _) in measures.items():
-                values = cell.measures.get(measure, np.empty((0, 0)))[:, cell.counted]
+                if measure not in cell.measures:
+                    continue
+                values = cell.measures[measure][:, cell.counted]
                 if np.isfinite(values).any():
                     band(axis, cell.steps, values, colour, dashes, marker)
         for height in {level(cell) for cell in own}:
@@ -197,7 +204,8 @@ def leak_by_rate(cells: Sequence[Cell]) -> Figure:
     A panel per task and model with three rates or more; points are means with 95 % intervals,
     dots single replicas. 0: as the MDI, 1: as the target.
     """
-    groups = rate_groups(cells)[:MOST_PANELS]
+    scans = rate_groups(cells)
+    groups = scans[:MOST_PANELS]
     labels = ("learning rate", "dropped monomials learned")
     figure, axes = panels(len(groups), 3, 3.6, 2.5, 0.45, labels)
     for axis, (title, own) in zip(axes, groups, strict=True):
@@ -219,7 +227,7 @@ def leak_by_rate(cells: Sequence[Cell]) -> Figure:
                 bars = [[max(centre - low, 0.0)], [max(high - centre, 0.0)]]
             axis.errorbar(rate, centre, yerr=bars, color=BLUE, marker="o", capsize=2, lw=1)
         axis.margins(x=0.12)
-        text, _ = rate_correlation(own)
+        text, _ = rate_correlation(own, len(scans))
         axis.set_title(f"{_wrapped(title)}\nrank correlation {plain(text)}", loc="left")
     handles = [
         Line2D([], [], color=BLUE, marker="o", label="mean, 95 % interval"),
@@ -278,8 +286,9 @@ def _visible_degrees(cell: Cell, values: np.ndarray) -> list[int]:
 
     The highest one that the target has is always among them.
     """
-    largest = np.nan_to_num(values.mean(axis=1).max(axis=0))
-    whole = cell.mean_square or largest.sum()
+    means = np.nan_to_num(statistics.mean(np.moveaxis(values, 1, -1)))  # [T, n + 1]
+    largest = means.max(axis=0)
+    whole = cell.mean_square if cell.mean_square > 0 else largest.sum()
     order = np.argsort(-largest, kind="stable")[:SHOWN_DEGREES]
     degrees = {int(degree) for degree in order if largest[degree] >= MEANINGFUL_SHARE * whole}
     if cell.target_degree_profile is not None and cell.target_degree_profile.any():

@@ -10,17 +10,18 @@ from pvr_jax.reporting import statistics
 from pvr_jax.reporting.findings import count
 from pvr_jax.reporting.tables import format_exact, format_number
 from pvr_jax.reporting.unseen.cells import (
+    CLOSE_SHARE,
     ERROR,
-    UNEXPLAINED,
+    FEWEST_RATES,
     UNFITTED_SHARE,
-    is_unfitted,
+    fit,
     leak_by_rate,
     rate_groups,
 )
+from pvr_jax.reporting.unseen.definitions import UNEXPLAINED
 from pvr_jax.reporting.unseen.runs import MIN_DEGREE, WIDE_NTK, Cell
 from pvr_jax.reporting.unseen.tables import interval_text, row_interval
 
-CLOSE_SHARE = 0.1  # of the MDI's own error; a distance below it is called close
 NOTABLE_LEAK = 0.1  # of the difference between target and MDI; a coefficient off by more is named
 MOST_LEAKS = 4
 _MINUS = re.compile(r"(?<![^\s(\[])-(?=[0-9])")  # before a number; not that of an exponent
@@ -37,32 +38,51 @@ def overview(table: pd.DataFrame) -> str:
         f"{'replica' if excluded == 1 else 'replicas'} diverged"
         f"{' and is excluded' if excluded == 1 else ' and are excluded' if excluded else ''}."
     ]
-    judged = table[(table["nearer"] != "") & ~table["unfitted"]]
+    judged = table[table["nearer"] != ""]
     if len(judged):
         counts = judged["nearer"].value_counts()
-        close = int((judged["distance_share_high"] < CLOSE_SHARE).sum())
         sentences.append(
             f"Of {count(len(judged), 'setting')} that fitted what they saw and have an interval, "
             f"the networks end nearer to the MDI than to the target in {counts.get('MDI', 0)}, "
-            f"nearer to the target in {counts.get('target', 0)}, and clearly nearer to neither in "
-            f"{counts.get('neither', 0)}. The distance to the MDI is below "
+            f"nearer to the target in {counts.get('target', 0)}, and the two distances are not "
+            f"told apart in {counts.get('not told apart', 0)}. The distance to the MDI is below "
             f"{100 * CLOSE_SHARE:.0f} % of the MDI's own unseen error, interval included, in "
-            f"{close} of {len(judged)}."
+            f"{int(judged['close'].sum())} of {len(judged)}. The intervals of either statement "
+            "hold for all settings at once with 95 %."
         )
     else:
         sentences.append("In none of them can a fitted network's distance be judged.")
-    if unfitted := int(table["unfitted"].sum()):
+    return " ".join([*sentences, *_unjudged(table)])
+
+
+def _unjudged(table: pd.DataFrame) -> list[str]:
+    """Return what is not judged in a cell table, by reason."""
+    sentences = []
+    for state, words in (("unfinished", "did not finish the fit (†)"), ("not measured", "")):
+        if found := int((table["fit"] == state).sum()):
+            are = "is" if found == 1 else "are"
+            words = words or f"{'has' if found == 1 else 'have'} no measure of the fit"
+            sentences.append(f"{count(found, 'setting')} {words} and {are} not counted here.")
+    if missing := int((table["not_computed"] != "").sum()):
+        sentences.append(f"In {count(missing, 'setting')} the MDI is not computed.")
+    if len(same := table[table["mdi_is_target"]]):
+        names = "; ".join(cell_title(row) for _, row in same.iterrows())
         sentences.append(
-            f"{count(unfitted, 'setting')} did not finish the fit (†) and "
-            f"{'is' if unfitted == 1 else 'are'} not counted here."
+            f"In {count(len(same), 'setting')} the MDI is the target, so nothing is a share of its "
+            f"error and nothing is judged: {names}."
         )
-    far = table["far"] & ~table["unfitted"]
+    if groups := int(table["two_groups"].sum()):
+        sentences.append(
+            f"In {count(groups, 'setting')} the seeds fall into two groups, which have no mean to "
+            "judge."
+        )
+    far = table["far"] & (table["fit"] == "finished")
     if far.any():
         sentences.append(
             f"In {count(int(far.sum()), 'setting')} the MDI is so large on the unseen inputs that "
             "no network comes near it; there the testable claim is the mass above its degree r."
         )
-    return " ".join(sentences)
+    return sentences
 
 
 def all_findings(
@@ -75,7 +95,8 @@ def all_findings(
         if len(coefficients):
             own = coefficients[coefficients["run"] == row["run"]]
         found.append((cell_title(row), " ".join(_sentences(row, own))))
-    found += [(f"Learning rates, {t}", rate_finding(own)) for t, own in rate_groups(cells)]
+    scans = rate_groups(cells)
+    found += [(f"Learning rates, {t}", rate_finding(own, len(scans))) for t, own in scans]
     return [(title, _MINUS.sub("−", text)) for title, text in found]
 
 
@@ -89,37 +110,53 @@ def cell_title(row: pd.Series) -> str:
     return ", ".join(parts)
 
 
-def rate_correlation(cells: Sequence[Cell]) -> tuple[str, tuple[float, float]]:
-    """Return Spearman's correlation of leak with learning rate as text, and its 95 % interval."""
+def fitted(cells: Sequence[Cell]) -> list[Cell]:
+    """Return the cells whose fit is finished."""
+    return [cell for cell in cells if fit(cell) == "finished"]
+
+
+def rate_correlation(cells: Sequence[Cell], scans: int = 1) -> tuple[str, tuple[float, float]]:
+    """Return Spearman's correlation of leak with learning rate as text, and its interval.
+
+    It is that of the cells whose fit is finished. The intervals of all `scans` of learning rates
+    hold at once with 95 %.
+    """
+    cells = fitted(cells)
+    if len({cell.learning_rate for cell in cells}) < FEWEST_RATES:
+        return "not defined", (math.nan, math.nan)
     rates, leaks = leak_by_rate(cells)
     correlation = statistics.rank_correlation(rates, leaks)
-    low, high = statistics.rank_correlation_interval(rates, leaks)
+    confidence = statistics.simultaneous(scans)
+    low, high = statistics.rank_correlation_interval(rates, leaks, confidence)
     if math.isnan(correlation):
         return "not defined", (low, high)
     bounds = "no interval" if math.isnan(low) else f"[{low:.2f}, {high:.2f}]"
     return f"{correlation:.2f} {bounds}", (low, high)
 
 
-def rate_finding(cells: Sequence[Cell]) -> str:
-    """Return whether the leak grows with the learning rate, over the replicas of these cells."""
-    rates = {cell.learning_rate for cell in cells}
-    replicas = sum(len(cell.counted) for cell in cells)
-    text, bounds = rate_correlation(cells)
-    sentences = [
-        f"Over {count(replicas, 'replica')} at {count(len(rates), 'learning rate')}, Spearman's "
-        f"rank correlation of the share of dropped monomials that is learned with the learning "
-        f"rate is {text} (95 %, bootstrap over replicas): {_trend(bounds)}."
-    ]
-    unfitted = [cell for cell in cells if is_unfitted(cell)]
-    if unfitted:
-        names = ", ".join(f"{cell.learning_rate:g}" for cell in unfitted)
-        sentences.append(f"The fit is not finished at learning rate {names}.")
-        fitted = [cell for cell in cells if cell not in unfitted]
-        if len({cell.learning_rate for cell in fitted}) > 2:
-            text, bounds = rate_correlation(fitted)
-            sentences.append(f"Without these it is {text}: {_trend(bounds)}.")
-        else:
-            sentences.append("Without these too few rates are left to say anything.")
+def rate_finding(cells: Sequence[Cell], scans: int = 1) -> str:
+    """Return whether the leak grows with the learning rate, over the replicas of these cells.
+
+    Cells whose fit is not finished are named and left out; see `rate_correlation`.
+    """
+    sentences = []
+    for state, words in (("unfinished", "not finished"), ("not measured", "not measured")):
+        if names := [f"{cell.learning_rate:g}" for cell in cells if fit(cell) == state]:
+            sentences.append(
+                f"The fit is {words} at learning rate {', '.join(names)}, which is left out."
+            )
+    own = fitted(cells)
+    rates = {cell.learning_rate for cell in own}
+    if len(rates) < FEWEST_RATES:
+        return " ".join([*sentences, "There are too few rates left to say anything."])
+    text, bounds = rate_correlation(own, scans)
+    at_once = f" for all {scans} scans at once" if scans > 1 else ""
+    sentences.append(
+        f"Over {count(sum(len(cell.counted) for cell in own), 'replica')} at "
+        f"{count(len(rates), 'learning rate')}, Spearman's rank correlation of the share of "
+        f"dropped monomials that is learned with the learning rate is {text} (95 %{at_once}, "
+        f"Fisher's z, replicas taken as independent): {_trend(bounds)}."
+    )
     if excluded := sum(len(cell.excluded) for cell in cells):
         verb = "is" if excluded == 1 else "are"
         sentences.append(f"{count(excluded, 'replica')} diverged and {verb} not counted.")
@@ -142,10 +179,15 @@ def _sentences(row: pd.Series, coefficients: pd.DataFrame) -> list[str]:
         return ["All replicas diverged: nothing was measured."]
     sentences = [_fit(row)]
     own = row.get(f"{MIN_DEGREE}{ERROR}", math.nan)
-    if math.isnan(own):
+    if row["not_computed"]:
+        sentences.append(f"The MDI is not computed: {row['not_computed']}.")
+    elif math.isnan(own):
         sentences.append("What theory predicts here is not known, so there is nothing to judge.")
-    elif own == 0:
-        sentences.append("The MDI is the target here, so the unseen inputs tell them not apart.")
+    elif row["mdi_is_target"]:
+        sentences.append(
+            "The MDI is the target here, so the unseen inputs tell them not apart; the networks' "
+            f"unseen error is {_measured(row, 'unseen_error')}."
+        )
     elif row["far"]:
         sentences += _beyond_reach(row, own)
     else:
@@ -157,26 +199,39 @@ def _sentences(row: pd.Series, coefficients: pd.DataFrame) -> list[str]:
 def _fit(row: pd.Series) -> str:
     error = format_number(row["in_distribution_error"], 3)
     limit = format_number(UNFITTED_SHARE * row["target_mean_square"] / 2, 3)
-    if row["unfitted"]:
+    if row["fit"] == "not measured":
+        return (
+            "Whether the seen inputs are fitted was not measured, so nothing is judged: "
+            f"in-distribution error {error}, {100 * UNFITTED_SHARE:.0f} % of ½ E f² {limit}."
+        )
+    if row["fit"] == "unfinished":
         return (
             f"The fit is not finished: the in-distribution error is {error}, more than "
-            f"{100 * UNFITTED_SHARE:.0f} % of ½ E f² ({limit}), so what follows says little (†)."
+            f"{100 * UNFITTED_SHARE:.0f} % of ½ E f² ({limit}), so nothing is judged (†)."
         )
     return f"The seen inputs are fitted: in-distribution error {error}."
 
 
 def _nearness(row: pd.Series, own: float) -> list[str]:
     verdict = {
-        "MDI": "the networks end nearer to the MDI than to the target",
-        "target": "the networks end nearer to the target than to the MDI",
-        "neither": "the interval of the difference holds 0, so they end clearly nearer to neither",
-        "": "with fewer than two replicas there is no interval, and nothing is judged",
+        "MDI": ": the networks end nearer to the MDI than to the target",
+        "target": ": the networks end nearer to the target than to the MDI",
+        "not told apart": ", which are not told apart",
+        "": "",
     }[row["nearer"]]
+    if row["two_groups"]:
+        verdict = ". The seeds fall into two groups, so nothing is judged"
+    elif row["fit"] == "finished" and not verdict:
+        verdict = ". There is no interval of the difference, so nothing is judged"
     return [
         f"As shares of the MDI's own unseen error, {format_exact(own)}, the distance on the unseen "
-        f"inputs is {row_interval(row, 'distance_share')} to the MDI and "
-        f"{row_interval(row, 'error_share')} to the target: {verdict}."
+        f"inputs is {_measured(row, 'distance_share')} to the MDI and "
+        f"{_measured(row, 'error_share')} to the target{verdict}."
     ]
+
+
+def _measured(row: pd.Series, name: str) -> str:
+    return row_interval(row, name) if math.isfinite(row[name]) else "not measured"
 
 
 def _beyond_reach(row: pd.Series, own: float) -> list[str]:
@@ -185,14 +240,14 @@ def _beyond_reach(row: pd.Series, own: float) -> list[str]:
         f"{format_number(2 * own / row['target_mean_square'], 3)} times the error of the zero "
         "function, and no network comes near it: the distance to it is "
         f"{format_number(row['distance_share'])} of that, the networks' unseen error "
-        f"{row_interval(row, 'unseen_error')}."
+        f"{_measured(row, 'unseen_error')}."
     ]
     if math.isfinite(row["mass_above"]):
         degree = int(row["highest_degree"])
         sentences.append(
             f"Above its degree r = {degree} the MDI has no mass and the target "
             f"{format_exact(row['target_mass_above'])}; the networks learned "
-            f"{row_interval(row, 'mass_above')}."
+            f"{_measured(row, 'mass_above')}."
         )
     return sentences
 
@@ -201,32 +256,35 @@ def _leaks(row: pd.Series, coefficients: pd.DataFrame) -> list[str]:
     sentences = []
     if math.isfinite(row["dropped_share"]):
         sentences.append(
-            f"Of the monomials that the MDI drops, {row_interval(row, 'dropped_share')} is learned "
+            f"Of the monomials that the MDI drops, {_measured(row, 'dropped_share')} is learned "
             "(0 as the MDI, 1 as the target)."
         )
-    if len(coefficients) == 0:
+    if len(coefficients) == 0 or row["fit"] != "finished":
+        return sentences
+    if not coefficients["judged_low"].notna().any():
         return sentences
     apart = (coefficients["target"] - coefficients[MIN_DEGREE]).abs()
-    off = (coefficients["learned"] - coefficients[MIN_DEGREE]).abs() > NOTABLE_LEAK * apart
-    outside = (coefficients["learned_low"] > coefficients[MIN_DEGREE]) | (
-        coefficients["learned_high"] < coefficients[MIN_DEGREE]
+    near = NOTABLE_LEAK * apart
+    off = (coefficients["judged_low"] > coefficients[MIN_DEGREE] + near) | (
+        coefficients["judged_high"] < coefficients[MIN_DEGREE] - near
     )
-    chosen = coefficients[(apart > 0) & off & outside]
+    chosen = coefficients[(apart > 0) & off]
     named = "; ".join(
         f"{c.monomial} at {interval_text(c.learned, c.learned_low, c.learned_high, scale=1.0)} "
         f"(MDI {format_exact(c.min_degree)}, target {format_exact(c.target)})"
         for c in chosen.head(MOST_LEAKS).itertuples()
     )
+    at_once = f"by intervals that hold for all {len(coefficients)} at once"
     if named:
         more = len(chosen) - MOST_LEAKS
         sentences.append(
-            "Coefficients off the MDI by more than a tenth of its difference from the target: "
-            f"{named}{f'; and {more} more' if more > 0 else ''}."
+            "Coefficients off the MDI by more than a tenth of its difference from the target, "
+            f"{at_once}: {named}{f'; and {more} more' if more > 0 else ''}."
         )
-    elif coefficients["learned_low"].notna().any():
+    else:
         sentences.append(
-            "No tracked coefficient is clearly off the MDI by more than a tenth of its difference "
-            "from the target."
+            "No tracked coefficient is shown to be off the MDI by more than a tenth of its "
+            f"difference from the target, {at_once}."
         )
     return sentences
 
@@ -236,12 +294,15 @@ def _rival(row: pd.Series) -> list[str]:
     pair = [row.get(f"{UNEXPLAINED}{name}", math.nan) for name in (MIN_DEGREE, WIDE_NTK)]
     if not all(map(math.isfinite, pair)):
         return []
-    low, high = (row[f"unexplained_margin_{side}"] for side in ("low", "high"))
-    numbers = f"{format_number(pair[1], 3)} against {format_number(pair[0], 3)}"
-    if math.isnan(low):
-        return [f"The wide NTK is at {numbers} of the MDI (no interval)."]
-    if low > 0:
-        return [f"The wide NTK leaves less unexplained than the MDI: {numbers}."]
-    if high < 0:
-        return [f"The wide NTK leaves more unexplained than the MDI: {numbers}."]
-    return [f"The wide NTK leaves as much unexplained as the MDI, within the interval: {numbers}."]
+    mdi, ntk = (format_number(value, 3) for value in pair)
+    numbers = f"{ntk} against {mdi}"
+    return [
+        {
+            WIDE_NTK: f"The wide NTK leaves less unexplained than the MDI: {numbers}.",
+            MIN_DEGREE: f"The wide NTK leaves more unexplained than the MDI: {numbers}.",
+            "": f"The wide NTK leaves {ntk} unexplained and the MDI {mdi}; nothing is judged.",
+        }.get(
+            row["nearest"],
+            f"What the wide NTK and the MDI leave unexplained is not told apart: {numbers}.",
+        )
+    ]

@@ -113,7 +113,11 @@ def _figures(results: Results, illustrations: Sequence[Illustration]) -> str:
             )
         if illustration.name == "leak_by_rate":
             texts = "; ".join(f"{title}: {text}" for title, text in results.correlations)
-            caption += f" Spearman's rank correlation over replicas, 95 % interval: {texts}."
+            caption += (
+                " Spearman's rank correlation over replicas, 95 % interval: "
+                f"{texts}. It is that of the rates whose fit is finished"
+                f"{', and all intervals hold at once' if len(results.correlations) > 1 else ''}."
+            )
         parts.append(html.figure(illustration, alternative, caption))
     return "\n".join(parts)
 

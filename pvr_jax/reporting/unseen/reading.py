@@ -133,14 +133,14 @@ def _predicted(
         for name, entry in (document.get("theories") or {}).items()
         if entry is not None
     }
-    if document and MIN_DEGREE not in theories:
+    not_defined = {k: str(v) for k, v in (document.get("not_defined") or {}).items()}
+    if document and MIN_DEGREE not in theories and MIN_DEGREE not in not_defined:
         raise KeyError(MIN_DEGREE)
     unexplained = {
         name: array_of(values, (replicas,), f"{name}: unexplained")[chosen]
         for name, values in (document.get("unexplained") or {}).items()
         if values is not None
     }
-    not_defined = {k: str(v) for k, v in (document.get("not_defined") or {}).items()}
     return {"theories": theories, "unexplained": unexplained, "not_defined": not_defined}
 
 
@@ -160,7 +160,7 @@ def _monomial(entry: dict[str, Any]) -> Monomial:
     return Monomial(
         coordinates=tuple(int(i) for i in entry["coordinates"]),
         target=float(entry["target"]),
-        min_degree=float(entry["min_degree"]),
+        min_degree=_nan_for_none(entry["min_degree"]),
     )
 
 

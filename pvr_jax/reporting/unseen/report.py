@@ -84,6 +84,7 @@ def keep(source: str | Path, directory: str | Path) -> None:
 def study(cells: list[Cell], unfinished: Sequence[str] = ()) -> tuple[Results, dict[str, str]]:
     """Return what a report shows of the cells, and the contents of its table files by name."""
     table, coefficients = cell_table(cells), coefficient_table(cells)
+    scans = rate_groups(cells)
     shown = {"table": shown_errors(table), "explanation": shown_explanation(table)}
     if (degrees := shown_degrees(table)) is not None:
         shown["degrees"] = degrees
@@ -96,7 +97,7 @@ def study(cells: list[Cell], unfinished: Sequence[str] = ()) -> tuple[Results, d
         notes=table_notes(cells, table),
         lead=overview(table),
         findings=all_findings(cells, table, coefficients),
-        correlations=[(title, rate_correlation(own)[0]) for title, own in rate_groups(cells)],
+        correlations=[(title, rate_correlation(own, len(scans))[0]) for title, own in scans],
     )
     files = {f"{name}.md": render_markdown(content) for name, content in shown.items()}
     files["table.csv"] = table.to_csv(index=False, lineterminator="\n")

@@ -20,7 +20,10 @@ NO_MASS = 1e-12  # of the whole; below it a degree of the min-degree interpolato
 
 @dataclass(frozen=True)
 class Monomial:
-    """A tracked monomial with its coefficients in the target and in the min-degree interpolator."""
+    """A tracked monomial with its coefficients in the target and in the min-degree interpolator.
+
+    The latter is NaN where the interpolator was not computed.
+    """
 
     coordinates: tuple[int, ...]
     target: float
@@ -46,8 +49,8 @@ class Cell:
     `measures` are float[T, r] for all r replicas of the cell (NaN where undefined or diverged),
     `coefficients` float[T, r, M] of the M tracked monomials, `degree_profiles` float[T, r, n+1],
     None where the cube is sampled. `theories` and `unexplained`, float[r] per theory, are empty
-    without predictions; `not_defined` says of a theory why it predicts nothing here. `variant` is
-    part of `name` and tells the cells of one directory apart.
+    without predictions; `not_defined` says of a theory, the interpolator too, why it predicts
+    nothing here. `variant` is part of `name` and tells the cells of one directory apart.
     """
 
     name: str
@@ -107,15 +110,28 @@ class Cell:
 
     @cached_property
     def mean_square(self) -> float:
-        """Mean square of the target over the cube; of its tracked monomials where it is sampled."""
+        """Mean square of the target over the cube; of its tracked monomials where it is sampled.
+
+        NaN where there is neither.
+        """
         if self.target_degree_profile is not None:
             return float(self.target_degree_profile.sum())
-        return sum(monomial.target**2 for monomial in self.monomials)
+        squares = [monomial.target**2 for monomial in self.monomials]
+        return sum(squares) if squares else math.nan
 
     @property
     def far(self) -> bool:
         """Whether the min-degree interpolator is out of every network's reach on the unseen."""
-        return self.predicted_error(MIN_DEGREE) > FAR * self.mean_square / 2
+        return self.predicted_error(MIN_DEGREE) > FAR * self.mean_square / 2 > 0
+
+    @property
+    def is_target(self) -> bool:
+        """Whether the min-degree interpolator is the target on the unseen inputs, up to rounding.
+
+        Nothing is a share of its error then.
+        """
+        error = self.predicted_error(MIN_DEGREE)
+        return error == 0 or error <= NO_MASS * self.mean_square / 2
 
     @cached_property
     def highest_degree(self) -> int | None:

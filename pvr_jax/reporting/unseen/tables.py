@@ -17,8 +17,13 @@ from pvr_jax.reporting.tables import (
     format_interval,
     format_number,
 )
-from pvr_jax.reporting.unseen.cells import ERROR, UNEXPLAINED, UNFITTED_SHARE, theories_of
-from pvr_jax.reporting.unseen.definitions import heading
+from pvr_jax.reporting.unseen.cells import (
+    ERROR,
+    UNFITTED_SHARE,
+    judged_confidence,
+    theories_of,
+)
+from pvr_jax.reporting.unseen.definitions import UNEXPLAINED, heading
 from pvr_jax.reporting.unseen.labels import arm_names, in_order, task_names, task_notes
 from pvr_jax.reporting.unseen.runs import MIN_DEGREE, Cell
 
@@ -41,12 +46,10 @@ def shown_errors(table: pd.DataFrame) -> pd.DataFrame:
         "replicas": [str(value) for value in table["replicas"]],
         "excluded": [str(value) for value in table["excluded"]],
         heading("in_distribution_error"): [
-            f"{format_number(error, 3)}{UNFITTED if unfitted else ''}"
-            for error, unfitted in zip(
-                table["in_distribution_error"], table["unfitted"], strict=True
-            )
+            f"{format_number(error, 3)}{UNFITTED if fit == 'unfinished' else ''}"
+            for error, fit in zip(table["in_distribution_error"], table["fit"], strict=True)
         ],
-        _interval_heading("unseen_error"): _intervals(table, "unseen_error"),
+        _interval_heading("unseen_error"): _with_seeds(table, "unseen_error"),
     }
     for name in theories_of(table):
         write = format_exact if name == MIN_DEGREE else format_number
@@ -61,7 +64,7 @@ def shown_explanation(table: pd.DataFrame) -> pd.DataFrame:
     Columns without any value are left out.
     """
     columns = _named(table, domain=False)
-    columns[_interval_heading("unseen_distance")] = _intervals(table, "unseen_distance")
+    columns[_interval_heading("unseen_distance")] = _with_seeds(table, "unseen_distance")
     if table["distance_share"].notna().any():
         columns[_interval_heading("distance_share")] = _intervals(table, "distance_share")
     for name in theories_of(table):
@@ -115,13 +118,30 @@ def table_notes(cells: Sequence[Cell], table: pd.DataFrame) -> list[str]:
     notes = [
         f"Errors and distances are {losses}s at the last evaluation, mean over replicas; the "
         "published code prints full squared errors, which are twice these.",
-        f"[95 %]: {statistics.interval_words(table['replicas'])}; {MISSING} where there are fewer "
-        "than two replicas.",
+        f"[95 %]: {statistics.INTERVAL_WORDS}. Coefficients, margins and the dropped monomials "
+        "learned are any real number.",
     ]
-    if table["unfitted"].any():
+    if (table[["unseen_error_by_seed", "unseen_distance_by_seed"]] != "").any(axis=None):
+        notes.append(
+            f"In parentheses: the values of fewer than {statistics.FEW_SEEDS} seeds, or, where the "
+            "seeds fall into two groups, the number and the mean of each: the mean of all "
+            "describes neither."
+        )
+    if (table["nearer"] != "").any():
+        notes.append(
+            "Whether networks end nearer to the MDI or to the target, and closer than a tenth, is "
+            f"read from intervals with {100 * judged_confidence(cells):.4g} % each, which hold for "
+            "all settings at once with 95 %."
+        )
+    if (table["fit"] == "unfinished").any():
         notes.append(
             f"†: the in-distribution error is above {100 * UNFITTED_SHARE:.0f} % of ½ E f², the "
-            "error of the zero function: the fit is not finished."
+            "error of the zero function: the fit is not finished, and nothing is judged."
+        )
+    if (table["fit"] == "not measured").any():
+        notes.append(
+            f"{MISSING} as in-distribution error: whether the seen inputs are fitted was not "
+            "measured, and nothing is judged."
         )
     notes += [
         f"Distance to {heading(name)}: ½ E(g − h)² over the unseen inputs, h being what the "
@@ -138,7 +158,8 @@ def table_notes(cells: Sequence[Cell], table: pd.DataFrame) -> list[str]:
         notes.append("r: the degree of the MDI; mass above it: 0 as the MDI.")
     notes += task_notes(cells)
     notes += _undefined(cells)
-    if unpredicted := sorted({cell.directory.name for cell in cells if not cell.theories}):
+    without = [cell for cell in cells if not cell.theories and not cell.not_defined]
+    if unpredicted := sorted({cell.directory.name for cell in without}):
         notes.append(
             f"Without predictions (./launch.sh run --stage=predict): {', '.join(unpredicted)}."
         )
@@ -197,6 +218,12 @@ def _intervals(table: pd.DataFrame, name: str) -> list[str]:
     return [_interval(name, *row) for row in numbers]
 
 
+def _with_seeds(table: pd.DataFrame, name: str) -> list[str]:
+    """Return a column with its intervals, and beside them the seeds where they are few."""
+    pairs = zip(_intervals(table, name), table[f"{name}_by_seed"], strict=True)
+    return [f"{text}{seeds}" for text, seeds in pairs]
+
+
 def _interval(name: str, value: float, low: float, high: float) -> str:
     scale = max(abs(value), SMALLEST_SHARE) if name in SHARES else None
     return interval_text(value, low, high, scale)
@@ -211,7 +238,7 @@ def _undefined(cells: Sequence[Cell]) -> list[str]:
             key = (heading(name), reason.rstrip("."))
             where.setdefault(key, []).append(f"{tasks[cell.name]}, {arms[cell.name]}")
     return [
-        f"{name}, not defined for {'; '.join(dict.fromkeys(places))}: {reason}."
+        f"{name}, not computed for {'; '.join(dict.fromkeys(places))}: {reason}."
         for (name, reason), places in where.items()
     ]
 
