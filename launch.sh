@@ -123,7 +123,7 @@ given_flag() {
   return 1
 }
 
-# The --workdir among the words, or where results go without one; ~ is the home directory.
+# The --workdir among the words, or where results go without one.
 workdir_of() {
   local workdir=runs
   while [ $# -gt 0 ]; do
@@ -133,11 +133,10 @@ workdir_of() {
     esac
     shift
   done
-  case "$workdir" in "~" | "~/"*) workdir="$HOME${workdir#"~"}" ;; esac
   printf '%s' "$workdir"
 }
 
-# Mistakes in a run or a reproduction are told here, before anything waits for other machines. No
+# Mistakes in a command are told here, before anything waits for other machines. No
 # accelerator is asked for: this machine may have none, or one that others use.
 check() {
   JAX_PLATFORMS=cpu bash "$HERE/launch.sh" "$@" --check >&2 || exit 2
@@ -182,7 +181,7 @@ case "$command" in
     exec "$VENV/bin/python" -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile "$@"
     ;;
   bench)
-    setup bench
+    if given_flag check "$@"; then setup; else setup bench; fi
     exec "$VENV/bin/python" -m benchmarks "$@"
     ;;
   slurm | tpu)

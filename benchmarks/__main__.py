@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from pvr_jax.on_disk import directory_for_results
+from pvr_jax.refusal import Refusal
 
 RESULTS = Path(__file__).parent / "results"
 BENCHMARKS = (
@@ -29,17 +30,21 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--tiny", action="store_true", help="seconds, for tests; says nothing")
     parser.add_argument("--out", help="where the results go (benchmarks/results)")
+    parser.add_argument("--check", action="store_true", help="name what is wrong, run nothing")
     chosen = parser.parse_args(arguments)
     for name in chosen.names:
         if name not in BENCHMARKS:
             return _refuse(f"NAME: given {name}; allowed {', '.join(BENCHMARKS)}")
     if chosen.tiny and chosen.out is None:
         return _refuse("--out: given nothing with --tiny; allowed a directory other than results")
-    names = chosen.names or BENCHMARKS
+    names, out = chosen.names or BENCHMARKS, RESULTS
     try:
-        out = RESULTS if chosen.out is None else directory_for_results("--out", chosen.out)
-    except ValueError as error:
+        if chosen.out is not None:
+            out = directory_for_results("--out", chosen.out, writable=not chosen.check)
+    except Refusal as error:
         return _refuse(str(error))
+    if chosen.check:
+        return 0
     if len(names) == 1:
         return run(names[0], chosen.tiny, out)
     # Each in a process of its own: none is measured beside what another holds of the memory.

@@ -145,7 +145,11 @@ slurm() {
   [ -z "$gpus" ] || extras+=(cuda)
 
   workdir="$(workdir_of "$@")"
-  case "$workdir" in /*) ;; *) workdir="$PWD/$workdir" ;; esac
+  case "$workdir" in
+    /*) ;;
+    "~" | "~/"*) workdir="$HOME${workdir#"~"}" ;;
+    *) workdir="$PWD/$workdir" ;;
+  esac
   options=(
     "--job-name=pvr_jax-$1" "--chdir=$PWD" "--output=$(replaced "$workdir" % %%)/slurm/$log" --open-mode=append
     --requeue --signal=TERM@60 "--nodes=$nodes" "--ntasks-per-node=$tasks"
@@ -156,7 +160,7 @@ slurm() {
   options+=(${extra[@]+"${extra[@]}"})
   [ -n "$dry" ] || command -v sbatch >/dev/null ||
     fail "slurm: sbatch not found on this machine; use a login node of the cluster, or add --dry-run to see the script"
-  [ "$1" = bench ] || check "$@"
+  check "$@"
   script="$(batch_script "$@")"
   if [ -n "$dry" ]; then
     printf '%s\n' "$script"

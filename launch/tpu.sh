@@ -108,12 +108,12 @@ tpu() {
     git -C "$HERE" cat-file -e "HEAD:./${config%%:*}" 2>/dev/null ||
       fail "--config: given '${config%%:*}', which the commit ${commit:0:12} does not hold; allowed a file of it such as configs/quickstart.py"
   fi
-  (cd "$HERE" && check "$@") || exit # where the workers start it, too
   changes="$(git -C "$HERE" status --porcelain)"
   if [ -n "$changes" ]; then
     [ -n "$dry" ] || fail "tpu: given a checkout with changes (git status shows them); allowed a clean one, since the workers get its commit: git commit first"
     echo "note: the checkout has changes; without --dry-run that is an error, since the workers get its commit" >&2
   fi
+  (cd "$HERE" && check "$@") || exit # where the workers start it, too
   bundle="$(git -C "$HERE" rev-parse --absolute-git-dir)/pvr_jax.bundle"
   send_commit "$commit" "$bundle"
   # The number of the process is kept for `stop`; exec keeps it that of the run.

@@ -78,7 +78,7 @@ def mnist(data_dir: str | None = None) -> Path:
                 f"source: given 'mnist'; allowed with the package {package}, which "
                 "./launch.sh setup tfds installs"
             )
-    if data_dir is not None and not isinstance(data_dir, str):
+    if not isinstance(data_dir, str | os.PathLike | None):
         raise Refusal(f"data_dir: given {shown(data_dir)}; allowed the path of a directory")
     given = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     directory = Path(given).expanduser().absolute()

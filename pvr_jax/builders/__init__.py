@@ -12,7 +12,8 @@ on, `test_iid` and `test_withheld` (where something is withheld) are its test se
     print(len(train), train[0]["x"], train[0]["y"], unseen[0]["x"].shape)
 
 A data source is a sequence with random access, NumPy arrays inside, hence also a data set for
-PyTorch: torch.utils.data.DataLoader(train, batch_size=256, shuffle=True).
+PyTorch: torch.utils.data.DataLoader(train, batch_size=256, shuffle=True, num_workers=2). Workers
+may be forked or spawned, and threads may read it together.
 
 The first use writes the data set to `data_dir` (TFDS_DATA_DIR, or ~/tensorflow_datasets), which
 takes seconds and no network. To write it before, or of another size, and to see how to read it

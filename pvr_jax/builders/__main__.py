@@ -24,6 +24,9 @@ To read it, with tensorflow_datasets and array_record alone:
   source = tfds.builder_from_directory("{directory}").as_data_source(split="train")
   source[0]["x"], source[0]["y"]                             # a NumPy array, an int
   torch.utils.data.DataLoader(source, batch_size=256, shuffle=True)  # PyTorch
+
+Workers that read it so have to be spawned: multiprocessing_context="spawn". Where pvr_jax is
+installed, they may be forked, too: import pvr_jax.builders, tfds.data_source("{name}").
 """
 
 

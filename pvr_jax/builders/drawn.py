@@ -1,16 +1,21 @@
 """What the builders have in common: rows of the library's own data sets, written in their order."""
 
 import abc
+import contextlib
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.data_sources.array_record import ArrayRecordDataSource
+from tensorflow_datasets.core.data_sources.base import file_instructions
 
+from pvr_jax.builders.records import Records
+from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import checks, drawn_sets
 from pvr_jax.tasks.classification import Classification
 from pvr_jax.tasks.drawn_sets import Example
@@ -76,6 +81,22 @@ class DrawnConfig(tfds.core.BuilderConfig, abc.ABC):
         return {name: value for name, value in vars(self).items() if name not in own}
 
 
+class Configurations(dict):
+    """The listed configurations by their names. All that a name can say are among them.
+
+    Otherwise tensorflow_datasets would read the others from their files, past their builder.
+    """
+
+    def __init__(self, kind: type[DrawnConfig], listed: Iterable[DrawnConfig]) -> None:
+        super().__init__({config.name: config for config in listed})
+        self._parse = kind.parse
+
+    def __contains__(self, name: object) -> bool:
+        with contextlib.suppress(Refusal):
+            return super().__contains__(name) or bool(self._parse(str(name)))
+        return False
+
+
 class LocalInfo(tfds.core.DatasetInfo):
     """A description that is never looked for in the network."""
 
@@ -100,13 +121,19 @@ class DrawnBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         file_format: str | None = None,
         **options: Any,
     ) -> None:
-        if isinstance(config, str) and config not in self.builder_configs:
+        if isinstance(config, str):
             config = self.CONFIG.parse(config)
         if isinstance(config, DrawnConfig):
             # tensorflow_datasets wants listed configurations by their names.
             config = self.builder_configs.get(config.name, config)
         # Its own default, TFRecord, can be neither written nor read without TensorFlow.
         super().__init__(config=config, file_format=file_format or FILE_FORMAT, **options)
+
+    @tfds.core.utils.classproperty
+    @classmethod
+    def builder_configs(cls) -> Configurations:
+        """The configurations, by their names."""
+        return Configurations(cls.CONFIG, cls.BUILDER_CONFIGS)
 
     @abc.abstractmethod
     def inputs(self) -> tfds.features.Tensor:
@@ -133,6 +160,17 @@ class DrawnBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """Write the data set where it is not yet there. Nothing is downloaded, or looked for."""
         config = download_config or tfds.download.DownloadConfig(try_download_gcs=False)
         super().download_and_prepare(download_config=config, **options)
+
+    def as_data_source(self, *arguments: Any, **options: Any) -> Any:
+        """Return the splits as sequences, as tfds.data_source does, that forked workers can read.
+
+        Arguments and what is returned are those of tensorflow_datasets.
+        """
+        sources = super().as_data_source(*arguments, **options)
+        for source in jax.tree.leaves(sources):
+            if isinstance(source, ArrayRecordDataSource):
+                source.data_source = Records(file_instructions(source.dataset_info, source.split))
+        return sources
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         return {

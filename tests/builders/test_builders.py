@@ -5,6 +5,7 @@ import pickle
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -145,40 +146,60 @@ def test_what_is_read_back_are_the_librarys_rows(name, config, tmp_path):
 
 WORKERS = """
 import multiprocessing, sys
-import tensorflow_datasets as tfds
 
-def read(source, rows, answers):
-    answers.put([(example["x"].tolist(), int(example["y"])) for example in rows_of(source, rows)])
+def examples(source):
+    rows = list(range(len(source) - 1, -1, -1))
+    found = [source[row] for row in rows[:50]] + list(source.__getitems__(rows[50:]))
+    return [(example["x"].tolist(), int(example["y"])) for example in found]
 
-def rows_of(source, rows):
-    return [source[row] for row in rows[:5]] + list(source.__getitems__(rows[5:]))
+def read(source, answers):
+    answers.put(examples(source))
 
 if __name__ == "__main__":
-    source = tfds.builder_from_directory(sys.argv[1]).as_data_source(split="train")
-    rows = list(range(len(source) - 1, -1, -1))
-    expected = [(example["x"].tolist(), int(example["y"])) for example in rows_of(source, rows)]
-    for method in ("fork", "spawn"):
+    import pvr_jax.builders
+    import tensorflow_datasets as tfds
+
+    source = tfds.data_source(sys.argv[1], split="train", data_dir=sys.argv[2])
+    expected = examples(source)
+    for method, count in (("fork", 6), ("spawn", 1)):
         context = multiprocessing.get_context(method)
         answers = context.Queue()
-        workers = [context.Process(target=read, args=(source, rows, answers)) for _ in range(2)]
+        workers = [context.Process(target=read, args=(source, answers)) for _ in range(count)]
         for worker in workers:
             worker.start()
         print(method, [answers.get(timeout=60) == expected for _ in workers])
         for worker in workers:
-            worker.join()
-    assert source[0]["x"].tolist() == expected[-1][0]  # and the parent reads on
+            worker.join(60)
+    assert examples(source) == expected  # and the parent reads on
 """
 
 
 def test_workers_read_a_data_set_that_was_looked_at_before(tmp_path, own):
-    config = TokenConfig(train_samples=200, test_samples=5)
-    builder = TokenPvr(config=config, data_dir=tmp_path)
+    builder = TokenPvr(config=TokenConfig(train_samples=200, test_samples=5), data_dir=tmp_path)
     builder.download_and_prepare()
-    source = builder.as_data_source(split="train")
-    assert np.array_equal(pickle.loads(pickle.dumps(source))[7]["x"], source[7]["x"])
     (own / "workers.py").write_text(WORKERS)
-    done = python(str(own / "workers.py"), str(builder.data_dir), path=own)
-    assert done.stdout == "fork [True, True]\nspawn [True, True]\n", done.stderr
+    name = f"{builder.name}/{builder.builder_config.name}"
+    done = python(str(own / "workers.py"), name, str(tmp_path), path=own)
+    assert done.stdout == f"fork {[True] * 6}\nspawn [True]\n", done.stderr
+
+
+def test_threads_read_a_data_set_together_and_a_pickle_reads_it_again(tmp_path):
+    builder = TokenPvr(config=TokenConfig(train_samples=200, test_samples=5), data_dir=tmp_path)
+    builder.download_and_prepare()
+    source = builder.as_data_source(split="train[30:]")
+    rows = [(source[row]["x"].tolist(), source[row]["y"]) for row in range(170)]
+    whole = builder.as_data_source(split="train")
+    assert (len(source), rows[0][0]) == (170, whole[30]["x"].tolist())
+
+    def read(_):
+        return [(example["x"].tolist(), example["y"]) for example in source]
+
+    with ThreadPoolExecutor(4) as executor:
+        assert list(executor.map(read, range(8))) == [rows] * 8
+    again = pickle.loads(pickle.dumps(source))
+    assert again[169]["x"].tolist() == rows[169][0]
+    with pytest.raises(IndexError, match="row: given 170; allowed 0 to 169"):
+        again[170]
 
 
 def test_a_configuration_may_be_an_object_or_a_name(tmp_path):

@@ -149,30 +149,30 @@ def test_mistakes_are_answered_before_anything_is_submitted(launch, tmp_path, wo
     "words, message",
     [
         (["run", "configs/nothing.py:tiny"], "--config: given 'configs/nothing.py', no such file"),
-        (
-            ["run", "configs/pvr_majority.py:model=transfomer"],
-            "model after the colon: given 'trans",
-        ),
-        (["run", "--config.train.lr=1"], "config.train.lr: no such field; allowed fields of"),
+        (["run", "configs/pvr_majority.py:model=transfomer"], "model after the colon: given 'tr"),
+        (["--dry-run", "run", "--config.train.lr=1"], "config.train.lr: no such field; allowed"),
         (["run", "--config.holdout.bits=11"], "config.holdout.bits: given 11; allowed all, none"),
-        (["run", "--workdir=s3://bucket/runs"], "--workdir: given 's3://bucket/runs'; allowed"),
+        (["--dry-run", "run", "--workdir=s3://bucket/r"], "--workdir: given 's3://bucket/r'; all"),
         (["--array=2", "run", "--sweep=bitz"], "--sweep: given 'bitz'; allowed for "),
-        (["reproduce", "pvr_majorty"], "reproduce: given pvr_majorty; allowed all, "),
+        (["--dry-run", "reproduce", "pvr_majorty"], "reproduce: given pvr_majorty; allowed all, "),
         (["reproduce", "pvr_majority", "--size=big"], "flag --size=big: value should be one of"),
         (["--nodes=2", "reproduce", "pvr_majority", "--wokdir=a"], "Unknown command line flag"),
+        (["--dry-run", "bench", "throughputt"], "NAME: given throughputt; allowed "),
     ],
 )
-@pytest.mark.parametrize("dry", [["--dry-run"], []], ids=["dry", "submitted"])
-def test_a_run_that_cannot_be_is_not_submitted(
-    launch, real_environment, tmp_path, words, message, dry
-):
-    if dry and "reproduce" not in words and "--workdir=s3://bucket/runs" not in words:
-        pytest.skip("as when it is submitted")
+def test_a_run_that_cannot_be_is_not_submitted(launch, real_environment, tmp_path, words, message):
     write_program(tmp_path / "bin" / "sbatch", f"touch {tmp_path}/submitted")
-    done = launch("slurm", *dry, *words, path=tmp_path / "bin", PVR_VENV=str(real_environment))
+    done = launch("slurm", *words, path=tmp_path / "bin", PVR_VENV=str(real_environment))
     assert one_line_error(done).startswith(f"error: {message}")
     assert not (tmp_path / "submitted").exists()
     assert not list((tmp_path / "here").iterdir())
+
+
+def test_logs_are_in_the_workdir_in_the_home_directory(launch, tmp_path):
+    words = ("--dry-run", "run", "configs/quickstart.py", "--workdir=~/runs")
+    done = launch("slurm", *words, HOME=str(tmp_path))
+    assert f"#SBATCH --output={tmp_path}/runs/slurm/%x-%j.log" in done.stdout.splitlines()
+    assert not (tmp_path / "here" / "~").exists()
 
 
 def test_without_slurm_one_line_says_what_to_do(launch, tmp_path):

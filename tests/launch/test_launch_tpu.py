@@ -127,7 +127,7 @@ def test_every_worker_runs_the_commit_with_the_arguments_as_given(
 
 
 def test_stop_reaches_the_run_of_every_worker_and_no_other_program(
-    launch, checkout, cloud, tmp_path
+    launch, checkout, cloud, recording_environment, tmp_path
 ):
     write_program(
         tmp_path / "worker_environment" / "bin" / "python",
@@ -135,6 +135,7 @@ def test_stop_reaches_the_run_of_every_worker_and_no_other_program(
         'touch "$HOME/running"; while true; do sleep 0.1; done\n',
     )
     environment = {**os.environ, **{name: str(value) for name, value in cloud.items()}}
+    environment["PVR_VENV"] = str(recording_environment)
     environment["PATH"] = f"{cloud['path']}{os.pathsep}{os.environ['PATH']}"
     homes = [tmp_path / "workers" / worker for worker in ("0", "1")]
     running = subprocess.Popen(
@@ -182,6 +183,10 @@ def test_stop_reaches_the_run_of_every_worker_and_no_other_program(
             "--workdir: given gs://bucket/runs; allowed a directory, so mount the bucket",
         ),
         (
+            ["pod", "us-central2-b", "run", "--workdir=~/runs"],
+            "--workdir: given ~/runs; allowed an absolute path that all workers share",
+        ),
+        (
             ["pod", "us-central2-b", "run"],
             "--workdir: given runs; allowed an absolute path that all workers share",
         ),
@@ -200,6 +205,29 @@ def test_mistakes_are_answered_before_anything_is_sent(
 ):
     line = one_line_error(launch("tpu", *words, root=checkout, **cloud))
     assert line.startswith(f"error: {message}")
+    assert not list((tmp_path / "calls").iterdir())
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["run", "configs/pvr_majority.py:model=mlpp"], "model after the colon: given 'mlpp'"),
+        (["run", "configs/quickstart.py", "--config.train.sedes=3"], "config.train.sedes: no such"),
+        (["reproduce", "pvr_majorty"], "reproduce: given pvr_majorty; allowed all, "),
+        (["reproduce", "pvr_majority", "--wokdir=a"], "Unknown command line flag 'wokdir'"),
+    ],
+)
+def test_a_run_that_cannot_be_is_not_sent(
+    launch, checkout, cloud, real_environment, tmp_path, words, message
+):
+    for name in ("experiments", "pvr_jax", "configs"):
+        ignored = shutil.ignore_patterns("results", "__pycache__")
+        shutil.copytree(ROOT / name, checkout / name, ignore=ignored, dirs_exist_ok=True)
+    git(checkout, "add", ".")
+    git(checkout, "commit", "--quiet", "--message=more")
+    words = ("pod", "us-central2-b", *words, "--workdir=/mnt/runs")
+    done = launch("tpu", *words, root=checkout, **cloud, PVR_VENV=str(real_environment))
+    assert one_line_error(done).startswith(f"error: {message}")
     assert not list((tmp_path / "calls").iterdir())
 
 

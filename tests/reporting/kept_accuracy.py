@@ -1,23 +1,27 @@
-"""Cells of classification, with final values alone, from the results kept of them."""
+"""Cells of classification as kept results hold them: the last evaluation of replicas.
+
+Curves and single confusions are not kept. In place of a curve stands one that crosses 95 % at the
+kept number of samples; in place of the recalls of single seeds stand others with the mean and the
+interval that are kept.
+"""
 
 import json
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import scipy.special
 import scipy.stats
 
 from pvr_jax.reporting.accuracy.cells import MEASURES, PARTS, Arm, Cell, Estimate, Replica, Subtask
+from pvr_jax.reporting.accuracy.thresholds import THRESHOLD
 
 KEY = ["run", "aggregation", "complexity", "withheld", "samples", "learning_rate", "init_scale"]
 
 
 @dataclass(frozen=True)
 class KeptSubtask(Subtask):
-    """A task of whose labels the largest probability and the entropy alone are kept."""
+    """A task of which chance and entropy are kept, not the distribution of its label."""
 
     kept_chance: float = math.nan
     kept_entropy: float = math.nan
@@ -31,141 +35,140 @@ class KeptSubtask(Subtask):
         return self.kept_entropy
 
 
-def read_kept(directory: Path) -> list[Cell]:
-    """Return the cells of kept results, in the order of their table.
-
-    Recalls are kept as means with intervals. They are read as values of the
-    same mean and standard deviation, and without an interval as equal values.
-    """
-    table, replicas, recall = (
-        pd.read_csv(directory / f"{name}.csv") for name in ("table", "replicas", "recall")
+def kept_cells(directory):
+    """Return the cells that the CSV files and run.json of a directory keep."""
+    table, replicas, recalls = (
+        pd.read_csv(directory / f"{name}.csv", keep_default_na=True, dtype={"samples": "string"})
+        for name in ("table", "replicas", "recall")
     )
-    runs = json.loads((directory / "run.json").read_text())["runs"]
-    fewest = {}
-    if (directory / "samples.csv").is_file():
-        samples = pd.read_csv(directory / "samples.csv")
-        fewest = {_key(row, KEY[:4]): row["fewest_samples"] for _, row in samples.iterrows()}
-    rows = {key: own for key, own in _groups(replicas)}
-    recalls = {key: own for key, own in _groups(recall)}
-    return [
-        _cell(
-            row,
-            rows[_key(row)],
-            recalls[_key(row)],
-            runs[row["run"]]["config"],
-            runs[row["run"]]["run"],
-            fewest.get(_key(row, KEY[:4])),
-        )
-        for _, row in table.iterrows()
-    ]
+    records = json.loads((directory / "run.json").read_text())["runs"]
+    first = _first_samples(directory)
+    found = []
+    for row in table.itertuples():
+        own, of_classes = (_rows(rows, row) for rows in (replicas, recalls))
+        record = records[row.run]
+        found.append(_cell(directory, row, own, of_classes, record["config"], record["run"], first))
+    return found
 
 
-def _key(row, names=KEY):
-    return tuple("" if pd.isna(row[n]) or row[n] == "fresh" else _plain(row[n]) for n in names)
+def _first_samples(directory):
+    path = directory / "samples.csv"
+    return pd.read_csv(path)["fewest_samples"].iloc[0] if path.exists() else math.nan
 
 
-def _plain(value):
-    try:
-        return float(value)
-    except ValueError:
-        return value
+def _rows(rows, row):
+    chosen = np.ones(len(rows), bool)
+    for name in KEY:
+        value = getattr(row, name)
+        column = rows[name]
+        if name == "samples":
+            column = column.where(column != "fresh")
+        chosen &= (column.isna() if pd.isna(value) else column == value).to_numpy(bool)
+    return rows[chosen]
 
 
-def _groups(frame):
-    found = {}
-    for place, row in frame.iterrows():
-        found.setdefault(_key(row), []).append(place)
-    return [(key, frame.loc[places]) for key, places in found.items()]
-
-
-def _none(value, kind):
-    return None if pd.isna(value) else kind(value)
-
-
-def _cell(row, own, recall, config, record, fewest):
-    is_fresh = row["source"] == "fresh"
-    batch = config["data"]["batch_size"]
-    last = row["step"]
-    steps = np.array([last])
-    measures = {name: own[name].to_numpy(float)[None] for name in MEASURES}
-    if is_fresh:  # a curve that passes the threshold where the seed is known to
-        reached = own["samples_to_95"].to_numpy(float) / batch
-        known = reached[np.isfinite(reached)]
-        steps = np.unique([fewest / batch, *known, last])
-        final = measures["iid_accuracy"][0]
-        curve = np.where(steps[:, None] >= reached, 0.95, 0.0)
-        curve[-1] = final
-        measures = {name: np.repeat(values, len(steps), 0) for name, values in measures.items()}
-        measures["iid_accuracy"] = curve
-    classes = 100 if row["task"] == "conditional_pvr" else 10
-    confusion = {
-        part: _confusion(recall[recall["part"] == part], own, classes, part) for part in PARTS
-    }
-    noise = None
-    if not pd.isna(row["noise_sensitivity"]):
-        bounds = [row[f"noise_sensitivity{end}"] for end in ("", "_low", "_high")]
-        noise = Estimate(*bounds, bool(row["noise_sensitivity_exact"]))
-    subtask = KeptSubtask(
-        _none(row["aggregation"], str),
-        _none(row["complexity"], int),
-        int(row["withheld"]),
-        "" if pd.isna(row["withheld_words"]) else row["withheld_words"],
-        row["share_removed"],
-        (),
-        bool(row["label_distribution_exact"]),
-        noise,
-        row["chance"],
-        row["entropy_bits"],
-    )
+def _cell(directory, row, replicas, recalls, config, record, first):
+    samples = None if pd.isna(row.samples) else int(float(row.samples))
+    names = [column for column in MEASURES if column in replicas]
+    measures = {name: replicas[[name]].to_numpy(float).T for name in names}
+    steps, batch_size = np.array([row.step]), config["data"]["batch_size"]
+    crossed = replicas["samples_to_95"].to_numpy(float)
+    if samples is None:
+        last = float(row.step * batch_size)
+        steps = np.array([first / batch_size, row.step])
+        ends = measures["iid_accuracy"][0]
+        measures = {
+            name: np.concatenate([np.full_like(values, math.nan), values])
+            for name, values in measures.items()
+        }
+        measures["iid_accuracy"][0] = [
+            _start(*pair, first, last) for pair in zip(crossed, ends, strict=True)
+        ]
+    task = config["task"]
+    classes = task.get("n", 100) if row.task == "conditional_pvr" else 10
     return Cell(
-        arm=Arm(Path(row["run"]), row["learning_rate"], row["init_scale"]),
-        task=row["task"],
-        task_label=row["task_label"],
-        model=row["model"],
-        model_label=row["model_label"],
-        optimizer=row["optimizer"],
+        arm=Arm(directory / row.run, row.learning_rate, row.init_scale),
+        task=row.task,
+        task_label=row.task_label,
+        model=row.model,
+        model_label=row.model_label,
+        optimizer=row.optimizer,
         size=config["size"],
-        batch_size=batch,
-        source=row["source"],
+        batch_size=batch_size,
+        source=row.source,
         shape=(),
         alphabet=None,
         classes=classes,
-        test_samples=int(row["test_samples"]),
+        test_samples=row.test_samples,
         train_samples_evaluated=config["evaluation"]["training_samples"],
-        noise=config["evaluation"]["noise"],
+        noise=None if math.isnan(row.noise_sensitivity) else config["evaluation"]["noise"],
         steps=steps,
-        subtask=subtask,
-        samples=_none(row["samples"], int),
+        subtask=_subtask(row),
+        samples=samples,
         replicas=tuple(
-            Replica(r["replica"], i, int(r["seed"]), _none(r["diverged_at"], int))
-            for i, (_, r) in enumerate(own.iterrows())
+            Replica(r.replica, i, int(r.seed), None if pd.isna(r.diverged_at) else r.diverged_at)
+            for i, r in enumerate(replicas.itertuples())
         ),
         measures=measures,
-        confusion=confusion,
+        confusion={
+            part: _confusion(recalls[recalls["part"] == part], replicas, part, classes)
+            for part in PARTS
+        },
         config=config,
         record=record,
     )
 
 
-def _confusion(recall, own, classes, part):
-    count = len(own)
-    found = np.full((count, classes, classes), np.nan)
-    if not len(recall):
-        return found
-    found[:] = 0
-    pattern = np.arange(count) - (count - 1) / 2
-    if count > 1:
-        pattern /= pattern.std(ddof=1)
-    for _, row in recall.iterrows():
-        label = int(row["class"])
-        error = 0.0
-        mean, high = row["recall"], row["high"]
-        if count > 1 and math.isfinite(high):
-            width = (scipy.special.logit(high) - scipy.special.logit(mean)) * mean * (1 - mean)
-            error = width / scipy.stats.t.ppf(0.975, count - 1) * math.sqrt(count)
-        values = row["recall"] + error * pattern
-        if part == "withheld" and len(recall) == 1:  # its recall is the accuracy
-            values = own["withheld_accuracy"].to_numpy(float)
+def _start(crossing, end, first, last):
+    """Return the accuracy at `first` samples from which a line to `end` crosses the threshold."""
+    if not crossing < math.inf:
+        assert end < THRESHOLD
+        return 0.0
+    assert end >= THRESHOLD
+    share = math.log(crossing / first) / math.log(last / first)
+    return (THRESHOLD - share * end) / (1 - share)
+
+
+def _subtask(row):
+    noise = None
+    if not math.isnan(row.noise_sensitivity):
+        bounds = row.noise_sensitivity_low, row.noise_sensitivity_high
+        noise = Estimate(row.noise_sensitivity, *bounds, bool(row.noise_sensitivity_exact))
+    return KeptSubtask(
+        aggregation=None if pd.isna(row.aggregation) else row.aggregation,
+        complexity=None if pd.isna(row.complexity) else int(row.complexity),
+        withheld=int(row.withheld),
+        withheld_words="" if pd.isna(row.withheld_words) else row.withheld_words,
+        share_removed=row.share_removed,
+        label_distribution=(),
+        label_distribution_exact=bool(row.label_distribution_exact),
+        noise=noise,
+        kept_chance=row.chance,
+        kept_entropy=row.entropy_bits,
+    )
+
+
+def _confusion(recalls, replicas, part, classes):
+    """Return stand-ins [r, C, C] of shares, which have the kept mean and interval of a recall."""
+    found = np.full((len(replicas), classes, classes), 0.0 if len(recalls) else math.nan)
+    for row in recalls.rename(columns={"class": "label"}).itertuples():
+        label = row.label
+        values = _stand_ins(row.recall, row.low, row.high, len(replicas))
+        if len(recalls) == 1 and part == "withheld":  # of one class the recall is the accuracy
+            values = replicas["withheld_accuracy"].to_numpy(float)
         found[:, label, label] = values
         found[:, label, (label + 1) % classes] = 1 - values
     return found
+
+
+def _stand_ins(mean, low, high, count):
+    if count < 2 or not math.isfinite(low):
+        return np.full(count, mean)
+    width = (_logit(high) - _logit(low)) / 2 * mean * (1 - mean)
+    deviation = width / scipy.stats.t.ppf(0.975, count - 1) * math.sqrt(count)
+    places = np.arange(count) - (count - 1) / 2
+    return mean + places * deviation / places.std(ddof=1)
+
+
+def _logit(share):
+    return math.log(share) - math.log1p(-share)

@@ -181,46 +181,30 @@ class Cell:
 
 
 def mean_interval(
-    values: np.ndarray, scale: statistics.Scale = "unit", confidence: float = statistics.CONFIDENCE
+    values: np.ndarray, scale: statistics.Scale = "unit"
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the mean [...] of `values` [..., r] and the bounds of its interval."""
-    return statistics.mean(values), *statistics.mean_interval(values, scale, confidence)
+    """Return the mean [...] of `values` [..., r] and the bounds of its 95 % interval.
 
-
-def scale_of(name: str) -> statistics.Scale:
-    """Return where the values of a measure live: accuracies from 0 to 1, losses above 0."""
-    return "positive" if name.endswith("_loss") else "unit"
-
-
-def difference_interval(
-    values: np.ndarray, confidence: float = statistics.CONFIDENCE
-) -> tuple[float, float, float]:
-    """Return the mean of differences of two accuracies [r], and the bounds of its interval.
-
-    Differences d live between -1 and 1, so the interval is that of (d + 1)/2 on the logit scale.
+    Shares live on the unit scale; losses, `scale_of`, are positive.
     """
-    found = mean_interval((np.asarray(values) + 1) / 2, "unit", confidence)
-    return tuple(float(2 * value - 1) for value in found)
+    return statistics.mean(values), *statistics.mean_interval(values, scale)
 
 
-def paired(first: Cell, second: Cell) -> np.ndarray:
-    """Return the i.i.d. accuracy of `second` minus that of `first`, of every seed both have [s]."""
-    before, after = (
-        dict(zip(cell.seeds, cell.final("iid_accuracy"), strict=True)) for cell in (first, second)
-    )
-    return np.array([after[seed] - before[seed] for seed in before if seed in after])
+def gap_interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Return the mean of gaps [r] and the bounds of its 95 % interval.
 
-
-def direction(values: np.ndarray, confidence: float = statistics.CONFIDENCE) -> str:
-    """Return "above" or "below" where differences [r] are told from 0 by the paired t, else "".
-
-    Nothing is told of fewer than two values or of two groups of seeds.
+    The difference d of two shares lies from −1 to 1: (d + 1) / 2 is put on the unit scale, and its
+    interval back, so that it does not leave this range.
     """
-    if not statistics.can_be_judged(values):
-        return ""
-    bounds = statistics.mean_interval(values, "real", confidence)
-    where = statistics.against(*map(float, bounds), 0.0)
-    return "" if where == "inside" else where
+    values = np.asarray(values, dtype=float)
+    bounds = statistics.mean_interval((values + 1) / 2, "unit")
+    low, high = (2 * float(side) - 1 for side in bounds)
+    return float(statistics.mean(values)), low, high
+
+
+def scale_of(measure: str) -> statistics.Scale:
+    """Return where the values of a measure live."""
+    return "positive" if measure in LOSSES else "unit"
 
 
 def arms_of(cells: Iterable[Cell]) -> dict[Arm, list[Cell]]:

@@ -1,7 +1,6 @@
 """What the numbers say, in sentences; where an expectation fails, the sentence says so."""
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -12,29 +11,35 @@ from pvr_jax.reporting.accuracy.cells import (
     Arm,
     Cell,
     arms_of,
-    difference_interval,
-    direction,
     function_groups,
+    gap_interval,
     largest_sets,
     least_withheld,
     mean_interval,
-    paired,
 )
 from pvr_jax.reporting.accuracy.confusion import has, shares
 from pvr_jax.reporting.accuracy.labels import arm_labels, task_labels
+from pvr_jax.reporting.accuracy.model_findings import model_findings
 from pvr_jax.reporting.accuracy.shown import grouped, percent, percent_interval
-from pvr_jax.reporting.accuracy.threshold_findings import noise_sentence
 from pvr_jax.reporting.accuracy.thresholds import (
+    LEVEL,
+    Correlation,
     correlations_of,
     least_thresholds,
     thresholds_of,
 )
+from pvr_jax.reporting.accuracy.verdicts import (
+    FITTED,
+    SIMULTANEOUS,
+    change,
+    fit,
+    judged,
+)
 from pvr_jax.reporting.labels import joined
+from pvr_jax.reporting.tables import seeds_text
 
 Findings = list[tuple[str, str]]
-# A network that gets so many of its training samples right has fitted them, and one that gets so
-# few others right has not learned the task.
-FITTED, UNLEARNED = 0.95, 0.5
+UNLEARNED = 0.5  # a network that gets fewer i.i.d. inputs right has not learned the task
 
 
 def overview(cells: Sequence[Cell]) -> str:
@@ -59,7 +64,7 @@ def overview(cells: Sequence[Cell]) -> str:
         answers.append(f"{where[0].upper()}{where[1:]} mean i.i.d. accuracy is {_between(best)} %")
     if gaps:
         means = [float(statistics.mean(cell.gap)) for cell in gaps]
-        answers.append(f"i.i.d. minus withheld accuracy is {_between(means)} points")
+        answers.append(f"mean i.i.d. minus withheld accuracy is {_between(means)} points")
     return f"{text} {'; '.join(answers)}." if answers and arms else text
 
 
@@ -68,7 +73,7 @@ def all_findings(cells: Sequence[Cell]) -> Findings:
     return [
         *_accuracy_findings(cells),
         *_holdout_findings(cells),
-        *_model_findings(cells),
+        *model_findings(cells),
         *_noise_findings(cells),
     ]
 
@@ -95,11 +100,12 @@ def _finite(values: np.ndarray) -> bool:
 
 
 def _shown(values: np.ndarray) -> str:
-    return f"{_minus(percent_interval(*mean_interval(values)))} %"
+    shown = f"{percent_interval(*mean_interval(values))} %{seeds_text(values, percent=True)}"
+    return _minus(shown)
 
 
 def _points(values: np.ndarray) -> str:
-    return f"{_minus(percent_interval(*difference_interval(values)))} points"
+    return f"{_minus(percent_interval(*gap_interval(values)))} points"
 
 
 def _between(shares: Sequence[float]) -> str:
@@ -113,17 +119,22 @@ def _minus(numbers: str) -> str:
 
 def _accuracy_findings(cells: Sequence[Cell]) -> Findings:
     """Return, for every arm, how accuracy depends on size and complexity."""
+    groups = {
+        arm: [cell for cell in group if _finite(cell.final("iid_accuracy"))]
+        for arm, group in arms_of(least_withheld(cells)).items()
+    }
+    sizes = sum(len(_size_steps(group)) for group in groups.values())
+    steps = sum(len(own) for group in groups.values() for own in _complexity_steps(group).values())
     found = []
-    for arm, group in arms_of(least_withheld(cells)).items():
-        group = [cell for cell in group if _finite(cell.final("iid_accuracy"))]
-        if not group:
-            continue
-        subtasks = dict.fromkeys(cell.subtask for cell in group)
-        text = " ".join(_ranges(group))
-        for subtask in subtasks:
-            text += _remarks([cell for cell in group if cell.subtask == subtask])
-        text += _complexity_sentences(largest_sets(group))
-        found.append((f"{arm_title(arm, None, cells)}: accuracy", text))
+    for arm, group in groups.items():
+        if group:
+            parts = [
+                *_ranges(group),
+                *_fitted_sentences(group),
+                *_falls(group, sizes),
+                *_complexity_sentences(group, steps),
+            ]
+            found.append((f"{arm_title(arm, None, cells)}: accuracy", " ".join(parts)))
     return found
 
 
@@ -159,86 +170,106 @@ def _short(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
-def _remarks(own: Sequence[Cell]) -> str:
-    """Return where accuracy falls with size, and where samples are fitted but no task learned.
-
-    It falls where that is told from 0 over the seeds that both sizes have, all steps at once.
-    """
-    if own[-1].is_fresh:
-        return ""
-    name, text = own[-1].subtask.words or "It", ""
-    name = name[0].upper() + name[1:]
-    steps = [(a, b, paired(a, b)) for a, b in pairwise(own)]
-    confidence = statistics.simultaneous(len(steps))
-    falls = [
-        f"from {grouped(a.samples)} to {grouped(b.samples)} samples by "
-        f"{percent(-float(statistics.mean(change)))} points"
-        for a, b, change in steps
-        if direction(change, confidence) == "below"
-    ]
-    if falls:
-        text += f" {name} does not grow with every step in size: it falls {joined(falls)}."
-    fitted = [
-        cell
-        for cell in own
-        if _mean(cell, "train_accuracy") > FITTED and _mean(cell, "iid_accuracy") < UNLEARNED
-    ]
-    if fitted:
-        sizes = joined([grouped(cell.samples) for cell in fitted])
-        begin = "With" if name == "It" else f"{name}: with"
-        text += (
-            f" {begin} {sizes} samples the network fits more than {100 * FITTED:.0f} % of them, "
-            f"but gets fewer than {100 * UNLEARNED:.0f} % of others right."
+def _fitted_sentences(group: Sequence[Cell]) -> list[str]:
+    """Return where every seed fits its samples but has not learned the task, by the sizes."""
+    names: dict[tuple[int, ...], list[str]] = {}
+    for subtask in dict.fromkeys(cell.subtask for cell in group):
+        sizes = tuple(
+            cell.samples for cell in group if cell.subtask == subtask and _fitted_alone(cell)
         )
-    return text
+        if sizes:
+            names.setdefault(sizes, []).append(subtask.words)
+    return [
+        f"With {joined([grouped(size) for size in sizes])} samples every seed fits more than "
+        f"{100 * FITTED:.0f} % of them, but gets fewer than {100 * UNLEARNED:.0f} % of others "
+        f"right{f' ({joined(words)})' if all(words) else ''}."
+        for sizes, words in names.items()
+    ]
 
 
-def _complexity_sentences(largest: Sequence[Cell]) -> str:
-    """Return whether accuracy falls with complexity, with the largest training sets.
+def _fitted_alone(cell: Cell) -> bool:
+    if cell.is_fresh:
+        return False
+    train, iid = (cell.final(name)[cell.counted] for name in ("train_accuracy", "iid_accuracy"))
+    return len(iid) > 0 and bool((train > FITTED).all() and (iid < UNLEARNED).all())
 
-    A step rises or falls where that is told from 0 over the seeds that both levels have, all steps
-    of all functions at once.
-    """
-    falling: dict[tuple[int, int], list[str]] = {}
-    open_steps: list[str] = []
-    text = ""
-    groups = function_groups(largest)
-    confidence = statistics.simultaneous(sum(len(own) - 1 for _, _, own in groups))
-    for _, name, own in groups:
-        ordered = sorted(own, key=lambda cell: cell.subtask.complexity or 0)
-        levels = [cell.subtask.complexity or 0 for cell in ordered]
-        if levels[0] == levels[-1]:
-            continue
-        steps = [direction(paired(a, b), confidence) for a, b in pairwise(ordered)]
-        names = [f"{a} to {b}" for a, b in pairwise(levels)]
-        if rises := [step for step, where in zip(names, steps, strict=True) if where == "above"]:
-            text += (
-                f" The expectation that accuracy falls with complexity fails for {name}: the mean "
-                f"rises from {joined(rises)}."
+
+def _iid(cell: Cell) -> np.ndarray:
+    return cell.final("iid_accuracy")
+
+
+def _size_steps(group: Sequence[Cell]) -> list[tuple[Cell, Cell]]:
+    """Return the cells of one subtask with one size and with the next."""
+    return [
+        pair
+        for subtask in dict.fromkeys(cell.subtask for cell in group)
+        for pair in pairwise(
+            [cell for cell in group if cell.subtask == subtask and not cell.is_fresh]
+        )
+    ]
+
+
+def _falls(group: Sequence[Cell], comparisons: int) -> list[str]:
+    """Return where accuracy falls from one size to the next."""
+    sentences = []
+    for a, b in _size_steps(group):
+        if change(a, b, _iid, comparisons) == "below":
+            name = f" ({a.subtask.words})" if a.subtask.words else ""
+            fall = _mean(a, "iid_accuracy") - _mean(b, "iid_accuracy")
+            sentences.append(
+                f"From {grouped(a.samples)} to {grouped(b.samples)} samples it falls by "
+                f"{percent(fall)} points{name}."
             )
-        elif all(where == "below" for where in steps):
-            falling.setdefault((levels[0], levels[-1]), []).append(str(name))
-        if unsure := [step for step, where in zip(names, steps, strict=True) if not where]:
-            open_steps.append(f"{joined(unsure)} ({name})")
-    for (first, last), names in falling.items():
-        text += (
-            f" With {joined(names)} it falls with every step in complexity, {first} to {last}, as "
-            "expected."
+    return sentences
+
+
+def _complexity_steps(group: Sequence[Cell]) -> dict[str, list[tuple[Cell, Cell]]]:
+    """Return, by function, the cells of one complexity and the next, with the largest sets."""
+    steps = {}
+    for _, name, own in function_groups(largest_sets(group)):
+        ordered = sorted(own, key=lambda cell: cell.subtask.complexity or 0)
+        if ordered[0].subtask.complexity != ordered[-1].subtask.complexity:
+            steps[str(name)] = list(pairwise(ordered))
+    return steps
+
+
+def _complexity_sentences(group: Sequence[Cell], comparisons: int) -> list[str]:
+    """Return where accuracy is shown to fall and to rise with complexity."""
+    sentences, silent, count, total = [], [], 0, 0
+    for name, steps in _complexity_steps(group).items():
+        found: dict[str, list[str]] = {}
+        for a, b in steps:
+            verdict = change(a, b, _iid, comparisons)
+            found.setdefault(verdict, []).append(
+                f"{a.subtask.complexity} to {b.subtask.complexity}"
+            )
+        parts = [
+            f"{word} from {joined(found[side])}"
+            for side, word in (("below", "falls"), ("above", "rises, against the expectation,"))
+            if side in found
+        ]
+        if parts:
+            sentences.append(f"In complexity the accuracy of {name} {' and '.join(parts)}.")
+        else:
+            silent.append(name)
+        count += len(found.get("", [])) + len(found.get("inside", []))
+        total += len(steps)
+    if not sentences and not silent:
+        return []
+    if silent:
+        sentences.append(
+            "Whether accuracy falls with complexity, as expected, is not shown for "
+            f"{joined(silent)}."
         )
-    if open_steps:
-        text += (
-            " All steps at once, no difference is told between the complexities "
-            f"{joined(open_steps)}."
-        )
-    return text
+    sentences.append(
+        f"{count} of {total} steps in complexity have no verdict, as their fit is not finished, or "
+        f"are not told apart from no change (paired over seeds, {SIMULTANEOUS})."
+    )
+    return sentences
 
 
 def _holdout_findings(cells: Sequence[Cell]) -> Findings:
-    found = []
-    # Of every function at most two gaps are judged, and the change between them.
-    withheld = [c for c in largest_sets(cells) if c.subtask.withheld and _finite(c.gap)]
-    counts = Counter((cell.arm, cell.subtask.function) for cell in withheld)
-    confidence = statistics.simultaneous(sum(1 if n == 1 else 3 for n in counts.values()))
+    groups = {}
     for arm, own in arms_of(largest_sets(cells)).items():
         for function in dict.fromkeys(cell.subtask.function for cell in own):
             alike = [
@@ -248,68 +279,68 @@ def _holdout_findings(cells: Sequence[Cell]) -> Findings:
             ]
             if alike:
                 title = arm_title(arm, alike[0].subtask.words or None, cells)
-                found.append((f"{title}: withheld inputs", _holdout_text(alike, confidence)))
-    return found
+                groups[f"{title}: withheld inputs"] = alike
+    gaps = sum(map(len, groups.values()))
+    changes = sum(len(alike) > 1 for alike in groups.values())
+    return [(title, _holdout_text(alike, gaps, changes)) for title, alike in groups.items()]
 
 
-def _holdout_text(alike: Sequence[Cell], confidence: float) -> str:
+def _holdout_text(alike: Sequence[Cell], gaps: int, changes: int) -> str:
     # Of many, the ends: what lies between is in the table.
-    sentences = [
-        _gap_sentence(cell, confidence)
-        for cell in (alike if len(alike) < 3 else alike[:: len(alike) - 1])
-    ]
+    ends = alike if len(alike) < 3 else alike[:: len(alike) - 1]
+    sentences = [_gap_sentence(cell, gaps) for cell in ends]
     if len(alike) > 1:
-        first, last = (float(statistics.mean(cell.gap)) for cell in (alike[0], alike[-1]))
-        where = direction(_gap_change(alike[0], alike[-1]), confidence)
-        words = {"above": "the gap grows", "below": "the gap shrinks"}
+        first, last = alike[0], alike[-1]
+        values = [_minus(percent(float(statistics.mean(cell.gap)))) for cell in (first, last)]
+        verdict = change(first, last, lambda cell: cell.gap, changes)
+        words = {
+            "above": ": it grows",
+            "below": ": it shrinks",
+            "inside": ": a change is not shown",
+            "": "; there is no verdict on the change",
+        }
         sentences.append(
-            f"From {alike[0].subtask.withheld} to {alike[-1].subtask.withheld} withheld "
-            f"{words.get(where, 'no change of the gap is told from zero, all at once')}, "
-            f"{_minus(percent(first))} to {_minus(percent(last))} points."
+            f"From {first.subtask.withheld} to {last.subtask.withheld} withheld the mean gap goes "
+            f"from {values[0]} to {values[1]} points{words[verdict]}."
         )
     return " ".join(sentences)
 
 
-def _gap_change(first: Cell, last: Cell) -> np.ndarray:
-    """Return half of what the gap grows by, which lies between -1 and 1, of every common seed."""
-    before, after = (dict(zip(cell.seeds, cell.gap, strict=True)) for cell in (first, last))
-    return np.array([(after[seed] - before[seed]) / 2 for seed in before if seed in after])
+def _gap_sentence(cell: Cell, gaps: int) -> str:
+    """Return the gap of one cell whatever it is, and what withheld inputs are taken for.
 
-
-def _gap_sentence(cell: Cell, confidence: float) -> str:
-    """Return the gap of one cell whatever it is, and what withheld inputs are taken for."""
+    The verdict on it holds for all `gaps` at once.
+    """
     subtask = cell.subtask
     what = subtask.withheld_words or f"{subtask.withheld} withheld"
     size = "" if cell.samples is None else f", {grouped(cell.samples)} training samples"
-    judged = _judged(cell, confidence)
     text = (
         f"Without {what} ({100 * subtask.share_removed:.3g} % of all inputs{size}): i.i.d. "
         f"{_shown(cell.final('iid_accuracy'))}, withheld "
-        f"{_shown(cell.final('withheld_accuracy'))}, gap {_points(cell.gap)}: {judged}."
+        f"{_shown(cell.final('withheld_accuracy'))}, gap {_points(cell.gap)}: "
+        f"{_gap_verdict(cell, gaps)}."
     )
     return f"{text}{_mistaken(cell)}"
 
 
-def _judged(cell: Cell, confidence: float) -> str:
-    """Return what may be said of a gap: nothing before the training samples are fitted."""
-    mean, low, _ = map(float, mean_interval(cell.final("iid_accuracy")))
-    trained = _mean(cell, "train_accuracy")
-    where = direction(cell.gap, confidence)
-    if np.isfinite(cell.gap).sum() < 2:
+def _gap_verdict(cell: Cell, gaps: int) -> str:
+    finite = int(np.isfinite(cell.gap).sum())
+    found = fit(cell)
+    if finite < 2:
         return "one replica, so nothing can be said of chance"
-    if not (low if math.isfinite(low) else mean) > cell.subtask.chance + 1e-9:
-        return "i.i.d. accuracy cannot be told from a constant guess, so nothing could be lost"
-    if math.isfinite(trained) and trained <= FITTED:
-        return f"no verdict, as only {percent(trained)} % of the training samples are fitted"
-    if not statistics.can_be_judged(cell.gap):
-        return "two groups of seeds, so no verdict"
-    if where == "above":
-        return "withheld inputs are harder"
-    if where == "below":
-        return "withheld inputs are easier, against the expectation"
-    if not math.isfinite(difference_interval(cell.gap)[1]):
-        return "all replicas have the same gap, so there is no interval and no verdict"
-    return "no gap is told from zero, all gaps at once"
+    if found == "unfinished":
+        share = percent(_mean(cell, "iid_accuracy" if cell.is_fresh else "train_accuracy"))
+        return f"no verdict, as the fit is not finished (training accuracy {share} %)"
+    if found == "not measured":
+        return "no verdict, as training accuracy was not measured"
+    at_once = f"95 % for all {gaps} gaps at once" if gaps > 1 else "95 %"
+    words = {
+        "above": f"withheld inputs are harder ({at_once})",
+        "below": f"withheld inputs are easier, against the expectation ({at_once})",
+        "inside": f"not told apart from no gap ({at_once})",
+        "": "no verdict, as the seeds form two groups or all have one gap",
+    }
+    return words[judged(cell.gap, gaps)]
 
 
 def _mistaken(cell: Cell) -> str:
@@ -330,73 +361,44 @@ def _mistaken(cell: Cell) -> str:
     )
 
 
-def _model_findings(cells: Sequence[Cell]) -> Findings:
-    """Return the models beside each other, by the cells that all of a group have."""
-    labels, short, found = arm_labels(cells), task_labels(cells), []
-    for task in dict.fromkeys(cell.task_label for cell in cells):
-        groups: list[dict[Arm, dict[tuple[object, ...], Cell]]] = []
-        for arm, own in arms_of([c for c in cells if c.task_label == task]).items():
-            keyed = {(c.subtask, c.samples, c.is_fresh): c for c in own}
-            for group in groups:
-                common = set(keyed).intersection(*(other.keys() for other in group.values()))
-                models = {next(iter(o.values())).model_label for o in group.values()}
-                if common and own[0].model_label not in models:
-                    group[arm] = keyed
-                    break
-            else:
-                groups.append({arm: keyed})
-        for group in groups:
-            if len(group) < 2:
-                continue
-            first = next(iter(group.values()))
-            common = [key for key in first if all(key in other for other in group.values())]
-            for part in ("iid", "withheld"):
-                if text := _model_sentence(group, common, labels, f"{part}_accuracy"):
-                    name = "i.i.d." if part == "iid" else "withheld"
-                    found.append((f"Models on {short[task]}, {name} accuracy", text))
-    return found
-
-
-def _model_sentence(group: dict, common: list, labels: dict[Arm, str], name: str) -> str:
-    """Return the models' mean accuracies over common cells, best first; "" without any."""
-    known = [key for key in common if all(_finite(own[key].final(name)) for own in group.values())]
-    if not known:
-        return ""
-    seeds = sorted({seed for own in group.values() for key in known for seed in own[key].seeds})
-    rows = []
-    for arm, own in group.items():
-        values = np.full((len(known), len(seeds)), math.nan)
-        for row, key in zip(values, known, strict=True):
-            for seed, value in zip(own[key].seeds, own[key].final(name), strict=True):
-                row[seeds.index(seed)] = value
-        rows.append((statistics.mean_over_cells(values), labels[arm], values))
-    rows.sort(key=lambda row: -row[0])
-    texts = [
-        f"{label} {percent_interval(mean, *statistics.interval_over_seeds(values, 'unit'))} %"
-        for mean, label, values in rows
-    ]
-    confidence = statistics.simultaneous(len(rows) - 1)
-    unsure = [
-        label
-        for _, label, values in rows[1:]
-        if statistics.against(
-            *statistics.interval_over_seeds(rows[0][2] - values, confidence=confidence),
-            0.0,
-        )
-        != "above"
-    ]
-    told = f"not told apart from {joined(unsure)}" if unsure else "told apart from all others"
-    cells = "the one cell" if len(known) == 1 else f"the {len(known)} cells"
-    return (
-        f"Means over {cells} that all have, highest first: "
-        f"{joined(texts)}. Intervals are over seeds; by the differences of seeds "
-        f"{rows[0][1]} is {told}."
-    )
-
-
 def _noise_findings(cells: Sequence[Cell]) -> Findings:
     found = []
     for correlation in correlations_of(least_thresholds(thresholds_of(cells), cells)):
         title = f"{arm_title(correlation.arm, None, cells)}: noise sensitivity"
-        found.append((title, noise_sentence(correlation)))
+        found.append((title, _noise_text(correlation)))
     return found
+
+
+def _noise_text(c: Correlation) -> str:
+    if not math.isfinite(c.value):
+        return (
+            f"Of {c.tasks} tasks {c.reached} reach {LEVEL}: too few, or all alike, for a rank "
+            "correlation of noise sensitivity with the samples they need."
+        )
+    text = (
+        f"The rank correlation of noise sensitivity with the samples to {LEVEL} is "
+        f"{_correlation(c.value, c.low, c.high)} (Fisher's z) over {c.tasks} tasks"
+    )
+    censored = c.tasks - c.reached
+    if censored:
+        text += f", of which {censored} do not reach it and are tied at the top"
+    text += ". "
+    if censored and math.isfinite(c.reached_value):
+        text += (
+            f"Over the {c.reached} that reach it alone it is "
+            f"{_correlation(c.reached_value, c.reached_low, c.reached_high)}. "
+        )
+    elif censored:
+        text += f"The {c.reached} that reach it are too few for one of their own. "
+    words = {
+        "above": "Tasks that are more sensitive to noise need more samples, as expected.",
+        "below": "The expectation fails: tasks more sensitive to noise need fewer samples.",
+        "inside": "The interval holds zero: the expectation of a positive one is not confirmed.",
+        "": "Fewer than four tasks, or a correlation of ±1, give no interval.",
+    }
+    return f"{text}{words[c.verdict]}"
+
+
+def _correlation(value: float, low: float, high: float) -> str:
+    text = f"{value:.2f} [{low:.2f}, {high:.2f}]" if math.isfinite(low) else f"{value:.2f} [–]"
+    return _minus(text)

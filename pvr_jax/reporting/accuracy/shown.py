@@ -11,7 +11,7 @@ from pvr_jax.reporting.accuracy.cells import (
     Cell,
     Subtask,
     arms_of,
-    difference_interval,
+    gap_interval,
     least_withheld,
     mean_interval,
     scale_of,
@@ -31,7 +31,11 @@ TITLES = {
 
 
 def shown_sizes(cells: Sequence[Cell]) -> pd.DataFrame | None:
-    """Return i.i.d. accuracies with a column per training-set size as text; None without sizes."""
+    """Return i.i.d. accuracies with a column per training-set size as text; None without sizes.
+
+    Two groups of seeds stand beside their mean, a few seeds only with the largest sets; there is no
+    room for more, and `shown_table` has all.
+    """
     fixed = [cell for cell in least_withheld(cells) if cell.samples is not None]
     sizes = sorted({cell.samples for cell in fixed})
     if len(sizes) < 2:
@@ -40,7 +44,7 @@ def shown_sizes(cells: Sequence[Cell]) -> pd.DataFrame | None:
     for cell in fixed:
         values = cell.final("iid_accuracy")
         text = percent_interval(*mean_interval(values))
-        if int(cell.counted.sum()) >= statistics.FEW_SEEDS:  # else the values are in the table
+        if cell.samples == sizes[-1] or statistics.groups_of_seeds(values) is not None:
             text += seeds_text(values, percent=True)
         rows.setdefault((cell.arm, cell.subtask), {})[cell.samples] = text
     columns = row_titles([(arm, subtask) for arm, subtask in rows], cells)
@@ -51,24 +55,27 @@ def shown_sizes(cells: Sequence[Cell]) -> pd.DataFrame | None:
 
 
 def shown_table(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Return accuracy and loss of every cell as text."""
+    """Return accuracy and loss of every cell as text, seeds beside their mean i.i.d. accuracy."""
     columns = row_titles([(cell.arm, cell.subtask) for cell in cells], cells)
     if any(cell.subtask.withheld for cell in cells):
         columns["withheld"] = [str(cell.subtask.withheld) for cell in cells]
     columns |= _samples_column(cells)
     columns["replicas"] = [str(int(cell.counted.sum())) for cell in cells]
-    columns["i.i.d. accuracy, % [95 %]"] = [_with_seeds(cell, "iid_accuracy") for cell in cells]
-    columns["training accuracy, % [95 %]"] = [
-        percent_interval(*mean_interval(cell.final("train_accuracy"))) for cell in cells
-    ]
+    for name, title in (("iid", "i.i.d."), ("train", "training")):
+        columns[f"{title} accuracy, % [95 %]"] = [
+            _accuracy(cell, name, with_seeds=name == "iid") for cell in cells
+        ]
     columns["chance"] = [percent(cell.subtask.chance) for cell in cells]
     for name, title in (("iid", "i.i.d."), ("train", "training")):
-        columns[f"{title} loss [95 %]"] = [_loss_interval(cell, f"{name}_loss") for cell in cells]
+        columns[f"{title} loss [95 %]"] = [_number_interval(cell, f"{name}_loss") for cell in cells]
     return pd.DataFrame(columns)
 
 
 def shown_holdout(cells: Sequence[Cell]) -> pd.DataFrame | None:
-    """Return both accuracies and their gap as text, a row per cell that withholds something."""
+    """Return both accuracies and their gap as text, a row per cell that withholds something.
+
+    Seeds stand beside the mean withheld accuracy.
+    """
     cells_with = [cell for cell in cells if cell.subtask.withheld]
     if not cells_with:
         return None
@@ -77,17 +84,17 @@ def shown_holdout(cells: Sequence[Cell]) -> pd.DataFrame | None:
     columns["withheld"] = [str(cell.subtask.withheld) for cell in cells_with]
     columns["removed, %"] = [f"{100 * cell.subtask.share_removed:.3g}" for cell in cells_with]
     columns |= _samples_column(cells_with)
-    columns["i.i.d. accuracy, % [95 %]"] = [
-        percent_interval(*mean_interval(cell.final("iid_accuracy"))) for cell in cells_with
-    ]
-    columns["withheld accuracy, % [95 %]"] = [
-        _with_seeds(cell, "withheld_accuracy") for cell in cells_with
-    ]
+    for part, title in (("iid", "i.i.d."), ("withheld", "withheld")):
+        columns[f"{title} accuracy, % [95 %]"] = [
+            _accuracy(cell, part, with_seeds=part == "withheld") for cell in cells_with
+        ]
     columns["gap, points [95 %]"] = [
-        percent_interval(*difference_interval(cell.gap)) for cell in cells_with
+        percent_interval(*gap_interval(cell.gap)) for cell in cells_with
     ]
     columns["uniform guess"] = [percent(1 / cell.classes) for cell in cells_with]
-    columns["withheld loss [95 %]"] = [_loss_interval(cell, "withheld_loss") for cell in cells_with]
+    columns["withheld loss [95 %]"] = [
+        _number_interval(cell, "withheld_loss") for cell in cells_with
+    ]
     return pd.DataFrame(columns)
 
 
@@ -173,13 +180,14 @@ def _noise(subtask: Subtask) -> str:
     return f"{noise.value:.4f} [{noise.low:.4f}, {noise.high:.4f}]"
 
 
-def _with_seeds(cell: Cell, name: str) -> str:
-    values = cell.final(name)
-    return percent_interval(*mean_interval(values)) + seeds_text(values, percent=True)
+def _accuracy(cell: Cell, part: str, with_seeds: bool) -> str:
+    values = cell.final(f"{part}_accuracy")
+    text = percent_interval(*mean_interval(values))
+    return text + seeds_text(values, percent=True) if with_seeds else text
 
 
-def _loss_interval(cell: Cell, name: str) -> str:
-    mean, low, high = map(float, mean_interval(cell.final(name), scale_of(name)))
+def _number_interval(cell: Cell, name: str) -> str:
+    mean, low, high = (float(value) for value in mean_interval(cell.final(name), scale_of(name)))
     return format_interval(mean, low, high, abs(mean) * 10)
 
 
@@ -232,16 +240,16 @@ def table_notes(cells: Sequence[Cell], table: pd.DataFrame) -> list[str]:
         f"Accuracies are top-1, in percent, losses mean cross-entropy in nats, after {steps} "
         f"steps, on {tests} test samples of each kind; means over replicas, which differ in the "
         "seed alone.",
-        f"[95 %]: {statistics.INTERVAL_WORDS}. In parentheses the seeds: of fewer than "
-        f"{statistics.FEW_SEEDS} their values, of two groups their sizes and means.",
+        f"[95 %]: {statistics.INTERVAL_WORDS}; an interval for its own cell, not for all at once. "
+        f"{statistics.SEEDS_WORDS} Of i.i.d. accuracy they are in the table of every cell, in "
+        "percent.",
         "Chance: the accuracy of the best constant guess, the largest probability of a label.",
     ]
     if any(cell.subtask.withheld for cell in cells):
         notes.append(
             "Gap: i.i.d. minus withheld accuracy in points, with the interval of the differences "
-            "that replicas have, by the logit of (gap + 1)/2. What findings say of gaps holds for "
-            "all of them at once with 95 %. Uniform guess: one of all classes at random, on any "
-            "inputs."
+            "that replicas have, on the logit scale of (gap + 100) / 200. Uniform guess: one of "
+            "all classes at random, on any inputs."
         )
         words = {
             f"{cell.subtask.words + ', ' if cell.subtask.words else ''}withheld "
@@ -270,7 +278,7 @@ def _threshold_note(thresholds: Sequence[Threshold]) -> str:
         "the logarithm of the samples between evaluations (of fresh samples, those shown until "
         "then) or between training-set sizes; geometric mean over seeds. > : at least one seed "
         "does not reach it and enters with the most samples, so that the number is a bound from "
-        "below. ≤ : a seed reaches it with the fewest samples that were looked at. Rank "
-        "correlations are Spearman's over tasks, their intervals Fisher's z, which does not "
-        "correct for ties."
+        "below. ≤ : a seed reaches it with the fewest samples that were looked at, so that the "
+        "number is a bound from above. Neither has an interval; others have Student's t interval "
+        "of the mean logarithm."
     )

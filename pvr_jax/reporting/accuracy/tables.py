@@ -9,7 +9,7 @@ from pvr_jax.reporting.accuracy.cells import (
     MEASURES,
     Cell,
     Subtask,
-    difference_interval,
+    gap_interval,
     mean_interval,
     scale_of,
 )
@@ -43,8 +43,8 @@ def _row(cell: Cell) -> dict[str, object]:
     }
     row |= subtask_columns(cell.subtask)
     for name in MEASURES:
-        row |= _mean(name, mean_interval(cell.final(name), scale_of(name)))
-    return row | _mean("gap", difference_interval(cell.gap))
+        row |= _columns(name, mean_interval(cell.final(name), scale_of(name)))
+    return row | _columns("gap", gap_interval(cell.gap))
 
 
 def _setting(cell: Cell) -> dict[str, object]:
@@ -85,9 +85,9 @@ def subtask_columns(subtask: Subtask) -> dict[str, object]:
     }
 
 
-def _mean(name: str, found: tuple[float, float, float]) -> dict[str, float]:
-    mean, low, high = found
-    return {name: float(mean), f"{name}_low": float(low), f"{name}_high": float(high)}
+def _columns(name: str, interval: Sequence[float]) -> dict[str, float]:
+    names = (name, f"{name}_low", f"{name}_high")
+    return {name: float(value) for name, value in zip(names, interval, strict=True)}
 
 
 def replica_table(cells: Sequence[Cell]) -> pd.DataFrame:

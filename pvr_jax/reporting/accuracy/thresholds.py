@@ -1,6 +1,7 @@
 """How many training samples a task needs until its accuracy reaches a threshold."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,6 @@ from pvr_jax.reporting.accuracy.cells import (
     Subtask,
     arms_of,
     least_withheld,
-    mean_interval,
 )
 
 THRESHOLD = 0.95
@@ -58,16 +58,19 @@ class Threshold:
 
     @cached_property
     def mean(self) -> tuple[float, float, float]:
-        """Geometric mean over seeds and its 95 % interval.
+        """Geometric mean over seeds and its 95 % interval, that of the mean of the logarithms.
 
         Of a censored task a bound from below without an interval: seeds that do not reach the
-        threshold count as if they did with the most samples.
+        threshold count as if they did with the most samples. Of one that a seed reaches at once it
+        is a bound from above, without an interval too.
         """
         logs = np.log(np.minimum(self.counted, self.last))
         if len(logs) == 0:
             return math.nan, math.nan, math.nan
-        middle, low, high = (float(np.exp(value)) for value in mean_interval(logs, "real"))
-        return (middle, low, high) if self.reached else (middle, math.nan, math.nan)
+        bounds = statistics.mean_interval(logs)
+        middle, low, high = (float(np.exp(value)) for value in (statistics.mean(logs), *bounds))
+        known = self.reached and not self.at_once
+        return (middle, low, high) if known else (middle, math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ class Correlation:
 
     `value`, `low`, `high` are over all `tasks`, the censored ones tied at the top; `reached_*` over
     the `reached` tasks that reach the threshold only. NaN where a correlation says nothing.
+    `verdict` says where the first lies against 0 ("below", "above" or "inside" the interval that
+    holds for the correlations of all arms at once; "" without one).
     """
 
     arm: Arm
@@ -87,26 +92,22 @@ class Correlation:
     reached_value: float
     reached_low: float
     reached_high: float
+    verdict: str
 
 
 def crossing(samples: np.ndarray, accuracy: np.ndarray) -> float:
     """Return at how many `samples` [N], ascending, `accuracy` [N] first reaches the threshold.
 
     Between two entries the accuracy is taken to be linear in the logarithm of the samples. Entries
-    without samples or with a NaN are left out. Infinite where it is never reached; NaN where one
-    cannot tell: the accuracy with the fewest samples, or, if never reached, with the most is NaN.
+    without samples or with a NaN are left out. Infinite where it is never reached; NaN of nothing,
+    and where it is not reached before the last entry, which is missing.
     """
-    shown = np.asarray(samples) > 0
-    samples, accuracy = np.asarray(samples, float)[shown], accuracy[shown]
-    known = np.isfinite(accuracy)
-    reached = bool((accuracy[known] >= THRESHOLD).any())
-    # Of an accuracy that is missing it cannot be said that it is below the threshold.
-    if not known.any() or not (known[0] if reached else known[-1]):
-        return math.nan
-    samples, accuracy = samples[known], accuracy[known]
+    known = np.isfinite(accuracy) & (np.asarray(samples) > 0)
+    to_the_end = len(known) > 0 and bool(known[-1])
+    samples, accuracy = np.asarray(samples, float)[known], accuracy[known]
     above = np.flatnonzero(accuracy >= THRESHOLD)
     if len(above) == 0:
-        return math.inf
+        return math.inf if to_the_end else math.nan
     after = int(above[0])
     if after == 0:
         return float(samples[0])
@@ -160,13 +161,13 @@ def least_thresholds(thresholds: Sequence[Threshold], cells: Sequence[Cell]) -> 
 
 def correlations_of(thresholds: Sequence[Threshold]) -> list[Correlation]:
     """Return the rank correlation of every arm with two or more tasks that noise is known of."""
+    known = [t for t in thresholds if t.subtask.noise is not None and len(t.counted)]
+    arms = Counter(t.arm for t in known)
+    arms = [arm for arm, tasks in arms.items() if tasks > 1]
+    confidence = statistics.simultaneous(len(arms))
     found = []
-    for arm in dict.fromkeys(t.arm for t in thresholds):
-        own = [
-            t for t in thresholds if t.arm == arm and t.subtask.noise is not None and len(t.counted)
-        ]
-        if len(own) < 2:
-            continue
+    for arm in arms:
+        own = [t for t in known if t.arm == arm]
         noise = np.array([t.subtask.noise.value for t in own])
         reached = np.array([t.reached for t in own])
         samples = np.array([t.mean[0] for t in own])
@@ -181,6 +182,9 @@ def correlations_of(thresholds: Sequence[Threshold]) -> list[Correlation]:
                 *statistics.rank_correlation_interval(noise, tied),
                 statistics.rank_correlation(noise[reached], samples[reached]),
                 *statistics.rank_correlation_interval(noise[reached], samples[reached]),
+                statistics.against(
+                    *statistics.rank_correlation_interval(noise, tied, confidence), 0.0
+                ),
             )
         )
     return found
