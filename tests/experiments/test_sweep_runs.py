@@ -77,7 +77,8 @@ def second(x):
 
 
 def broken(x):
-    if x.ndim == 2 and x.shape[0] > 3 and Path(__file__).with_name("flag").exists():
+    # The checks of a configuration call it in single precision: only its runs meet this.
+    if x.dtype == jnp.float64 and Path(__file__).with_name("flag").exists():
         raise RuntimeError("the third\\nof them is broken")
     return x[..., 3]
 """
