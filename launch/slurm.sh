@@ -33,7 +33,7 @@ sbatch_line() {
   case "$option" in
     *$'\n'*) fail "sbatch: given an option with a line break; allowed options of one line" ;;
     *[!A-Za-z0-9_./=:%@,+-]*)
-      option="$(replaced "$option" '\' '\\')"
+      option="$(replaced "$option" $'\x5c' $'\x5c\x5c')" # backslashes
       option="\"$(replaced "$option" '"' '\"')\""
       ;;
   esac
@@ -147,7 +147,7 @@ slurm() {
   workdir="$(workdir_of "$@")"
   case "$workdir" in
     /*) ;;
-    "~" | "~/"*) workdir="$HOME${workdir#"~"}" ;;
+    \~ | \~/*) workdir="$HOME${workdir#\~}" ;;
     *) workdir="$PWD/$workdir" ;;
   esac
   options=(
