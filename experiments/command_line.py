@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+import experiments
 from pvr_jax import on_disk
 from pvr_jax.refusal import Refusal
 
@@ -158,8 +159,7 @@ def validate(config: ConfigDict, overrides: Mapping[str, Any]) -> ModuleType:
 def _blamed(message: str, config: ConfigDict, overrides: Mapping[str, Any]) -> str:
     """Return a complaint about a configuration that says what the user gave.
 
-    Where a field that nobody gave does not go with one that was given, "config.data.order: given
-    'shuffled'; allowed fixed" becomes a line about both. Other messages stay as they are.
+    Where a field that nobody gave does not go with one that was given, it is a line about both.
     """
     complaint = re.fullmatch(r"config\.([\w.]+): given (.*); allowed (.*)", message)
     if not complaint or not overrides:
@@ -170,11 +170,10 @@ def _blamed(message: str, config: ConfigDict, overrides: Mapping[str, Any]) -> s
     section = field.partition(".")[0]
     same = [name for name in overrides if name.startswith(f"{section}.")]
     given = " ".join(f"--config.{name}={_written(overrides[name])}" for name in same or overrides)
-    chosen = overrides.get(f"{section}.name")
     line = (
         f"config.{field}: {value} of the configuration does not go with {given}; allowed {allowed}"
     )
-    if chosen:
+    if chosen := overrides.get(f"{section}.name"):
         file = f"configs/{config.experiment}.py"  # other files of an experiment have fewer choices
         there = f"={file}" if (Path(__file__).parents[1] / file).is_file() else ""
         return f"{line}: choose {section}={chosen} after the colon of --config{there} instead"
@@ -229,7 +228,8 @@ def load_experiment(name: Any, module: str = "") -> Any:
     Raises:
         UsageError: there is no such experiment.
     """
-    known = sorted(path.parent.name for path in Path(__file__).parent.glob("*/settings.py"))
+    places = map(Path, experiments.__path__)
+    known = sorted(path.parent.name for place in places for path in place.glob("*/report.py"))
     if not isinstance(name, str) or name not in known:
         raise UsageError(f"config.experiment: given {name!r}; allowed {', '.join(known)}")
     return importlib.import_module(".".join(filter(None, ["experiments", name, module])))

@@ -114,7 +114,11 @@ def test_a_killed_run_ends_with_the_same_bits(run, start, tmp_path):
     "flags, message",
     [
         (["--config.data.samples=()"], "config.data.samples: given (); allowed different values"),
-        (["--config.data.source=fresh"], "config.data.samples: given (20, 100); allowed none, ()"),
+        (
+            ["--config.data.source=fresh"],
+            "config.data.samples: (20, 100) of the configuration does not go with "
+            "--config.data.source=fresh; allowed none, ()",
+        ),
         (["--config.task.complexities=(10,)"], "config.task.complexities: given 10; allowed 0 to"),
         (["--config.task.withheld=(7,)"], "config.task.withheld: given 7; allowed 0 to"),
         (["--config.task.boundary=open"], "config.task.boundary: given 'open'; allowed bounded"),
