@@ -201,7 +201,7 @@ def error_texts(cells: pd.DataFrame) -> list[str]:
         else format_interval(
             row.generalization_error, row.generalization_error_low, row.generalization_error_high
         )
-        + row.seeds
+        + row.generalization_error_by_seed
         + (MARKS.get(row.verdict, "  ") if row.fit == "finished" else UNFITTED)
         for row in cells.itertuples()
     ]

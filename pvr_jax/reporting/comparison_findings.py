@@ -17,7 +17,6 @@ from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.tables import (
     DEVIATION,
     exact_theories_of,
-    format_interval,
     format_number,
     format_percent,
 )
@@ -93,16 +92,15 @@ def _verdicts(rows: pd.DataFrame) -> str:
 
 
 def _kind(kind: Kind) -> str:
-    error = f"{format_interval(*kind.ratio)}{kind.seeds}"
     if kind.absolute:
         text = (
             f"With {kind.name} frozen ({count(kind.cells, 'cell')}), which the target does not "
-            f"depend on, the error is {error}, where the low-degree prediction is 0"
+            f"depend on, the error is {kind.ratio}, where the low-degree prediction is 0"
         )
     else:
         text = (
-            f"With a {kind.name} frozen ({count(kind.cells, 'cell')}) the error is {error} times "
-            "the influence on average"
+            f"With a {kind.name} frozen ({count(kind.cells, 'cell')}) the error is "
+            f"{kind.ratio} times the influence on average"
         )
     parts = [
         f"{symbol} {format_number(value, 3)}"
@@ -125,7 +123,7 @@ def _verdict(kind: Kind) -> str:
         return ": no error beyond that on the seen inputs is shown"
     if kind.verdict == "inside":
         return ": no difference from the influence is shown on average"
-    _, low, high = kind.ratio
+    low, high = kind.ratio.low, kind.ratio.high
     largest = max(abs(low - 1), abs(high - 1))
     if largest < NEGLIGIBLE:
         by = format_percent(largest)

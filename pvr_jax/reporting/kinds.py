@@ -38,17 +38,26 @@ READING = (
 NO_INFLUENCE = "bits of influence 0"
 
 Cell = tuple[Run, int]
-# A mean with the bounds of its 95 % interval.
-Interval = tuple[float, float, float]
+
+
+class Interval(NamedTuple):
+    """A mean over cells with the bounds of its 95 % interval, and its `seeds_text`."""
+
+    mean: float
+    low: float
+    high: float
+    by_seed: str
+
+    def __str__(self) -> str:
+        return format_interval(self.mean, self.low, self.high) + self.by_seed
 
 
 class Kind(NamedTuple):
     """What one arm measured over all cells of one kind of frozen bit; means over cells.
 
-    `ratio` is the error over the influence with its interval over seeds, `seeds` the ratios of a
-    few seeds or of two groups of them as text; `overlap` (twice the overlap) and `learned` are in
-    shares of the influence; NaN what was not measured. `temperature` is the degree temperature with
-    its interval over seeds. In shares of the influence too, by theory: the `predicted` error, and,
+    `ratio` is the error over the influence; `overlap` (twice the overlap) and `learned` are in
+    shares of the influence; NaN what was not measured. `temperature` is the degree temperature.
+    In shares of the influence too, by theory: the `predicted` error, and,
     with its interval, what the theory's function `left` unexplained, of as many cells as it is
     defined for, `explained`; `nearest` are those that leave the least of the cells that all
     explain, as text. With `absolute` the influence of all cells is 0, and what is a share
@@ -59,7 +68,6 @@ class Kind(NamedTuple):
     name: str
     cells: int
     ratio: Interval
-    seeds: str
     overlap: float
     learned: float
     projection: float
@@ -135,7 +143,6 @@ def _kind(name: str, cells: list[Cell], rows: pd.DataFrame, confidence: float) -
         name=f"{bits_in_words(bits)} (influence 0)" if absolute and one_task else name,
         cells=len(cells),
         ratio=_over_cells(ratios, "positive"),
-        seeds=seeds_text(seeds),
         overlap=2 * share("influence_overlap"),
         learned=share("learned_influence"),
         projection=mean_of("projection"),
@@ -161,7 +168,9 @@ def _last(run: Run, measure: str) -> np.ndarray | None:
 
 def _over_cells(values: np.ndarray, scale: statistics.Scale) -> Interval:
     """Return the mean over cells of `values` [C, S] with its interval over seeds."""
-    return statistics.mean_over_cells(values), *statistics.interval_over_seeds(values, scale)
+    low, high = statistics.interval_over_seeds(values, scale)
+    by_seed = seeds_text(statistics.mean(values.T)) if values.size else ""
+    return Interval(statistics.mean_over_cells(values), low, high, by_seed)
 
 
 def cell_values(cells: Sequence[Cell], values_of: Callable[[Run], np.ndarray | None]) -> np.ndarray:
@@ -213,7 +222,7 @@ def named_columns(arm: str, kind: Kind) -> dict[str, str]:
         "model": arm,
         "frozen": kind.name if kind.absolute else f"{kind.name.replace(' of PVR', '')}s",
         "cells": str(kind.cells),
-        "error / influence [95 %]": format_interval(*kind.ratio) + kind.seeds + _mark(kind),
+        "error / influence [95 %]": f"{kind.ratio}{_mark(kind)}",
     }
 
 
@@ -227,7 +236,7 @@ def kinds_table(runs: Sequence[Run], cells: pd.DataFrame) -> pd.DataFrame:
                 heading("learned_influence"): format_number(kind.learned, 3),
                 heading("projection"): format_number(kind.projection, 3),
                 heading("leak"): format_number(kind.leak, 3),
-                f"{heading('degree_temperature')} [95 %]": format_interval(*kind.temperature),
+                f"{heading('degree_temperature')} [95 %]": str(kind.temperature),
             }
             for arm, kind in kinds_by_arm(runs, cells)
         ]

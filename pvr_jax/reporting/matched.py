@@ -13,13 +13,15 @@ from pvr_jax.reporting.findings import count
 from pvr_jax.reporting.labels import arm_labels, label_notes, natural, short_labels
 from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.tables import (
+    BY_SEED,
     excluded_notes,
-    format_interval,
     format_number,
+    interval_column,
     render_findings,
     render_markdown,
     render_notes,
     replica_counts,
+    seeds_text,
     settings_columns,
 )
 
@@ -91,22 +93,20 @@ def _row(run: Run) -> dict[str, object]:
     constant = target["variance"] / 2 if target["variance"] > 0 else math.nan
     row |= {f"generalization_error{side}": float(value) for side, value in values.items()}
     row |= {f"relative_error{side}": float(value) / constant for side, value in values.items()}
+    row[f"generalization_error{BY_SEED}"] = seeds_text(errors)
+    row[f"relative_error{BY_SEED}"] = seeds_text(errors / constant)
     row["mean_square"] = target["variance"] + target["mean"] ** 2
     return row | {f"target_{name}": value for name, value in target.items()}
 
 
 def _shown(cells: pd.DataFrame) -> pd.DataFrame:
-    def intervals(name: str) -> list[str]:
-        columns = [name, f"{name}_low", f"{name}_high"]
-        return [format_interval(*row) for row in cells[columns].to_numpy()]
-
     columns = {
         "task": list(cells["task_short"]),
         "model": list(cells["arm"]),
         "replicas": [str(value) for value in cells["replicas"]],
         "excluded": [str(value) for value in cells["excluded"]],
-        "error [95 %]": intervals("generalization_error"),
-        "error / ½ Var f [95 %]": intervals("relative_error"),
+        **interval_column(cells, "generalization_error", "error"),
+        **interval_column(cells, "relative_error", "error / ½ Var f"),
         "E f²": [format_number(value) for value in cells["mean_square"]],
     }
     for name in (STABILITY, BOUND, PREDICTABILITY):
@@ -118,7 +118,7 @@ def _notes(cells: pd.DataFrame) -> list[str]:
     losses = " / ".join(dict.fromkeys(cells["loss"]))
     notes = [
         f"Error: {losses} over the whole cube at the last evaluation, mean over replicas with "
-        f"{statistics.INTERVAL_WORDS}. Training drew from the whole cube: "
+        f"{statistics.INTERVAL_WORDS}. {statistics.SEEDS_WORDS} Training drew from the whole cube: "
         "there is no other distribution. Half the variance, ½ Var f, is the error of the best "
         "constant.",
         "Stab_½, bound and CP are exact properties of the target; CP is of its orbit among "

@@ -24,7 +24,7 @@ UNFITTED = " †"
 GROUP = ["run", "task_label", "model_label", "optimizer"]
 LEFT_ALIGNED = ("task", "model", "aggregation", "part", "T", "twin", "nearest")
 PREDICTION, DEVIATION, UNEXPLAINED = "prediction_", "deviation_", "unexplained_"
-UNCERTAINTY = "standard_error_"
+UNCERTAINTY, BY_SEED = "standard_error_", "_by_seed"
 
 
 def summary_table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -33,8 +33,7 @@ def summary_table(runs: Sequence[Run]) -> pd.DataFrame:
     `<measure>_low` and `<measure>_high` bound the 95 % interval of the mean
     (`statistics.mean_interval`). All errors are half losses at the last evaluation; `difference` is
     generalization error minus influence. `fit` says whether the seen inputs are fitted, in the
-    mean: "finished", "unfinished" or "not measured". `seeds` are the errors of a few seeds one by
-    one, or two groups of seeds, as text.
+    mean: "finished", "unfinished" or "not measured". `<measure>_by_seed` is its `seeds_text`.
 
     `verdict` says where the error lies: "above" or "below" the influence, or "inside" when the
     interval `judged_low` to `judged_high` holds the influence; that interval holds for all rows of
@@ -134,6 +133,7 @@ def unexplained(run: Run, bit: int, theories: Sequence[str]) -> dict[str, object
         column = f"{UNEXPLAINED}{name}"
         row |= {column: float(statistics.mean(values))}
         row |= {f"{column}_low": float(low), f"{column}_high": float(high)}
+        row[f"{column}{BY_SEED}"] = seeds_text(values)
     row["nearest"] = nearest({name: values[None] for name, values in left.items()})
     return row
 
@@ -145,11 +145,11 @@ def _row(run: Run, bit: int, names: list[str]) -> dict[str, object]:
         low, high = statistics.mean_interval(values, scale(name))
         row |= {name: float(statistics.mean(values))}
         row |= {f"{name}_low": float(low), f"{name}_high": float(high)}
+        row[f"{name}{BY_SEED}"] = seeds_text(values)
     influence = run.influences[bit]
     row["influence"] = influence
     for suffix in ("", "_low", "_high"):
         row[f"difference{suffix}"] = row[f"generalization_error{suffix}"] - influence
-    row["seeds"] = seeds_text(run.final("generalization_error", bit))
     return row
 
 
@@ -272,11 +272,7 @@ def display_table(table: pd.DataFrame) -> pd.DataFrame:
     }
     if (fitted := "in_distribution_error") in table:
         columns[heading(fitted)] = [format_number(value, 3) for value in table[fitted]]
-    errors = interval_column(table, "generalization_error", heading("generalization_error"))
-    columns |= {
-        title: [text + seeds for text, seeds in zip(texts, table["seeds"], strict=True)]
-        for title, texts in errors.items()
-    }
+    columns |= interval_column(table, "generalization_error", heading("generalization_error"))
     columns[heading("influence")] = [format_exact(value) for value in table["influence"]]
     columns |= prediction_columns(table)
     scale = table["generalization_error"]
@@ -287,13 +283,17 @@ def display_table(table: pd.DataFrame) -> pd.DataFrame:
 def interval_column(
     table: pd.DataFrame, name: str, title: str, scale: pd.Series | None = None
 ) -> dict[str, list[str]]:
-    """Return a column of a summary table with its interval, as text under `title`.
+    """Return a column of a summary table with interval and `seeds_text`, as text under `title`.
 
     The decimals are those of `scale`, by default of the column itself.
     """
     numbers = table[[name, f"{name}_low", f"{name}_high"]].to_numpy()
     scales = table[name] if scale is None else scale
-    texts = [format_interval(*row, size) for row, size in zip(numbers, scales, strict=True)]
+    seeds = table.get(f"{name}{BY_SEED}", [""] * len(table))
+    texts = [
+        format_interval(*row, size) + text
+        for row, size, text in zip(numbers, scales, seeds, strict=True)
+    ]
     return {f"{title} [95 %]": texts}
 
 
@@ -334,7 +334,7 @@ def explaining_theories_of(table: pd.DataFrame) -> list[str]:
         column.removeprefix(UNEXPLAINED)
         for column in table.columns
         if column.startswith(UNEXPLAINED)
-        and not column.endswith(("_low", "_high"))
+        and not column.endswith(("_low", "_high", BY_SEED))
         and table[column].notna().any()
     ]
 

@@ -9,11 +9,11 @@ from pvr_jax.reporting.definitions import heading, left_by
 from pvr_jax.reporting.kinds import Kind, kinds_by_arm, named_columns
 from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.tables import (
+    MISSING,
     UNEXPLAINED,
     explaining_theories_of,
     first_of_each,
     format_exact,
-    format_interval,
     format_number,
     interval_column,
     prediction_columns,
@@ -124,7 +124,6 @@ def study_theories(runs: Sequence[Run], cells: pd.DataFrame) -> pd.DataFrame:
     names = explaining_theories_of(cells)
     if not names:
         return pd.DataFrame()
-    missing = (np.nan,) * 3
     table = pd.DataFrame(
         [
             named_columns(arm, kind)
@@ -135,7 +134,7 @@ def study_theories(runs: Sequence[Run], cells: pd.DataFrame) -> pd.DataFrame:
                 if name != "influence"
             }
             | {
-                f"{left_by(name)} [95 %]": format_interval(*kind.left.get(name, missing))
+                f"{left_by(name)} [95 %]": str(kind.left.get(name, MISSING))
                 + _some_cells(kind, name)
                 for name in names
             }

@@ -8,10 +8,12 @@ from pvr_jax.reporting import statistics
 from pvr_jax.reporting.labels import arm_labels, consecutive, natural, short_labels
 from pvr_jax.reporting.runs import Pair, Run
 from pvr_jax.reporting.tables import (
+    BY_SEED,
     first_of_each,
     format_exact,
     format_interval,
     render_markdown,
+    seeds_text,
 )
 
 # A target with more touched pairs, or a study with more rows, is better told by its leak.
@@ -37,7 +39,8 @@ def twin_table(runs: Sequence[Run]) -> pd.DataFrame:
 
     Columns: task_short, frozen_bit, arm, low and high (monomials as text), their target
     coefficients, the predicted `limit` of the low one, and for both the mean of the learned
-    coefficient and the bounds of its interval (low_mean, low_low, low_high, high_mean, …).
+    coefficient, the bounds of its interval and its `seeds_text` (low_mean, low_low, low_high,
+    low_by_seed, high_mean, …).
     """
     arms = arm_labels(runs)
     tasks = short_labels(run.task_label for run in runs)
@@ -74,6 +77,7 @@ def _row(run: Run, bit: int, i: int) -> dict[str, object]:
             f"{name}_mean": float(statistics.mean(values)),
             f"{name}_low": float(lowest),
             f"{name}_high": float(highest),
+            f"{name}{BY_SEED}": seeds_text(values),
         }
     return row
 
@@ -117,4 +121,8 @@ def render_twins(table: pd.DataFrame) -> str:
 def _intervals(table: pd.DataFrame, twin: str) -> list[str]:
     columns = [table[f"{twin}_{part}"] for part in ("mean", "low", "high")]
     scales = table["limit"].abs().clip(lower=1)
-    return [format_interval(*row) for row in zip(*columns, scales, strict=True)]
+    numbers = zip(*columns, scales, strict=True)
+    return [
+        format_interval(*row) + seeds
+        for row, seeds in zip(numbers, table[f"{twin}{BY_SEED}"], strict=True)
+    ]

@@ -76,7 +76,8 @@ def test_the_gap_has_the_interval_of_paired_differences(tmp_path):
     # The interval of i.i.d. accuracy alone is more than three times as wide.
     assert row["iid_accuracy_high"] - row["iid_accuracy"] > 3 * half
     shown = shown_holdout(cells).iloc[0]
-    assert shown["gap, points [95 %]"] == f"26.00 [{100 * low:.2f}, {100 * high:.2f}]"
+    by_seed = "(25.0, 25.0, 28.0)"
+    assert shown["gap, points [95 %]"] == f"26.00 [{100 * low:.2f}, {100 * high:.2f}] {by_seed}"
     assert shown["withheld accuracy, % [95 %]"].endswith("] (65.0, 45.0, 52.0)")
     assert (shown["removed, %"], shown["withheld"], shown["uniform guess"]) == ("1", "1", "10.00")
 
@@ -250,7 +251,10 @@ def test_sizes_beside_each_other(tmp_path):
     )
     shown = shown_sizes(cells)
     assert list(shown) == ["aggregation", "complexity", "chance", "1000", f"10{THIN}000"]
-    assert shown["1000"].tolist() == ["50.00 [–]", "40.00 [–]"]
+    assert shown["1000"].tolist() == [
+        "50.00 [–] (50.0, 50.0, 50.0)",
+        "40.00 [–] (40.0, 40.0, 40.0)",
+    ]
     # What withholds more than the least is in the table of withheld inputs.
     assert shown["complexity"].tolist() == ["0", "1"]
     assert shown[f"10{THIN}000"].tolist() == [

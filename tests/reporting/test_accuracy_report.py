@@ -91,9 +91,10 @@ def test_findings_are_made_from_the_numbers(reported):
     # Every seed loses the same from one complexity to the next, so there is no interval.
     assert "Whether accuracy falls with complexity, as expected, is not shown for mod_sum." in found
     # Withheld accuracy is one half: of complexity 2, 57, 58 and 59 % less it are 7, 8 and 9 points.
-    assert "withheld 50.00 [–] % (50.0, 50.0, 50.0), gap 8.00 [5.51, 10.48] points: " in found
+    gap = "gap 8.00 [5.51, 10.48] points (7.00, 8.00, 9.00): "
+    assert f"withheld 50.00 [–] % (50.0, 50.0, 50.0), {gap}" in found
     # Training accuracy is 57, 58 and 59 %.
-    assert "points: no verdict, as the fit is not finished (training accuracy 58.00 %)" in found
+    assert f"{gap}no verdict, as the fit is not finished (training accuracy 58.00 %)" in found
     assert (
         "The most frequent mistake is 2 for 1, 100 % of all wrong ones and 50 % of class 1" in found
     )
@@ -201,7 +202,10 @@ def test_expectations_that_fail_are_said_to(tmp_path):
     text = text_of(tmp_path / "fitted", 1.0, **arguments)
     assert "the accuracy of mod_sum rises, against the expectation, from 0 to 1 and 1 to 2" in text
     assert "From 1000 to 10\u2009000 samples it falls by 9.99 points" in text
-    assert "points: withheld inputs are easier, against the expectation (95 %)" in text
+    assert (
+        "points (−5.00, −5.10, −5.20): withheld inputs are easier, against the expectation (95 %)"
+        in text
+    )
     # Without a finished fit, or without knowing of it, the same numbers have no verdict.
     for train, reason in ((0.9, "not finished (training accuracy 90.00 %)"), (math.nan, None)):
         text = text_of(tmp_path / str(train), train, **arguments)
@@ -215,7 +219,7 @@ def test_gaps_that_say_nothing_are_said_to(tmp_path):
     same = text_of(tmp_path / "a", 1.0, tasks=tasks, **ends)
     assert "not told apart from no gap (95 %)" in same
     equal = text_of(tmp_path / "c", 1.0, tasks=tasks)
-    assert "gap 40.00 [–] points: no verdict, as the seeds form two groups or all have" in equal
+    assert "gap 40.00 [–] points (40.0, 40.0, 40.0): no verdict, as the seeds form two" in equal
     one = text_of(tmp_path / "b", 1.0, tasks=tasks, seeds=1)
     assert "one replica, so nothing can be said of chance" in one
 
@@ -230,10 +234,10 @@ def test_verdicts_are_corrected_for_their_number(tmp_path):
         return 0.9 - gaps[task["withheld"]] - 0.01 * (seed - 1)
 
     alone = text_of(tmp_path / "a", 1.0, tasks=tasks[:1], withheld_accuracy=withheld)
-    assert "gap 3.50 [1.01, 5.98] points: withheld inputs are harder (95 %)" in alone
+    assert "gap 3.50 [1.01, 5.98] points (2.50, 3.50, 4.50): withheld inputs are harder" in alone
     three = text_of(tmp_path / "b", 1.0, tasks=tasks, withheld_accuracy=withheld)
-    assert "3.50 [1.01, 5.98] points: not told apart from no gap (95 % for all 3 gaps at" in three
-    assert "gap 20.00 [17.50, 22.47] points: withheld inputs are harder" in three
+    assert "(2.50, 3.50, 4.50): not told apart from no gap (95 % for all 3 gaps at" in three
+    assert "[17.50, 22.47] points (19.0, 20.0, 21.0): withheld inputs are harder" in three
     # Every seed's gap grows by 16.5 points.
     assert "goes from 3.50 to 20.00 points; there is no verdict on the change" in three
 

@@ -125,10 +125,10 @@ def test_few_seeds_stand_beside_their_mean(reported, tmp_path):
     table = reported.table.set_index(["run", "frozen_bit"])
     errors = reported.runs[0].final("generalization_error", 0)
     expected = f" ({', '.join(f'{error:.3g}' for error in errors)})"
-    assert table.loc[("pvr_majority-mlp-0123abcd", 0), "seeds"] == expected
+    assert table.loc[("pvr_majority-mlp-0123abcd", 0), "generalization_error_by_seed"] == expected
     assert expected in reported.paths.text
     five = summary_table([read_run(write_run(tmp_path, seeds=5))])
-    assert (five["seeds"] == "").all()
+    assert (five["generalization_error_by_seed"] == "").all()
     assert seeds_text([0.02, 0.06, 0.42, 0.94], percent=True) == " (2.00, 6.00, 42.0, 94.0)"
     assert seeds_text([0.1, 0.11, 0.09] + [0.9, 0.91, 0.89] * 3) == " (3 at 0.100 and 9 at 0.900)"
     assert seeds_text([np.nan, 0.5]) == seeds_text([]) == ""
@@ -172,7 +172,7 @@ def test_two_groups_of_seeds_have_no_verdict(tmp_path):
     path.write_text(json.dumps(document))
     row = summary_table([read_run(directory)]).iloc[0]
     assert row["judged_high"] < row["influence"] and row["verdict"] == ""
-    assert row["seeds"] == " (7 at 0.100 and 3 at 0.400)"
+    assert row["generalization_error_by_seed"] == " (7 at 0.100 and 3 at 0.400)"
 
 
 def test_a_bit_without_influence_is_judged_by_what_unseen_inputs_add(tmp_path):

@@ -83,7 +83,7 @@ def test_mass_above_the_degree_of_the_interpolator(tmp_path):
     assert "Above its degree r = 3 the MDI has no mass and the target 1" in text
     assert "In 1 setting the MDI is so large" in overview(cell_table(cells))
     assert shown_explanation(cell_table(cells))["distance / MDI's error [95 %]"][0] == (
-        "1.0000 [1.0000, 1.0000]"
+        "1.0000 [1.0000, 1.0000] (1.00, 1.00, 1.00)"
     )
 
 

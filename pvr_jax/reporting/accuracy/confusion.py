@@ -12,8 +12,7 @@ from pvr_jax.reporting.accuracy.cells import (
     least_withheld,
     mean_interval,
 )
-from pvr_jax.reporting.accuracy.shown import percent_interval, row_titles
-from pvr_jax.reporting.tables import MISSING
+from pvr_jax.reporting.accuracy.shown import accuracy_text, row_titles
 
 MOST_SHOWN = 8
 MOST_CLASSES = 12  # of a table of recalls
@@ -31,8 +30,12 @@ def shares(cell: Cell, part: str) -> np.ndarray:
 
 def recalls(cell: Cell, part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the mean recall [C] of every class and the bounds of its interval, NaN of no class."""
-    own = np.diagonal(shares(cell, part), axis1=1, axis2=2)
-    return mean_interval(own.T)
+    return mean_interval(_recalls(cell, part))
+
+
+def _recalls(cell: Cell, part: str) -> np.ndarray:
+    """Return the recall of every class and counted replica [C, R], NaN of no class."""
+    return np.diagonal(shares(cell, part), axis1=1, axis2=2).T
 
 
 def has(cell: Cell, part: str) -> bool:
@@ -118,8 +121,8 @@ def _named(cell: Cell, part: str) -> dict[str, object]:
 def shown_recalls(cells: Sequence[Cell]) -> pd.DataFrame | None:
     """Return the recalls of the shown cells as text, a column per class; None of too many."""
     chosen = shown_cells(cells)
-    found = [recalls(cell, part) for cell, part in chosen]
-    known = sorted({int(c) for mean, _, _ in found for c in np.flatnonzero(np.isfinite(mean))})
+    found = [_recalls(cell, part) for cell, part in chosen]
+    known = sorted({c for own in found for c in np.flatnonzero(np.isfinite(own).any(axis=1))})
     if not 0 < len(known) <= MOST_CLASSES:
         return None
     columns = row_titles([(cell.arm, cell.subtask) for cell, _ in chosen], cells)
@@ -127,10 +130,5 @@ def shown_recalls(cells: Sequence[Cell]) -> pd.DataFrame | None:
         columns["withheld"] = [str(cell.subtask.withheld) for cell, _ in chosen]
     columns["part"] = [PARTS[part] for _, part in chosen]
     for label in known:
-        columns[str(label)] = [
-            percent_interval(mean[label], low[label], high[label], 1)
-            if np.isfinite(mean[label])
-            else MISSING
-            for mean, low, high in found
-        ]
+        columns[str(label)] = [accuracy_text(own[label], decimals=1) for own in found]
     return pd.DataFrame(columns)

@@ -12,15 +12,13 @@ from pvr_jax.reporting.accuracy.cells import (
     Cell,
     arms_of,
     function_groups,
-    gap_interval,
     largest_sets,
     least_withheld,
-    mean_interval,
 )
 from pvr_jax.reporting.accuracy.confusion import has, shares
 from pvr_jax.reporting.accuracy.labels import arm_labels, task_labels
 from pvr_jax.reporting.accuracy.model_findings import model_findings
-from pvr_jax.reporting.accuracy.shown import grouped, percent, percent_interval
+from pvr_jax.reporting.accuracy.shown import accuracy_text, gap_text, grouped, percent
 from pvr_jax.reporting.accuracy.thresholds import (
     LEVEL,
     Correlation,
@@ -36,7 +34,6 @@ from pvr_jax.reporting.accuracy.verdicts import (
     judged,
 )
 from pvr_jax.reporting.labels import joined
-from pvr_jax.reporting.tables import seeds_text
 
 Findings = list[tuple[str, str]]
 UNLEARNED = 0.5  # a network that gets fewer i.i.d. inputs right has not learned the task
@@ -100,12 +97,11 @@ def _finite(values: np.ndarray) -> bool:
 
 
 def _shown(values: np.ndarray) -> str:
-    shown = f"{percent_interval(*mean_interval(values))} %{seeds_text(values, percent=True)}"
-    return _minus(shown)
+    return _minus(accuracy_text(values, unit=" %"))
 
 
 def _points(values: np.ndarray) -> str:
-    return f"{_minus(percent_interval(*gap_interval(values)))} points"
+    return f"{_minus(gap_text(values, unit=' points'))}"
 
 
 def _between(shares: Sequence[float]) -> str:

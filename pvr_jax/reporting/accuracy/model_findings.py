@@ -15,6 +15,7 @@ from pvr_jax.reporting.accuracy.verdicts import (
     not_told_apart,
 )
 from pvr_jax.reporting.labels import joined
+from pvr_jax.reporting.tables import seeds_text
 
 
 def model_findings(cells: Sequence[Cell]) -> list[tuple[str, str]]:
@@ -63,7 +64,8 @@ def _model_sentence(group: dict, common: list, labels: dict[Arm, str], name: str
     for arm in order:
         mean = statistics.mean_over_cells(values[arm])
         interval = statistics.interval_over_seeds(values[arm], "unit")
-        shown.append(f"{labels[arm]} {percent_interval(mean, *interval)} %")
+        seeds_shown = seeds_text(statistics.mean(values[arm].T), percent=True)
+        shown.append(f"{labels[arm]} {percent_interval(mean, *interval)} %{seeds_shown}")
     cells = "the one cell" if len(known) == 1 else f"the {len(known)} cells"
     return (
         f"Means over {cells} that all have, by their size: {joined(shown)}. Intervals are over "

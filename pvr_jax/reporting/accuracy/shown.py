@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from pvr_jax.reporting import statistics
@@ -31,22 +32,15 @@ TITLES = {
 
 
 def shown_sizes(cells: Sequence[Cell]) -> pd.DataFrame | None:
-    """Return i.i.d. accuracies with a column per training-set size as text; None without sizes.
-
-    Two groups of seeds stand beside their mean, a few seeds only with the largest sets; there is no
-    room for more, and `shown_table` has all.
-    """
+    """Return i.i.d. accuracies with a column per training-set size as text; None without sizes."""
     fixed = [cell for cell in least_withheld(cells) if cell.samples is not None]
     sizes = sorted({cell.samples for cell in fixed})
     if len(sizes) < 2:
         return None
     rows: dict[tuple[Arm, Subtask], dict[int, str]] = {}
     for cell in fixed:
-        values = cell.final("iid_accuracy")
-        text = percent_interval(*mean_interval(values))
-        if cell.samples == sizes[-1] or statistics.groups_of_seeds(values) is not None:
-            text += seeds_text(values, percent=True)
-        rows.setdefault((cell.arm, cell.subtask), {})[cell.samples] = text
+        shown = rows.setdefault((cell.arm, cell.subtask), {})
+        shown[cell.samples] = accuracy_text(cell.final("iid_accuracy"))
     columns = row_titles([(arm, subtask) for arm, subtask in rows], cells)
     columns["chance"] = [percent(subtask.chance) for _, subtask in rows]
     for size in sizes:
@@ -55,7 +49,7 @@ def shown_sizes(cells: Sequence[Cell]) -> pd.DataFrame | None:
 
 
 def shown_table(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Return accuracy and loss of every cell as text, seeds beside their mean i.i.d. accuracy."""
+    """Return accuracy and loss of every cell as text."""
     columns = row_titles([(cell.arm, cell.subtask) for cell in cells], cells)
     if any(cell.subtask.withheld for cell in cells):
         columns["withheld"] = [str(cell.subtask.withheld) for cell in cells]
@@ -63,7 +57,7 @@ def shown_table(cells: Sequence[Cell]) -> pd.DataFrame:
     columns["replicas"] = [str(int(cell.counted.sum())) for cell in cells]
     for name, title in (("iid", "i.i.d."), ("train", "training")):
         columns[f"{title} accuracy, % [95 %]"] = [
-            _accuracy(cell, name, with_seeds=name == "iid") for cell in cells
+            accuracy_text(cell.final(f"{name}_accuracy")) for cell in cells
         ]
     columns["chance"] = [percent(cell.subtask.chance) for cell in cells]
     for name, title in (("iid", "i.i.d."), ("train", "training")):
@@ -72,10 +66,7 @@ def shown_table(cells: Sequence[Cell]) -> pd.DataFrame:
 
 
 def shown_holdout(cells: Sequence[Cell]) -> pd.DataFrame | None:
-    """Return both accuracies and their gap as text, a row per cell that withholds something.
-
-    Seeds stand beside the mean withheld accuracy.
-    """
+    """Return both accuracies and their gap as text, a row per cell that withholds something."""
     cells_with = [cell for cell in cells if cell.subtask.withheld]
     if not cells_with:
         return None
@@ -86,11 +77,9 @@ def shown_holdout(cells: Sequence[Cell]) -> pd.DataFrame | None:
     columns |= _samples_column(cells_with)
     for part, title in (("iid", "i.i.d."), ("withheld", "withheld")):
         columns[f"{title} accuracy, % [95 %]"] = [
-            _accuracy(cell, part, with_seeds=part == "withheld") for cell in cells_with
+            accuracy_text(cell.final(f"{part}_accuracy")) for cell in cells_with
         ]
-    columns["gap, points [95 %]"] = [
-        percent_interval(*gap_interval(cell.gap)) for cell in cells_with
-    ]
+    columns["gap, points [95 %]"] = [gap_text(cell.gap) for cell in cells_with]
     columns["uniform guess"] = [percent(1 / cell.classes) for cell in cells_with]
     columns["withheld loss [95 %]"] = [
         _number_interval(cell, "withheld_loss") for cell in cells_with
@@ -180,15 +169,21 @@ def _noise(subtask: Subtask) -> str:
     return f"{noise.value:.4f} [{noise.low:.4f}, {noise.high:.4f}]"
 
 
-def _accuracy(cell: Cell, part: str, with_seeds: bool) -> str:
-    values = cell.final(f"{part}_accuracy")
-    text = percent_interval(*mean_interval(values))
-    return text + seeds_text(values, percent=True) if with_seeds else text
+def accuracy_text(values: np.ndarray, unit: str = "", decimals: int = 2) -> str:
+    """Return the mean of accuracies [R] in percent, its interval, `unit`, and `seeds_text`."""
+    shown = percent_interval(*mean_interval(values), decimals)
+    return f"{shown}{unit}{seeds_text(values, percent=True)}"
+
+
+def gap_text(values: np.ndarray, unit: str = "") -> str:
+    """Return the mean of gaps [R] in points, its interval, `unit`, and `seeds_text`."""
+    return f"{percent_interval(*gap_interval(values))}{unit}{seeds_text(values, percent=True)}"
 
 
 def _number_interval(cell: Cell, name: str) -> str:
-    mean, low, high = (float(value) for value in mean_interval(cell.final(name), scale_of(name)))
-    return format_interval(mean, low, high, abs(mean) * 10)
+    values = cell.final(name)
+    mean, low, high = (float(value) for value in mean_interval(values, scale_of(name)))
+    return format_interval(mean, low, high, abs(mean) * 10) + seeds_text(values)
 
 
 def samples_text(found: Threshold) -> str:
@@ -201,7 +196,7 @@ def samples_text(found: Threshold) -> str:
     text = f"{'≤ ' if found.at_once else ''}{format_samples(mean)}"
     if not math.isfinite(low):
         return f"{text} [{MISSING}]"
-    return f"{text} [{format_samples(low)}, {format_samples(high)}]"
+    return f"{text} [{format_samples(low)}, {format_samples(high)}]{seeds_text(found.counted)}"
 
 
 def format_samples(value: float) -> str:
@@ -241,8 +236,7 @@ def table_notes(cells: Sequence[Cell], table: pd.DataFrame) -> list[str]:
         f"steps, on {tests} test samples of each kind; means over replicas, which differ in the "
         "seed alone.",
         f"[95 %]: {statistics.INTERVAL_WORDS}; an interval for its own cell, not for all at once. "
-        f"{statistics.SEEDS_WORDS} Of i.i.d. accuracy they are in the table of every cell, in "
-        "percent.",
+        f"{statistics.SEEDS_WORDS}",
         "Chance: the accuracy of the best constant guess, the largest probability of a label.",
     ]
     if any(cell.subtask.withheld for cell in cells):

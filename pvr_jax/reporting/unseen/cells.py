@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pvr_jax.reporting import statistics
-from pvr_jax.reporting.tables import seeds_text
+from pvr_jax.reporting.tables import BY_SEED, seeds_text
 from pvr_jax.reporting.unseen.definitions import MEASURES, UNEXPLAINED, scale
 from pvr_jax.reporting.unseen.definitions import THEORIES as KNOWN_THEORIES
 from pvr_jax.reporting.unseen.labels import arm_names, in_order, monomial_text, task_names
@@ -25,8 +25,8 @@ def cell_table(cells: Sequence[Cell]) -> pd.DataFrame:
 
     `<name>_low` and `<name>_high` bound the 95 % interval of the mean (`statistics.mean_interval`),
     on the scale of `definitions.scale`. Errors are half squared errors at the last evaluation, and
-    `<theory>_unseen_error` is exact. `unseen_error_by_seed` and `unseen_distance_by_seed` are the
-    values of a few seeds, or two groups of them, as text. `fit` is that of `fit`.
+    `<theory>_unseen_error` is exact. `<measure>_by_seed` is its `seeds_text`. `fit` is that of
+    `fit`.
 
     Shares are of the MDI's own unseen error: `distance_share` the distance to the MDI,
     `error_share` that to the target, `nearer_margin` the first minus the second. `nearer` is "MDI"
@@ -87,8 +87,8 @@ def coefficient_table(cells: Sequence[Cell]) -> pd.DataFrame:
     """Return a row per cell and tracked monomial: what target, theories and networks have of it.
 
     `learned` is the mean over counted replicas at the last evaluation, `learned_low` and
-    `learned_high` bound its 95 % interval; `judged_low` and `judged_high` bound intervals that hold
-    for all monomials of the cell at once with 95 %.
+    `learned_high` bound its 95 % interval, `learned_by_seed` is its `seeds_text`; `judged_low` and
+    `judged_high` bound intervals that hold for all monomials of the cell at once with 95 %.
     """
     tasks, arms, theories = task_names(cells), arm_names(cells), _theories(cells)
     rows = []
@@ -117,6 +117,7 @@ def coefficient_table(cells: Sequence[Cell]) -> pd.DataFrame:
                     "learned": float(means[i]),
                     "learned_low": float(low[i]),
                     "learned_high": float(high[i]),
+                    f"learned{BY_SEED}": seeds_text(values[i]),
                     "judged_low": float(judged[0][i]),
                     "judged_high": float(judged[1][i]),
                 }
@@ -229,8 +230,7 @@ def _row(cell: Cell, theories: Sequence[str]) -> dict[str, object]:
         low, high = statistics.mean_interval(values, scale(name))
         row[name] = float(statistics.mean(values))
         row |= {f"{name}_low": float(low), f"{name}_high": float(high)}
-    for name in ("unseen_error", "unseen_distance"):
-        row[f"{name}_by_seed"] = seeds_text(cell.final(name))
+        row[f"{name}{BY_SEED}"] = seeds_text(values)
     return row
 
 

@@ -10,6 +10,7 @@ from pvr_jax.reporting import statistics
 from pvr_jax.reporting.labels import label_notes, short_labels
 from pvr_jax.reporting.latex import escape_latex
 from pvr_jax.reporting.tables import (
+    BY_SEED,
     MISSING,
     UNFITTED,
     excluded_notes,
@@ -49,7 +50,7 @@ def shown_errors(table: pd.DataFrame) -> pd.DataFrame:
             f"{format_number(error, 3)}{UNFITTED if fit == 'unfinished' else ''}"
             for error, fit in zip(table["in_distribution_error"], table["fit"], strict=True)
         ],
-        _interval_heading("unseen_error"): _with_seeds(table, "unseen_error"),
+        _interval_heading("unseen_error"): _intervals(table, "unseen_error"),
     }
     for name in theories_of(table):
         write = format_exact if name == MIN_DEGREE else format_number
@@ -64,7 +65,7 @@ def shown_explanation(table: pd.DataFrame) -> pd.DataFrame:
     Columns without any value are left out.
     """
     columns = _named(table, domain=False)
-    columns[_interval_heading("unseen_distance")] = _with_seeds(table, "unseen_distance")
+    columns[_interval_heading("unseen_distance")] = _intervals(table, "unseen_distance")
     if table["distance_share"].notna().any():
         columns[_interval_heading("distance_share")] = _intervals(table, "distance_share")
     for name in theories_of(table):
@@ -107,6 +108,7 @@ def shown_coefficients(table: pd.DataFrame) -> pd.DataFrame:
             row.learned_high,
             max(abs(row.learned), min(1.0, max(abs(row.target), abs(row.min_degree)))),
         )
+        + row.learned_by_seed
         for row in table.itertuples()
     ]
     return pd.DataFrame(columns)
@@ -121,7 +123,7 @@ def table_notes(cells: Sequence[Cell], table: pd.DataFrame) -> list[str]:
         f"[95 %]: {statistics.INTERVAL_WORDS}. Coefficients, margins and the dropped monomials "
         "learned are any real number.",
     ]
-    if (table[["unseen_error_by_seed", "unseen_distance_by_seed"]] != "").any(axis=None):
+    if (table.filter(regex=f"{BY_SEED}$") != "").any(axis=None):
         notes.append(
             f"In parentheses: the values of fewer than {statistics.FEW_SEEDS} seeds, or, where the "
             "seeds fall into two groups, the number and the mean of each: the mean of all "
@@ -194,7 +196,8 @@ def interval_text(value: float, low: float, high: float, scale: float | None = N
 
 def row_interval(row: pd.Series, name: str) -> str:
     """Return a column of one row of a cell table with its interval."""
-    return _interval(name, row[name], row[f"{name}_low"], row[f"{name}_high"])
+    scale = max(abs(row[name]), SMALLEST_SHARE) if name in SHARES else None
+    return interval_text(row[name], row[f"{name}_low"], row[f"{name}_high"], scale)
 
 
 def _named(table: pd.DataFrame, domain: bool = True) -> dict[str, list[str]]:
@@ -214,19 +217,7 @@ def _setting(value: float) -> str:
 
 
 def _intervals(table: pd.DataFrame, name: str) -> list[str]:
-    numbers = table[[name, f"{name}_low", f"{name}_high"]].to_numpy(dtype=float)
-    return [_interval(name, *row) for row in numbers]
-
-
-def _with_seeds(table: pd.DataFrame, name: str) -> list[str]:
-    """Return a column with its intervals, and beside them the seeds where they are few."""
-    pairs = zip(_intervals(table, name), table[f"{name}_by_seed"], strict=True)
-    return [f"{text}{seeds}" for text, seeds in pairs]
-
-
-def _interval(name: str, value: float, low: float, high: float) -> str:
-    scale = max(abs(value), SMALLEST_SHARE) if name in SHARES else None
-    return interval_text(value, low, high, scale)
+    return [row_interval(row, name) + row[f"{name}{BY_SEED}"] for _, row in table.iterrows()]
 
 
 def _undefined(cells: Sequence[Cell]) -> list[str]:
