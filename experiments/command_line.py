@@ -5,6 +5,7 @@ import difflib
 import importlib
 import importlib.util
 import re
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -170,9 +171,8 @@ def _blamed(message: str, config: ConfigDict, overrides: Mapping[str, Any]) -> s
     section = field.partition(".")[0]
     same = [name for name in overrides if name.startswith(f"{section}.")]
     given = " ".join(f"--config.{name}={_written(overrides[name])}" for name in same or overrides)
-    line = (
-        f"config.{field}: {value} of the configuration does not go with {given}; allowed {allowed}"
-    )
+    line = f"config.{field}: {value} of the configuration does not go with {given}"
+    line += f"; allowed {allowed}"
     if chosen := overrides.get(f"{section}.name"):
         file = f"configs/{config.experiment}.py"  # other files of an experiment have fewer choices
         there = f"={file}" if (Path(__file__).parents[1] / file).is_file() else ""
@@ -246,32 +246,19 @@ def check_data(config: ConfigDict) -> None:
         load_experiment(name, "data").check(config)
 
 
-def stages_of(name: str) -> tuple[str, ...]:
-    """Return the stages of an experiment: those of which its package has a module, in order.
-
-    Raises:
-        UsageError: there is no such experiment.
-    """
-    load_experiment(name)
-    return tuple(
-        stage
-        for stage in STAGES
-        if importlib.util.find_spec(f"experiments.{name}.{stage}") is not None
-    )
-
-
-def stages_asked_for(name: str, stage: str) -> tuple[str, ...]:
+def stages_of(name: str, stage: str = "all") -> tuple[str, ...]:
     """Return the stages of an experiment that --stage=`stage` runs.
 
+    An experiment has the stages of which its package has a module, in order.
+
     Raises:
-        UsageError: the experiment has no such stage.
+        UsageError: there is no such experiment, or it has no such stage.
     """
-    known = stages_of(name)
-    if stage == "all":
-        return known
-    if stage not in known:
+    load_experiment(name)
+    known = tuple(step for step in STAGES if importlib.util.find_spec(f"experiments.{name}.{step}"))
+    if stage not in ("all", *known):
         raise UsageError(f"--stage: given {stage}; allowed stages of {name}: {', '.join(known)}")
-    return (stage,)
+    return known if stage == "all" else (stage,)
 
 
 def _explained(arguments: list[str], error: BaseException) -> UsageError:
@@ -295,9 +282,18 @@ def _explained(arguments: list[str], error: BaseException) -> UsageError:
             f"--{error.flagname}: no such flag; allowed --{', --'.join(FLAGS)}, and fields as "
             f"--config.train.seeds=5{hint}"
         )
-    if not isinstance(error, (flags.Error, ValueError, TypeError)):
-        return _leaving(arguments, error)
+    chain, file = [error], Path(_chosen(arguments).partition(":")[0]).name
+    while context := chain[-1].__context__:
+        chain.append(context)
+    own = [raised for raised in chain if file in _files_of(raised)]
+    source = own[0] if own else error
+    if not isinstance(source, Refusal if own else (flags.Error, ValueError)):
+        return _leaving(arguments, source)
     return UsageError(one_line(error).removeprefix("ERROR:: "))
+
+
+def _files_of(error: BaseException) -> list[str]:
+    return [Path(frame.filename).name for frame in traceback.extract_tb(error.__traceback__)]
 
 
 def _load(arguments: list[str]) -> ConfigDict:
@@ -310,10 +306,8 @@ def _load(arguments: list[str]) -> ConfigDict:
         values(alone)
     except KeyboardInterrupt:
         raise
-    except Exception as error:  # whatever the code of a configuration raises
-        raise UsageError(one_line(error)) from error
-    except BaseException as error:
-        raise _leaving(arguments, error) from error
+    except BaseException as error:  # whatever the code of a configuration raises
+        raise _explained(alone, error) from error
     if not isinstance(values.config, ConfigDict):
         raise _unreadable(arguments)
     return values.config

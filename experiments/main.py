@@ -75,7 +75,7 @@ def prepared(line: CommandLine) -> Callable[[], None]:
         settings = command_line.validate(config, overrides)
         for remark in getattr(settings, "remarks", lambda *_: ())(config, overrides):
             print(f"note: {remark}", file=sys.stderr)
-        names = command_line.stages_asked_for(config.experiment, stage)
+        names = command_line.stages_of(config.experiment, stage)
     elif stage != "report":
         raise UsageError("--config: given nothing; allowed a file such as configs/quickstart.py")
     else:

@@ -142,7 +142,16 @@ def check(config: Mapping[str, Any], sections: tuple[str, ...], rules: Mapping[s
 
 def _values(section: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the fields of a configuration, "train.seeds", and their values."""
-    for name, value in section.items():
+    try:
+        items = section.items()  # which a ConfigDict sorts by name
+    except TypeError:
+        items = [(None, None)]
+    for name, value in items:
+        if not isinstance(name, str):
+            where = f"config.{path}".rstrip(".")
+            raise Refusal(
+                f"{where}: given a field whose name is no text; allowed names as in Python"
+            )
         if hasattr(value, "items"):
             yield from _values(value, f"{path}{name}.")
         else:

@@ -324,12 +324,22 @@ def write_config(directory, *lines):
         ("import sys; sys.exit(0)", "which raises SystemExit(0); allowed a file such as"),
         ("raise BaseException('one\\ntwo')", "which raises BaseException('one\\ntwo')"),
         ("1 / 0", "which raises ZeroDivisionError('division by zero')"),
+        ("int('a')", "own.py', which raises ValueError(\"invalid literal for int()"),
+        ("config.unlock()[None] = 3", "own.py', which raises TypeError("),
+        ("config.unlock()[5] = 3", "config: given a field whose name is no text; allowed names"),
+        ("config.train.unlock()[1, 2] = 3", "config.train: given a field whose name is no text"),
     ],
 )
 def test_a_config_file_that_no_run_can_have_is_named(capsys, tmp_path, line, fragment):
     config = write_config(tmp_path, line)
     assert fragment in complaint(capsys, config, f"--workdir={tmp_path / 'runs'}")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_config_file_that_fails_is_named_beside_fields_too(capsys, tmp_path):
+    config = write_config(tmp_path, "1 / 0")
+    line = complaint(capsys, config, "--config.train.seeds=5", f"--workdir={tmp_path / 'runs'}")
+    assert "own.py', which raises ZeroDivisionError('division by zero')" in line
 
 
 @pytest.mark.parametrize("address", ["host0", "host0:", "host0:99999", "host0:0", ":9876", "a:b"])

@@ -237,9 +237,9 @@ def test_a_stage_that_an_experiment_lacks_is_skipped_or_named(tmp_path, monkeypa
         (package / f"{name}.py").write_text("")
     monkeypatch.setattr(experiments, "__path__", [*experiments.__path__, str(tmp_path)])
     name = package.name
-    assert command_line.stages_asked_for(name, "all") == ("train", "report")
-    assert command_line.stages_asked_for(name, "report") == ("report",)
+    assert command_line.stages_of(name, "all") == ("train", "report")
+    assert command_line.stages_of(name, "report") == ("report",)
     with pytest.raises(command_line.UsageError) as error:
-        command_line.stages_asked_for(name, "predict")
+        command_line.stages_of(name, "predict")
     assert str(error.value) == (f"--stage: given predict; allowed stages of {name}: train, report")
     assert command_line.stages_of("canonical_holdout") == command_line.STAGES
