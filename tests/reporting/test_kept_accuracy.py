@@ -9,8 +9,15 @@ from kept_accuracy import kept_cells
 from pvr_jax.reporting.accuracy.report import study
 
 RESULTS = Path(__file__).parents[2] / "experiments" / "pointer_value" / "results"
-# Which class is taken for which is not kept.
+# Which class is taken for which is not kept, and of recalls no values by seed.
 MISTAKE = re.compile(r" The most frequent mistake is [^.]*\.")
+
+
+def without_stand_ins(name, text):
+    """Return a kept file without what the stand-ins of `kept_accuracy` would say."""
+    if name == "recall.md":
+        text = re.sub(r"-{2,}", "-", re.sub(r"( \([^()]*\))? *\| *", "|", text))
+    return MISTAKE.sub("", text)
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in RESULTS.iterdir()))
@@ -21,5 +28,5 @@ def test_kept_tables_are_those_of_the_kept_replicas(name):
     assert set(files) - {"confusion.csv"} == kept
     for file, text in files.items():
         if file.endswith(".md"):  # the last digits of other numbers are the machine's
-            found, expected = MISTAKE.sub("", text), MISTAKE.sub("", (directory / file).read_text())
-            assert found == expected, file
+            kept_text = (directory / file).read_text()
+            assert without_stand_ins(file, text) == without_stand_ins(file, kept_text), file
