@@ -106,7 +106,7 @@ def _means(rows: pd.DataFrame, kernel: str, where: Where) -> str:
     both = rows[["influence", f"{PREDICTION}{kernel}"]]
     error = rows["generalization_error"]
     between = (error >= both.min(axis=1)) & (error <= both.max(axis=1))
-    sides = (("between the two", between), ("beside both", ~between))
+    sides = (("between the two", between), ("outside both", ~between))
     return " and ".join(f"{side} {where(rows[chosen])}" for side, chosen in sides if chosen.any())
 
 

@@ -241,7 +241,7 @@ def test_the_quickstart_has_one_sentence():
     assert theory_sentences(table, {}, bits) == [
         "Set against two predictions without free parameters, the influence (low-degree bias) and "
         "the wide NTK (lazy training), the mean error lies between the two for bits 0, 3, 7 and "
-        "beside both for bits 10; its interval holds the error of the wide NTK alone for bits "
+        "outside both for bits 10; its interval holds the error of the wide NTK alone for bits "
         "0, as lazy training has it; it holds both for bits 3, 7, 10 and does not tell them apart."
     ]
 
