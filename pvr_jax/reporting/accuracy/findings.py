@@ -101,7 +101,7 @@ def _shown(values: np.ndarray) -> str:
 
 
 def _points(values: np.ndarray) -> str:
-    return f"{_minus(gap_text(values, unit=' points'))}"
+    return _minus(gap_text(values, unit=" points"))
 
 
 def _between(shares: Sequence[float]) -> str:
