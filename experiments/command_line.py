@@ -149,7 +149,7 @@ def validate(config: ConfigDict, overrides: Mapping[str, Any]) -> ModuleType:
     Raises:
         UsageError: the configuration is impossible; one line that says what the user gave.
     """
-    settings = load_experiment(config.experiment, "settings")
+    settings = load_experiment(config.get("experiment"), "settings")
     try:
         settings.validate(config)
     except Refusal as error:
@@ -289,7 +289,7 @@ def _explained(arguments: list[str], error: BaseException) -> UsageError:
     source = own[0] if own else error
     if not isinstance(source, Refusal if own else (flags.Error, ValueError)):
         return _leaving(arguments, source)
-    return UsageError(one_line(error).removeprefix("ERROR:: "))
+    return UsageError(one_line(source if own else error).removeprefix("ERROR:: "))
 
 
 def _files_of(error: BaseException) -> list[str]:
@@ -338,7 +338,8 @@ def _unreadable(arguments: list[str]) -> UsageError:
     path = _chosen(arguments).partition(":")[0]
     reason = "no such file"
     with contextlib.suppress(OSError):  # an over-long path is none
-        reason = "it has no get_config()" if Path(path).is_file() else reason
+        if Path(path).is_file():
+            reason = "without a get_config() that returns a ConfigDict"
     return UsageError(f"--config: given {path!r}, {reason}; allowed a file such as {EXAMPLE}")
 
 

@@ -88,8 +88,7 @@ class ExactTarget(NamedTuple):
 
 def exact_target(task: tasks.Task) -> ExactTarget:
     """Return the values and coefficients of a task."""
-    with jax.enable_x64(True):
-        truth = np.asarray(tasks.truth_table(task), np.float64)
+    truth = tasks.exact_values(task)
     return ExactTarget(truth, float64.spectrum(truth))
 
 

@@ -70,12 +70,10 @@ def assemble(config: ConfigDict) -> Problem:
     samples, leaps, rates, scales, seeds = (
         np.array(column) for column in zip(*members, strict=True)
     )
-    with jax.enable_x64(True):
-        truth = np.asarray(tasks.truth_table(task), np.float64)
     return Problem(
         task=task,
         model=models.build(n=task.n, **config.model.to_dict()),
-        truth=truth,
+        truth=tasks.exact_values(task),
         samples=samples,
         leaps=leaps,
         rates=rates,

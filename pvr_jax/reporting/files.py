@@ -1,6 +1,7 @@
 """Writing the files of a report and the results that are kept, and the errors of missing runs."""
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,10 +86,10 @@ def keep_figure(path: Path, draw: Callable[[], Figure]) -> None:
 
 
 def none_finished(root: Path, unfinished: Sequence[str], workdir: Path) -> FileNotFoundError:
-    """Return the one-line error of a report without a finished run: what to type."""
+    """Return the one-line error of a report without a finished run below `root`: what to type."""
     return FileNotFoundError(
         f"no finished run in {root}, only unfinished: {', '.join(unfinished)}; "
-        f"finish with: ./launch.sh run --workdir={workdir}"
+        f"finish with: ./launch.sh run CONFIG --workdir={os.path.normpath(workdir)}"
     )
 
 

@@ -46,7 +46,7 @@ def write_report(root: str | Path, out: str | Path | None = None) -> dict[str, R
     unfinished: list[str] = []
     for experiment in find_experiments(root):
         runs, waiting = read_runs(experiment)
-        unfinished += waiting
+        unfinished, workdir = [*unfinished, *waiting], experiment / ".."
         if not runs:
             continue
         directory = experiment / "report"
@@ -54,7 +54,7 @@ def write_report(root: str | Path, out: str | Path | None = None) -> dict[str, R
             directory = Path(out) if experiment == root else Path(out) / experiment.name
         written[experiment.resolve().name] = _write_experiment(runs, waiting, directory)
     if not written:
-        raise none_finished(root, unfinished, workdir=root)
+        raise none_finished(root, unfinished, workdir=workdir)
     return written
 
 

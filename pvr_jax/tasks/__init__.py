@@ -1,6 +1,15 @@
 """What to learn, and on which inputs: targets on {-1, +1}^n, holdouts, training sets."""
 
 from pvr_jax.tasks.seen_sets import SeenSet, make_seen_set
-from pvr_jax.tasks.targets import Task, make, names, parameters, truth_table
+from pvr_jax.tasks.targets import Task, exact_values, make, names, parameters, truth_table
 
-__all__ = ["SeenSet", "Task", "make", "make_seen_set", "names", "parameters", "truth_table"]
+__all__ = [
+    "SeenSet",
+    "Task",
+    "exact_values",
+    "make",
+    "make_seen_set",
+    "names",
+    "parameters",
+    "truth_table",
+]

@@ -281,6 +281,21 @@ def truth_table(task: Task) -> jax.Array:
     return jax.jit(lambda starts: jax.lax.map(values, starts))(starts).reshape(2**n)
 
 
+def exact_values(task: Task) -> np.ndarray:
+    """Values of a task on the whole cube, float64[2^n], computed with 64 bits.
+
+    Raises ValueError where n is larger than 24, or a value is none that float32 can hold.
+    """
+    with jax.enable_x64(True):
+        values = np.asarray(truth_table(task), np.float64)
+    with np.errstate(over="ignore"):
+        wrong = np.flatnonzero(~np.isfinite(values.astype(np.float32)))
+    if len(wrong):
+        allowed = "finite numbers that float32 can hold"
+        raise Refusal(f"target: given {values[wrong[0]]} at point {wrong[0]}; allowed {allowed}")
+    return values
+
+
 def _maker(name: str) -> Callable[..., Made]:
     """Maker of the task `name`, registered or the user's own."""
     if isinstance(name, str) and name in _TASKS:

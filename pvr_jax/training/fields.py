@@ -125,9 +125,12 @@ def check(config: Mapping[str, Any], sections: tuple[str, ...], rules: Mapping[s
     Raises:
         ValueError: the first field that is missing, of a wrong type or out of range; one line.
     """
-    for field, value in _values(config):
-        if not _is_plain(value):
-            raise refuse(field, value, PLAIN)
+    try:
+        for field, value in _values(config):
+            if not _is_plain(value):
+                raise refuse(field, value, PLAIN)
+    except RecursionError:
+        raise Refusal("config: given a section that holds itself; allowed values") from None
     for section in sections:
         if not hasattr(config.get(section), "items"):
             raise refuse(section, config.get(section), "a section with the fields of this group")

@@ -1,8 +1,11 @@
 """A report finds its runs from any folder near them."""
 
+import re
+
 import pytest
 
 from experiments import main
+from pvr_jax.reporting import write_report
 
 RUN = "pvr-mlp-0123abcd"
 
@@ -43,6 +46,15 @@ def test_the_folder_of_a_run_may_be_the_current_one(folders, monkeypatch):
     monkeypatch.chdir(folders / "one" / "canonical_holdout" / RUN)
     (found,) = main.experiment_directories(None, main.Path("."))
     assert found.samefile(folders / "one" / "canonical_holdout")
+
+
+@pytest.mark.parametrize("here, asked", [(".", "two"), ("two", "canonical_holdout")])
+def test_runs_without_an_end_are_named_with_what_to_type(folders, monkeypatch, here, asked):
+    monkeypatch.chdir(folders / here)
+    workdir = {".": "two", "two": "."}[here]
+    told = re.escape(f"{RUN}; finish with: ./launch.sh run CONFIG --workdir={workdir}")
+    with pytest.raises(FileNotFoundError, match=f"{told}$"):
+        write_report(asked)
 
 
 @pytest.mark.parametrize("asked", ["source", "nowhere"])

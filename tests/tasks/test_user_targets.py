@@ -1,5 +1,6 @@
 """Targets from outside: a table in a file, a function of the user's own."""
 
+import re
 import sys
 
 import jax
@@ -401,3 +402,19 @@ def test_n_is_required_and_alone():
     assert refusal("own_tasks:f", n=2, m=3) == (
         "m: given 3; allowed parameters of own_tasks:f are n"
     )
+
+
+@pytest.mark.parametrize(
+    "formula, value",
+    [
+        ("jnp.log(x[..., 0])", "nan at point 0"),
+        ("2.0**100 * x[..., 1] * 2.0**100", "-1.6069380442589903e+60 at point 0"),
+    ],
+)
+def test_values_that_are_no_numbers_are_refused(workplace, formula, value):
+    module = f"own_{len(formula)}"
+    body = f"import jax.numpy as jnp\n\n\ndef f(x):\n    return {formula}\n"
+    (workplace / f"{module}.py").write_text(body)
+    task = tasks.make(f"{module}:f", n=4)
+    with pytest.raises(ValueError, match=re.escape(f"target: given {value}; allowed finite")):
+        tasks.exact_values(task)

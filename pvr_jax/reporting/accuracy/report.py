@@ -47,7 +47,7 @@ def write_report(root: str | Path, out: str | Path | None = None) -> ReportPaths
     root = Path(root)
     cells, unfinished = read_cells(root)
     if not cells:
-        raise none_finished(root, unfinished, workdir=root.parent)
+        raise none_finished(root, unfinished, workdir=root / "..")
     directory = root / "report" if out is None else Path(out)
     results, files = study(cells, unfinished, read_examples(cells))
     pages = {}

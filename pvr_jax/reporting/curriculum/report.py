@@ -41,7 +41,7 @@ def write_report(root: str | Path, out: str | Path | None = None) -> ReportPaths
     root = Path(root)
     arms, unfinished = read_arms(root)
     if not arms:
-        raise none_finished(root, unfinished, workdir=root.parent)
+        raise none_finished(root, unfinished, workdir=root / "..")
     directory = root / "report" if out is None else Path(out)
     results, files = study(arms, unfinished)
     illustrations = drawing.illustrate_all(drawings(results.pairs), directory / "figures")

@@ -49,7 +49,7 @@ def write_report(root: str | Path, out: str | Path | None = None) -> ReportPaths
     root = Path(root)
     cells, unfinished = read_cells(root)
     if not cells:
-        raise none_finished(root, unfinished, workdir=root.parent)
+        raise none_finished(root, unfinished, workdir=root / "..")
     directory = root / "report" if out is None else Path(out)
     results, files = study(cells, unfinished)
     illustrations = drawing.illustrate_all(figures.drawings(cells), directory / "figures")
