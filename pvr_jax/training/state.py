@@ -1,6 +1,7 @@
 """The state of one replica and its training step."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -84,11 +85,15 @@ def for_traced_rates(optimizer: Optimizer, rates: np.ndarray) -> Optimizer:
         try:
             return optimizer(rate)
         except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError):
-            branches = [optimizer(number.item()) for number in numbers]
+            branches = [
+                optax.with_extra_args_support(optimizer(number.item())) for number in numbers
+            ]
         own = jnp.searchsorted(numbers, rate)
-        return optax.GradientTransformation(
+        return optax.GradientTransformationExtraArgs(
             lambda params: lax.switch(own, [each.init for each in branches], params),
-            lambda *arguments: lax.switch(own, [each.update for each in branches], *arguments),
+            lambda *arguments, **more: lax.switch(
+                own, [partial(each.update, **more) for each in branches], *arguments
+            ),
         )
 
     return at
@@ -143,7 +148,9 @@ def train_step(
         return loss(apply(params, batch["x"]), batch, axis)
 
     value, gradients = over_devices(axis, jax.value_and_grad(objective)(state.params))
-    updates, optimizer_state = transformation.update(gradients, state.optimizer, state.params)
+    # Some transformations, such as `optax.polyak_sgd`, also look at the loss.
+    update = optax.with_extra_args_support(transformation).update
+    updates, optimizer_state = update(gradients, state.optimizer, state.params, value=value)
     first_failure = (state.diverged_at < 0) & ~jnp.isfinite(value)
     return (
         State(

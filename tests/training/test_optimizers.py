@@ -31,6 +31,11 @@ CASES = {
     "injected schedule": lambda rate: optax.inject_hyperparams(optax.sgd)(
         learning_rate=optax.linear_schedule(rate, 0.0, STEPS)
     ),
+    "of the loss": optax.polyak_sgd,
+    "of the loss, by number": lambda rate: optax.polyak_sgd(float(rate)),
+    "plateau": lambda rate: optax.chain(
+        optax.adam(rate), optax.contrib.reduce_on_plateau(patience=1, rtol=0.5)
+    ),
     "every second step": lambda rate: optax.MultiSteps(optax.adam(rate), 2),
     "built-in adam": partial(optimizer, "adam"),
     "built-in sgd": partial(optimizer, "sgd", weight_decay=0.1),
@@ -69,16 +74,19 @@ def plain_loop(make, rate, steps=STEPS):
     """Train one network as the documentation of Optax does."""
     key = jax.random.key(0)
     params = init(key)
-    transformation = make(rate)
+    transformation = optax.with_extra_args_support(make(rate))
     state = transformation.init(params)
     update = jax.jit(transformation.update)
 
     @jax.jit
-    def gradients(params, rows):
-        return jax.grad(lambda p: jnp.mean((apply(p, rows["x"]) - rows["y"]) ** 2))(params)
+    def losses(params, rows):
+        return jax.value_and_grad(lambda p: jnp.mean((apply(p, rows["x"]) - rows["y"]) ** 2))(
+            params
+        )
 
     for step in range(steps):
-        updates, state = update(gradients(params, batch(key, step)), state, params)
+        value, gradients = losses(params, batch(key, step))
+        updates, state = update(gradients, state, params, value=value)
         params = optax.apply_updates(params, updates)
     return params
 
