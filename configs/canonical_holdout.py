@@ -26,8 +26,6 @@ from typing import Any
 import ml_collections
 from ml_collections.config_dict import placeholder
 
-from pvr_jax.refusal import Refusal
-
 PVR = {"pointer_bits": 3, "window": 3, "aggregation": "majority", "boundary": "cyclic", "tie": 0}
 
 # Task name -> (its parameters, samples, epochs): the authors' settings where they have any.
@@ -128,10 +126,10 @@ def choose(arg: str | None, **allowed: tuple[str, ...] | None) -> dict[str, Any]
             chosen["tiny"] = True
         elif name not in allowed:
             options = ", ".join([f"{known}=…" for known in allowed] + ["tiny"])
-            raise Refusal(f"choice after the colon: given {part}; allowed {options}")
+            raise ValueError(f"choice after the colon: given {part}; allowed {options}")
         elif allowed[name] is not None and value not in allowed[name]:
             options = ", ".join(option for option in allowed[name] if option)
-            raise Refusal(f"{name} after the colon: given {value!r}; allowed {options}")
+            raise ValueError(f"{name} after the colon: given {value!r}; allowed {options}")
         else:
             chosen[name] = value
     return chosen
@@ -144,7 +142,7 @@ def learning_rate(optimizer: str, task: str, model: str, size: str) -> float:
     for key in ((optimizer, task, model), (optimizer, task, None), (optimizer, None, None)):
         if key in RATES:
             return RATES[key]
-    raise Refusal(f"optimizer after the colon: given {optimizer!r}; allowed adam, sgd")
+    raise ValueError(f"optimizer after the colon: given {optimizer!r}; allowed adam, sgd")
 
 
 def build(
@@ -259,7 +257,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     task = chosen.get("task", "pvr_majority")
     if task not in TASKS and ":" not in task:
         allowed = ", ".join(TASKS)
-        raise Refusal(
+        raise ValueError(
             f"task after the colon: given {task!r}; allowed {allowed}, or your own module:function"
         )
     config = build(task, chosen["model"], chosen["size"], chosen["optimizer"])

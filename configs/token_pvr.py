@@ -20,7 +20,6 @@ Numbers:   by flags, for example --config.task.aggregations=min,max --config.tas
 import ml_collections
 
 from configs import canonical_holdout as base
-from pvr_jax.refusal import Refusal
 
 AGGREGATIONS = ("mod_sum", "min", "max", "median", "majority_vote")
 SIZES = ("small", "paper")
@@ -163,9 +162,9 @@ def finished(config: ml_collections.ConfigDict, tiny: bool) -> ml_collections.Co
 
 
 def sample_count(text: str) -> int:
-    """Return the number of samples that follows the colon; Refusal, one line, for others."""
+    """Return the number of samples that follows the colon; ValueError, one line, for others."""
     if not text.isdigit() or int(text) < 1:
-        raise Refusal(
+        raise ValueError(
             f"samples after the colon: given {text!r}; allowed a whole number such as 100000"
         )
     return int(text)

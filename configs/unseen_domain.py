@@ -36,7 +36,6 @@ from typing import Any
 import ml_collections
 
 from configs import canonical_holdout as base
-from pvr_jax.refusal import Refusal
 
 EITHER = {"name": "where", "condition": "x0 = 1 or x1 = 1"}
 MAJORITY = "0.5*x0 + 0.5*x1 + 0.5*x2 - 0.5*x0*x1*x2"  # sign(x0 + x1 + x2)
@@ -177,7 +176,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     task = {"name": "polynomial", "n": n, "expression": expression}
     if "task" in chosen:
         if setting != "user":
-            raise Refusal(
+            raise ValueError(
                 f"task after the colon: given {chosen['task']!r} with setting={setting}; allowed "
                 "with setting=user alone"
             )
@@ -244,7 +243,7 @@ def seen_set(name: str | None, n: int, published: dict[str, Any]) -> dict[str, A
         return dict(published)
     if name not in kinds and ":" not in name:
         allowed = ", ".join(kinds)
-        raise Refusal(
+        raise ValueError(
             f"holdout after the colon: given {name!r}; allowed {allowed}, or your own "
             "module:function"
         )

@@ -282,18 +282,23 @@ def _explained(arguments: list[str], error: BaseException) -> UsageError:
             f"--{error.flagname}: no such flag; allowed --{', --'.join(FLAGS)}, and fields as "
             f"--config.train.seeds=5{hint}"
         )
-    chain, file = [error], Path(_chosen(arguments).partition(":")[0]).name
+    chain, file = [error], Path(_chosen(arguments).partition(":")[0])
     while context := chain[-1].__context__:
         chain.append(context)
-    own = [raised for raised in chain if file in _files_of(raised)]
+    own = [e for e in chain if f"{file.name}, line " in str(traceback.extract_tb(e.__traceback__))]
     source = own[0] if own else error
-    if not isinstance(source, Refusal if own else (flags.Error, ValueError)):
+    if not isinstance(source, (flags.Error, ValueError)) or (own and not _meant(source, file)):
         return _leaving(arguments, source)
-    return UsageError(one_line(source if own else error).removeprefix("ERROR:: "))
+    return UsageError(one_line(source).removeprefix("ERROR:: "))
 
 
-def _files_of(error: BaseException) -> list[str]:
-    return [Path(frame.filename).name for frame in traceback.extract_tb(error.__traceback__)]
+def _meant(error: BaseException, file: Path) -> bool:
+    """Whether a configuration file raised an error itself, to tell its user something."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    folders = file.absolute().parent, Path(__file__).parents[1] / "configs"
+    return isinstance(error, Refusal) or (
+        Path(last.filename).absolute().parent in folders and str(last.line).startswith("raise ")
+    )
 
 
 def _load(arguments: list[str]) -> ConfigDict:
@@ -338,8 +343,7 @@ def _unreadable(arguments: list[str]) -> UsageError:
     path = _chosen(arguments).partition(":")[0]
     reason = "no such file"
     with contextlib.suppress(OSError):  # an over-long path is none
-        if Path(path).is_file():
-            reason = "without a get_config() that returns a ConfigDict"
+        reason = "which gives no ConfigDict" if Path(path).is_file() else reason
     return UsageError(f"--config: given {path!r}, {reason}; allowed a file such as {EXAMPLE}")
 
 
