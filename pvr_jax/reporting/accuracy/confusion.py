@@ -28,12 +28,7 @@ def shares(cell: Cell, part: str) -> np.ndarray:
     return counts / np.where(totals > 0, totals, np.nan)
 
 
-def recalls(cell: Cell, part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the mean recall [C] of every class and the bounds of its interval, NaN of no class."""
-    return mean_interval(_recalls(cell, part))
-
-
-def _recalls(cell: Cell, part: str) -> np.ndarray:
+def recalls(cell: Cell, part: str) -> np.ndarray:
     """Return the recall of every class and counted replica [C, R], NaN of no class."""
     return np.diagonal(shares(cell, part), axis1=1, axis2=2).T
 
@@ -96,7 +91,7 @@ def recall_table(cells: Sequence[Cell]) -> pd.DataFrame:
         for part in PARTS:
             if not has(cell, part):
                 continue
-            mean, low, high = recalls(cell, part)
+            mean, low, high = mean_interval(recalls(cell, part))
             known = np.flatnonzero(np.isfinite(mean))
             columns = {"class": known, "recall": mean[known]}
             columns |= {"low": low[known], "high": high[known]}
@@ -121,7 +116,7 @@ def _named(cell: Cell, part: str) -> dict[str, object]:
 def shown_recalls(cells: Sequence[Cell]) -> pd.DataFrame | None:
     """Return the recalls of the shown cells as text, a column per class; None of too many."""
     chosen = shown_cells(cells)
-    found = [_recalls(cell, part) for cell, part in chosen]
+    found = [recalls(cell, part) for cell, part in chosen]
     known = sorted({c for own in found for c in np.flatnonzero(np.isfinite(own).any(axis=1))})
     if not 0 < len(known) <= MOST_CLASSES:
         return None
