@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from array_record.python import array_record_module
 
 import pvr_jax.builders
 from experiments.pointer_value import problem
@@ -183,6 +184,24 @@ def test_workers_read_a_data_set_that_was_looked_at_before(tmp_path, own):
     done = python(str(own / "workers.py"), name, str(tmp_path), path=own)
     # Of a reader with threads one in three of these rounds waits for ever.
     assert done.stdout == f"fork {[True] * 6}\n" * 8 + "spawn [True]\n", done.stderr
+
+
+def test_no_reader_asks_threads_that_a_forked_process_lacks(tmp_path, monkeypatch):
+    # What makes the test above pass every time, where one with threads may pass by luck.
+    opened = []
+    reader = array_record_module.ArrayRecordReader
+
+    def spy(file, options="", **more):
+        opened.append(options.split(","))
+        return reader(file, options=options, **more)
+
+    for module in list(sys.modules.values()):
+        if getattr(module, "ArrayRecordReader", None) is reader:
+            monkeypatch.setattr(module, "ArrayRecordReader", spy)
+    config = TokenConfig(train_samples=20, test_samples=5)
+    source = tfds.data_source(f"token_pvr/{config.name}", split="train", data_dir=tmp_path)
+    assert len([source[3], *source.__getitems__([0, 7])]) == 3
+    assert opened and all("max_parallelism:0" in options for options in opened)
 
 
 def test_threads_read_a_data_set_together_and_a_pickle_reads_it_again(tmp_path):

@@ -1,51 +1,130 @@
-"""The commands of the README that train and report are carried out, with the smallest networks."""
+"""The README's commands are carried out, block by block, in a checkout that trains little.
 
+There every configuration is tiny, a study has one run, and the suite is the tests of the cube.
+"""
+
+import importlib.util
 import os
 import re
-import shlex
+import shutil
+import socket
 import subprocess
+import sys
+import sysconfig
+from pathlib import Path
 
 import pytest
 from stand_ins import ROOT
 
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```\n((?:\./launch\.sh (?:run configs/|report ).*\n)+)```$", README, re.M)
+COMMANDS = re.compile(r"^(?:[A-Z_]+=\S+ )*(?:\./launch\.sh|python -m|pip install) ", re.M)
+BLOCKS = re.findall(r"^```(.*)\n((?:.*\n)*?)```$", README, re.M)
+BLOCKS = [text for language, text in BLOCKS if not language and COMMANDS.search(text)]
 SHARDS = 96  # of the sweeps, which have a thousand cells; the first shard of each is trained
+ONE_RUN = """
+
+every_run = runs
 
 
-def smallest(command, place):
-    """Return the words of a command that trains little."""
-    words = shlex.split(command)
-    if words[1] == "run":
-        words[2] = f"{place}/{words[2]},tiny"
-    if any(word.startswith("--sweep=") for word in words):
-        words = [word for word in words if not word.startswith("--shard=")]
-        words.append(f"--shard=0/{SHARDS}")
-    return words
+def runs(size):
+    return every_run(size)[:1]
+"""
+
+
+def changed(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+@pytest.fixture(scope="module")
+def checkouts(tmp_path_factory):
+    """Return a checkout for a number of devices; its blocks may build on each other's runs."""
+    made = {}
+
+    def checkout(devices):
+        if devices not in made:
+            made[devices] = place = tmp_path_factory.mktemp(f"devices{devices}")
+            for name in ("configs", "experiments"):
+                shutil.copytree(ROOT / name, place / name)
+            for name in ("README.md", "launch.sh", "setup.py", "pyproject.toml"):
+                shutil.copy(ROOT / name, place / name)
+            (place / "tests").mkdir()
+            suite = ("tests/conftest.py", "tests/boolean/test_cube.py")
+            for name in ("pvr_jax", "benchmarks", "launch", "requirements.lock", *suite):
+                (place / name.replace("boolean/", "")).symlink_to(ROOT / name)
+            changed(place / "configs/canonical_holdout.py", '["tiny"] = False', '["tiny"] = True')
+            for path in (place / "configs").glob("*.py"):
+                if "\ndef runs(" in path.read_text():
+                    path.write_text(path.read_text() + ONE_RUN)
+        return made[devices]
+
+    return checkout
+
+
+def carry_out(script, place, devices, environment, timeout=900):
+    """Run a Bash script as a user would in a checkout; return what it printed."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_NUMPY_", "PYTEST_"))}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={
+            **kept,
+            "PVR_VENV": str(environment),
+            "PATH": f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "JAX_NUM_CPU_DEVICES": str(devices),
+        },
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout[-3000:]}\n{done.stderr}"
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout
+
+
+def script_of(block):
+    """Return a block with what stands for something else filled in."""
+    block = re.sub(
+        r"( --sweep=\S+)(.*?)( --shard=\S+)?$", rf"\1\2 --shard=0/{SHARDS}", block, flags=re.M
+    )
+    if "PVR_PROCESS_INDEX=0" in block:  # the same on every machine, each with its number
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            block = block.replace("host0:9876", f"127.0.0.1:{listener.getsockname()[1]}")
+        block = block.replace("CONFIG", "configs/quickstart.py").replace("/shared/runs", "shared")
+        block = f"{block.strip()} &\n{block.replace('INDEX=0', 'INDEX=1')}wait %1\n"
+    if "NAME" in block:  # of something that was reproduced
+        block = "./launch.sh reproduce NAME --workdir=runs\n" + block
+        block = block.replace("NAME", "pvr_majority")
+    return block
+
+
+@pytest.fixture(scope="module")
+def fresh_environment(tmp_path_factory):
+    """An environment of its own in which all packages are found but the project."""
+    place = tmp_path_factory.mktemp("fresh")
+    subprocess.run([sys.executable, "-m", "venv", place], check=True)
+    paths = {key: str(place) for key in ("base", "platbase")}
+    site = sysconfig.get_path("purelib", vars=paths)
+    Path(site, "packages.pth").write_text(sysconfig.get_path("purelib"))
+    return place
 
 
 @pytest.mark.parametrize("devices", [1, 2])
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[-1])
-def test_a_block_is_carried_out(block, devices, real_environment, tmp_path):
-    for command in block.splitlines():
-        done = subprocess.run(
-            ["bash", str(ROOT / "launch.sh"), *smallest(command, ROOT)[1:]],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            env={
-                **{key: value for key, value in os.environ.items() if key[:10] != "JAX_NUMPY_"},
-                "PVR_VENV": str(real_environment),
-                "JAX_NUM_CPU_DEVICES": str(devices),
-            },
-        )
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
-        assert "Traceback" not in done.stderr, done.stderr
-    assert (tmp_path / done.stdout.split("report: ")[-1].strip()).is_file()
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[-1][:60])
+def test_a_block_is_carried_out(block, devices, checkouts, real_environment, request):
+    script, environment = script_of(block), real_environment
+    if "pip " in block:
+        environment = request.getfixturevalue("fresh_environment")
+        if importlib.util.find_spec("setuptools"):  # nothing has to be fetched
+            script = f'pip() {{ command pip "$@" --no-index --no-build-isolation; }}\n{script}'
+    place = checkouts(devices)
+    printed = carry_out(script, place, devices, environment)
+    pages = re.findall(r"report: (.*\.html)$", printed, re.M)
+    assert all((place / page).is_file() for page in pages)
+    assert pages or "test" in block or "--sweep" in block
 
 
-def test_the_blocks_are_found():
-    commands = [command for block in BLOCKS for command in block.splitlines()]
-    assert len(BLOCKS) == 2 and sum("--sweep=" in command for command in commands) == 2
-    assert {shlex.split(command)[1] for command in commands} == {"run", "report"}
+def test_every_command_at_the_start_of_a_line_is_in_a_block():
+    assert sum(map(len, map(COMMANDS.findall, BLOCKS))) == len(COMMANDS.findall(README)) > 20
