@@ -90,7 +90,8 @@ def frozen_bits(text: str, n: int) -> tuple[int, ...]:
     Raises:
         ValueError: not such a text, a bit out of range, or one named twice.
     """
-    allowed = f"all, none (the matched setting), or bits from 0 to {n - 1} such as 0,{n - 1}"
+    example = f"0,{n - 1}" if n > 1 else "0"
+    allowed = f"all, none (the matched setting), or bits from 0 to {n - 1} such as {example}"
     if not isinstance(text, str):
         raise Refusal(f"bits: given {text!r}; allowed {allowed}")
     if text.strip() in ("all", "none"):

@@ -228,19 +228,21 @@ def _theories(path: Path, replicas: list[Replica]) -> Theories:
     Errors by frozen bit become columns over replicas, as those of theories that differ between
     replicas of one bit.
     """
-    document = read_json(path, optional=True)
+    if not path.exists():
+        return Theories({}, {}, {}, {})
+    document = read_json(path)
     try:
         errors, uncertain = (
             {
                 name: np.array([float(entry[field][str(replica.bit)]) for replica in replicas])
-                for name, entry in document.get("theories", {}).items()
+                for name, entry in document["theories"].items()
                 if name != INFLUENCE and field in entry
             }
             for field in ("error", "standard_error")
         )
         unexplained = {
             name: array_of(values, (len(replicas),), f"what {name} leaves")
-            for name, values in document.get("unexplained", {}).items()
+            for name, values in document["unexplained"].items()
         }
         not_defined = {
             name: str(reason) for name, reason in document.get("not_defined", {}).items()

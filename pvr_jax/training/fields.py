@@ -130,7 +130,9 @@ def check(config: Mapping[str, Any], sections: tuple[str, ...], rules: Mapping[s
             if not _is_plain(value):
                 raise refuse(field, value, PLAIN)
     except RecursionError:
-        raise Refusal("config: given a section that holds itself; allowed values") from None
+        raise Refusal(
+            "config: given a section that holds itself; allowed numbers, texts and sections of these"
+        ) from None
     for section in sections:
         if not hasattr(config.get(section), "items"):
             raise refuse(section, config.get(section), "a section with the fields of this group")

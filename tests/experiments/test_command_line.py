@@ -328,7 +328,7 @@ def write_config(directory, *lines):
         ("np.zeros(-1)", "own.py', which raises ValueError('negative dimensions"),
         ("int('a')", "own.py', which raises ValueError(\"invalid literal for int()"),
         ("config.unlock()[None] = 3", "own.py', which raises TypeError("),
-        ("config.self = config", "config: given a section that holds itself; allowed values"),
+        ("config.self = config", "config: given a section that holds itself; allowed numbers"),
         ("return ConfigDict()", "config.experiment: given None; allowed canonical_holdout"),
         ("return {}", "own.py', which gives no ConfigDict; allowed a file such as"),
         ("config.unlock()[5] = 3", "config: given a field whose name is no text; allowed names"),

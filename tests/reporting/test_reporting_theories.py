@@ -391,6 +391,8 @@ def test_the_findings_of_a_study_count_cells(study):
         (lambda d: d["theories"].update(wide_ntk=3), "."),
         (lambda d: d["unexplained"]["wide_ntk"].pop(), r"what wide_ntk leaves has shape \[5\]"),
         (lambda d: d.update(unexplained=[1]), "."),
+        (lambda d: d.clear(), "no entry 'theories'"),
+        (lambda d: d.pop("unexplained"), "no entry 'unexplained'"),
     ],
 )
 def test_damaged_predictions_are_named_with_their_stage(tmp_path, damage, reason):

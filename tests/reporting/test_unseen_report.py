@@ -202,6 +202,7 @@ def test_no_run_and_only_unfinished_runs_say_what_to_type(tmp_path):
         ("measures.json", lambda d: d["degree_profile"][0][0].pop(), "."),
         ("measures.json", lambda d: d["replicas"].clear(), "no evaluation or no replica"),
         ("predictions.json", lambda d: d["theories"].pop("min_degree"), "no entry 'min_degree'"),
+        ("predictions.json", lambda d: d.clear(), "no entry 'min_degree'"),
         (
             "predictions.json",
             lambda d: d["theories"]["wide_ntk"]["coefficients"].pop(),

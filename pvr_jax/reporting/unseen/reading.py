@@ -42,7 +42,8 @@ def read_cells_of(directory: Path) -> list[Cell]:
     """
     directory = Path(directory)
     document = read_json(directory / MEASURES_FILE)
-    predictions = read_json(directory / PREDICTIONS_FILE, optional=True)
+    path = directory / PREDICTIONS_FILE
+    predictions = read_json(path) if path.exists() else None
     config = read_json(directory / "config.json", optional=True)
     record = read_json(directory / "run.json", optional=True)
     try:
@@ -119,9 +120,11 @@ def _measured(
 
 
 def _predicted(
-    document: dict[str, Any], monomials: int, replicas: int, chosen: list[int]
+    document: dict[str, Any] | None, monomials: int, replicas: int, chosen: list[int]
 ) -> dict[str, Any]:
-    """Return what predictions.json says of the `chosen` replicas, by the fields of a cell."""
+    """Return what predictions.json, if there is one, says of the `chosen` replicas."""
+    if document is None:
+        return {"theories": {}, "unexplained": {}, "not_defined": {}}
     theories = {
         name: Theory(
             generalization_error=_nan_for_none(entry.get("generalization_error")),
@@ -134,7 +137,7 @@ def _predicted(
         if entry is not None
     }
     not_defined = {k: str(v) for k, v in (document.get("not_defined") or {}).items()}
-    if document and MIN_DEGREE not in theories and MIN_DEGREE not in not_defined:
+    if MIN_DEGREE not in theories and MIN_DEGREE not in not_defined:
         raise KeyError(MIN_DEGREE)
     unexplained = {
         name: array_of(values, (replicas,), f"{name}: unexplained")[chosen]
