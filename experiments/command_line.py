@@ -165,14 +165,14 @@ def _blamed(message: str, config: ConfigDict, overrides: Mapping[str, Any]) -> s
     complaint = re.fullmatch(r"config\.([\w.]+): given (.*); allowed (.*)", message)
     if not complaint or not overrides:
         return message
-    field, value, allowed = complaint.groups()
-    if any(field == name or field.startswith(f"{name}.") for name in overrides):
+    field, value, good = complaint.groups()
+    own = re.fullmatch(r"'[\w.]+:\w+'", value) and "indices" not in good  # a function, wrong alone
+    if own or any(field == name or field.startswith(f"{name}.") for name in overrides):
         return message
     section = field.partition(".")[0]
     same = [name for name in overrides if name.startswith(f"{section}.")]
     given = " ".join(f"--config.{name}={_written(overrides[name])}" for name in same or overrides)
-    line = f"config.{field}: {value} of the configuration does not go with {given}"
-    line += f"; allowed {allowed}"
+    line = f"config.{field}: {value} of the configuration does not go with {given}; allowed {good}"
     if chosen := overrides.get(f"{section}.name"):
         file = f"configs/{config.experiment}.py"  # other files of an experiment have fewer choices
         there = f"={file}" if (Path(__file__).parents[1] / file).is_file() else ""

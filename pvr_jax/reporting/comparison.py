@@ -43,7 +43,7 @@ from pvr_jax.reporting.theories import (
     study_theories,
 )
 from pvr_jax.reporting.theories import READING as READING_OF_THEORIES
-from pvr_jax.reporting.verdicts import UNFITTED_SHARE
+from pvr_jax.reporting.verdicts import NOT_FITTED, UNFITTED_SHARE, not_fitted
 
 MOST_ARM_COLUMNS = 4  # with more arms each gets its own row
 WHY = (
@@ -220,6 +220,7 @@ def why_table(cells: pd.DataFrame) -> pd.DataFrame:
     for name in WHY:
         if name in cells:
             columns[heading(name)] = [format_number(value, 3) for value in cells[name]]
+    columns[NOT_FITTED] = [format_number(value, 3) for value in not_fitted(cells)]
     columns["replicas"] = [str(value) for value in cells["replicas"]]
     columns["excluded"] = [str(value) for value in cells["excluded"]]
     return pd.DataFrame(columns)
@@ -243,8 +244,8 @@ def _notes(cells: pd.DataFrame) -> list[str]:
             if (cells["fit"] != "finished").any()
             else []
         ),
-        "Once the seen inputs are fitted, error = influence − 2·overlap + learned influence, "
-        "exactly; the low-degree prediction is that the last two are 0.",
+        "Exactly, error = influence − 2·overlap + learned influence + not fitted, which is what "
+        "differences on the seen inputs add; the low-degree prediction is that all three are 0.",
     ]
     for name in theories_of(cells):
         meaning = f" {THEORIES[name].meaning}" if name in THEORIES else ""

@@ -26,6 +26,7 @@ from pvr_jax.reporting.verdicts import UNFITTED_SHARE, replica_fits
 # Below this share of the influence a mean difference plays no part, certain as it may be.
 NEGLIGIBLE = 0.02
 NOTABLE_LEAK = 0.05
+SMALLEST_SHOWN = 0.0005  # of the influence; what is below does not change the sum
 
 
 def arm_findings(runs: Sequence[Run], cells: pd.DataFrame) -> list[tuple[str, str]]:
@@ -131,6 +132,13 @@ def _verdict(kind: Kind) -> str:
     return f", {kind.verdict} it: error = influence does not hold on average"
 
 
+def _not_fitted(kind: Kind) -> str:
+    if not abs(kind.not_fitted) >= SMALLEST_SHOWN:
+        return ""
+    sign = "+" if kind.not_fitted > 0 else "−"
+    return f" {sign} {format_number(abs(kind.not_fitted), 3)} (not fitted on the seen inputs)"
+
+
 def _reasons(kind: Kind) -> list[str]:
     """Say what the error is made of, and what became of the frozen function off the support."""
     sentences = []
@@ -141,7 +149,7 @@ def _reasons(kind: Kind) -> list[str]:
             f"{format_number(abs(kind.overlap), 3)} (twice the overlap: its dependence on the "
             f"frozen bit {'agrees' if agrees else 'disagrees'} with the target's) + "
             f"{format_number(kind.learned, 3)} (the learned influence: that it depends on that bit "
-            "at all)."
+            f"at all){_not_fitted(kind)}."
         )
     if kind.projection < 1 - NOTABLE_SHRINKING:
         sentences.append(

@@ -23,13 +23,14 @@ from pvr_jax.reporting.tables import (
     seeds_text,
     theories_of,
 )
-from pvr_jax.reporting.verdicts import nearest
+from pvr_jax.reporting.verdicts import NOT_FITTED, nearest, not_fitted
 
 READING = (
-    "Means over cells, a cell being a task with a frozen bit, with 95 % intervals over seeds. Once "
-    "the seen inputs are fitted, error / influence = 1 − 2·overlap + learned influence, the last "
-    "two in shares of the influence; the low-degree prediction is that both are 0. Rows of "
-    "influence 0, which nothing can be divided by, hold absolute numbers. ↓ and ↑: the interval "
+    "Means over cells, a cell being a task with a frozen bit, with 95 % intervals over seeds. "
+    "Exactly, error / influence = 1 − 2·overlap + learned influence + not fitted, all in shares of "
+    "the influence; not fitted is what differences on the seen inputs add. The low-degree "
+    "prediction is that all three are 0. Rows of influence 0, which nothing can be divided by, "
+    "hold absolute numbers, without the 1. ↓ and ↑: the interval "
     "that holds for all rows at once lies below or above 1 (of influence 0: the unseen inputs add "
     "to the error of the seen ones). †: in some cell the fit is not finished or not measured, so "
     "there is no verdict."
@@ -55,8 +56,9 @@ class Interval(NamedTuple):
 class Kind(NamedTuple):
     """What one arm measured over all cells of one kind of frozen bit; means over cells.
 
-    `ratio` is the error over the influence; `overlap` (twice the overlap) and `learned` are in
-    shares of the influence; NaN what was not measured. `temperature` is the degree temperature.
+    `ratio` is the error over the influence; `overlap` (twice the overlap), `learned` and
+    `not_fitted` are in shares of the influence, and ratio = 1 − overlap + learned + not_fitted;
+    NaN what was not measured. `temperature` is the degree temperature.
     In shares of the influence too, by theory: the `predicted` error, and,
     with its interval, what the theory's function `left` unexplained, of as many cells as it is
     defined for, `explained`; `nearest` are those that leave the least of the cells that all
@@ -70,6 +72,7 @@ class Kind(NamedTuple):
     ratio: Interval
     overlap: float
     learned: float
+    not_fitted: float
     projection: float
     leak: float
     temperature: Interval
@@ -119,8 +122,11 @@ def _kind(name: str, cells: list[Cell], rows: pd.DataFrame, confidence: float) -
     absolute = name == NO_INFLUENCE
     units = rows["influence"].where(rows["influence"] > 0, 1.0)
 
+    def mean_share(values: pd.Series) -> float:
+        return float((values / units).mean())
+
     def share(measure: str) -> float:
-        return float((rows[measure] / units).mean()) if measure in rows else np.nan
+        return mean_share(rows[measure]) if measure in rows else np.nan
 
     def mean_of(measure: str) -> float:
         return float(rows[measure].mean()) if measure in rows else np.nan
@@ -145,6 +151,7 @@ def _kind(name: str, cells: list[Cell], rows: pd.DataFrame, confidence: float) -
         ratio=_over_cells(ratios, "positive"),
         overlap=2 * share("influence_overlap"),
         learned=share("learned_influence"),
+        not_fitted=mean_share(not_fitted(rows)),
         projection=mean_of("projection"),
         leak=mean_of("leak"),
         temperature=_over_cells(
@@ -234,6 +241,7 @@ def kinds_table(runs: Sequence[Run], cells: pd.DataFrame) -> pd.DataFrame:
             | {
                 "2·overlap": format_number(kind.overlap, 3),
                 heading("learned_influence"): format_number(kind.learned, 3),
+                NOT_FITTED: format_number(kind.not_fitted, 3),
                 heading("projection"): format_number(kind.projection, 3),
                 heading("leak"): format_number(kind.leak, 3),
                 f"{heading('degree_temperature')} [95 %]": str(kind.temperature),

@@ -20,6 +20,7 @@ from pvr_jax.reporting.tables import (
     render_markdown,
     where,
 )
+from pvr_jax.reporting.verdicts import NOT_FITTED, not_fitted
 
 THEORY_TITLE = "Which theory explains it"
 CELLS_TITLE = "Errors and predictions, cell by cell"
@@ -33,8 +34,9 @@ READING = (
     "min-degree interpolator, 1 without preference for low degree."
 )
 REASONS_READING = (
-    "Means over replicas. Once the seen inputs are fitted, error = influence − 2·overlap + learned "
-    "influence, exactly; the low-degree prediction is that the last two are 0."
+    "Means over replicas. Exactly, error = influence − 2·overlap + learned influence + not fitted, "
+    "which is what differences on the seen inputs add; the low-degree prediction is that all three "
+    "are 0."
 )
 STUDY_READING = (
     "Means over cells, with 95 % intervals over seeds, in shares of the influence: the error, what "
@@ -102,6 +104,9 @@ def reasons_table(table: pd.DataFrame) -> pd.DataFrame:
     for name in names:
         if name not in elsewhere and not name.startswith(UNEXPLAINED):
             columns[heading(name)] = [format_number(value, 3) for value in table[name]]
+    rest = not_fitted(table)
+    if rest.notna().any():
+        columns[NOT_FITTED] = [format_number(value, 3) for value in rest]
     return pd.DataFrame(columns, index=table.index)
 
 

@@ -4,11 +4,13 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 
 from pvr_jax.reporting import statistics
 from pvr_jax.reporting.definitions import heading
 from pvr_jax.reporting.runs import Run
 
+NOT_FITTED = "not fitted"  # the heading of `not_fitted`
 UNFITTED_SHARE = 0.1  # in-distribution error above this share of the influence: fit unfinished
 
 
@@ -52,6 +54,18 @@ def judged(run: Run, bit: int, confidence: float) -> dict[str, object]:
     if fit != "finished" or not statistics.can_be_judged(errors):
         verdict = ""
     return {"judged_low": float(low), "judged_high": float(high), "fit": fit, "verdict": verdict}
+
+
+def not_fitted(table: pd.DataFrame) -> pd.Series:
+    """Return what differences on the seen inputs add to the error, per row of a summary table.
+
+    error − (influence − 2·overlap + learned influence): 0 once the seen inputs are fitted, NaN
+    where one of these was not measured.
+    """
+    if not {"influence_overlap", "learned_influence"} <= set(table):
+        return pd.Series(np.nan, table.index)
+    dependence = table["learned_influence"] - 2 * table["influence_overlap"]
+    return table["generalization_error"] - table["influence"] - dependence
 
 
 def in_common(left: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

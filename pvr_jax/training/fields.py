@@ -131,7 +131,7 @@ def check(config: Mapping[str, Any], sections: tuple[str, ...], rules: Mapping[s
                 raise refuse(field, value, PLAIN)
     except RecursionError:
         raise Refusal(
-            "config: given a section that holds itself; allowed numbers, texts and sections of these"
+            "config: given a section that holds itself; allowed numbers, texts and sections"
         ) from None
     for section in sections:
         if not hasattr(config.get(section), "items"):

@@ -161,6 +161,22 @@ def test_a_message_names_what_was_given_and_what_to_change(capsys, arguments, ex
     assert complaint(capsys, *arguments).removeprefix("error: ").startswith(expected)
 
 
+@pytest.mark.parametrize("missing", ["task", "holdout"])
+def test_a_function_that_is_not_there_is_no_matter_of_other_flags(
+    capsys, monkeypatch, tmp_path, missing
+):
+    (tmp_path / "functions_of_mine.py").write_text(
+        "def task(x):\n    return x[..., 0]\ndef holdout(x):\n    return x[..., 0] > 0\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    names = {name: f"functions_of_mine:{name}" for name in ("task", "holdout")}
+    names[missing] += "s"
+    choices = ",".join(f"{name}={value}" for name, value in names.items())
+    line = complaint(capsys, f"{UNSEEN}:setting=user,{choices}", "--config.task.n=9")
+    assert line.startswith(f"error: config.{missing}.name: given 'functions_of_mine:{missing}s'; ")
+    assert f"('{missing}s' is not there)" in line
+
+
 def test_what_a_message_tells_to_type_is_allowed(monkeypatch):
     for arguments in (
         [UNSEEN, "--config.data.source=fresh", "--config.data.order=fixed"],

@@ -10,9 +10,11 @@ from synthetic_runs import write_run
 
 from pvr_jax.reporting import read_runs, stored, summary_table, write_report
 from pvr_jax.reporting.comparison import compare, render_comparison
+from pvr_jax.reporting.kinds import kinds_by_arm
 from pvr_jax.reporting.labels import arm_labels, natural, short_labels
 from pvr_jax.reporting.matched import match, render_matched
 from pvr_jax.reporting.reading import read_run, read_runs_of
+from pvr_jax.reporting.verdicts import not_fitted
 
 PVR = "pvr (pointer_bits=3, window={}, aggregation=parity, boundary=cyclic, tie=0)"
 INFLUENCES = {0: 0.5, 1: 0.375, 7: 0.25}
@@ -157,6 +159,37 @@ def test_kinds_of_bits_are_summed_up_by_model(study, comparison):
     expected = ratios[rows["pointer_bit"]].mean()
     assert table.loc[0, "error / influence [95 %]"].startswith(f"{expected:.4f} [")
     assert "### By model" in render_comparison(comparison)
+
+
+def test_what_is_not_fitted_closes_the_sum(study, comparison):
+    # Any f and g: [pair of points that differ in the frozen bit, seen or unseen].
+    f, g = np.random.default_rng(0).normal(size=(2, 16, 2))
+    odd = [(h[:, 0] - h[:, 1]) / 2 for h in (f, g)]  # the part that depends on the bit
+    table = pd.DataFrame(
+        {
+            "generalization_error": [np.square(g - f).mean() / 2],
+            "influence": [np.square(odd[0]).mean()],
+            "influence_overlap": [(odd[0] * odd[1]).mean()],
+            "learned_influence": [np.square(odd[1]).mean()],
+        }
+    )
+    missed = g[:, 0] - f[:, 0]
+    expected = (missed * (missed - 2 * (odd[1] - odd[0]))).mean() / 2
+    assert not_fitted(table)[0] == pytest.approx(expected, rel=1e-12)
+    runs = runs_of(study)
+    for run in runs:
+        run.measures["generalization_error"][-1] *= 1.01
+    found = compare(runs, summary_table(runs))
+    for _, kind in kinds_by_arm(runs, found.cells):
+        rest = kind.ratio.mean - (1 - kind.overlap + kind.learned)
+        assert kind.not_fitted == pytest.approx(rest, rel=1e-12) != 0
+    assert "(not fitted on the seen inputs)" in dict(found.findings)["mlp"]
+    for run in runs:
+        dependence = run.measures["learned_influence"] - 2 * run.measures["influence_overlap"]
+        influences = [run.influences[replica.bit] for replica in run.replicas]
+        run.measures["generalization_error"][-1] = influences + dependence[-1]
+    found = compare(runs, summary_table(runs))
+    assert "(not fitted on the seen inputs)" not in dict(found.findings)["mlp"]
 
 
 def test_cells_that_did_not_fit_are_marked(study, comparison):

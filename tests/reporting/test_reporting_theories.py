@@ -141,6 +141,7 @@ def test_the_reasons_are_all_other_measures(single, tmp_path):
         "overlap",
         "learned influence",
         "residual variance",
+        "not fitted",
     ]
     assert list(reasons_table(single[1])) == expected
     without = summary_table([read_run(write_run(tmp_path))])

@@ -229,6 +229,20 @@ def test_names_tell_tasks_and_models_apart(tmp_path):
     assert len(keys) == 3
 
 
+def test_optimizers_of_one_model_are_told_apart_and_unfinished_fits_everywhere(tmp_path):
+    write_unseen(tmp_path)
+    path = write_unseen(tmp_path, "polynomial-mlp-11111111", rates=(0.1,), in_distribution=0.3)
+    edit(path, lambda d: d["train"].update(optimizer="adam"), "config.json")
+    cells, _ = read_cells(tmp_path / "unseen_domain")
+    assert sorted(arm_names(cells).values()) == ["mlp, adam", "mlp, sgd"]
+    table = cell_table(cells)
+    for shown in (shown_explanation(table), shown_degrees(table)):
+        assert shown["model"].tolist() == ["mlp, adam †", "mlp, sgd"]
+    coefficients = shown_coefficients(coefficient_table(cells))
+    assert set(coefficients["model"]) == {"mlp, adam †", "mlp, sgd"}
+    assert shown_errors(table)["model"].tolist() == ["mlp, adam", "mlp, sgd"]
+
+
 def test_every_model_of_a_task_is_drawn_before_any_second_rate(tmp_path):
     rates = tuple(0.001 * 2**i for i in range(MOST_PANELS))
     write_unseen(tmp_path, rates=rates, seeds=1)

@@ -106,6 +106,7 @@ def coefficient_table(cells: Sequence[Cell]) -> pd.DataFrame:
                 "target": monomial.target,
                 MIN_DEGREE: monomial.min_degree,
                 "far": cell.far,
+                "fit": fit(cell),
             }
             for name in theories:
                 if name != MIN_DEGREE:

@@ -9,7 +9,6 @@ _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 # What tells two models of one name apart on a task, tried in this order.
 _SETTINGS: tuple[Callable[[Cell], str], ...] = (
-    lambda cell: cell.optimizer,
     lambda cell: cell.size,
     lambda cell: cell.directory.name.rsplit("-", 1)[-1],
 )
@@ -62,19 +61,27 @@ def task_notes(cells: Sequence[Cell]) -> list[str]:
 def arm_names(cells: Sequence[Cell]) -> dict[str, str]:
     """Return, by the name of a cell, a label of the model that was trained.
 
-    Cells of one label never share task, learning rate and init scale: where two would, the
-    optimizer, then the size, then the digits of the configuration are added to all labels.
+    Of models of one name that were trained on a task by several optimizers, these are part of the
+    label. Cells of one label never share task, learning rate and init scale: where two would, the
+    size, then the digits of the configuration are added to all labels.
     """
-    labels = model_names(cells)
+    labels, tasks = model_names(cells), task_names(cells)
+    trained = {(labels[c.name], tasks[c.name], c.optimizer) for c in cells}
+    if len(trained) > len({(label, task) for label, task, _ in trained}):
+        labels = _longer(cells, labels, lambda cell: cell.optimizer)
     for setting in _SETTINGS:
         if not _clashes(cells, labels):
             break
-        longer = {
-            cell.name: ", ".join(filter(None, (labels[cell.name], setting(cell)))) for cell in cells
-        }
+        longer = _longer(cells, labels, setting)
         if _clashes(cells, longer) < _clashes(cells, labels):
             labels = longer
     return labels
+
+
+def _longer(
+    cells: Sequence[Cell], labels: dict[str, str], setting: Callable[[Cell], str]
+) -> dict[str, str]:
+    return {c.name: ", ".join(filter(None, (labels[c.name], setting(c)))) for c in cells}
 
 
 def model_names(cells: Sequence[Cell]) -> dict[str, str]:

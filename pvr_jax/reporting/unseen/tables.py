@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from pvr_jax.reporting import statistics
@@ -97,7 +98,7 @@ def shown_coefficients(table: pd.DataFrame) -> pd.DataFrame:
         "target": [format_exact(value) for value in table["target"]],
         heading(MIN_DEGREE): [format_exact(value) for value in table[MIN_DEGREE]],
     }
-    first = list(table.columns).index("far") + 1
+    first = list(table.columns).index("fit") + 1
     for name in table.columns[first : list(table.columns).index("learned")]:
         if table[name].notna().any():
             columns[heading(name)] = [format_number(value, 3) for value in table[name]]
@@ -201,11 +202,15 @@ def row_interval(row: pd.Series, name: str) -> str:
 
 
 def _named(table: pd.DataFrame, domain: bool = True) -> dict[str, list[str]]:
-    """Return the columns that name a cell, with `domain` also the share of inputs that it saw."""
+    """Return the columns that name a cell, with `domain` also the share of inputs that it saw.
+
+    Without, a model whose fit is not finished is marked: its in-distribution error is elsewhere.
+    """
     columns = {"task": list(table["task_short"])}
     if domain:
         columns["seen"] = [f"{100 * share:.3g} %" for share in table["seen_fraction"]]
-    columns["model"] = list(table["arm"])
+    marks = np.where(~domain & (table["fit"] == "unfinished"), UNFITTED, "")
+    columns["model"] = [f"{arm}{mark}" for arm, mark in zip(table["arm"], marks, strict=True)]
     columns["learning rate"] = [_setting(value) for value in table["learning_rate"]]
     if table["init_scale"].nunique() > 1:
         columns["init scale"] = [_setting(value) for value in table["init_scale"]]
