@@ -19,7 +19,7 @@ a { color: var(--link); }
 code, pre, .run { font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace;
   font-size: .82em; }
 nav { margin: .8rem 0 0; font-size: .92rem; }
-nav a { margin-right: 1.1em; white-space: nowrap; }
+nav a { display: inline-block; margin-right: 1.1em; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font: .8rem/1.4 ui-sans-serif, system-ui, "Helvetica Neue",
   "DejaVu Sans", sans-serif; font-variant-numeric: tabular-nums; margin: .6rem 0; }
@@ -53,7 +53,6 @@ dl.facts dd { margin: 0; overflow-wrap: anywhere; }
 
 # Of pages that show example inputs: digits in boxes or pictures, and what a model said of them.
 EXAMPLES_STYLE = """
-nav a { display: inline-block; white-space: normal; }
 h4 { font-size: .95rem; margin: 1.2rem 0 .4rem; }
 .examples { display: flex; flex-wrap: wrap; gap: .7rem; }
 .example { padding: .6rem .7rem; border: 1px solid var(--line); border-left-width: 5px;
