@@ -209,7 +209,7 @@ def _named(table: pd.DataFrame, domain: bool = True) -> dict[str, list[str]]:
     columns = {"task": list(table["task_short"])}
     if domain:
         columns["seen"] = [f"{100 * share:.3g} %" for share in table["seen_fraction"]]
-    marks = np.where(~domain & (table["fit"] == "unfinished"), UNFITTED, "")
+    marks = np.where((table["fit"] == "unfinished") & (not domain), UNFITTED, "")
     columns["model"] = [f"{arm}{mark}" for arm, mark in zip(table["arm"], marks, strict=True)]
     columns["learning rate"] = [_setting(value) for value in table["learning_rate"]]
     if table["init_scale"].nunique() > 1:
