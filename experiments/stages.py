@@ -1,17 +1,21 @@
 """The frame of every stage: the configuration is checked, its run directory found, the work done.
 
-An experiment hands its module `settings`, which has `validate(config)`, `identity(config)` and
-`run_name(config)`.
+An experiment hands its module `settings`, which has `validate(config)`, `identity(config)`,
+`run_name(config)` and `contents(config)`.
 """
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from ml_collections import ConfigDict
 
-from pvr_jax.training import run
+from pvr_jax.tasks.contents import Content
+from pvr_jax.training import hosts, run, run_log
+
+CONTENTS_FILE = "contents.json"
 
 
 class Settings(Protocol):
@@ -26,10 +30,52 @@ class Settings(Protocol):
     def run_name(self, config: ConfigDict) -> str:
         """Return the name of the run directory, `<task>-<model>-<8 hex>`."""
 
+    def contents(self, config: ConfigDict) -> dict[str, Content]:
+        """Return what stands behind the names of files and functions, by field."""
+
 
 def run_directory(settings: Settings, config: ConfigDict, workdir: Path) -> Path:
     """Return the directory of a configuration's run, `workdir/<experiment>/<run name>`."""
     return Path(workdir) / config.experiment / settings.run_name(config)
+
+
+def contents_of(settings: Settings, configs: Sequence[ConfigDict]) -> list[dict[str, Content]]:
+    """Return `settings.contents` of each configuration, computed once per task and seen set."""
+    keys = [str((config.task, config.get("holdout"))) for config in configs]
+    different = dict(zip(keys, configs, strict=True))
+    known = {key: settings.contents(config) for key, config in different.items()}
+    return [known[key] for key in keys]
+
+
+def hold_to_contents(directory: Path, found: Mapping[str, Content]) -> None:
+    """Keep in a run directory what the names in its configuration stand for, before it is trained.
+
+    From then on the run goes on with nothing else: an edited truth table or function has the same
+    name, and new results would stand beside old networks.
+
+    Raises:
+        RunError: a name stands for something else now; one line that says what to type.
+    """
+    hosts.on_primary(partial(_hold_to_contents, directory, found))
+
+
+def _hold_to_contents(directory: Path, found: Mapping[str, Content]) -> None:
+    path = directory / CONTENTS_FILE
+    if not (path.is_file() and (directory / run_log.RECORD).is_file()):  # nothing is trained yet
+        if found:
+            directory.mkdir(parents=True, exist_ok=True)
+            written = {field: content._asdict() for field, content in found.items()}
+            run_log.write_json(path, written)
+        return
+    with run_log.damage_named(path, f"start over: rm -r {shlex.quote(str(directory))}"):
+        kept = {field: Content(**content) for field, content in run_log.read_json(path).items()}
+        changes = {field: kept[field].has_become(content) for field, content in found.items()}
+    for field, change in changes.items():
+        if change:
+            raise run_log.RunError(
+                f"config.{field}: {change} since {directory} was begun; give another --workdir, "
+                f"or start over: rm -r {shlex.quote(str(directory))}"
+            )
 
 
 def train(
@@ -41,10 +87,12 @@ def train(
 
     Raises:
         ValueError: an impossible configuration.
-        RunError: the directory is in use, a checkpoint cannot be written, or a signal came.
+        RunError: a name stands for something else than when the run was begun, the directory is in
+            use, a checkpoint cannot be written, or a signal came.
     """
     settings.validate(config)
     directory = run_directory(settings, config, workdir)
+    hold_to_contents(directory, settings.contents(config))
     run.train_run(directory, config.to_dict(), settings.identity(config), partial(plan, config))
     return directory
 
@@ -63,9 +111,12 @@ def follow(
     Raises:
         ValueError: an impossible configuration.
         FileNotFoundError: the stage before is not done.
-        RunError: the directory is in use.
+        RunError: a name stands for something else than when the run was begun, or the directory
+            is in use.
     """
     settings.validate(config)
     directory = run_directory(settings, config, workdir)
+    if directory.is_dir():
+        hold_to_contents(directory, settings.contents(config))
     run.later_stage(directory, stage, config.train.dtype, partial(work, config, directory))
     return directory

@@ -15,10 +15,12 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from experiments import stages
 from experiments.canonical_holdout import settings
 from experiments.canonical_holdout.analyse import write_results
 from experiments.canonical_holdout.train import plan_of
 from pvr_jax import models
+from pvr_jax.tasks.contents import Content
 from pvr_jax.training import fields, run, run_log
 
 # More replicas share no compilation worth having, and a killed or failed pack would cost more.
@@ -88,8 +90,11 @@ def train_pack(configs: Sequence[ConfigDict], directory: Path) -> None:
     """Train configurations of equal shape in one program, or go on where a process stopped.
 
     Raises:
-        RunError: the directory is in use, a checkpoint cannot be written, or a signal came.
+        RunError: a name stands for something else than before, the directory is in use, a
+            checkpoint cannot be written, or a signal came.
     """
+    found = stages.contents_of(settings, configs)
+    stages.hold_to_contents(directory, _of_pack(configs, found))
     run.train_run(directory, document(configs), identity(configs), partial(plan_of, configs))
 
 
@@ -101,11 +106,15 @@ def analyse_pack(configs: Sequence[ConfigDict], directory: Path, outputs: Sequen
 
     Raises:
         FileNotFoundError: the pack is not trained to its end.
-        RunError: a directory is in use, or the last checkpoint cannot be read.
+        RunError: a name stands for something else than when the pack was begun, a directory is
+            in use, or the last checkpoint cannot be read.
     """
+    found = stages.contents_of(settings, configs)
+    stages.hold_to_contents(directory, _of_pack(configs, found))
     with contextlib.ExitStack() as held:
-        for output in outputs:
+        for output, own in zip(outputs, found, strict=True):
             held.enter_context(run_log.exclusive(output))
+            stages.hold_to_contents(output, own)
         # Asked for again: results of a configuration are missing.
         (directory / f"{STAGE.name}.done").unlink(missing_ok=True)
         work = partial(_analyse, configs, directory, outputs)
@@ -125,6 +134,17 @@ def _analyse(configs: Sequence[ConfigDict], directory: Path, outputs: Sequence[P
         )
         for stage in (run.STAGE, STAGE.name):
             run_log.mark_done(output, stage)
+
+
+def _of_pack(
+    configs: Sequence[ConfigDict], found: Sequence[dict[str, Content]]
+) -> dict[str, Content]:
+    """Return what stands behind the names of all configurations, by run and field."""
+    return {
+        f"{settings.run_name(config)}.{field}": content
+        for config, own in zip(configs, found, strict=True)
+        for field, content in own.items()
+    }
 
 
 def document(configs: Sequence[ConfigDict]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from pvr_jax import models, tasks
 from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import datasets
+from pvr_jax.tasks.contents import Content, of_problem
 from pvr_jax.training import fields
 from pvr_jax.training.fields import one_of, prefix_errors, whole
 from pvr_jax.training.replicas import device_mesh
@@ -128,6 +129,11 @@ def remarks(config: ConfigDict, given: Mapping[str, Any]) -> list[str]:
         f"task={config.task.name},holdout=subcube --config.holdout.coordinates={listed} "
         f"--config.holdout.values={values}{''.join(task)}"
     ]
+
+
+def contents(config: ConfigDict) -> dict[str, Content]:
+    """Return what stands behind the task's name, where it is a file or the user's own."""
+    return of_problem(make_task(config))
 
 
 def identity(config: ConfigDict) -> str:

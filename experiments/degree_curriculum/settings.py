@@ -8,6 +8,7 @@ import re
 from ml_collections import ConfigDict
 
 from pvr_jax import models, tasks
+from pvr_jax.tasks.contents import Content, of_problem
 from pvr_jax.training import fields
 from pvr_jax.training.fields import number, prefix_errors, several, whole
 
@@ -49,6 +50,11 @@ def make_task(config: ConfigDict) -> tasks.Task:
     """Return the task of the configuration; errors name the field."""
     parameters = {name: value for name, value in config.task.to_dict().items() if value is not None}
     return prefix_errors("config.task.", lambda: tasks.make(**parameters))
+
+
+def contents(config: ConfigDict) -> dict[str, Content]:
+    """Return what stands behind the task's name, where it is a file or the user's own."""
+    return of_problem(make_task(config))
 
 
 def identity(config: ConfigDict) -> str:

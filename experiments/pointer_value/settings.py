@@ -6,7 +6,8 @@ Every complaint is one line: the field, what was given, what is allowed.
 from ml_collections import ConfigDict
 
 from pvr_jax import models
-from pvr_jax.tasks import classification, drawn_sets
+from pvr_jax.tasks import classification, digit_pictures, drawn_sets
+from pvr_jax.tasks.contents import Content, of_file
 from pvr_jax.training import fields
 from pvr_jax.training.fields import from_zero, number, one_of, prefix_errors, several, whole
 from pvr_jax.training.replicas import device_mesh
@@ -77,6 +78,15 @@ def make_model(config: ConfigDict, task: classification.Classification) -> model
             shape=shape, alphabet=alphabet, classes=task.classes, **given
         ),
     )
+
+
+def contents(config: ConfigDict) -> dict[str, Content]:
+    """Return which pictures are read from a directory, where they are."""
+    if config.task.get("source") != "mnist":
+        return {}
+    splits = digit_pictures.load("mnist", config.task.data_dir or None)
+    name = f"{config.task.data_dir or 'the directory of tensorflow_datasets'}, MNIST,"
+    return {"task.data_dir": of_file(name, *splits.train, *splits.test)}
 
 
 def identity(config: ConfigDict) -> str:

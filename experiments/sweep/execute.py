@@ -63,13 +63,15 @@ class Sweep:
         """Run stages of what is missing in this shard, then write the table of all cells.
 
         Raises:
-            RunError: cells of this shard failed (the table is written), a signal came, or a
-                checkpoint could not be written; one line.
+            RunError: a name stands for something else than when a cell was trained, cells of this
+                shard failed (the table is written), a signal came, or a checkpoint could not be
+                written; one line.
         """
         self._console.print(
             f"sweep {self._name}{self._shard}: {len(self._own)} of {len(self.cells)} cells in "
             f"{len(self._packs)} programs"
         )
+        self._hold_to_contents()
         for number, pack in enumerate(self._packs, 1):
             missing = [cell for cell in pack.cells if self._status(cell).status != DONE]
             if stages and missing:
@@ -79,6 +81,17 @@ class Sweep:
                 )
                 self._run_pack(missing, stages)
         self._finish()
+
+    def _hold_to_contents(self) -> None:
+        """Refuse to go on beside cells that were trained with other files or functions."""
+        kept = [cell for cell in self._own if cell.config is not None]
+        kept = [cell for cell in kept if (self._directory(cell) / stages.CONTENTS_FILE).is_file()]
+        for experiment in {cell.config.experiment for cell in kept}:
+            own = [cell for cell in kept if cell.config.experiment == experiment]
+            settings = command_line.load_experiment(experiment, "settings")
+            found = stages.contents_of(settings, [cell.config for cell in own])
+            for cell, contents in zip(own, found, strict=True):
+                stages.hold_to_contents(self._directory(cell), contents)
 
     def _run_pack(self, cells: Sequence[Cell], stages: Sequence[str]) -> None:
         for together in self._together(cells):

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from pvr_jax import models, tasks
 from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import datasets
+from pvr_jax.tasks.contents import Content, of_problem
 from pvr_jax.training import fields
 from pvr_jax.training.fields import from_zero, one_of, prefix_errors, text, whole
 from pvr_jax.training.replicas import device_mesh
@@ -98,6 +99,12 @@ def training_set(config: ConfigDict, task: tasks.Task, seen: tasks.SeenSet) -> d
             order=data.order,
         ),
     )
+
+
+def contents(config: ConfigDict) -> dict[str, Content]:
+    """Return what stands behind the names of task and seen set that are the user's own."""
+    task = make_task(config)
+    return of_problem(task, make_seen_set(config, task.n))
 
 
 def identity(config: ConfigDict) -> str:

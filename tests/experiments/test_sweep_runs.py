@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -382,3 +383,32 @@ def test_a_signal_stops_the_whole_sweep_and_the_same_command_goes_on(
     assert "continuing from the checkpoint at step" in done.stdout
     table = table_of(tmp_path, "shapes,targets")
     assert set(table["status"]) == {"done"} and table["cell"].nunique() == 6
+
+
+def test_a_sweep_does_not_go_on_beside_cells_of_another_function(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = CONFIG.replace('"expression": "x0*x1"}', '"expression": None}')
+    text += "\n\ndef sweep_own():\n    return [{'task.name': 'own_edited:target'}]\n"
+    (tmp_path / "edited.py").write_text(text)
+    target = tmp_path / "own_edited.py"
+    target.write_text("def target(x):\n    return x[..., 0]\n")
+
+    def sweep(status=0):
+        sys.modules.pop("own_edited", None)
+        flags = ["--sweep=own,rates", "--workdir=runs"]
+        assert main.main(["main", "--config=edited.py", *flags]) == status
+
+    sweep()
+    kept = times("runs")
+    assert len(list(Path("runs/sweeps").glob("*/*/contents.json"))) == 3  # two cells, their pack
+    sweep()
+    target.write_text("def target(x):\n    return 5 * x[..., 1]\n")
+    capsys.readouterr()
+    sweep(status=1)
+    assert "own_edited:target has other values" in capsys.readouterr().err
+    assert times("runs") == kept
+    # Results taken away, the networks of before are still there.
+    for directory in cells_of("runs"):
+        shutil.rmtree(directory)
+    sweep(status=1)
+    assert "own_edited:target has other values" in capsys.readouterr().err

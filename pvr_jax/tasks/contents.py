@@ -1,0 +1,125 @@
+"""What stands behind a name at the time of a run: a file's values, or a function of the user's own.
+
+A configuration names them, and names stay when a file or a function is edited. A run keeps these
+digests beside its configuration, so that it never goes on with others.
+"""
+
+import hashlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pvr_jax.boolean.cube import points_at
+from pvr_jax.tasks.seen_sets import SeenSet
+from pvr_jax.tasks.targets import LARGEST_TABLE_N, Task, exact_values
+
+# Where the cube cannot be enumerated: points of this many free coordinates at its start, with the
+# rest all +1 or all -1, and as many random points at each share of entries +1.
+FREE_COORDINATES = 12
+SHARES = (0.03, 0.2, 0.5, 0.8, 0.97)
+# A function of the user's own whose source is as it was has other last digits on another machine.
+# Sums of its values tell that from a change: float32 rounds to 6e-8.
+SUMS, ROUNDING = 3, 1e-6
+
+
+class Content(NamedTuple):
+    """What a name stands for.
+
+    Attributes:
+        name: as it is given, such as "my_module:target" or "table.npy".
+        digest: of all values, to the last bit.
+        sums: of a function: the root of the sum of squares, and sums with random weights.
+        source: of a function: the digest of the file that it is written in.
+    """
+
+    name: str
+    digest: str
+    sums: tuple[float, ...] = ()
+    source: str = ""
+
+    def has_become(self, other: "Content") -> str:
+        """Return what is another now that a name stands for `other`, "" where nothing is."""
+        if self.digest == other.digest:
+            return ""
+        if not self.source:
+            return f"what {other.name} holds has changed"
+        if self.source != other.source:
+            return f"{other.name} has other values, and its source has changed"
+        if np.allclose(self.sums, other.sums, rtol=0, atol=ROUNDING * self.sums[0]):
+            return ""
+        return (
+            f"{other.name} has other values; its source is as it was, so what it imports or reads "
+            "has changed"
+        )
+
+
+def of_problem(task: Task, seen: SeenSet | None = None) -> dict[str, Content]:
+    """Return what the names in a configuration stand for, by field; empty where all are built in.
+
+    Args:
+        task: a truth table or a function of the user's own has content.
+        seen: the seen set, where there is one; a predicate of the user's own has content.
+
+    Raises ValueError where a target has values that float32 cannot hold, or nothing is seen.
+    """
+    found = {}
+    if task.name == "truth_table":
+        found["task.path"] = of_file(task.params["path"], exact_values(task))
+    elif ":" in task.name:
+        values = exact_values(task) if task.n <= LARGEST_TABLE_N else _at_points(task)
+        found["task.name"] = of_function(task.name, values)
+    if seen is not None and ":" in seen.name:
+        shown = seen.mask() if seen.n <= LARGEST_TABLE_N else _at_points(seen)
+        found["holdout.name"] = of_function(seen.name, shown)
+    return found
+
+
+def of_file(name: str, *arrays: np.ndarray) -> Content:
+    """Return the content of files that hold arrays."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array + array.dtype.type(0)))  # there is one zero
+    return Content(name, digest.hexdigest()[:16])
+
+
+def of_function(name: str, values: np.ndarray) -> Content:
+    """Return the content of 'module:function' with these values at its points."""
+    values = values.astype(np.float64)
+    random = np.random.default_rng(0)
+    sums = [np.linalg.norm(values)]
+    sums += [random.standard_normal(len(values)) @ values for _ in range(SUMS)]
+    return of_file(name, values)._replace(sums=tuple(map(float, sums)), source=_source(name))
+
+
+def _source(name: str) -> str:
+    """Return the digest of the file that the module of 'module:function' was read from."""
+    path = getattr(sys.modules.get(name.partition(":")[0]), "__file__", None)
+    if path is None or not Path(path).is_file():
+        return "unknown"
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+
+
+def _at_points(named: Task | SeenSet) -> np.ndarray:
+    """Return the values of a function of too many coordinates for all of them, at fixed points."""
+    if isinstance(named, SeenSet):
+        predicate = jax.jit(named.predicate)
+        return np.concatenate([predicate(jnp.asarray(x, jnp.float32)) for x in _points(named.n)])
+    with jax.enable_x64(True):
+        target = jax.jit(named.target)
+        return np.concatenate([target(jnp.asarray(x)) for x in _points(named.n)])
+
+
+def _points(n: int) -> Iterator[np.ndarray]:
+    """Yield the points, some at a time, float64 [m, n]."""
+    count = 2**FREE_COORDINATES
+    free = np.asarray(points_at(jnp.arange(count, dtype=jnp.int32), FREE_COORDINATES), np.float64)
+    for rest in (1.0, -1.0):
+        yield np.concatenate([free, np.full((count, n - FREE_COORDINATES), rest)], axis=1)
+    random = np.random.default_rng(0)
+    for share in SHARES:
+        yield np.where(random.random((count, n)) < share, 1.0, -1.0)
