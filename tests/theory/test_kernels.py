@@ -332,6 +332,49 @@ def test_empirical_kernel_of_registered_models_is_the_gram_matrix_of_gradients(n
     np.testing.assert_allclose(measured, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
+def gram_of(apply, params, n):
+    """Return the products of whole gradients [2^n, 2^n] in float64."""
+    with jax.enable_x64(True):
+        params = jax.tree.map(jnp.asarray, params)
+        jacobian = jax.tree.leaves(jax.jacrev(apply)(params, jnp.asarray(points(n))))
+        flat = [np.asarray(leaf).reshape(2**n, -1) for leaf in jacobian]
+    return sum(leaf @ leaf.T for leaf in flat)
+
+
+@pytest.mark.parametrize("n, window", [(6, 3), (9, 3), (8, 2), (8, 4)])
+def test_empirical_kernel_of_a_network_that_shares_weights_over_windows(n, window):
+    # Of evenly spaced points, where windows are 3 wide and 3 divides n, all windows look alike.
+    random = np.random.default_rng(n)
+    params = {"w": random.normal(size=(window, 5)), "v": random.normal(size=5)}
+
+    def apply(params, x):
+        return (jnp.tanh(x.reshape(len(x), -1, window) @ params["w"]) @ params["v"]).sum(axis=1)
+
+    expected = gram_of(apply, params, n)
+    for block in (None, 16):
+        measured = theory.empirical_kernel(apply, params, n, block)
+        np.testing.assert_allclose(measured, expected, rtol=1e-9, atol=1e-12 * expected.max())
+
+
+@pytest.mark.parametrize("last", [0, 77, 1023])
+def test_empirical_kernel_finds_the_one_gradient_that_is_no_outer_product(last):
+    # Half the inputs enter through the shared weights at one point of 1,024 only.
+    n, random = 10, np.random.default_rng(0)
+    params = {"w": random.normal(size=(5, 3)), "v": random.normal(size=3)}
+    special = jnp.asarray(points(n)[last])
+
+    def apply(params, x):
+        first, second = (
+            jnp.tanh(half @ params["w"]) @ params["v"] for half in (x[:, :5], x[:, 5:])
+        )
+        return first + jnp.where((x == special[None]).all(axis=1), second, 0.0)
+
+    expected = gram_of(apply, params, n)
+    for block in (None, 64):
+        measured = theory.empirical_kernel(apply, params, n, block)
+        np.testing.assert_allclose(measured, expected, rtol=1e-9, atol=1e-12 * expected.max())
+
+
 @pytest.mark.parametrize("name", ["mlp", "transformer", "mixer", "deep_linear", "mean_field"])
 def test_registered_models_know_no_difference_between_coordinates(name):
     # The mean kernel over many starts equals, within its noise, itself with coordinates permuted.
