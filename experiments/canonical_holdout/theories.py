@@ -66,7 +66,7 @@ def wide_theory(config: ConfigDict, n: int) -> Theory:
     layers = wide_networks.mlp_layers(
         n, model.widths, model.initialisation, model.alpha, model.get("biases", True)
     )
-    eigenvalues = wide_networks.wide_eigenvalues(n, layers, wide_networks.relu_moments)
+    eigenvalues = wide_networks.wide_eigenvalues(n, layers, wide_networks.RELU)
     return Theory(partial(theory.kernel_interpolator, eigenvalues))
 
 

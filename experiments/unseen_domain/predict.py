@@ -17,7 +17,7 @@ from pvr_jax.training import run, run_log
 
 PREDICTIONS_FILE = "predictions.json"
 STAGE = run.Stage("predict", after="analyse", product=PREDICTIONS_FILE)
-MOMENTS = {"relu": wide_networks.relu_moments, "polynomial": wide_networks.power_moments}
+ACTIVATIONS = {"relu": wide_networks.RELU, "polynomial": wide_networks.POLYNOMIAL}
 
 
 def predict(config: ConfigDict, workdir: Path) -> Path:
@@ -81,10 +81,10 @@ def kernel_limit(config: ConfigDict, n: int) -> np.ndarray:
         layers = wide_networks.mlp_layers(
             n, model.widths, model.initialisation, model.alpha, model.get("biases", True)
         )
-        return wide_networks.wide_eigenvalues(n, layers, wide_networks.relu_moments)
+        return wide_networks.wide_eigenvalues(n, layers, wide_networks.RELU)
     if model.name == "random_features":
         layers = wide_networks.random_features_layers(n)
-        return wide_networks.wide_eigenvalues(n, layers, MOMENTS[model.kind], kind="nngp")
+        return wide_networks.wide_eigenvalues(n, layers, ACTIVATIONS[model.kind], kind="nngp")
     raise Refusal(f"model: given {model.name}; allowed mlp, random_features")
 
 

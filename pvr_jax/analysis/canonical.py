@@ -62,7 +62,7 @@ def extrapolation(learned: jax.Array, target: jax.Array, seen: jax.Array) -> dic
     `degree_temperature` is c on the scale of `theory.degree_temperature`: the ρ from 0 to 1 of the
     noise kernel Π(1 + ρ x_i x'_i) whose interpolant, (1 - ρ) / (1 + ρ) times f_{-k} on the unseen
     half, is nearest to g there. 0: the min-degree interpolator, 1: zero off the support. NaN where
-    c is.
+    c is not finite.
     """
     bit, value = frozen_coordinate(seen)
     continuation = cube.frozen(target, bit, value)
@@ -71,7 +71,7 @@ def extrapolation(learned: jax.Array, target: jax.Array, seen: jax.Array) -> dic
     residual = jnp.sum(unseen * jnp.square(learned - c * continuation)) / jnp.sum(unseen)
     # At c <= -1 the ratio has no meaning or changes its sign; the nearest interpolant is zero.
     ratio = (1 - c) / jnp.where(c > -1, 1 + c, 1)
-    temperature = jnp.where(c > -1, jnp.clip(ratio, 0, 1), jnp.where(jnp.isnan(c), c, 1.0))
+    temperature = jnp.where(c > -1, jnp.clip(ratio, 0, 1), jnp.where(jnp.isfinite(c), 1.0, jnp.nan))
     return {
         "projection": c,
         "degree_temperature": temperature,

@@ -58,7 +58,8 @@ def degree_temperature(learned: ArrayLike, target: ArrayLike, seen: ArrayLike) -
     learned [2^n], target [2^n] (read at seen points only) and seen bool [2^n] -> ρ, which
     minimises the mean square distance over the unseen points. With one bit frozen,
     ρ = (1 - c) / (1 + c), c the projection of `analysis.canonical.extrapolation`, held to [0, 1].
-    NaN where nothing is unseen, or where no ρ makes a difference there.
+    NaN where nothing is unseen, where no ρ makes a difference there, or where what was learned
+    there is not finite, as of a run that diverged.
 
     Seen sets other than affine subspaces are searched from ρ^r = 1e-10 on, r the coordinates on
     which they depend, and at 0.
@@ -71,17 +72,20 @@ def degree_temperature(learned: ArrayLike, target: ArrayLike, seen: ArrayLike) -
     if learned.shape != seen.shape:
         raise Refusal(f"learned: given shape {learned.shape}; allowed {seen.shape}")
 
-    def distance(rho: float) -> float:
-        interpolant = noise_kernel_interpolator(target, seen, rho)
-        return float(np.mean(np.square(learned - interpolant)[~seen]))
-
-    if seen.all() or np.allclose(
-        noise_kernel_interpolator(target, seen, 0.0)[~seen],
-        noise_kernel_interpolator(target, seen, 1.0)[~seen],
-        rtol=0,
-        atol=1e-12,
-    ):
+    learned = learned[~seen]
+    if seen.all() or not np.isfinite(learned).all():
         return float("nan")
+    least, flat = (noise_kernel_interpolator(target, seen, rho)[~seen] for rho in (0.0, 1.0))
+    if np.allclose(least, flat, rtol=0, atol=1e-12 * np.abs(target).max()):
+        return float("nan")
+    scale = max(np.abs(learned).max(), np.abs(target).max())
+
+    def distance(rho: float) -> float:
+        # Less that at ρ = 0 and over the scale: beside a large enough function the others are 0.
+        interpolant = noise_kernel_interpolator(target, seen, rho)[~seen]
+        both = interpolant / scale + least / scale - 2 * (learned / scale)
+        return float(np.mean((interpolant - least) * both))
+
     lowest = 0.0
     if closed_forms.constraints(seen) is None:
         used = len(without_free_coordinates(target, seen).kept)

@@ -93,7 +93,8 @@ def empirical_kernel(apply: Apply, params: Any, n: int, block: int | None = None
     The gradient of a matrix that each input passes once is an outer product of two vectors, and the
     products of such gradients are products of products of these vectors: for an MLP that is 400
     times less work, and the gradients of all points fit into memory. Otherwise the time is that of
-    2^n (2^n/block + 1) / 2 gradients and of 4^n/2 products of the parameters' length.
+    2^n (2^n/block + 1) / 2 gradients and of 4^n/2 products of the parameters' length. Which leaves
+    have such gradients is guessed at random points and checked at every one.
 
     Raises ValueError if n is above 12.
     """
@@ -124,15 +125,45 @@ def _in_float64(params: Any) -> Any:
 
 
 def _kernel(apply: Apply, params: Any, n: int, block: int | None) -> np.ndarray:
-    size = 2**n
     bytes_per_point = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
     if block is None:
         block = max(1, BLOCK_BYTES // max(1, bytes_per_point))
-    block = min(size, 1 << (block.bit_length() - 1))
-    outer = _outer_leaves(apply, params, n)
-    features = partial(_features_of, apply, params, n, block, outer)
+    block = min(2**n, 1 << (block.bit_length() - 1))
+    # Evenly spaced points would repeat a pattern: where it fills windows that share weights, these
+    # all see the same inputs, and a sum of outer products looks like one.
+    probes = np.random.default_rng(0).permutation(2**n)[:PROBES].astype(np.int32)
+    jacobian = _jacobian(apply, params, cube.points_at(jnp.asarray(probes), n))
+    outer = tuple(
+        leaf.ndim == 3 and bool(_are_outer(leaf).all()) for leaf in jax.tree.leaves(jacobian)
+    )
+    while True:
+        try:
+            return _products(apply, params, n, block, outer)
+        except _NotOuterError as error:
+            outer = error.outer
+
+
+class _NotOuterError(Exception):
+    """Some gradients are no outer products after all; `outer` says which leaves' still may be."""
+
+    def __init__(self, outer: tuple[bool, ...]) -> None:
+        super().__init__()
+        self.outer = outer
+
+
+def _products(apply: Apply, params: Any, n: int, block: int, outer: tuple[bool, ...]) -> np.ndarray:
+    size = 2**n
+
+    def features(start: int) -> Features:
+        found, are_outer = _features_of(apply, params, n, block, outer, start)
+        if not all(are_outer):
+            left = iter(are_outer)
+            raise _NotOuterError(tuple(split and bool(next(left)) for split in outer))
+        return found
+
     starts = range(0, size, block)
-    if _bytes_per_point(jax.eval_shape(features, 0), block) * size <= 2 * BLOCK_BYTES:
+    held, _ = jax.eval_shape(partial(_features_of, apply, params, n, block, outer), 0)
+    if _bytes_per_point(held, block) * size <= 2 * BLOCK_BYTES:
         features = cache(features)
     kernel = np.empty((size, size))
     for i, row in enumerate(starts):
@@ -144,20 +175,18 @@ def _kernel(apply: Apply, params: Any, n: int, block: int | None) -> np.ndarray:
     return kernel
 
 
-def _outer_leaves(apply: Apply, params: Any, n: int) -> tuple[bool, ...]:
-    """Which leaves of the parameters have outer products as gradients, at spread-out points."""
-    probes = jnp.asarray(np.linspace(0, 2**n - 1, min(PROBES, 2**n)).astype(np.int32))
-    jacobian = jax.tree.leaves(_jacobian(apply, params, cube.points_at(probes, n)))
-    return tuple(_is_outer(np.asarray(leaf)) for leaf in jacobian)
+def _are_outer(gradients: jax.Array) -> jax.Array:
+    """Whether each of the gradients [b, p, q] is a matrix of rank one (or zero).
 
-
-def _is_outer(gradients: np.ndarray) -> bool:
-    """Whether each of the gradients [b, ...] is a matrix of rank one (or zero)."""
-    if gradients.ndim != 3:
-        return False
-    left, right = (np.asarray(part) for part in _split(jnp.asarray(gradients)))
-    rest = gradients - left[:, :, None] * right[:, None, :]
-    return bool(np.square(rest).sum() <= OUTER_TOLERANCE * np.square(gradients).sum())
+    Their products with one random vector say so: equal they would be by chance only, and compared
+    entry by entry the matrices would take three times as long.
+    """
+    left, right = _split(gradients)
+    columns = gradients.shape[2]
+    vector = jnp.asarray(np.random.default_rng(1).normal(size=columns))
+    rest = (gradients * vector[None, None, :]).sum(axis=2) - left * (right @ vector)[:, None]
+    size = jnp.square(left).sum(axis=1) * jnp.square(right).sum(axis=1) * columns
+    return jnp.square(rest).sum(axis=1) <= OUTER_TOLERANCE * size
 
 
 def _split(gradients: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -174,12 +203,13 @@ def _split(gradients: jax.Array) -> tuple[jax.Array, jax.Array]:
 @partial(jax.jit, static_argnames=("apply", "n", "block", "outer"))
 def _features_of(
     apply: Apply, params: Any, n: int, block: int, outer: tuple[bool, ...], start: jax.Array
-) -> Features:
-    """Gradients at the points start <= i < start + block."""
+) -> tuple[Features, list[jax.Array]]:
+    """Gradients at the points start <= i < start + block, and whether those to be split can be."""
     points = cube.points_at(start + jnp.arange(block), n)
     leaves = jax.tree.leaves(_jacobian(apply, params, points))
     whole = [g.reshape(block, -1) for g, split in zip(leaves, outer, strict=True) if not split]
-    return Features(whole, [_split(g) for g, split in zip(leaves, outer, strict=True) if split])
+    others = [g for g, split in zip(leaves, outer, strict=True) if split]
+    return Features(whole, list(map(_split, others))), [_are_outer(g).all() for g in others]
 
 
 def _bytes_per_point(features: Features, block: int) -> int:

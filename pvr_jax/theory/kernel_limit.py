@@ -89,6 +89,7 @@ def kernel_interpolator(kernel: ArrayLike, values: ArrayLike, seen: ArrayLike) -
     kernel = np.asarray(kernel, np.float64)
     n = int(seen.size).bit_length() - 1
     if kernel.shape == (seen.size, seen.size):
+        _check_finite("kernel", kernel)
         points = np.flatnonzero(seen)
         _check_size(len(points), seen)
         learned = kernel[:, points] @ _solve(kernel[np.ix_(points, points)], values[points])
@@ -121,6 +122,7 @@ def feature_interpolator(features: ArrayLike, values: ArrayLike, seen: ArrayLike
     features = np.asarray(features, np.float64)
     if features.ndim != 2 or len(features) != len(seen):
         raise Refusal(f"features: given shape {features.shape}; allowed [{len(seen)}, any]")
+    _check_finite("features", features)
     points = np.flatnonzero(seen)
     _check_size(len(points), seen)
     learned = features @ _least_solution(features[points], values[points])
@@ -145,8 +147,6 @@ def _least_solution(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 def _by_degree(eigenvalues: np.ndarray, values: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Interpolate with a kernel of the Hamming distance; μ [>= n + 1], of more coordinates too."""
-    if seen.all():
-        return values
     n = int(seen.size).bit_length() - 1
     # On functions of fewer coordinates the kernel's norm is that of the same eigenvalues.
     eigenvalues = eigenvalues[: n + 1]
@@ -203,6 +203,12 @@ def _eigenvalues(eigenvalues: ArrayLike, n: int) -> np.ndarray:
     return eigenvalues
 
 
+def _check_finite(name: str, array: np.ndarray) -> None:
+    if not np.isfinite(array).all():
+        worst = array[~np.isfinite(array)][0]
+        raise Refusal(f"{name}: given a matrix with {worst}; allowed finite numbers")
+
+
 def _check_size(count: int, seen: np.ndarray) -> None:
     if count > MOST_POINTS:
         raise Refusal(
@@ -213,7 +219,7 @@ def _check_size(count: int, seen: np.ndarray) -> None:
 
 def _check_fit(learned: np.ndarray, values: np.ndarray, seen: np.ndarray) -> None:
     worst = np.abs(learned - values)[seen].max()
-    if worst > 1e-5 * max(1.0, np.abs(values).max()):
+    if not worst <= 1e-5 * np.abs(values[seen]).max():
         raise Refusal(
             f"kernel: given one that misses the seen values by up to {worst:.3g}; allowed kernels "
             "whose functions can take these values"

@@ -41,9 +41,11 @@ def eigenvalues_of(kernel_by_distance: np.ndarray) -> np.ndarray:
     """Eigenvalues μ [n+1] by degree of a kernel κ [n+1] given by Hamming distance.
 
     k(x, y) = κ(h) = Σ_S μ_|S| χ_S(x) χ_S(y), so μ_d = 2^-n Σ_h κ(h) K_h(d). The rounding of each
-    is up to 1e-16 max|κ| √n: an eigenvalue far below that is noise.
+    is up to 1e-16 max|κ| √n: an eigenvalue far below that is noise. Of decimals, the result is too.
     """
     n = len(kernel_by_distance) - 1
+    if kernel_by_distance.dtype == object:
+        return kernel_by_distance @ krawtchouk(n).astype(int).astype(object) / 2**n
     return np.asarray(kernel_by_distance, np.float64) @ krawtchouk(n) / 2.0**n
 
 

@@ -2,26 +2,44 @@
 
 On the cube all inputs have the same norm, so such a kernel depends on the Hamming distance of two
 inputs only, and all its eigenvectors of one degree share an eigenvalue.
+
+The first layer's pre-activations are sums over the n inputs, Gaussian only if its weights are; for
+uniform and truncated normal weights `first_layer` has the exact law. Those of later layers are sums
+over infinitely many units, and Gaussian for every law.
 """
 
+import decimal
+import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.special
 
 from pvr_jax.refusal import Refusal
-from pvr_jax.theory.krawtchouk import eigenvalues_of
+from pvr_jax.theory import digits, first_layer
+from pvr_jax.theory.krawtchouk import eigenvalues_of, krawtchouk
 
 KINDS = ("ntk", "nngp")
-# Of an eigenvalue, relative to the kernel's largest value; see `krawtchouk.eigenvalues_of`.
-ROUNDING = 1e-15
+SHAKE = 1e-14  # of moments of a first layer that is not Gaussian, relative: their rounding
+CLEAR = 100  # times its rounding, and an eigenvalue is known
 
 # Of the NTK parametrisation, as in `models.initialisation`.
 NTK_BIAS_SCALE = 0.1
-NODES = 24  # of Gauss-Hermite quadrature, exact for polynomials up to degree 47
+POWER = 6  # of the polynomial random features
 
-# From a covariance [...] and the variance of two Gaussians u, v: E φ(u) φ(v) and E φ'(u) φ'(v).
-Moments = Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
+# From a covariance [...] and the variance of two Gaussians u, v: E φ(u) φ(v) and E φ'(u) φ'(v), in
+# the arithmetic of what is given, float64 or decimal.
+Moments = Callable[[np.ndarray, Any], tuple[np.ndarray, np.ndarray]]
+
+
+class Activation(NamedTuple):
+    """φ, φ' and their moments under a Gaussian."""
+
+    function: first_layer.Function
+    slope: first_layer.Function
+    moments: Moments
 
 
 class Layer(NamedTuple):
@@ -30,13 +48,15 @@ class Layer(NamedTuple):
     `weight_variance` is that of one weight times the fan-in, `bias_variance` that of one bias. A
     step of gradient descent moves y by `weight_gain` times the mean of x x' over the fan-in, plus
     `bias_gain`: the variances themselves in NTK parametrisation, the fan-in and 1 where W and b
-    are the parameters.
+    are the parameters. `law` of weights and biases, "normal" or one of `first_layer.DENSITIES`,
+    makes a difference in the first layer only.
     """
 
     weight_variance: float
     bias_variance: float
     weight_gain: float
     bias_gain: float
+    law: str = "normal"
 
 
 def relu_kernel_eigenvalues(
@@ -52,15 +72,15 @@ def relu_kernel_eigenvalues(
         kind: ntk (all layers train) or nngp (the readout trains).
 
     Returns:
-        μ float64 [n + 1], with k(x, y) = Σ_S μ_|S| χ_S(x) χ_S(y). What is within rounding of zero
-        is 0, as are the odd degrees from 3 on at depth 1 without bias.
+        μ float64 [n + 1], with k(x, y) = Σ_S μ_|S| χ_S(x) χ_S(y), however small; 0 are those of
+        degrees that the kernel lacks, as the odd ones from 3 on at depth 1 without bias.
 
     Raises ValueError naming the argument.
     Source: Cho and Saul 2009 (arc-cosine kernels); Jacot et al. 2018 (NTK), in its
     parametrisation.
     """
     layers = _ntk_layers(depth, weight_variance, bias_variance)
-    return wide_eigenvalues(n, layers, relu_moments, kind)
+    return wide_eigenvalues(n, layers, RELU, kind)
 
 
 def erf_kernel_eigenvalues(
@@ -71,7 +91,7 @@ def erf_kernel_eigenvalues(
     Source: Williams 1997 (kernel of the error function); Jacot et al. 2018 (NTK).
     """
     layers = _ntk_layers(depth, weight_variance, bias_variance)
-    return wide_eigenvalues(n, layers, erf_moments, kind)
+    return wide_eigenvalues(n, layers, ERF, kind)
 
 
 def plain_layers(n: int, widths: Sequence[int], alpha: float = 0.5) -> tuple[Layer, ...]:
@@ -82,8 +102,9 @@ def plain_layers(n: int, widths: Sequence[int], alpha: float = 0.5) -> tuple[Lay
     """
     layers = []
     for fan_in in (n, *widths):
-        variance = fan_in ** (-2 * alpha) / 3
-        layers.append(Layer(fan_in * variance, variance, float(fan_in), 1.0))
+        with np.errstate(over="ignore"):
+            variance = float(np.float64(fan_in) ** (-2 * alpha)) / 3
+        layers.append(Layer(fan_in * variance, variance, float(fan_in), 1.0, "uniform"))
     return tuple(layers)
 
 
@@ -96,16 +117,18 @@ def mlp_layers(
 ) -> tuple[Layer, ...]:
     """Layers of the MLP n -> widths -> 1 by the name of its initialisation.
 
-    "pytorch" and "scaled" (with `alpha`): see `plain_layers`; "lecun": weights of variance
-    1/fan_in, biases from 0; "ntk": Jacot et al. 2018, biases scaled by NTK_BIAS_SCALE. Without
-    `biases` no layer has one.
+    "pytorch" and "scaled" (with `alpha`): see `plain_layers`; "lecun": truncated normal weights of
+    variance 1/fan_in, biases from 0; "ntk": Jacot et al. 2018, biases scaled by NTK_BIAS_SCALE.
+    Without `biases` no layer has one.
 
     Raises ValueError for another name: under maximal update a network has no kernel limit.
     """
     if initialisation in ("pytorch", "scaled"):
         layers = plain_layers(n, widths, alpha)
     elif initialisation == "lecun":
-        layers = tuple(Layer(1.0, 0.0, float(fan_in), 1.0) for fan_in in (n, *widths))
+        layers = tuple(
+            Layer(1.0, 0.0, float(fan_in), 1.0, "truncated_normal") for fan_in in (n, *widths)
+        )
     elif initialisation == "ntk":
         bias = NTK_BIAS_SCALE**2
         layers = (Layer(1.0, bias, 1.0, bias),) * (len(widths) + 1)
@@ -129,78 +152,138 @@ def random_features_layers(n: int) -> tuple[Layer, ...]:
 
 
 def wide_eigenvalues(
-    n: int, layers: Sequence[Layer], moments: Moments, kind: str = "ntk"
+    n: int, layers: Sequence[Layer], activation: Activation, kind: str = "ntk"
 ) -> np.ndarray:
-    """Eigenvalues μ [n + 1] by degree of a wide network; what is within rounding of zero is 0.
+    """Eigenvalues μ [n + 1] by degree of a wide network.
 
-    `layers` from the input to the linear readout, `moments` of the function between them
-    (`relu_moments`, `erf_moments`). Raises ValueError for another n or kind.
+    `layers` from the input to the linear readout, `activation` between them: RELU, ERF or
+    POLYNOMIAL. 0 are those of degrees that the kernel lacks; NaN those that are not known, because
+    the moments of a first layer that is not Gaussian have the rounding of float64, or because they
+    are too small for float64.
+
+    Raises ValueError for another n, kind or law, or layers that are not finite or without weights.
     """
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or not 1 <= n <= 30:
         raise Refusal(f"n: given {n!r}; allowed 1 to 30")
-    kernel = wide_kernel(1 - 2 * np.arange(n + 1) / n, layers, moments, kind)
-    eigenvalues = eigenvalues_of(kernel)
-    return np.where(eigenvalues > ROUNDING * np.abs(kernel).max(), eigenvalues, 0.0)
+    with decimal.localcontext(prec=digits.DIGITS):
+        normal = [layer._replace(law="normal") for layer in layers]
+        eigenvalues = digits.rounded(eigenvalues_of(_kernel(n, normal, activation, kind)))
+        if layers[0].law == "normal":
+            return eigenvalues
+        # μ_S is a mean of squared coefficients of S, of functions of the weights: if it is 0 under
+        # the normal law, which has no holes, these are 0, and so is μ_S under every law.
+        lacking = eigenvalues == 0
+        kernel = _kernel(n, layers, activation, kind)
+        shaken = _kernel(n, layers, activation, kind, SHAKE)
+        eigenvalues = eigenvalues_of(kernel).astype(np.float64)
+    rounding = np.sqrt(np.square(shaken - kernel).astype(np.float64) @ krawtchouk(n) ** 2) / 2.0**n
+    eigenvalues[eigenvalues <= CLEAR * rounding] = np.nan
+    return np.where(lacking, 0.0, eigenvalues)
 
 
 def wide_kernel(
-    cosines: np.ndarray, layers: Sequence[Layer], moments: Moments, kind: str = "ntk"
+    n: int, layers: Sequence[Layer], activation: Activation, kind: str = "ntk"
 ) -> np.ndarray:
-    """The kernel of a wide network between inputs of norm √n with these cosines: [...] to [...].
+    """The kernel κ float64 [n + 1] of a wide network by the Hamming distance of two inputs.
 
     Layer by layer, with m the mean product of a layer's inputs and w, b its variances: the
     covariance of its outputs is Σ = w m + b, and the tangent kernel Θ ← gains + w Θ E φ' φ'.
-    Raises ValueError for another kind.
+    Arguments and errors as `wide_eigenvalues`.
     """
+    with decimal.localcontext(prec=digits.DIGITS):
+        return _kernel(n, layers, activation, kind).astype(np.float64)
+
+
+def _kernel(
+    n: int, layers: Sequence[Layer], activation: Activation, kind: str, shake: float = 0.0
+) -> np.ndarray:
+    """The kernel of decimals [n + 1] by distance; what is not Gaussian between inputs shaken."""
     if kind not in KINDS:
         raise Refusal(f"kind: given {kind!r}; allowed {', '.join(KINDS)}")
-    products = np.asarray(cosines, np.float64)
-    square = 1.0  # the mean product of an input with itself
-    slopes = tangent = np.zeros_like(products)
     for layer in layers:
-        covariance = layer.weight_variance * products + layer.bias_variance
-        variance = layer.weight_variance * square + layer.bias_variance
-        tangent = (
-            layer.weight_gain * products
-            + layer.bias_gain
-            + layer.weight_variance * tangent * slopes
-        )
-        products, slopes = moments(covariance, variance)
-        square = float(moments(np.asarray(variance), variance)[0])
+        if not np.isfinite(layer[:4]).all() or not layer.weight_variance > 0:
+            raise Refusal(
+                f"layers: given {layer}; allowed finite numbers, variances of weights above 0"
+            )
+    products = np.array([Decimal(n - 2 * distance) / n for distance in range(n + 1)])
+    covariance = tangent = slopes = 0 * products
+    for position, layer in enumerate(layers):
+        if position == 1 and layers[0].law != "normal":
+            products, slopes = _first_moments(n, layers[0], activation)
+            products[1:] *= 1 + Decimal(shake)
+            slopes[1:] *= 1 + Decimal(shake)
+        elif position:
+            products, slopes = activation.moments(covariance, covariance[0])
+        weight_variance, bias_variance, weight_gain, bias_gain = map(Decimal, layer[:4])
+        covariance = weight_variance * products + bias_variance
+        tangent = weight_gain * products + bias_gain + weight_variance * tangent * slopes
     return tangent if kind == "ntk" else covariance
 
 
-def relu_moments(covariance: np.ndarray, variance: float) -> tuple[np.ndarray, np.ndarray]:
+def _first_moments(n: int, layer: Layer, activation: Activation) -> tuple[np.ndarray, np.ndarray]:
+    """Moments, decimals [n + 1] by distance, of a first layer that is not Gaussian."""
+    variance = layer.weight_variance / n
+    if layer.bias_variance and not math.isclose(layer.bias_variance, variance):
+        raise Refusal(f"bias_variance: given {layer.bias_variance}; allowed 0, {variance}")
+    agreeing = n + bool(layer.bias_variance)
+    pairs = [
+        first_layer.moments(
+            layer.law, variance**0.5, agreeing - h, h, activation.function, activation.slope
+        )
+        for h in range(n + 1)
+    ]
+    products, slopes = np.array([[Decimal(moment) for moment in pair] for pair in pairs]).T
+    return products, slopes
+
+
+def relu_moments(covariance: np.ndarray, variance: Any) -> tuple[np.ndarray, np.ndarray]:
     """Moments of ReLU, for Gaussians of this covariance [...] and variance (Cho and Saul 2009)."""
-    cosine = np.clip(covariance / variance, -1.0, 1.0)
-    angle = np.arccos(cosine)
-    products = variance * (np.sqrt(1 - cosine**2) + (np.pi - angle) * cosine) / (2 * np.pi)
-    return products, (np.pi - angle) / (2 * np.pi)
+    cosine = np.minimum(np.maximum(covariance / variance, -1), 1)
+    pi = 2 * digits.arcsin(cosine * 0 + 1)
+    angle = pi / 2 + digits.arcsin(cosine)  # π less that between the two
+    products = variance * (np.sqrt(1 - cosine**2) + angle * cosine) / (2 * pi)
+    return products, angle / (2 * pi)
 
 
-def erf_moments(covariance: np.ndarray, variance: float) -> tuple[np.ndarray, np.ndarray]:
+def erf_moments(covariance: np.ndarray, variance: Any) -> tuple[np.ndarray, np.ndarray]:
     """Moments of erf, for Gaussians of this covariance [...] and variance (Williams 1997)."""
     scale = 1 + 2 * variance
     ratio = 2 * covariance / scale
-    return 2 / np.pi * np.arcsin(ratio), 4 / np.pi / (scale * np.sqrt(1 - ratio**2))
+    pi = 2 * digits.arcsin(ratio * 0 + 1)
+    return 2 / pi * digits.arcsin(ratio), 4 / pi / (scale * np.sqrt(1 - ratio**2))
 
 
-def power_moments(covariance: np.ndarray, variance: float) -> tuple[np.ndarray, np.ndarray]:
+def power_moments(covariance: np.ndarray, variance: Any) -> tuple[np.ndarray, np.ndarray]:
     """Moments of (1 + h)^6, the polynomial random features of Abbe et al. 2023."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
-    weights = weights / weights.sum()
-    covariance = np.asarray(covariance, np.float64)[..., None, None]
-    first = np.sqrt(variance) * nodes[:, None]
-    rest = np.sqrt(np.maximum(variance - np.square(covariance) / variance, 0))
-    second = covariance / variance * first + rest * nodes[None, :]
-    both = weights[:, None] * weights[None, :]
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        return (both * values).sum(axis=(-2, -1))
-
-    return mean((1 + first) ** 6 * (1 + second) ** 6), 36 * mean(
-        (1 + first) ** 5 * (1 + second) ** 5
+    return (
+        _power_product(POWER, covariance, variance),
+        POWER**2 * _power_product(POWER - 1, covariance, variance),
     )
+
+
+def _power_product(degree: int, covariance: np.ndarray, variance: Any) -> np.ndarray:
+    """E (1 + u)^d (1 + v)^d = Σ_j c^j / j! (E φ^(j))², φ^(j) = d! / (d - j)! (1 + h)^(d - j)."""
+
+    def mean(power: int) -> Any:
+        # E h^2i = (2i - 1)!! variance^i, and (2i - 1)!! = (2i)! / (i! 2^i).
+        return sum(
+            math.comb(power, 2 * i) * (math.perm(2 * i, i) // 2**i) * variance**i
+            for i in range(power // 2 + 1)
+        )
+
+    return sum(
+        math.comb(degree, j) * math.perm(degree, j) * mean(degree - j) ** 2 * covariance**j
+        for j in range(degree + 1)
+    )
+
+
+RELU = Activation(lambda h: np.maximum(h, 0), lambda h: (h > 0).astype(np.float64), relu_moments)
+ERF = Activation(
+    scipy.special.erf, lambda h: 2 / math.sqrt(math.pi) * np.exp(-np.square(h)), erf_moments
+)
+POLYNOMIAL = Activation(
+    lambda h: (1 + h) ** POWER, lambda h: POWER * (1 + h) ** (POWER - 1), power_moments
+)
 
 
 def _ntk_layers(depth: int, weight_variance: float, bias_variance: float) -> tuple[Layer, ...]:

@@ -57,7 +57,7 @@ def test_the_errors_are_those_of_theory(predicted):
     problem = assemble(config)
     influences = read(directory / "measures.json")["influences"]
     eigenvalues = wide_networks.wide_eigenvalues(
-        11, wide_networks.plain_layers(11, (16, 8)), wide_networks.relu_moments
+        11, wide_networks.plain_layers(11, (16, 8)), wide_networks.RELU
     )
     wide = theory.kernel_influences(problem.coefficients, eigenvalues, -1)
     errors = {name: found["error"] for name, found in document["theories"].items()}

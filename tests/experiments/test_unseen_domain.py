@@ -154,7 +154,7 @@ def test_predictions_of_the_wide_network(tmp_path):
     target = np.asarray(tasks.truth_table(task), np.float64)
     seen = tasks.make_seen_set("parity", 6, coordinates=(0, 1, 2)).mask()
     layers = theory.wide_networks.plain_layers(6, (16, 8))
-    kernel = theory.wide_networks.wide_eigenvalues(6, layers, theory.wide_networks.relu_moments)
+    kernel = theory.wide_networks.wide_eigenvalues(6, layers, theory.wide_networks.RELU)
     learned = theory.kernel_interpolator(kernel, target, seen)
     expected = np.square(learned - target)[~seen].mean() / 2
     assert predictions["theories"]["wide_ntk"]["unseen_error"] == pytest.approx(expected)

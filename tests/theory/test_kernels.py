@@ -37,6 +37,12 @@ def matrix_of(eigenvalues):
     return total
 
 
+def of_points(kernel):
+    """Return the kernel's matrix [2^n, 2^n] from its values [n + 1] by Hamming distance."""
+    x = points(len(kernel) - 1)
+    return kernel[(x[:, None] != x[None]).sum(axis=2)]
+
+
 def direct(matrix, values, seen):
     """Return the minimum-norm interpolant from the representer theorem."""
     return matrix[:, seen] @ np.linalg.solve(matrix[np.ix_(seen, seen)], values[seen])
@@ -111,6 +117,22 @@ def test_interpolator_leaves_out_coordinates_and_knows_subspaces():
         expected = direct(matrix_of(eigenvalues), target, seen)
         learned = theory.kernel_interpolator(eigenvalues, target, seen)
         np.testing.assert_allclose(learned, expected, atol=1e-9)
+
+
+def test_everything_seen_still_needs_a_kernel_that_holds_it():
+    x = points(8)
+    six = np.r_[np.ones(7), 0, 0]
+    everything = np.ones(2**8, bool)
+    seven = np.prod(x[:, :7], axis=1)
+    held = np.prod(x[:, 1:7], axis=1) + 0.3 * x[:, 0]
+    np.testing.assert_allclose(theory.kernel_interpolator(six, held, everything), held, atol=1e-12)
+    # At any size of the target: what is missed counts relative to it.
+    for unit in (1.0, 1e-7):
+        for kernel in (six, matrix_of(six)):
+            with pytest.raises(ValueError, match="misses the seen values by up to"):
+                theory.kernel_interpolator(kernel, unit * seven, everything)
+    with pytest.raises(ValueError, match="misses the seen values by up to 1e-07"):
+        theory.kernel_interpolator(six, 1e-7 * seven, x[:, 7] == 1)
 
 
 def test_noise_kernel_tends_to_the_min_degree_interpolator():
@@ -192,10 +214,10 @@ def test_wide_kernels_agree_with_finite_networks(activation, kind, depth):
         return sum(leaf @ leaf.T for leaf in flat)
 
     measured = np.mean([jax.jit(kernel)(key) for key in jax.random.split(jax.random.key(1), 64)], 0)
-    cosines = np.asarray(x, np.float64) @ np.asarray(x, np.float64).T / n
+    apart = np.asarray(x[:, None] != x[None]).sum(axis=2)
     layers = (wide_networks.Layer(w, b, w, b),) * (depth + 1)
-    moments = {"relu": wide_networks.relu_moments, "erf": wide_networks.erf_moments}[activation]
-    expected = wide_networks.wide_kernel(cosines, layers, moments, kind)
+    wide = {"relu": wide_networks.RELU, "erf": wide_networks.ERF}[activation]
+    expected = wide_networks.wide_kernel(n, layers, wide, kind)[apart]
     np.testing.assert_allclose(measured, expected, rtol=0.04, atol=0.02 * expected.max())
 
 
@@ -206,9 +228,8 @@ def test_plain_layers_agree_with_finite_networks():
     model = models.build("mlp", n, widths=widths)
     keys = jax.random.split(jax.random.key(0), 48)
     measured = theory.mean_empirical_kernel(model.init, model.apply, n, keys)
-    cosines = points(n) @ points(n).T / n
     layers = wide_networks.plain_layers(n, widths)
-    expected = wide_networks.wide_kernel(cosines, layers, wide_networks.relu_moments)
+    expected = of_points(wide_networks.wide_kernel(n, layers, wide_networks.RELU))
     np.testing.assert_allclose(measured, expected, rtol=0.08)
 
 
@@ -311,6 +332,49 @@ def test_empirical_kernel_of_registered_models_is_the_gram_matrix_of_gradients(n
     np.testing.assert_allclose(measured, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
+def gram_of(apply, params, n):
+    """Return the products of whole gradients [2^n, 2^n] in float64."""
+    with jax.enable_x64(True):
+        params = jax.tree.map(jnp.asarray, params)
+        jacobian = jax.tree.leaves(jax.jacrev(apply)(params, jnp.asarray(points(n))))
+        flat = [np.asarray(leaf).reshape(2**n, -1) for leaf in jacobian]
+    return sum(leaf @ leaf.T for leaf in flat)
+
+
+@pytest.mark.parametrize("n, window", [(6, 3), (9, 3), (8, 2), (8, 4)])
+def test_empirical_kernel_of_a_network_that_shares_weights_over_windows(n, window):
+    # Of evenly spaced points, where windows are 3 wide and 3 divides n, all windows look alike.
+    random = np.random.default_rng(n)
+    params = {"w": random.normal(size=(window, 5)), "v": random.normal(size=5)}
+
+    def apply(params, x):
+        return (jnp.tanh(x.reshape(len(x), -1, window) @ params["w"]) @ params["v"]).sum(axis=1)
+
+    expected = gram_of(apply, params, n)
+    for block in (None, 16):
+        measured = theory.empirical_kernel(apply, params, n, block)
+        np.testing.assert_allclose(measured, expected, rtol=1e-9, atol=1e-12 * expected.max())
+
+
+@pytest.mark.parametrize("last", [0, 77, 1023])
+def test_empirical_kernel_finds_the_one_gradient_that_is_no_outer_product(last):
+    # Half the inputs enter through the shared weights at one point of 1,024 only.
+    n, random = 10, np.random.default_rng(0)
+    params = {"w": random.normal(size=(5, 3)), "v": random.normal(size=3)}
+    special = jnp.asarray(points(n)[last])
+
+    def apply(params, x):
+        first, second = (
+            jnp.tanh(half @ params["w"]) @ params["v"] for half in (x[:, :5], x[:, 5:])
+        )
+        return first + jnp.where((x == special[None]).all(axis=1), second, 0.0)
+
+    expected = gram_of(apply, params, n)
+    for block in (None, 64):
+        measured = theory.empirical_kernel(apply, params, n, block)
+        np.testing.assert_allclose(measured, expected, rtol=1e-9, atol=1e-12 * expected.max())
+
+
 @pytest.mark.parametrize("name", ["mlp", "transformer", "mixer", "deep_linear", "mean_field"])
 def test_registered_models_know_no_difference_between_coordinates(name):
     # The mean kernel over many starts equals, within its noise, itself with coordinates permuted.
@@ -365,6 +429,18 @@ def test_erf_kernel_of_one_layer_is_known():
             "misses the seen values by up to",
         ),
         (
+            lambda: theory.kernel_interpolator(
+                np.where(np.arange(8) > 2, np.eye(8), np.nan), np.ones(8), np.arange(8) > 2
+            ),
+            "kernel: given a matrix with nan; allowed finite numbers",
+        ),
+        (
+            lambda: theory.feature_interpolator(
+                np.where(np.arange(8) > 2, np.eye(8), np.inf), np.ones(8), np.arange(8) > 2
+            ),
+            "features: given a matrix with inf; allowed finite numbers",
+        ),
+        (
             lambda: theory.noise_kernel_interpolator(np.ones(8), np.arange(8) > 2, 1.5),
             "rho: given 1.5; allowed 0 to 1",
         ),
@@ -392,9 +468,7 @@ def test_layers_of_an_mlp_are_those_of_the_model(initialisation, alpha, biases):
     keys = jax.random.split(jax.random.key(0), 24)
     measured = theory.mean_empirical_kernel(model.init, model.apply, n, keys, symmetrise=True)
     layers = wide_networks.mlp_layers(n, widths, initialisation, alpha, biases)
-    expected = wide_networks.wide_kernel(
-        points(n) @ points(n).T / n, layers, wide_networks.relu_moments
-    )
+    expected = of_points(wide_networks.wide_kernel(n, layers, wide_networks.RELU))
     np.testing.assert_allclose(measured, expected, rtol=0.1, atol=0.03 * expected.max())
 
 
@@ -406,11 +480,9 @@ def test_kernel_of_random_features_is_their_mean_product(kind):
     layer = params["random_layer"]
     hidden = points(n) @ np.asarray(layer["kernel"], np.float64) + np.asarray(layer["bias"])
     phi = np.maximum(hidden, 0) if kind == "relu" else (1 + hidden) ** 6
-    moments = {"relu": wide_networks.relu_moments, "polynomial": wide_networks.power_moments}
+    activations = {"relu": wide_networks.RELU, "polynomial": wide_networks.POLYNOMIAL}
     layers = wide_networks.random_features_layers(n)
-    expected = wide_networks.wide_kernel(
-        points(n) @ points(n).T / n, layers, moments[kind], kind="nngp"
-    )
+    expected = of_points(wide_networks.wide_kernel(n, layers, activations[kind], kind="nngp"))
     # The standard error of 200,000 features is .5 % for ReLU, and the largest of 256 deviations
     # three times that; the twelfth power of a normal variable has heavy tails.
     tolerance = 0.02 if kind == "relu" else 0.3
