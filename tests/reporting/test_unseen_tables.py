@@ -106,9 +106,42 @@ def test_an_unfinished_fit_is_marked_and_not_judged(tmp_path):
     for words in ("nearer to", "told apart", "leaves more", "leaves less", "off the MDI"):
         assert words not in text
     assert (table["nearer"][0], table["nearest"][0], table["close"][0]) == ("", "", False)
-    edit(directory, lambda d: d.update(target_degree_profile=None))
-    [cell] = read_cells_of(directory)
-    assert cell.mean_square == 1.0  # of the tracked monomials
+
+
+def test_a_sampled_target_is_measured_as_a_whole_not_by_what_is_followed(tmp_path):
+    # 57 terms of which 4 are followed: ½ E f² is 28.5, a hundredth of it .285.
+    directory = write_unseen(
+        tmp_path,
+        exact=False,
+        in_distribution=0.1,
+        target_mean_square=57.0,
+        min_degree_unseen=56.0,
+    )
+    cells = read_cells_of(directory)
+    table = cell_table(cells)
+    assert (table["target_mean_square"][0], table["fit"][0], table["far"][0]) == (57, "finished", 0)
+    assert "†" not in shown_errors(table)["in-distribution error"][0]
+    # Where another target is so large that the MDI is far, the finding says by how much.
+    edit(directory, lambda d: d.update(target_mean_square=0.5))
+    [text] = findings_of(read_cells_of(directory)).values()
+    assert "errs by 56.0, 224 times the error of the zero function" in text
+
+
+def test_an_earlier_version_did_not_write_the_mean_square(tmp_path):
+    directory = write_unseen(tmp_path, exact=False)
+    cells = read_cells_of(directory)
+    table = cell_table(cells)
+    # Before, the sum over the followed monomials stood in for it, however many there were.
+    assert np.isnan(table["target_mean_square"][0]) and table["fit"][0] == "not measured"
+    assert f"command of the run again: {directory.name}." in " ".join(table_notes(cells, table))
+    for asked, expected in ((4, np.nan), (5, 1.0)):
+        config = json.loads((directory / "config.json").read_text())
+        config["evaluation"] = {"monomials": asked}
+        (directory / "config.json").write_text(json.dumps(config))
+        # Of fewer than were asked for none is left out.
+        np.testing.assert_equal(read_cells_of(directory)[0].mean_square, expected)
+    edit(directory, lambda d: d.update(target_degree_profile=[0, 1, 2.5, 0, 0, 0, 0]))
+    assert read_cells_of(directory)[0].mean_square == 3.5
 
 
 def test_findings_say_which_is_nearer_what_leaks_and_which_theory_explains_more(tmp_path):
