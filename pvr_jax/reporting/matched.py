@@ -145,7 +145,8 @@ def _correlation(rows: pd.DataFrame) -> str:
         ("generalization_error", "error"),
         ("relative_error", "error as a share of ½ Var f"),
     ):
-        if name == "relative_error" and usable["target_variance"].nunique() < 2:
+        variances = statistics.without_rounding(usable["target_variance"].dropna())
+        if name == "relative_error" and len(set(variances)) < 2:
             continue  # the same ranks again
         pairs = usable[STABILITY].to_numpy(), usable[name].to_numpy()
         correlation = statistics.rank_correlation(*pairs)

@@ -126,6 +126,9 @@ def test_crossing_is_linear_in_the_logarithm():
     sizes = np.array([100, 1000, 10000])
     assert crossing(sizes, np.array([0.5, 0.9, 1.0])) == pytest.approx(1000 * 10**0.5)
     assert crossing(sizes, np.array([0.95, 0.9, 1.0])) == 100
+    in_float32 = float(np.float32(19) / np.float32(20))
+    assert in_float32 < 0.95 and crossing(sizes, np.array([in_float32, 0.9, 1.0])) == 100
+    assert crossing(sizes, np.array([0.5, 0.6, in_float32])) == pytest.approx(10_000)
     assert crossing(sizes, np.array([0.5, 0.6, 0.7])) == math.inf
     assert crossing(sizes, np.array([0.9, math.nan, 1.0])) == pytest.approx(1000)
     assert math.isnan(crossing(sizes, np.full(3, math.nan)))
