@@ -11,7 +11,10 @@ import numpy as np
 from pvr_jax.reporting import statistics
 
 ACCURACIES = ("iid_accuracy", "train_accuracy", "withheld_accuracy")
-LOSSES = ("iid_loss", "train_loss", "withheld_loss")
+# Training loss is of the training set at an evaluation, batch loss the mean over the batches since
+# the one before, each before its own step; of a stream, whose samples are shown once, only the
+# latter is known.
+LOSSES = ("iid_loss", "train_loss", "withheld_loss", "batch_loss")
 MEASURES = ACCURACIES + LOSSES
 PARTS = {"iid": "i.i.d.", "withheld": "withheld"}
 RETRIEVAL = "retrieval"
