@@ -14,6 +14,7 @@ from pvr_jax.reporting.labels import (
     label_notes,
     natural,
     pointer_bits,
+    rate_notes,
     short_labels,
 )
 from pvr_jax.reporting.runs import Run
@@ -86,7 +87,7 @@ def compare(runs: Sequence[Run], table: pd.DataFrame) -> Comparison:
         predictions=cell_theories(cells, error_texts(cells)),
         errors=error_table(cells),
         why=why_table(cells),
-        notes=_notes(cells),
+        notes=[*_notes(cells), *rate_notes(runs)],
         findings=arm_findings(runs, cells),
     )
 

@@ -229,6 +229,24 @@ def test_leak_against_learning_rate(tmp_path, slope, words):
     ).replace("[-", "[−").replace(" -", " −")
 
 
+def test_no_scan_of_learning_rates_holds_two_conditions(tmp_path):
+    rates = (0.001, 0.01, 0.1)
+    write_unseen(tmp_path, rates=rates, leak=0.1)
+    # Whatever it is that differs, the digits of the configuration do.
+    write_unseen(tmp_path, "polynomial-mlp-11111111", rates=rates, leak=0.5)
+    cells, _ = read_cells(tmp_path / "unseen_domain")
+    groups = rate_groups(cells)
+    assert [title for title, _ in groups] == ["2parity, mlp, 0123abcd", "2parity, mlp, 11111111"]
+    for _, own in groups:
+        assert [cell.learning_rate for cell in own] == list(rates)
+        assert len({cell.directory for cell in own}) == 1
+    write_unseen(tmp_path, "polynomial-mlp-22222222", rates=(2.0, 3.0, 4.0), size="paper")
+    cells, _ = read_cells(tmp_path / "unseen_domain")
+    sizes = [{cell.size for cell in own} for _, own in rate_groups(cells)]
+    assert sizes == [{"small"}, {"small"}, {"paper"}]
+    assert len({title for title, _ in rate_groups(cells)}) == 3
+
+
 def test_two_learning_rates_are_no_scan_and_three_may_be_several_runs(tmp_path):
     write_unseen(tmp_path, rates=(0.001, 0.01))
     cells, _ = read_cells(tmp_path / "unseen_domain")
