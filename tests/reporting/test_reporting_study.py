@@ -276,6 +276,36 @@ def test_an_arm_of_two_tasks_has_one_optimizer_and_says_its_rates(tmp_path):
     assert study.comparison.kinds["model"].tolist() == ["mlp, adam", "mlp, sgd"]
 
 
+def test_one_label_of_two_targets_is_two_tasks(tmp_path):
+    label = "mine (path=table.npy)"
+    for number, influence in enumerate((0.25, 0.75)):
+        for model in ("mlp", "mixer"):
+            write_run(
+                tmp_path,
+                f"mine-{model}-0000000{number}",
+                influences={7: influence, 8: 0.5},
+                task_label=label,
+                model_label=f"{model} (depth={number})",
+            )
+    comparison = study_of(runs_of(tmp_path)).comparison
+    cells = comparison.cells
+    assert set(cells["task_short"]) == {"mine, 00000000", "mine, 00000001"}
+    shown = comparison.errors
+    rows = shown[(shown["task"] == "mine, 00000001") & (shown["frozen bit"] == "7")]
+    assert rows.filter(like="nfluence").to_numpy().tolist() == [["0.75"]]
+    # The last bit makes no second task.
+    for number, influence in enumerate((0.3, 0.1 + 0.2)):
+        write_run(
+            tmp_path / "same",
+            f"mine-mlp-0000000{number}",
+            influences={7: influence},
+            task_label=label,
+            model_label=f"mlp (depth={number})",
+        )
+    cells = study_of(runs_of(tmp_path / "same")).comparison.cells
+    assert set(cells["task_short"]) == {"mine"}
+
+
 def test_rates_equal_in_six_digits_are_two_runs(tmp_path):
     directory = write_run(tmp_path, rates=(1e-3, 1.0000001e-3), seeds=3)
     runs = read_runs_of(directory)
