@@ -146,7 +146,7 @@ def document(
             ],
             axis=1,
         ),
-        "train_loss": [record["train_loss"] for record in records],
+        "batch_loss": [record["batch_loss"] for record in records],
         "measures": columns,
         "degree_profile": profile,
     }

@@ -24,6 +24,7 @@ EXAMPLES_FILE = "examples.npz"
 STAGE = run.Stage("analyse", after=run.STAGE, product=MEASURES_FILE)
 MOST_SHOWN = 12  # replicas whose predictions on examples are kept
 MEASURES = tuple(f"{part}_{name}" for part in drawn_sets.PARTS for name in ("accuracy", "loss"))
+MEASURES += ("batch_loss",)
 
 
 def analyse(config: ConfigDict, workdir: Path) -> Path:

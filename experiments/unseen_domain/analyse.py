@@ -133,6 +133,8 @@ def document(
         "steps_per_epoch": problem.training_set.steps_per_epoch,
         "replicas": _replicas(problem, diverged),
         "measures": scalars,
+        # Of the coordinates that matter, so of the whole cube, whatever is sampled or followed.
+        "target_mean_square": float(np.mean(np.square(reference.truth))),
         "monomials": problem.monomials,
         "coefficients": columns["coefficients"],
         "degree_profile": columns.get("degree_profile"),

@@ -14,6 +14,7 @@ from pvr_jax.reporting.labels import (
     label_notes,
     natural,
     pointer_bits,
+    rate_notes,
     short_labels,
 )
 from pvr_jax.reporting.runs import Run
@@ -86,7 +87,7 @@ def compare(runs: Sequence[Run], table: pd.DataFrame) -> Comparison:
         predictions=cell_theories(cells, error_texts(cells)),
         errors=error_table(cells),
         why=why_table(cells),
-        notes=_notes(cells),
+        notes=[*_notes(cells), *rate_notes(runs)],
         findings=arm_findings(runs, cells),
     )
 
@@ -129,7 +130,7 @@ def comparison_cells(runs: Sequence[Run], table: pd.DataFrame) -> pd.DataFrame:
     cells = table.assign(
         pointer_bit=table["frozen_bit"] < table["run"].map(pointers),
         arm=table["run"].map(arm_labels(runs)),
-        task_short=table["task_label"].map(short_labels(table["task_label"])),
+        task_short=_task_names(table),
     )
     order = sorted(
         cells.index,
@@ -140,6 +141,20 @@ def comparison_cells(runs: Sequence[Run], table: pd.DataFrame) -> pd.DataFrame:
         ),
     )
     return cells.loc[order].reset_index(drop=True)
+
+
+def _task_names(table: pd.DataFrame) -> pd.Series:
+    """Return the short label of every row's task.
+
+    Of one label whose influences differ from run to run, a file or function that was changed, say,
+    there are several tasks: the digits of the configuration are added.
+    """
+    names = table["task_label"].map(short_labels(table["task_label"]))
+    influences = table.groupby(["task_label", "frozen_bit"])["influence"]
+    several = influences.transform(lambda own: len(set(statistics.without_rounding(own))) > 1)
+    several = several.astype(bool).groupby(table["task_label"]).transform("any")
+    digits = table["run"].map(lambda run: run.split(", ")[0].rsplit("-", 1)[-1])
+    return names.where(~several, names + ", " + digits)
 
 
 def arms_of(cells: pd.DataFrame) -> list[str]:

@@ -12,11 +12,26 @@ _NUMBER = re.compile(r"(\d+(?:\.\d*)?(?:e[+-]?\d+)?)")
 # What tells two trainings of one model on one task apart, tried in this order.
 _SETTINGS: tuple[Callable[[Run], str], ...] = (
     lambda run: run.optimizer,
-    lambda run: "" if run.learning_rate is None else f"learning rate {run.learning_rate:g}",
-    lambda run: "" if run.init_scale is None else f"init scale {run.init_scale:g}",
+    lambda run: (
+        "" if run.learning_rate is None else f"learning rate {number_text(run.learning_rate)}"
+    ),
+    lambda run: "" if run.init_scale is None else f"init scale {number_text(run.init_scale)}",
     lambda run: run.size or "",
     lambda run: run.directory.name.rsplit("-", 1)[-1],
 )
+_NEVER_MERGED = (_SETTINGS[0], _SETTINGS[2], _SETTINGS[3])  # of two tasks either
+
+
+def number_text(value: float) -> str:
+    """Return a number in six digits, or in all it has where six would make it another.
+
+    Names and headings that are to tell two settings apart hold it.
+    """
+    return text if float(text := f"{value:g}") == value else repr(float(value))
+
+
+def _setting(name: str, value: float | None) -> str:
+    return "" if value is None else f"{name} {number_text(value)}"
 
 
 def short_labels(labels: Iterable[str]) -> dict[str, str]:
@@ -81,21 +96,36 @@ def joined(parts: Sequence[str]) -> str:
 def arm_labels(runs: Sequence[Run]) -> dict[str, str]:
     """Return, by the name of the run, a label of what was trained: the model, and its settings.
 
-    Runs of one label never have a frozen bit of a task in common: where two would, optimizer,
-    learning rate, init scale, size, and at last the digits of the configuration are added to all
-    labels, as few of these as do.
+    Runs of one label never have a frozen bit of a task in common, nor differ in optimizer, init
+    scale or size: where two would, these, the learning rate, and at last the digits of the
+    configuration are added to all labels, as few of these as do. Learning rates may differ from
+    task to task, as each has its own; see `rate_notes`.
     """
     models = short_labels(run.model_label for run in runs)
     labels = {run.name: models[run.model_label] for run in runs}
     for setting in _SETTINGS:
-        if not _clashes(runs, labels):
-            break
         longer = {
             run.name: ", ".join(filter(None, (labels[run.name], setting(run)))) for run in runs
         }
-        if _clashes(runs, longer) < _clashes(runs, labels):
+        splits = len(set(longer.values())) > len(set(labels.values()))
+        if _clashes(runs, longer) < _clashes(runs, labels) or (splits and setting in _NEVER_MERGED):
             labels = longer
     return labels
+
+
+def rate_notes(runs: Sequence[Run]) -> list[str]:
+    """Return a note per label of an arm whose tasks were trained with several learning rates."""
+    labels, rates = arm_labels(runs), {}
+    for run in runs:
+        if run.learning_rate is not None:
+            own = rates.setdefault(labels[run.name], {})
+            own.setdefault(number_text(run.learning_rate), []).append(run.task_label)
+    return [
+        f"{label} has a learning rate of its own for each task: "
+        f"{'; '.join(f'{rate} for {joined(tasks)}' for rate, tasks in own.items())}."
+        for label, own in rates.items()
+        if len(own) > 1
+    ]
 
 
 def _clashes(runs: Sequence[Run], labels: dict[str, str]) -> int:

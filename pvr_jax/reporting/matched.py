@@ -10,7 +10,7 @@ import pandas as pd
 from pvr_jax.reporting import statistics
 from pvr_jax.reporting.definitions import heading
 from pvr_jax.reporting.findings import count
-from pvr_jax.reporting.labels import arm_labels, label_notes, natural, short_labels
+from pvr_jax.reporting.labels import arm_labels, label_notes, natural, rate_notes, short_labels
 from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.tables import (
     BY_SEED,
@@ -44,7 +44,8 @@ class Matched:
 def match(runs: Sequence[Run]) -> Matched:
     """Return table, notes and findings of matched runs."""
     cells = matched_cells(runs)
-    return Matched(cells, _shown(cells), _notes(cells), matched_findings(cells))
+    notes = [*_notes(cells), *rate_notes(runs)]
+    return Matched(cells, _shown(cells), notes, matched_findings(cells))
 
 
 def render_matched(matched: Matched) -> str:
@@ -145,7 +146,8 @@ def _correlation(rows: pd.DataFrame) -> str:
         ("generalization_error", "error"),
         ("relative_error", "error as a share of ½ Var f"),
     ):
-        if name == "relative_error" and usable["target_variance"].nunique() < 2:
+        variances = statistics.without_rounding(usable["target_variance"].dropna())
+        if name == "relative_error" and len(set(variances)) < 2:
             continue  # the same ranks again
         pairs = usable[STABILITY].to_numpy(), usable[name].to_numpy()
         correlation = statistics.rank_correlation(*pairs)

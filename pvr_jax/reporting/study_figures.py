@@ -142,8 +142,9 @@ def twins(runs: Sequence[Run]) -> Figure:
             axis.axhline(pair.limit, color=colour, ls=":", lw=1)
             band(axis, run.steps, coefficients[:, :, i, 0], colour)
             band(axis, run.steps, coefficients[:, :, i, 1], colour, linestyle=(0, (4, 2)))
-        title = arms[run.name] if len(set(tasks.values())) == 1 else tasks[run.task_label]
-        axis.set_title(plain(f"{title}, bit {bit}"), loc="left")
+        titles = [tasks[run.task_label]] if len(set(tasks.values())) > 1 else []
+        titles += [arms[run.name]] if len(set(arms.values())) > 1 or not titles else []
+        axis.set_title(plain(f"{', '.join(titles)}, bit {bit}"), loc="left")
         step_axis(axis, run.steps)
     handles = [
         Line2D([], [], color=colour, label=f"{monomial(low)} rises")
@@ -163,17 +164,20 @@ def initialisation(cells: pd.DataFrame) -> Figure:
     others.
     """
     found = exponents(cells)
-    names = short_labels(dict.fromkeys(name for name, _ in found.values()))
-    groups = list(cells.groupby(["task_short", "frozen_bit"], sort=False))[:MOST_PANELS]
-    ordered = sorted(names, key=natural)
+    scanned = cells[cells["run"].isin(found)]
+    shown = list(dict.fromkeys(zip(scanned["task_short"], scanned["frozen_bit"], strict=True)))
+    groups = cells.groupby(["task_short", "frozen_bit"], sort=False)
+    groups = [(place, own) for place, own in groups if place in shown][:MOST_PANELS]
+    ordered = sorted({name for name, _ in found.values()}, key=natural)
+    several = cells["task_short"].nunique() > 1
     looks = _looks(ordered)
     labels = ("init exponent $\\alpha$ (weights ±fan_in$^{-\\alpha}$)", "generalization error")
     figure, axes = panels(len(groups), 3, 3.4, 2.8, 0.5, labels, share_y=False)
     regression = f"{PREDICTION}{REGRESSION}"
-    for axis, ((_, bit), own) in zip(axes, groups, strict=True):
+    for axis, ((task, bit), own) in zip(axes, groups, strict=True):
         for name in ordered:
-            rows = own[own["model_label"].map(lambda label: found.get(label, ("", 0))[0]) == name]
-            rows = rows.assign(alpha=rows["model_label"].map(lambda label: found[label][1]))
+            rows = own[own["run"].map(lambda run: found.get(run, ("", 0))[0]) == name]
+            rows = rows.assign(alpha=rows["run"].map(lambda run: found[run][1]))
             rows = rows[(rows["replicas"] > 0) & (rows["fit"] == "finished")].sort_values("alpha")
             colour, marker = looks[name]
             axis.plot(rows["alpha"], rows["generalization_error"], color=colour)
@@ -183,8 +187,9 @@ def initialisation(cells: pd.DataFrame) -> Figure:
         if regression in own and own[regression].notna().any():
             axis.axhline(own[regression].mean(), color=VERMILION, ls=":", lw=1.2)
         axis.set_ylim(bottom=0)
-        axis.set_title(f"bit {bit} frozen", loc="left")
-    handles = [_handle(*looks[name], plain(names[name])) for name in ordered]
+        title = f"{task}, bit {bit} frozen" if several else f"bit {bit} frozen"
+        axis.set_title(plain(title), loc="left")
+    handles = [_handle(*looks[name], plain(name)) for name in ordered]
     handles.append(Line2D([], [], color=BLUE, ls="--", lw=1, label="influence"))
     handles.append(
         Line2D([], [], color=VERMILION, ls=":", lw=1.2, label="linear regression (exact)")

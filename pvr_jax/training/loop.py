@@ -249,13 +249,13 @@ def _mean_losses(ensemble: Ensemble, state: State) -> np.ndarray:
 
 
 def _evaluate(ensemble: Ensemble, state: State, directory: Path, clock: _Clock) -> State:
-    """Append one line of metrics, and start a new mean of the training loss."""
+    """Append one line of metrics, and start a new mean of the batch losses."""
     with clock.measure("evaluate"):
         measured: dict[str, Any] = to_host(ensemble.evaluate(state.params), ensemble.count)
         record = {
             "step": step_of(state),
             "seconds": round(clock.before + clock.seconds["train"], 3),
-            "train_loss": _mean_losses(ensemble, state),
+            "batch_loss": _mean_losses(ensemble, state),
             **measured,
         }
         if hosts.is_primary():

@@ -150,7 +150,7 @@ def read_metrics(directory: Path) -> list[dict[str, Any]]:
         with contextlib.suppress(ValueError, RecursionError):
             record = json.loads(line)
             if isinstance(record, dict) and isinstance(record.get("seconds"), int | float):
-                records += [record] if isinstance(record.get("step"), int) else []
+                records += [_renamed(record)] if isinstance(record.get("step"), int) else []
     forms = list(map(_form, records))
     usual = Counter(forms).most_common(1)
     alike = [record for record, form in zip(records, forms, strict=True) if form == usual[0][0]]
@@ -163,6 +163,19 @@ def read_metrics(directory: Path) -> list[dict[str, Any]]:
         for record, step, before, after in zip(alike, steps, highest, lowest[1:], strict=False)
         if before < step < after
     ]
+
+
+def _renamed(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a line of metrics with the mean batch loss as "batch_loss".
+
+    Earlier versions called it "train_loss", and where an evaluation measured the training set, its
+    own "train_loss" stood in its place.
+    """
+    if "batch_loss" in record or "train_loss" not in record:
+        return record
+    if isinstance(record.get("train_accuracy"), list):
+        return record | {"batch_loss": [None] * len(record["train_accuracy"])}
+    return {"batch_loss" if name == "train_loss" else name: v for name, v in record.items()}
 
 
 def _form(record: dict[str, Any]) -> tuple[tuple[str, Any], ...]:

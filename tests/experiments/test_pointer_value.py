@@ -76,6 +76,11 @@ def test_every_kind_of_task_goes_through_all_stages(finished):
     is_stream = kind == "stream"
     trained_on = {values is None for values in found["measures"]["train_accuracy"][-1]}
     assert trained_on == {is_stream}
+    losses = {name: found["measures"][name][-1] for name in ("train_loss", "batch_loss")}
+    assert {value is None for value in losses["train_loss"]} == {is_stream}
+    lines = logged(workdir)
+    assert losses["batch_loss"] == lines[-1]["batch_loss"] != losses["train_loss"]
+    assert ("train_loss" in lines[-1]) != is_stream
     trained = pvr_jax.load_params(directory)
     assert list(trained.names) == [replica["name"] for replica in found["replicas"]]
     assert {len(leaf) for leaf in jax.tree.leaves(trained.params)} == {replicas}

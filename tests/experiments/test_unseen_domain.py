@@ -1,5 +1,6 @@
 """The experiment on any unseen domain: end to end, references, predictions, mistakes."""
 
+import itertools
 import json
 import shutil
 from dataclasses import replace
@@ -11,8 +12,8 @@ import pytest
 
 import pvr_jax
 from experiments import main, reproduce
+from experiments.unseen_domain import analyse, settings, train
 from experiments.unseen_domain import problem as problems
-from experiments.unseen_domain import settings, train
 from pvr_jax import models, tasks, theory
 from pvr_jax.boolean import cube, float64
 from pvr_jax.training import run_log
@@ -103,6 +104,29 @@ def test_every_kind_of_run_goes_through_all_stages(tmp_path, choice):
     assert set(read(directory / "run.json")["stages"]) == {"train", "analyse", "predict"}
     main.run_stage("report", CONFIG.get_config(f"{choice},tiny"), tmp_path)
     assert (directory.parent / "report" / "report.html").stat().st_size > 10_000
+
+
+PAIRS = list(itertools.combinations(range(12), 2))
+
+
+@pytest.mark.parametrize(
+    "expression, followed, expected",
+    [
+        (" + ".join(f"x{i}*x{j}" for i, j in PAIRS[:57]), 1, 57),
+        ("3*x0 - 0.5*x1*x2 + 2*x0*x3 + 0.25", 2, 13.3125),
+    ],
+)
+def test_the_mean_square_of_a_sampled_target_is_of_all_its_terms(expression, followed, expected):
+    config = CONFIG.get_config("setting=2parity40,tiny")
+    with config.unlocked():
+        config.task.expression = expression
+        config.evaluation.update({"relevant": 12, "monomials": followed})
+    problem = problems.assemble(config)
+    assert not problem.exact and len(problem.monomials) == followed
+    count = len(problem.names)
+    measured, nothing = {"coefficients": np.zeros((count, followed))}, np.full(count, np.nan)
+    document = analyse.document(config, problem, [0], [measured], nothing, [None] * count)
+    assert document["target_mean_square"] == pytest.approx(expected, rel=1e-12)
 
 
 def test_measures_are_those_of_the_learned_function(tmp_path):

@@ -71,6 +71,7 @@ def _cell(row: pd.Series, replicas: pd.DataFrame, own: pd.DataFrame, runs: dict)
             for replica in replicas.itertuples()
         ),
         measures={m: replicas[m].to_numpy(float)[None] for m in MEASURES if m in replicas},
+        mean_square=row["target_mean_square"],
         monomials=tuple(
             Monomial(
                 () if pd.isna(c.coordinates) else tuple(map(int, c.coordinates.split())),

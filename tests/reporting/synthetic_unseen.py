@@ -71,6 +71,7 @@ def write_unseen(
     wide: bool = True,
     finished: bool = True,
     temperature: bool = True,
+    size: str = "small",
     **changes: object,
 ) -> Path:
     """Write one run below `workdir` whose networks end a share `leak` of the way to the target.
@@ -143,7 +144,7 @@ def write_unseen(
         {k: v for k, v in problem.items() if k not in ("monomials", "min_degree_unseen")}
         | {
             "experiment": "unseen_domain",
-            "size": "small",
+            "size": size,
             "model": model,
             "model_label": model,
             "exact": exact,

@@ -1,10 +1,11 @@
 """Cells, thresholds and tables of classification, against numbers computed by hand."""
 
+import json
 import math
 
 import numpy as np
 import pytest
-from synthetic_accuracy import TEST, UNIFORM, subtask, write_run
+from synthetic_accuracy import STEPS, TEST, UNIFORM, subtask, write_run
 
 from pvr_jax.reporting.accuracy.cells import (
     function_groups,
@@ -19,6 +20,7 @@ from pvr_jax.reporting.accuracy.shown import (
     samples_text,
     shown_holdout,
     shown_sizes,
+    shown_table,
     shown_tasks,
     shown_thresholds,
     table_notes,
@@ -106,6 +108,39 @@ def test_one_seed_has_no_interval(tmp_path):
     assert shown_sizes(cells)["1000"].tolist() == ["90.00 [–]"]
 
 
+def losses(path, train, batch, change=None):
+    """Return the final losses of training of a run, after a change of its measures."""
+    document = json.loads((path / "measures.json").read_text())
+    if change is not None:
+        change(document["measures"])
+        (path / "measures.json").write_text(json.dumps(document))
+    [cell] = read_cells_of(path)
+    np.testing.assert_equal(cell.final("train_loss"), train)
+    np.testing.assert_equal(cell.final("batch_loss"), batch)
+    shown = [name for name in shown_table([cell]) if "loss" in name]
+    return [name.removesuffix(" [95 %]") for name in shown]
+
+
+@pytest.mark.parametrize("samples", [None, 1000])
+def test_the_losses_of_training_have_two_names(tmp_path, samples):
+    path = write_run(tmp_path, samples=(samples,))
+    missing, known = np.full(3, math.nan), np.full(3, -math.log(0.9))
+    # An earlier version: one name, for a stream with the other meaning.
+    before = losses(path, *((missing, known) if samples is None else (known, missing)))
+    assert before == ["i.i.d. loss", "batch loss" if samples is None else "training loss"]
+
+    def of_now(measures):
+        measures["batch_loss"] = [[2.0, 2.0, 2.5]] * len(STEPS)
+        if samples is None:
+            measures["train_loss"] = [[None] * 3] * len(STEPS)
+
+    now = losses(path, missing if samples is None else known, [2.0, 2.0, 2.5], of_now)
+    assert now == before
+    table = cell_table(read_cells_of(path))
+    assert table["batch_loss"][0] == pytest.approx(6.5 / 3)
+    assert 0 < table["batch_loss_low"][0] < 6.5 / 3 < table["batch_loss_high"][0]
+
+
 def test_replicas_have_the_stated_columns(tmp_path):
     shares = [0.19, 0.17, 0.15, 0.13, 0.11, 0.09, 0.07, 0.05, 0.03, 0.01]
     tasks = [subtask("min", 1, shares=shares), subtask("mod_sum", 2, 2)]
@@ -114,7 +149,7 @@ def test_replicas_have_the_stated_columns(tmp_path):
         *("run", "replica", "model", "task", "aggregation", "complexity", "withheld", "samples"),
         *("learning_rate", "init_scale", "seed", "diverged_at", "iid_error", "constant_error"),
         *("iid_accuracy", "iid_loss", "withheld_accuracy", "withheld_loss"),
-        *("train_accuracy", "train_loss", "samples_to_95"),
+        *("train_accuracy", "train_loss", "batch_loss", "samples_to_95"),
     ]
     assert len(table) == 2 * 2 * 3
     by_task = table.groupby("aggregation")["constant_error"].first()
@@ -126,6 +161,9 @@ def test_crossing_is_linear_in_the_logarithm():
     sizes = np.array([100, 1000, 10000])
     assert crossing(sizes, np.array([0.5, 0.9, 1.0])) == pytest.approx(1000 * 10**0.5)
     assert crossing(sizes, np.array([0.95, 0.9, 1.0])) == 100
+    in_float32 = float(np.float32(19) / np.float32(20))
+    assert in_float32 < 0.95 and crossing(sizes, np.array([in_float32, 0.9, 1.0])) == 100
+    assert crossing(sizes, np.array([0.5, 0.6, in_float32])) == pytest.approx(10_000)
     assert crossing(sizes, np.array([0.5, 0.6, 0.7])) == math.inf
     assert crossing(sizes, np.array([0.9, math.nan, 1.0])) == pytest.approx(1000)
     assert math.isnan(crossing(sizes, np.full(3, math.nan)))

@@ -12,6 +12,7 @@ from synthetic_accuracy import subtask, write_run
 
 from pvr_jax.reporting import drawing, stored
 from pvr_jax.reporting.accuracy import keep, write_report
+from pvr_jax.reporting.accuracy.findings import all_findings
 from pvr_jax.reporting.accuracy.illustrations import drawings
 from pvr_jax.reporting.accuracy.reading import read_cells, read_cells_of, read_examples
 from pvr_jax.reporting.accuracy.report import study
@@ -100,6 +101,19 @@ def test_findings_are_made_from_the_numbers(reported):
     )
     assert "over 3 tasks, of which 2 do not reach it and are tied at the top" in found
     assert "Fewer than four tasks, or a correlation of ±1, give no interval." in found
+
+
+def test_two_runs_of_one_title_both_have_their_finding(tmp_path):
+    # One network, one function: what is withheld tells the runs apart, and they share no cell.
+    for count in (1, 2):
+        name = f"token_pvr-token_mlp-0000000{count}"
+        write_run(tmp_path, name, [subtask("mod_sum", 1, count)], samples=(1000,))
+    cells, _ = read_cells(tmp_path / "pointer_value")
+    texts = [text for title, text in all_findings(cells) if title.endswith("withheld inputs")]
+    assert len(texts) == 2
+    for text, count in zip(texts, (1, 2), strict=True):
+        assert text.startswith(f"Without the first {count} permutations")
+        assert "95 % for all 2 gaps at once" in text or "no verdict" in text
 
 
 def test_the_figures_show_the_means(reported):

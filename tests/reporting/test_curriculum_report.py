@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -175,6 +176,71 @@ def test_findings_and_page_say_what_the_numbers_show(reported):
     assert "samples100-leap3-seed5 diverged at epoch 12" in page
     assert "samples400-leap6-seed1 did not end" in page
     assert "samples100-leap3-seed5 diverged at epoch 12" in paths.text
+
+
+def shares_of_stages(directory):
+    """Return {(leap, radius): share in percent} of a report's finding, and what follows it."""
+    text = study(read_arms_of(directory))[1]["findings.md"].splitlines()[-1]
+    found = re.findall(r"([0-9.]+) % up to radius (\d+)(?: \(leap (\d+)\))?", text)
+    return {(int(leap or 3), int(radius)): float(share) for share, radius, leap in found}, text
+
+
+def test_shares_of_iterations_add_up_to_the_whole(tmp_path):
+    # With 400 samples nobody passes the second stage.
+    nobody = write_run(tmp_path, waiting={(400, 3, seed) for seed in range(1, 11)})
+    shares, text = shares_of_stages(nobody)
+    first = sum(2 * ((30 + seed % 3) // 2) for seed in range(1, 11))
+    whole = first + sum(8 * (30 + seed % 3 - (30 + seed % 3) // 2) for seed in range(1, 11))
+    assert shares == {(3, 3): round(100 * first / whole), (3, 6): round(100 - 100 * first / whole)}
+    assert "; 10 of 20 replicas did not end and are not counted." in text
+    # One leap of two has an arm with one replica that ends, and another stage for all others.
+    waiting = {(400, 2, seed) for seed in range(2, 11)} | {(100, 2, 1), (100, 3, 4)}
+    path = write_run(tmp_path, "parity-mlp-0000000b", leaps=(2, 3, 6), waiting=waiting)
+    document = json.loads((path / "measures.json").read_text())
+    for entry in document["replicas"]:
+        if (entry["samples"], entry["leap"]) == (400, 2) and entry["finished"]:
+            entry["stages"][1]["radius"] = 6
+    (path / "measures.json").write_text(json.dumps(document))
+    shares, text = shares_of_stages(path)
+    assert set(shares) == {(2, 2), (2, 4), (2, 6), (3, 3), (3, 6)}
+    for leap in (2, 3):
+        assert sum(share for (own, _), share in shares.items() if own == leap) == pytest.approx(100)
+    assert "; 11 of 40 replicas" in text
+    none = {(samples, 3, seed) for samples in (100, 400) for seed in range(1, 11)}
+    _, text = shares_of_stages(write_run(tmp_path, "parity-mlp-0000000c", waiting=none))
+    assert "Where the curriculum spends" not in text
+
+
+def test_notes_and_counts_are_of_the_replicas_that_a_number_is_of(tmp_path):
+    path = write_run(tmp_path, waiting={(400, 3, 1)})
+    document = json.loads((path / "measures.json").read_text())
+    names = [entry["name"] for entry in document["replicas"]]
+    lost = names.index("samples100-leap3-seed7")  # is not there at all
+    del document["replicas"][lost]
+    for rows in (document["iterations"], *document["measures"].values()):
+        for row in rows:
+            del row[lost]
+    (path / "measures.json").write_text(json.dumps(document))
+    results, files = study(read_arms_of(path))
+    assert "10 of 10, 9 of 9" in files["table.md"]
+    assert "in 10 of 10 replicas normally and in 9 of 9 with" in files["findings.md"]
+    assert " 9 of 10 |" in files["stages.md"]
+    text = " ".join(results.notes)
+    assert "of a stage over those that passed it" in text
+    assert "a stage's is over the replicas that passed it, ended or not" in text
+
+
+def test_groups_of_seeds_in_the_stages_alone_are_explained_too(tmp_path):
+    path = write_run(tmp_path)
+    document = json.loads((path / "measures.json").read_text())
+    for entry in document["replicas"]:
+        entry["iterations"] = entry["stages"][-1]["iterations"] = 300 + entry["seed"]
+        if entry["leap"] == 3:
+            entry["stages"][0]["iterations"] = 200 if entry["seed"] == 1 else 20 + entry["seed"]
+    (path / "measures.json").write_text(json.dumps(document))
+    results, files = study(read_arms_of(path))
+    assert "(9 at" in files["stages.md"] and "(9 at" not in files["table.md"]
+    assert any("describes neither" in note for note in results.notes)
 
 
 def test_rates_and_leaps_are_told_apart(tmp_path):

@@ -1,5 +1,7 @@
 """Means and intervals: their coverage, simulated, independent computations, degenerate input."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import scipy.special
@@ -17,6 +19,7 @@ from pvr_jax.reporting.statistics import (
     rank_correlation,
     rank_correlation_interval,
     simultaneous,
+    without_rounding,
 )
 
 REPEATS = 4000
@@ -225,6 +228,43 @@ def test_rank_correlation_with_ties_and_degenerate_input():
     assert np.isnan(rank_correlation([1, 1, 2], [1, 2, 3]))
     assert np.isnan(rank_correlation([1, 2, 3], [1, 1, 1]))
     assert np.isnan(rank_correlation([1, 2, np.nan], [1, 2, 3]))
+
+
+def exact_rank_correlation(first, second):
+    """Pearson's correlation of mean ranks, in fractions until the root."""
+    ranks = [
+        [Fraction(sum(b < a for b in own) + sum(b <= a for b in own) + 1, 2) for a in own]
+        for own in (first, second)
+    ]
+    middle = Fraction(len(first) + 1, 2)
+    x, y = ([rank - middle for rank in own] for own in ranks)
+    product = sum(a * b for a, b in zip(x, y, strict=True))
+    return float(product) / float(sum(a * a for a in x) * sum(b * b for b in y)) ** 0.5
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_last_bit_breaks_no_tie_of_ranks(dtype):
+    # Sums of the same tenths in another order; in float64 one that is 0 but for rounding.
+    tenths = [(1, 2), (3,), (8, -5), (1, 1, 1), (5,), (7, 1, 1), (9,), (), (7, 1)]
+    tenths[6] = (3, -1, -2) if dtype is np.float64 else tenths[6]
+    exact = [Fraction(sum(terms), 10) for terms in tenths]
+    first = [float(sum((dtype(t) / dtype(10) for t in terms), dtype(0))) for terms in tenths]
+    assert len(set(first)) > len(set(exact)), "no last bit to break a tie"
+    second = [Fraction(k, 3) for k in (4, 1, 3, 2, 5, 9, 7, 6, 8)]
+    expected = exact_rank_correlation(exact, second)
+    for own in (first, first[::-1]):
+        other = second if own is first else second[::-1]
+        assert rank_correlation(own, list(map(float, other))) == pytest.approx(expected, abs=1e-12)
+        assert rank_correlation(list(map(float, other)), own) == pytest.approx(expected, abs=1e-12)
+
+
+def test_numbers_that_differ_stay_different():
+    # The finest of exact influences of 20 bits, and errors far below the largest.
+    values = np.array([0.5, 0.5 + 2**-20, 0.5 + 2**-19, 3e-9, 3.001e-9, 1e-11, -1e-11, -0.5])
+    np.testing.assert_array_equal(without_rounding(values), values)
+    with_rounding = np.array([0.3, 0.1 + 0.2, 1e-17, 0.0, -1e-17, -0.3, -0.1 - 0.2])
+    assert without_rounding(with_rounding).tolist() == [0.3, 0.3, *[-1e-17] * 3, *[-0.1 - 0.2] * 2]
+    assert without_rounding(np.array([])).tolist() == []
 
 
 @pytest.mark.parametrize("pairs", [6, 10, 30])

@@ -9,11 +9,12 @@ import scipy.stats
 from synthetic_runs import write_run
 
 from pvr_jax.reporting import read_runs, stored, summary_table, write_report
-from pvr_jax.reporting.comparison import compare, render_comparison
+from pvr_jax.reporting.comparison import arms_of, compare, render_comparison
 from pvr_jax.reporting.kinds import kinds_by_arm
 from pvr_jax.reporting.labels import arm_labels, natural, short_labels
 from pvr_jax.reporting.matched import match, render_matched
 from pvr_jax.reporting.reading import read_run, read_runs_of
+from pvr_jax.reporting.study import study_of
 from pvr_jax.reporting.verdicts import not_fitted
 
 PVR = "pvr (pointer_bits=3, window={}, aggregation=parity, boundary=cyclic, tie=0)"
@@ -260,6 +261,66 @@ def test_optimizers_name_arms_only_where_they_tell_them_apart(tmp_path):
     write_run(tmp_path, "staircase-mlp-00000001", optimizer="adam")
     write_run(tmp_path, "staircase-mlp-00000002", optimizer="sgd")
     assert sorted(arm_labels(runs_of(tmp_path)).values()) == ["mlp, adam", "mlp, sgd"]
+
+
+def test_an_arm_of_two_tasks_has_one_optimizer_and_says_its_rates(tmp_path):
+    write_run(tmp_path, "staircase-mlp-00000001", task_label="staircase", rates=(0.1,))
+    write_run(tmp_path, "chain-mlp-00000002", task_label="chain", rates=(0.2,))
+    study = study_of(runs_of(tmp_path))
+    assert arms_of(study.comparison.cells) == ["mlp"]
+    [note] = [note for note in study.comparison.notes if "learning rate of its own" in note]
+    assert "0.1 for staircase" in note and "0.2 for chain" in note
+    write_run(tmp_path, "other-mlp-00000003", task_label="other", optimizer="sgd", rates=(0.1,))
+    study = study_of(runs_of(tmp_path))
+    assert arms_of(study.comparison.cells) == ["mlp, adam", "mlp, sgd"]
+    assert study.comparison.kinds["model"].tolist() == ["mlp, adam", "mlp, sgd"]
+
+
+def test_one_label_of_two_targets_is_two_tasks(tmp_path):
+    label = "mine (path=table.npy)"
+    for number, influence in enumerate((0.25, 0.75)):
+        for model in ("mlp", "mixer"):
+            write_run(
+                tmp_path,
+                f"mine-{model}-0000000{number}",
+                influences={7: influence, 8: 0.5},
+                task_label=label,
+                model_label=f"{model} (depth={number})",
+            )
+    comparison = study_of(runs_of(tmp_path)).comparison
+    cells = comparison.cells
+    assert set(cells["task_short"]) == {"mine, 00000000", "mine, 00000001"}
+    shown = comparison.errors
+    rows = shown[(shown["task"] == "mine, 00000001") & (shown["frozen bit"] == "7")]
+    assert rows.filter(like="nfluence").to_numpy().tolist() == [["0.75"]]
+    # The last bit makes no second task.
+    for number, influence in enumerate((0.3, 0.1 + 0.2)):
+        write_run(
+            tmp_path / "same",
+            f"mine-mlp-0000000{number}",
+            influences={7: influence},
+            task_label=label,
+            model_label=f"mlp (depth={number})",
+        )
+    cells = study_of(runs_of(tmp_path / "same")).comparison.cells
+    assert set(cells["task_short"]) == {"mine"}
+
+
+def test_rates_equal_in_six_digits_are_two_runs(tmp_path):
+    directory = write_run(tmp_path, rates=(1e-3, 1.0000001e-3), seeds=3)
+    runs = read_runs_of(directory)
+    assert len({run.name for run in runs}) == 2
+    study = study_of(runs)
+    assert arms_of(study.comparison.cells) == [
+        "mlp, learning rate 0.001",
+        "mlp, learning rate 0.0010000001",
+    ]
+    for run in runs:
+        rows = study.table[study.table["run"] == run.name]
+        for row in rows.itertuples():
+            mean = run.final("generalization_error", row.frozen_bit).mean()
+            assert row.generalization_error == pytest.approx(mean)
+    assert study.comparison.kinds["cells"].tolist() == ["1"] * 4, "two kinds of bits of two arms"
 
 
 def test_a_null_bit_and_single_seeds_are_no_trouble(tmp_path):

@@ -119,6 +119,68 @@ def test_the_init_exponent_has_a_figure_of_its_own(tmp_path):
     ]
 
 
+def scan(workdir, alphas=(0.5, 1.5, 2.5), first=0, **settings):
+    """Write a scan of init exponents, a run each, whose errors no other scan has."""
+    for number, alpha in enumerate(alphas, first):
+        write_run(
+            workdir,
+            f"linear-deep_linear-{number:08x}",
+            influences={7: 81.0},
+            shrink={7: (alpha + first) / 20},
+            model_label=f"deep_linear (depth=2, width=64, alpha={alpha})",
+            generator_seed=number,
+            scale=100.0,
+            **settings,
+        )
+
+
+def table_and_lines(workdir):
+    """Return the cells, the table by model, and the lines of errors in the figure."""
+    runs = runs_of(workdir)
+    cells = compare(runs, summary_table(runs)).cells
+    [axis] = study_figures.initialisation(cells.assign(fit="finished")).axes
+    lines = [(list(x.get_xdata()), list(x.get_ydata())) for x in axis.lines]
+    return cells, initialisation_table(cells), [own for own in lines if len(own[0]) == 3]
+
+
+@pytest.mark.parametrize(
+    "settings, words, column",
+    [
+        ([{"optimizer": "adam"}, {"optimizer": "sgd"}], ["adam", "sgd"], "optimizer"),
+        (
+            [{"rates": (0.01, 0.0100000001)}],
+            ["learning rate 0.01", "learning rate 0.0100000001"],
+            "learning_rate",
+        ),
+    ],
+)
+def test_a_scan_shows_every_error_under_its_own_setting(tmp_path, settings, words, column):
+    for number, own in enumerate(settings):
+        scan(tmp_path, first=8 * number, **own)
+    cells, table, lines = table_and_lines(tmp_path)
+    assert table["model"].tolist() == [f"deep_linear, {word}" for word in words]
+    values = sorted(set(cells[column]))
+    for place, value in enumerate(values):
+        own = cells[cells[column] == value]
+        assert len(own) == 3
+        for error, label in zip(own["generalization_error"], own["model_label"], strict=True):
+            alpha = label.partition("alpha=")[2].rstrip(")")
+            assert table.loc[place, f"α = {alpha} [95 %]"].startswith(f"{error:.2f} [")
+    # A line each, and none goes back.
+    means = [tuple(own["generalization_error"]) for _, own in cells.groupby(column)]
+    assert [x for x, _ in lines] == [[0.5, 1.5, 2.5]] * 2
+    assert sorted(tuple(sorted(y)) for _, y in lines) == sorted(tuple(sorted(y)) for y in means)
+
+
+def test_runs_that_differ_in_what_nobody_sees_are_no_scan(tmp_path):
+    scan(tmp_path)
+    scan(tmp_path, first=8)  # another batch size, say
+    runs = runs_of(tmp_path)
+    cells = compare(runs, summary_table(runs)).cells
+    assert exponents(cells) == {} and initialisation_table(cells).empty
+    assert cells["arm"].nunique() == 6  # which tell them by the digits of their configurations
+
+
 def test_two_exponents_are_no_scan(workdir):
     runs = runs_of(workdir)
     cells = compare(runs, summary_table(runs)).cells

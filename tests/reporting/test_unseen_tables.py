@@ -106,9 +106,42 @@ def test_an_unfinished_fit_is_marked_and_not_judged(tmp_path):
     for words in ("nearer to", "told apart", "leaves more", "leaves less", "off the MDI"):
         assert words not in text
     assert (table["nearer"][0], table["nearest"][0], table["close"][0]) == ("", "", False)
-    edit(directory, lambda d: d.update(target_degree_profile=None))
-    [cell] = read_cells_of(directory)
-    assert cell.mean_square == 1.0  # of the tracked monomials
+
+
+def test_a_sampled_target_is_measured_as_a_whole_not_by_what_is_followed(tmp_path):
+    # 57 terms of which 4 are followed: ½ E f² is 28.5, a hundredth of it .285.
+    directory = write_unseen(
+        tmp_path,
+        exact=False,
+        in_distribution=0.1,
+        target_mean_square=57.0,
+        min_degree_unseen=56.0,
+    )
+    cells = read_cells_of(directory)
+    table = cell_table(cells)
+    assert (table["target_mean_square"][0], table["fit"][0], table["far"][0]) == (57, "finished", 0)
+    assert "†" not in shown_errors(table)["in-distribution error"][0]
+    # Where another target is so large that the MDI is far, the finding says by how much.
+    edit(directory, lambda d: d.update(target_mean_square=0.5))
+    [text] = findings_of(read_cells_of(directory)).values()
+    assert "errs by 56.0, 224 times the error of the zero function" in text
+
+
+def test_an_earlier_version_did_not_write_the_mean_square(tmp_path):
+    directory = write_unseen(tmp_path, exact=False)
+    cells = read_cells_of(directory)
+    table = cell_table(cells)
+    # Before, the sum over the followed monomials stood in for it, however many there were.
+    assert np.isnan(table["target_mean_square"][0]) and table["fit"][0] == "not measured"
+    assert f"command of the run again: {directory.name}." in " ".join(table_notes(cells, table))
+    for asked, expected in ((4, np.nan), (5, 1.0)):
+        config = json.loads((directory / "config.json").read_text())
+        config["evaluation"] = {"monomials": asked}
+        (directory / "config.json").write_text(json.dumps(config))
+        # Of fewer than were asked for none is left out.
+        np.testing.assert_equal(read_cells_of(directory)[0].mean_square, expected)
+    edit(directory, lambda d: d.update(target_degree_profile=[0, 1, 2.5, 0, 0, 0, 0]))
+    assert read_cells_of(directory)[0].mean_square == 3.5
 
 
 def test_findings_say_which_is_nearer_what_leaks_and_which_theory_explains_more(tmp_path):
@@ -194,6 +227,24 @@ def test_leak_against_learning_rate(tmp_path, slope, words):
     assert findings_of(cells)["Learning rates, 2parity, mlp"] == rate_finding(own).replace(
         "is -", "is −"
     ).replace("[-", "[−").replace(" -", " −")
+
+
+def test_no_scan_of_learning_rates_holds_two_conditions(tmp_path):
+    rates = (0.001, 0.01, 0.1)
+    write_unseen(tmp_path, rates=rates, leak=0.1)
+    # Whatever it is that differs, the digits of the configuration do.
+    write_unseen(tmp_path, "polynomial-mlp-11111111", rates=rates, leak=0.5)
+    cells, _ = read_cells(tmp_path / "unseen_domain")
+    groups = rate_groups(cells)
+    assert [title for title, _ in groups] == ["2parity, mlp, 0123abcd", "2parity, mlp, 11111111"]
+    for _, own in groups:
+        assert [cell.learning_rate for cell in own] == list(rates)
+        assert len({cell.directory for cell in own}) == 1
+    write_unseen(tmp_path, "polynomial-mlp-22222222", rates=(2.0, 3.0, 4.0), size="paper")
+    cells, _ = read_cells(tmp_path / "unseen_domain")
+    sizes = [{cell.size for cell in own} for _, own in rate_groups(cells)]
+    assert sizes == [{"small"}, {"small"}, {"paper"}]
+    assert len({title for title, _ in rate_groups(cells)}) == 3
 
 
 def test_two_learning_rates_are_no_scan_and_three_may_be_several_runs(tmp_path):

@@ -197,10 +197,10 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path):
         [{**record, "seconds": 0} for record in run_log.read_metrics(d) if record["step"] != 23]
         for d in (whole, parts)
     ]
-    # The evaluation at the interruption starts a new mean of the training loss.
+    # The evaluation at the interruption starts a new mean of the batch losses.
     for records in lines:
         for record in records:
-            record.pop("train_loss")
+            record.pop("batch_loss")
     assert lines[0] == lines[1]
 
 

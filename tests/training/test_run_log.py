@@ -55,6 +55,21 @@ def test_a_damaged_line_costs_no_other_and_is_named_when_the_run_goes_on(directo
     assert steps_of(run_log.read_metrics(directory)) == [0, 20]
 
 
+@pytest.mark.parametrize("measured", [{}, {"train_accuracy": [0.5, 1.0], "train_loss": [0.7, 0.0]}])
+def test_a_run_of_an_earlier_version_goes_on_with_all_its_lines(tmp_path, measured):
+    # Before, the mean batch loss was "train_loss", if no measure of this name took its place.
+    earlier = {"train_loss": [2.0, 3.0]} | measured
+    for step in STEPS:
+        losses = earlier if step < 30 else {"batch_loss": [2.0, 3.0]} | measured
+        run_log.append_metrics(tmp_path, {"step": step, "seconds": step / 10, **losses})
+    records = run_log.read_metrics(tmp_path)
+    assert steps_of(records) == list(STEPS)
+    first, last = ({k: v for k, v in records[i].items() if "loss" in k} for i in (0, -1))
+    kept = {name: values for name, values in measured.items() if "loss" in name}
+    assert last == {"batch_loss": [2.0, 3.0]} | kept
+    assert first == {"batch_loss": [None, None] if measured else [2.0, 3.0]} | kept
+
+
 def test_of_two_lines_with_one_step_neither_is_taken(directory):
     change(directory, 1, b'{"step": 0, "seconds": 1.0, "error": [1.0, 2.0]}')
     _, lost = run_log.rewind_metrics(directory, 30, STEPS)

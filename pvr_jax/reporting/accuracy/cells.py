@@ -9,9 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pvr_jax.reporting import statistics
+from pvr_jax.reporting.labels import number_text
 
 ACCURACIES = ("iid_accuracy", "train_accuracy", "withheld_accuracy")
-LOSSES = ("iid_loss", "train_loss", "withheld_loss")
+# Training loss is of the training set at an evaluation, batch loss the mean over the batches since
+# the one before, each before its own step; of a stream, whose samples are shown once, only the
+# latter is known.
+LOSSES = ("iid_loss", "train_loss", "withheld_loss", "batch_loss")
 MEASURES = ACCURACIES + LOSSES
 PARTS = {"iid": "i.i.d.", "withheld": "withheld"}
 RETRIEVAL = "retrieval"
@@ -143,7 +147,8 @@ class Cell:
         if subtask.aggregation is not None:
             parts += [f"{subtask.aggregation} m{subtask.complexity}"]
         parts += [f"withheld {subtask.withheld}", f"samples {self.samples_words}"]
-        parts += [f"rate {self.arm.learning_rate:g}", f"init scale {self.arm.init_scale:g}"]
+        parts += [f"rate {number_text(self.arm.learning_rate)}"]
+        parts += [f"init scale {number_text(self.arm.init_scale)}"]
         return ", ".join(parts)
 
     @property

@@ -265,7 +265,7 @@ def _complexity_sentences(group: Sequence[Cell], comparisons: int) -> list[str]:
 
 
 def _holdout_findings(cells: Sequence[Cell]) -> Findings:
-    groups = {}
+    groups = []  # titles may be the same of two arms that have no cell in common
     for arm, own in arms_of(largest_sets(cells)).items():
         for function in dict.fromkeys(cell.subtask.function for cell in own):
             alike = [
@@ -275,10 +275,10 @@ def _holdout_findings(cells: Sequence[Cell]) -> Findings:
             ]
             if alike:
                 title = arm_title(arm, alike[0].subtask.words or None, cells)
-                groups[f"{title}: withheld inputs"] = alike
-    gaps = sum(map(len, groups.values()))
-    changes = sum(len(alike) > 1 for alike in groups.values())
-    return [(title, _holdout_text(alike, gaps, changes)) for title, alike in groups.items()]
+                groups.append((f"{title}: withheld inputs", alike))
+    gaps = sum(len(alike) for _, alike in groups)
+    changes = sum(len(alike) > 1 for _, alike in groups)
+    return [(title, _holdout_text(alike, gaps, changes)) for title, alike in groups]
 
 
 def _holdout_text(alike: Sequence[Cell], gaps: int, changes: int) -> str:

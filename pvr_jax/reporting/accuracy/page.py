@@ -33,6 +33,9 @@ _DEFINITIONS = {
     "larger than the place; the label is how often.",
     "top-1 accuracy": "The share of inputs whose most probable class is the label.",
     "loss": "Mean cross-entropy in nats: minus the natural logarithm of the label's probability.",
+    "training loss": "That of the training set, or its beginning, at the evaluation.",
+    "batch loss": "That of the batches since the evaluation before, each before its own step: of a "
+    "stream, whose samples are shown once, the only loss of training.",
     "i.i.d.": "New inputs from the distribution of the training inputs.",
     "withheld": "Inputs that training never shows, and only those: the adversarial test set.",
     "holdout-i": "The first i permutations of 0, …, complexity in lexicographic order are "

@@ -110,7 +110,8 @@ def _cells(
         raise ValueError(f"source is {document['source']!r}, expected {' or '.join(SOURCES)}")
     classes = int(document["classes"])
     subtasks = [_subtask(entry, classes) for entry in document["tasks"]]
-    measures = {name: _measure(document, name, (len(steps), len(entries))) for name in MEASURES}
+    named = _named_losses(document)
+    measures = {name: _measure(named, name, (len(steps), len(entries))) for name in MEASURES}
     confusion = {part: _confusion(document, part, len(entries), classes) for part in PARTS}
     keys = [_setting(entry, subtasks, document["source"]) for entry in entries]
     alphabet, noise = document["alphabet"], document.get("noise")
@@ -170,8 +171,22 @@ def _subtask(entry: dict[str, Any], classes: int) -> Subtask:
     )
 
 
-def _measure(document: dict[str, Any], name: str, shape: tuple[int, int]) -> np.ndarray:
-    values = document["measures"][name]
+def _named_losses(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the measures of a document by their names.
+
+    In those of earlier versions the one loss of training is that of the training set, or, of a
+    stream, the mean batch loss.
+    """
+    measures = document["measures"]
+    if "batch_loss" in measures:
+        return measures
+    if document["source"] == FRESH:
+        return measures | {"batch_loss": measures["train_loss"], "train_loss": None}
+    return measures | {"batch_loss": None}
+
+
+def _measure(measures: dict[str, Any], name: str, shape: tuple[int, int]) -> np.ndarray:
+    values = measures[name]
     return np.full(shape, np.nan) if values is None else array_of(values, shape, name)
 
 

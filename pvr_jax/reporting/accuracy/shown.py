@@ -60,9 +60,16 @@ def shown_table(cells: Sequence[Cell]) -> pd.DataFrame:
             accuracy_text(cell.final(f"{name}_accuracy")) for cell in cells
         ]
     columns["chance"] = [percent(cell.subtask.chance) for cell in cells]
-    for name, title in (("iid", "i.i.d."), ("train", "training")):
-        columns[f"{title} loss [95 %]"] = [_number_interval(cell, f"{name}_loss") for cell in cells]
+    for name, title in _losses(cells).items():
+        columns[f"{title} [95 %]"] = [_number_interval(cell, name) for cell in cells]
     return pd.DataFrame(columns)
+
+
+def _losses(cells: Sequence[Cell]) -> dict[str, str]:
+    """Return the losses that a table of cells shows: of training, of the set or of the stream."""
+    streams = {cell.is_fresh for cell in cells}
+    of_training = {False: ("train_loss", "training loss"), True: ("batch_loss", "batch loss")}
+    return {"iid_loss": "i.i.d. loss"} | dict(of_training[kind] for kind in sorted(streams))
 
 
 def shown_holdout(cells: Sequence[Cell]) -> pd.DataFrame | None:
@@ -239,6 +246,11 @@ def table_notes(cells: Sequence[Cell], table: pd.DataFrame) -> list[str]:
         f"{statistics.SEEDS_WORDS}",
         "Chance: the accuracy of the best constant guess, the largest probability of a label.",
     ]
+    if any(cell.is_fresh for cell in cells):
+        notes.append(
+            "Batch loss: of samples that are shown once, the mean over the batches since the "
+            "evaluation before the last, each before its own step."
+        )
     if any(cell.subtask.withheld for cell in cells):
         notes.append(
             "Gap: i.i.d. minus withheld accuracy in points, with the interval of the differences "

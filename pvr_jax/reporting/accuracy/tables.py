@@ -114,6 +114,7 @@ def replica_table(cells: Sequence[Cell]) -> pd.DataFrame:
             row["constant_error"] = 1 - cell.subtask.chance
             for part in ("iid", "withheld", "train"):
                 row |= {f"{part}_{kind}": values[f"{part}_{kind}"] for kind in ("accuracy", "loss")}
+            row["batch_loss"] = values["batch_loss"]
             samples = reached.get((cell.arm, cell.subtask, replica.seed), math.nan)
             row["samples_to_95"] = math.nan if replica.diverged_at is not None else samples
             rows.append(row)

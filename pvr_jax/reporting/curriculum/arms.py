@@ -47,6 +47,12 @@ class Replica:
     diverged_at: int | None
     stages: tuple[Stage, ...]
 
+    @property
+    def spent(self) -> list[tuple[Stage, int]]:
+        """The stages that it passed, each with the iterations that it took."""
+        ends = [0, *(stage.iterations for stage in self.stages)]
+        return list(zip(self.stages, np.diff(ends).tolist(), strict=True))
+
 
 @dataclass(frozen=True, eq=False)  # its arrays are not equal or unequal as a whole
 class Arm:

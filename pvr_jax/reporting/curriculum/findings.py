@@ -1,14 +1,15 @@
 """What the numbers say, in sentences."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 
 from pvr_jax.reporting import statistics
-from pvr_jax.reporting.curriculum.arms import LEARNED, Pair, SignTest
+from pvr_jax.reporting.curriculum.arms import LEARNED, Arm, Pair, SignTest
 from pvr_jax.reporting.curriculum.tables import describe, ratio_seeds
+from pvr_jax.reporting.labels import number_text
 from pvr_jax.reporting.tables import MISSING, format_number, format_percent, seeds_text
 
 FITTED = 0.05  # of the best constant's error, on the samples
@@ -37,11 +38,12 @@ def overview(pairs: Sequence[Pair]) -> str:
     return f"{question} {answer}"
 
 
-def all_findings(pairs: Sequence[Pair], stages: pd.DataFrame) -> list[tuple[str, str]]:
-    """Return title and text of a paragraph per pair, and of one about the stages."""
+def all_findings(pairs: Sequence[Pair], arms: Sequence[Arm]) -> list[tuple[str, str]]:
+    """Return title and text of a paragraph per pair, and of one about the stages of all arms."""
     found = [(pair_title(pair, pairs), _pair_text(pair)) for pair in pairs]
-    if len(stages):
-        found.append(("Where the curriculum spends its iterations", _stage_text(stages)))
+    curricula = [arm for arm in arms if not arm.is_normal]
+    if any(arm.finished.any() for arm in curricula):
+        found.append(("Where the curriculum spends its iterations", _stage_text(curricula)))
     return found
 
 
@@ -51,7 +53,7 @@ def pair_title(pair: Pair, pairs: Sequence[Pair]) -> str:
     parts = [f"{arm.samples} samples"]
     for name, words in (("leap", "leap"), ("learning_rate", "rate"), ("init_scale", "init scale")):
         if len({getattr(other.curriculum, name) for other in pairs}) > 1:
-            parts.append(f"{words} {getattr(arm, name):g}")
+            parts.append(f"{words} {number_text(getattr(arm, name))}")
     if len({other.curriculum.directory for other in pairs}) > 1:
         parts.append(arm.directory.name)
     return ", ".join(parts)
@@ -77,12 +79,11 @@ def _pair_text(pair: Pair) -> str:
 
 
 def _iterations(pair: Pair) -> str:
-    ended = [int(arm.finished.sum()) for arm in (pair.normal, pair.curriculum)]
-    total = len(pair.seeds)
-    text = (
-        f"Training ended in {ended[0]} of {total} replicas normally and in {ended[1]} of {total} "
-        "with the curriculum."
-    )
+    ended = [
+        f"{int(arm.finished.sum())} of {len(arm.replicas)}"
+        for arm in (pair.normal, pair.curriculum)
+    ]
+    text = f"Training ended in {ended[0]} replicas normally and in {ended[1]} with the curriculum."
     ratio, low, high = pair.ratio
     if math.isfinite(ratio):
         more = ratio < 1
@@ -115,17 +116,28 @@ def _errors(pair: Pair) -> str:
     )
 
 
-def _stage_text(stages: pd.DataFrame) -> str:
-    """Return how the iterations of the curriculum are spread over its radii, over all arms."""
-    keys = ["run", "learning_rate", "init_scale", "samples", "leap"]
-    shares: dict[tuple[int, int], list[float]] = {}
-    for key, rows in stages.groupby(keys, sort=False):
-        for radius, taken in zip(rows["radius"], rows["iterations"], strict=True):
-            share = taken / rows["iterations"].sum()
-            shares.setdefault((int(key[-1]), int(radius)), []).append(share)
+def _stage_text(curricula: Sequence[Arm]) -> str:
+    """Return how the iterations of the curriculum are spread over its radii: means over arms.
+
+    Shares are of the iterations of the replicas that ended, so those of a leap add up to 1.
+    """
+    shares: dict[int, list[Counter[int]]] = {}
+    for arm in curricula:
+        spent = Counter[int]()
+        for replica in arm.replicas:
+            for stage, taken in replica.spent if replica.finished else ():
+                spent[stage.radius] += taken
+        if whole := spent.total():
+            own = Counter({radius: taken / whole for radius, taken in spent.items()})
+            shares.setdefault(arm.leap, []).append(own)
     parts = [
-        f"{format_percent(np.mean(values))} up to radius {radius}"
-        + (f" (leap {leap})" if len({known for known, _ in shares}) > 1 else "")
-        for (leap, radius), values in sorted(shares.items())
+        f"{format_percent(np.mean([own[radius] for own in of_leap]))} up to radius {radius}"
+        + (f" (leap {leap})" if len(shares) > 1 else "")
+        for leap, of_leap in sorted(shares.items())
+        for radius in sorted(set().union(*of_leap))
     ]
-    return f"Of the iterations until its end the curriculum spends {', '.join(parts)}."
+    replicas = [replica for arm in curricula for replica in arm.replicas]
+    text = f"Of the iterations until its end the curriculum spends {', '.join(parts)}"
+    if waiting := sum(not replica.finished for replica in replicas):
+        text += f"; {waiting} of {len(replicas)} replicas did not end and are not counted"
+    return f"{text}."

@@ -91,7 +91,7 @@ def _left_out(results: Results) -> str:
             lambda r: (
                 None
                 if r.diverged_at is None
-                else f"{r.name} diverged at epoch {r.diverged_at}; not in the errors"
+                else f"{r.name} diverged at epoch {r.diverged_at}; not in the means"
             ),
             lambda r: (
                 None

@@ -88,9 +88,9 @@ def study(arms: Sequence[Arm], unfinished: Sequence[str] = ()) -> tuple[Results,
         pairs=pairs,
         unfinished=list(unfinished),
         shown={"table": shown_table(table), "stages": shown_stages(stages)},
-        notes=table_notes(pairs, table),
+        notes=table_notes(pairs, table, stages),
         lead=overview(pairs),
-        findings=all_findings(pairs, stages),
+        findings=all_findings(pairs, arms),
     )
     files = {
         f"{name}.md": render_markdown(shown) for name, shown in results.shown.items() if len(shown)

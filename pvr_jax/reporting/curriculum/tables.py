@@ -8,6 +8,7 @@ import pandas as pd
 
 from pvr_jax.reporting import statistics
 from pvr_jax.reporting.curriculum.arms import Arm, Pair, SignTest
+from pvr_jax.reporting.labels import number_text
 from pvr_jax.reporting.tables import format_interval, format_number, seeds_text
 
 TITLES = {
@@ -57,6 +58,7 @@ def _row(pair: Pair) -> dict[str, object]:
     for side, own in (("normal", pair.normal), ("curriculum", arm)):
         ended = np.where(own.finished, own.iterations_to_end, math.nan)
         row[f"ended_{side}"] = int(own.finished.sum())
+        row[f"replicas_{side}"] = len(own.replicas)
         row[f"learned_{side}"] = int(own.learned.sum())
         row[f"measured_{side}"] = int(own.measured.sum())
         row[f"diverged_{side}"] = int((~own.counted).sum())
@@ -114,11 +116,8 @@ def stage_table(arms: Sequence[Arm]) -> pd.DataFrame:
             continue
         spent: dict[int, list[tuple[int, int]]] = {}
         for replica in arm.replicas:
-            before = 0
-            for stage in replica.stages:
-                taken = stage.iterations - before
+            for stage, taken in replica.spent:
                 spent.setdefault(stage.radius, []).append((stage.samples, taken))
-                before = stage.iterations
         for radius, values in sorted(spent.items()):
             inside, taken = np.array(values, dtype=float).T
             rows.append(
@@ -172,7 +171,7 @@ def replica_table(arms: Sequence[Arm]) -> pd.DataFrame:
 def shown_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return a summary table as text; settings that all rows share are left out."""
     columns = _settings(table)
-    columns["ended: normal, curriculum"] = _both(table, "ended", "seeds")
+    columns["ended: normal, curriculum"] = _both(table, "ended", "replicas")
     for side in ("normal", "curriculum"):
         columns[f"iterations, {side} [95 %]"] = _counts(table, f"iterations_{side}")
     columns["ratio [95 %]"] = _intervals(table, "ratio")
@@ -200,7 +199,7 @@ def shown_stages(table: pd.DataFrame) -> pd.DataFrame:
 
 def _settings(table: pd.DataFrame) -> dict[str, list[str]]:
     columns = {
-        title: [value if isinstance(value, str) else f"{value:g}" for value in table[name]]
+        title: [value if isinstance(value, str) else number_text(value) for value in table[name]]
         for name, title in _SETTINGS.items()
         if table[name].nunique() > 1
     }
@@ -211,7 +210,7 @@ def _both(table: pd.DataFrame, name: str, whole: str) -> list[str]:
     """Return how many replicas of the two arms did something, such as "9, 10 of 10"."""
     sides = ("normal", "curriculum")
     counts = [table[f"{name}_{side}"] for side in sides]
-    wholes = [table.get(f"{whole}_{side}", table["seeds"]) for side in sides]
+    wholes = [table[f"{whole}_{side}"] for side in sides]
     return [
         f"{a}, {b} of {first}" if first == second else f"{a} of {first}, {b} of {second}"
         for a, b, first, second in zip(*counts, *wholes, strict=True)
@@ -244,14 +243,14 @@ def format_p(value: float) -> str:
     return format_number(value, 2) if value >= 0.0001 or math.isnan(value) else f"{value:.0e}"
 
 
-def table_notes(pairs: Sequence[Pair], table: pd.DataFrame) -> list[str]:
+def table_notes(pairs: Sequence[Pair], *tables: pd.DataFrame) -> list[str]:
     """Return the notes that belong under the tables."""
     thresholds = sorted({pair.normal.threshold for pair in pairs})
     last = sorted({int(pair.normal.epochs[-1]) for pair in pairs})
     notes = [
         "Iterations: optimiser steps until the mean batch loss of an epoch over all samples is "
         f"below {_words(thresholds)} (full squared error), within {_words(last)} epochs; means "
-        "over the replicas that ended.",
+        "over the replicas that ended, of a stage over those that passed it.",
         "Ratio: iterations of normal training over those of the curriculum, geometric mean over "
         "the seeds of which both ended; above 1 the curriculum takes fewer.",
         "p: exact two-sided sign test over seeds; the arms of a seed share samples and initial "
@@ -260,9 +259,10 @@ def table_notes(pairs: Sequence[Pair], table: pd.DataFrame) -> list[str]:
         "Errors are half squared errors over the whole cube at the end of training, of all "
         "replicas that did not diverge, ended or not. Learned: an error of less than half that of "
         "the best constant; the others have done no more than fit their samples.",
-        f"[95 %]: {statistics.INTERVAL_WORDS}. The ratio's is that of its mean logarithm.",
+        f"[95 %]: {statistics.INTERVAL_WORDS}. The ratio's is that of its mean logarithm, over the "
+        "seeds of which both ended; a stage's is over the replicas that passed it, ended or not.",
     ]
-    if table.filter(regex="_by_seed$").ne("").any(axis=None):
+    if any(table.filter(regex="_by_seed$").ne("").any(axis=None) for table in tables):
         notes.append(
             f"In parentheses: the values of fewer than {statistics.FEW_SEEDS} seeds, or, where the "
             "seeds fall into two groups, the number and the mean of each, geometric for "
@@ -275,7 +275,7 @@ def table_notes(pairs: Sequence[Pair], table: pd.DataFrame) -> list[str]:
             for replica in arm.replicas
             if replica.diverged_at is not None
         )
-        notes += [f"Excluded from errors: {names}."] if names else []
+        notes += [f"Excluded from errors and iterations to the end: {names}."] if names else []
     return notes
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pvr_jax.reporting import statistics
+from pvr_jax.reporting.labels import number_text
 from pvr_jax.reporting.tables import BY_SEED, seeds_text
 from pvr_jax.reporting.unseen.definitions import MEASURES, UNEXPLAINED, scale
 from pvr_jax.reporting.unseen.definitions import THEORIES as KNOWN_THEORIES
@@ -133,21 +134,28 @@ def theories_of(table: pd.DataFrame) -> list[str]:
 
 
 def rate_groups(cells: Sequence[Cell]) -> list[tuple[str, list[Cell]]]:
-    """Return the title and cells of every task and model with at least three learning rates."""
-    tasks = task_names(cells)
-    groups: dict[tuple[object, ...], list[Cell]] = {}
+    """Return the title and cells of every task and model with at least three learning rates.
+
+    The cells of a scan differ in nothing else that tells arms apart, so no rate is in it twice.
+    """
+    tasks, arms = task_names(cells), arm_names(cells)
+    groups: dict[tuple[str, ...], list[Cell]] = {}
     for cell in in_order(cells):
         if cell.learning_rate is not None and np.isfinite(cell.final("dropped_share")).any():
-            key = (tasks[cell.name], cell.model_label, cell.optimizer, cell.size, cell.init_scale)
+            scale = f"init scale {number_text(cell.init_scale)}" if cell.init_scale else ""
+            model = (tasks[cell.name], cell.model_label)
+            key = (*model, arms[cell.name], scale, cell.size, cell.optimizer)
             groups.setdefault(key, []).append(cell)
     found = []
-    for (task, model, _, _, init_scale), own in groups.items():
+    for key, own in groups.items():
         if len({cell.learning_rate for cell in own}) >= FEWEST_RATES:
-            several = sum(key[:2] == (task, model) for key in groups) > 1
-            title = f"{task}, {model}" + (
-                f", init scale {init_scale:g}" if several and init_scale else ""
-            )
-            found.append((title, sorted(own, key=lambda cell: cell.learning_rate or 0.0)))
+            alike = zip(*(other for other in groups if other[:2] == key[:2]), strict=True)
+            differing = [text for text, all_ in zip(key, alike, strict=True) if len(set(all_)) > 1]
+            # A label that differs says the model, and what else it holds.
+            words = [key[0], key[2] if key[2] in differing else key[1]]
+            words += [text for text in differing if text and text not in ", ".join(words)]
+            ordered = sorted(own, key=lambda cell: cell.learning_rate or 0.0)
+            found.append((", ".join(words), ordered))
     return found
 
 

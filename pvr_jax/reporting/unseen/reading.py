@@ -111,6 +111,7 @@ def _measured(
         "steps": steps,
         "replicas": tuple(everyone[i] for i in chosen),
         "measures": measures,
+        "mean_square": _mean_square(document, config, monomials),
         "monomials": monomials,
         "coefficients": _coefficients(document, shape, len(monomials))[:, chosen],
         "degree_profiles": profiles,
@@ -165,6 +166,25 @@ def _monomial(entry: dict[str, Any]) -> Monomial:
         target=float(entry["target"]),
         min_degree=_nan_for_none(entry["min_degree"]),
     )
+
+
+def _mean_square(
+    document: dict[str, Any], config: dict[str, Any], monomials: tuple[Monomial, ...]
+) -> float:
+    """Return E f² of the target, NaN where the document cannot say it.
+
+    Earlier versions did not write it: it is the sum of the target's degree profile, or of the
+    squared coefficients where fewer are followed than were asked for, so that none is left out.
+    """
+    if (known := document.get("target_mean_square")) is not None:
+        return float(known)
+    if (profile := document.get("target_degree_profile")) is not None:
+        return float(sum(profile))
+    evaluation = config.get("evaluation")
+    asked = evaluation.get("monomials") if isinstance(evaluation, dict) else None
+    if isinstance(asked, int) and len(monomials) < asked:
+        return float(sum(monomial.target**2 for monomial in monomials))
+    return math.nan
 
 
 def _coefficients(document: dict[str, Any], shape: tuple[int, int], count: int) -> np.ndarray:

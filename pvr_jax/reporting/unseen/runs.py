@@ -48,9 +48,10 @@ class Cell:
 
     `measures` are float[T, r] for all r replicas of the cell (NaN where undefined or diverged),
     `coefficients` float[T, r, M] of the M tracked monomials, `degree_profiles` float[T, r, n+1],
-    None where the cube is sampled. `theories` and `unexplained`, float[r] per theory, are empty
-    without predictions; `not_defined` says of a theory, the interpolator too, why it predicts
-    nothing here. `variant` is part of `name` and tells the cells of one directory apart.
+    None where the cube is sampled. `mean_square` is E f² of the target over the whole cube, NaN
+    where an earlier version has not written it. `theories` and `unexplained`, float[r] per theory,
+    are empty without predictions; `not_defined` says of a theory, the interpolator too, why it
+    predicts nothing here. `variant` is part of `name` and tells the cells of one directory apart.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Cell:
     steps: np.ndarray
     replicas: tuple[Replica, ...]
     measures: dict[str, np.ndarray]
+    mean_square: float
     monomials: tuple[Monomial, ...]
     coefficients: np.ndarray
     degree_profiles: np.ndarray | None
@@ -107,17 +109,6 @@ class Cell:
         """Half squared error on the unseen inputs that a theory predicts; NaN if it does not."""
         found = self.theories.get(theory)
         return math.nan if found is None else found.unseen_error
-
-    @cached_property
-    def mean_square(self) -> float:
-        """Mean square of the target over the cube; of its tracked monomials where it is sampled.
-
-        NaN where there is neither.
-        """
-        if self.target_degree_profile is not None:
-            return float(self.target_degree_profile.sum())
-        squares = [monomial.target**2 for monomial in self.monomials]
-        return sum(squares) if squares else math.nan
 
     @property
     def far(self) -> bool:

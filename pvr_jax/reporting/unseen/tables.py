@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pvr_jax.reporting import statistics
-from pvr_jax.reporting.labels import label_notes, short_labels
+from pvr_jax.reporting.labels import label_notes, number_text, short_labels
 from pvr_jax.reporting.latex import escape_latex
 from pvr_jax.reporting.tables import (
     BY_SEED,
@@ -141,7 +141,13 @@ def table_notes(cells: Sequence[Cell], table: pd.DataFrame) -> list[str]:
             f"†: the in-distribution error is above {100 * UNFITTED_SHARE:.0f} % of ½ E f², the "
             "error of the zero function: the fit is not finished, and nothing is judged."
         )
-    if (table["fit"] == "not measured").any():
+    if unknown := sorted({c.directory.name for c in cells if math.isnan(c.mean_square)}):
+        notes.append(
+            "½ E f² is not known, so whether the seen inputs are fitted is not either, and nothing "
+            "is judged: an earlier version analysed these. Remove analyse.done and predict.done "
+            f"there and give the command of the run again: {', '.join(unknown)}."
+        )
+    if ((table["fit"] == "not measured") & table["target_mean_square"].notna()).any():
         notes.append(
             f"{MISSING} as in-distribution error: whether the seen inputs are fitted was not "
             "measured, and nothing is judged."
@@ -218,7 +224,7 @@ def _named(table: pd.DataFrame, domain: bool = True) -> dict[str, list[str]]:
 
 
 def _setting(value: float) -> str:
-    return f"{value:g}" if math.isfinite(value) else MISSING
+    return number_text(value) if math.isfinite(value) else MISSING
 
 
 def _intervals(table: pd.DataFrame, name: str) -> list[str]:
