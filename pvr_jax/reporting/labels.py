@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
+from pvr_jax.number_text import exact
 from pvr_jax.reporting.runs import Run
 
 _LABEL = re.compile(r"([^ (]+) \((.+)\)")
@@ -12,8 +13,8 @@ _NUMBER = re.compile(r"(\d+(?:\.\d*)?(?:e[+-]?\d+)?)")
 # What tells two trainings of one model on one task apart, tried in this order.
 _SETTINGS: tuple[Callable[[Run], str], ...] = (
     lambda run: run.optimizer,
-    lambda run: "" if run.learning_rate is None else f"learning rate {run.learning_rate:g}",
-    lambda run: "" if run.init_scale is None else f"init scale {run.init_scale:g}",
+    lambda run: "" if run.learning_rate is None else f"learning rate {exact(run.learning_rate)}",
+    lambda run: "" if run.init_scale is None else f"init scale {exact(run.init_scale)}",
     lambda run: run.size or "",
     lambda run: run.directory.name.rsplit("-", 1)[-1],
 )

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pvr_jax.number_text import exact
 from pvr_jax.reporting import statistics
 
 ACCURACIES = ("iid_accuracy", "train_accuracy", "withheld_accuracy")
@@ -143,7 +144,10 @@ class Cell:
         if subtask.aggregation is not None:
             parts += [f"{subtask.aggregation} m{subtask.complexity}"]
         parts += [f"withheld {subtask.withheld}", f"samples {self.samples_words}"]
-        parts += [f"rate {self.arm.learning_rate:g}", f"init scale {self.arm.init_scale:g}"]
+        parts += [
+            f"rate {exact(self.arm.learning_rate)}",
+            f"init scale {exact(self.arm.init_scale)}",
+        ]
         return ", ".join(parts)
 
     @property

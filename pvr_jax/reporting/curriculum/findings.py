@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from pvr_jax.number_text import exact
 from pvr_jax.reporting import statistics
 from pvr_jax.reporting.curriculum.arms import LEARNED, Pair, SignTest
 from pvr_jax.reporting.curriculum.tables import describe, ratio_seeds
@@ -51,7 +52,7 @@ def pair_title(pair: Pair, pairs: Sequence[Pair]) -> str:
     parts = [f"{arm.samples} samples"]
     for name, words in (("leap", "leap"), ("learning_rate", "rate"), ("init_scale", "init scale")):
         if len({getattr(other.curriculum, name) for other in pairs}) > 1:
-            parts.append(f"{words} {getattr(arm, name):g}")
+            parts.append(f"{words} {exact(getattr(arm, name))}")
     if len({other.curriculum.directory for other in pairs}) > 1:
         parts.append(arm.directory.name)
     return ", ".join(parts)

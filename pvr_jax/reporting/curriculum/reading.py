@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from pvr_jax.number_text import exact
 from pvr_jax.reporting.curriculum.arms import Arm, Replica, Stage
 from pvr_jax.reporting.reading import (
     DAMAGES,
@@ -64,8 +65,8 @@ def _arms(
     for key in sorted(set(keys)):
         rate, scale, samples, leap = key
         chosen = [index for index, other in enumerate(keys) if other == key]
-        words = [f"learning rate {rate:g}"] if len(rates) > 1 else []
-        words += [f"init scale {scale:g}"] if len(scales) > 1 else []
+        words = [f"learning rate {exact(rate)}"] if len(rates) > 1 else []
+        words += [f"init scale {exact(scale)}"] if len(scales) > 1 else []
         words += [f"{samples} samples", f"leap {leap}"]
         arms.append(
             Arm(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from pvr_jax.number_text import exact
 from pvr_jax.reporting import statistics
 from pvr_jax.reporting.tables import BY_SEED, seeds_text
 from pvr_jax.reporting.unseen.definitions import MEASURES, UNEXPLAINED, scale
@@ -145,7 +146,7 @@ def rate_groups(cells: Sequence[Cell]) -> list[tuple[str, list[Cell]]]:
         if len({cell.learning_rate for cell in own}) >= FEWEST_RATES:
             several = sum(key[:2] == (task, model) for key in groups) > 1
             title = f"{task}, {model}" + (
-                f", init scale {init_scale:g}" if several and init_scale else ""
+                f", init scale {exact(init_scale)}" if several and init_scale else ""
             )
             found.append((title, sorted(own, key=lambda cell: cell.learning_rate or 0.0)))
     return found

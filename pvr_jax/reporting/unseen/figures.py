@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from pvr_jax.number_text import exact
 from pvr_jax.reporting import statistics
 from pvr_jax.reporting.drawing import (
     BLUE,
@@ -327,9 +328,9 @@ def _line_names(cells: Sequence[Cell]) -> dict[str, str]:
         ]
         parts = [arms[cell.name]]
         if len({other.learning_rate for other in own}) > 1 and cell.learning_rate is not None:
-            parts.append(f"rate {cell.learning_rate:g}")
+            parts.append(f"rate {exact(cell.learning_rate)}")
         if len({other.init_scale for other in own}) > 1 and cell.init_scale is not None:
-            parts.append(f"init scale {cell.init_scale:g}")
+            parts.append(f"init scale {exact(cell.init_scale)}")
         names[cell.name] = ", ".join(parts)
     return names
 

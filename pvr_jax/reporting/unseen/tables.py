@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from pvr_jax.number_text import exact
 from pvr_jax.reporting import statistics
 from pvr_jax.reporting.labels import label_notes, short_labels
 from pvr_jax.reporting.latex import escape_latex
@@ -218,7 +219,7 @@ def _named(table: pd.DataFrame, domain: bool = True) -> dict[str, list[str]]:
 
 
 def _setting(value: float) -> str:
-    return f"{value:g}" if math.isfinite(value) else MISSING
+    return exact(value) if math.isfinite(value) else MISSING
 
 
 def _intervals(table: pd.DataFrame, name: str) -> list[str]:
