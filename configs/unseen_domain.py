@@ -188,7 +188,8 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
         {
             "experiment": "unseen_domain",
             "size": size,  # of the reproduction that this belongs to: paper, small, or nothing
-            "setting": "" if setting == "user" else setting,  # the published name
+            "setting": "" if setting == "user" else setting,  # the published name of task and
+            # holdout; none where a flag changes these
             "task": task,
             "model": model_parameters(model, size, chosen["kind"], chosen["trained"] == "yes"),
             "holdout": seen_set(chosen.get("holdout"), n, holdout),

@@ -144,12 +144,13 @@ def parse(arguments: list[str]) -> CommandLine:
 
 
 def validate(config: ConfigDict, overrides: Mapping[str, Any]) -> ModuleType:
-    """Check a configuration in which these fields were set by hand; return its settings module.
+    """Check and name a configuration with these fields set by hand; return its settings module.
 
     Raises:
         UsageError: the configuration is impossible; one line that says what the user gave.
     """
     settings = load_experiment(config.get("experiment"), "settings")
+    getattr(settings, "name_what_runs", lambda *_: None)(config, overrides)
     try:
         settings.validate(config)
     except Refusal as error:

@@ -16,7 +16,7 @@ from pvr_jax import models, tasks
 from pvr_jax.analysis import canonical
 from pvr_jax.boolean import cube, float64, measures
 from pvr_jax.tasks import datasets, holdouts
-from pvr_jax.training.replicas import Replicas
+from pvr_jax.training.replicas import Replicas, replica_names
 
 # Streams of a seed's key. The data stream is the seed's alone, so all bits of one seed freeze the
 # same draws; the initialisation also depends on the bit. Both as in the authors' code (data seed
@@ -61,22 +61,13 @@ class Problem:
 
     @property
     def names(self) -> list[str]:
-        """The names of the replicas [R]; rate and scale are in them where replicas differ in it."""
-        rates_differ = len(set(self.replica_rates)) > 1
-        scales_differ = len(set(self.replica_scales)) > 1
-        return [
-            ("matched" if bit == NOTHING_FROZEN else f"bit{bit}")
-            + (f"-rate{rate:g}" if rates_differ else "")
-            + (f"-scale{scale:g}" if scales_differ else "")
-            + f"-seed{seed}"
-            for bit, rate, scale, seed in zip(
-                self.replica_bits,
-                self.replica_rates,
-                self.replica_scales,
-                self.replica_seeds,
-                strict=True,
-            )
+        """The names of the replicas [R]."""
+        conditions = [
+            "matched" if bit == NOTHING_FROZEN else f"bit{bit}" for bit in self.replica_bits
         ]
+        return replica_names(
+            conditions, self.replica_rates, self.replica_scales, self.replica_seeds
+        )
 
 
 class ExactTarget(NamedTuple):

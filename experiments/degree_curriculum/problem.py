@@ -16,7 +16,7 @@ from pvr_jax.analysis import learned, spectrum
 from pvr_jax.boolean import cube
 from pvr_jax.tasks import datasets
 from pvr_jax.training.curriculum import Samples
-from pvr_jax.training.replicas import Replicas
+from pvr_jax.training.replicas import Replicas, replica_names
 
 # Streams of a seed's key. Replicas of one seed share draws and initialisation, whatever their leap;
 # a smaller training set is the beginning of a larger one.
@@ -41,17 +41,10 @@ class Problem:
 
     @property
     def names(self) -> list[str]:
-        """The names of the replicas [R]; rate and scale are in them where replicas differ in it."""
-        rates_differ = len(set(self.rates)) > 1
-        scales_differ = len(set(self.scales)) > 1
-        columns = (self.samples, self.leaps, self.rates, self.scales, self.seeds)
-        return [
-            f"samples{samples}-leap{leap}"
-            + (f"-rate{rate:g}" if rates_differ else "")
-            + (f"-scale{scale:g}" if scales_differ else "")
-            + f"-seed{seed}"
-            for samples, leap, rate, scale, seed in zip(*columns, strict=True)
-        ]
+        """The names of the replicas [R]."""
+        pairs = zip(self.samples, self.leaps, strict=True)
+        conditions = [f"samples{samples}-leap{leap}" for samples, leap in pairs]
+        return replica_names(conditions, self.rates, self.scales, self.seeds)
 
 
 def assemble(config: ConfigDict) -> Problem:

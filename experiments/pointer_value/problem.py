@@ -16,7 +16,7 @@ from pvr_jax import models
 from pvr_jax.analysis import classification as analysis
 from pvr_jax.tasks import drawn_sets
 from pvr_jax.tasks.classification import Classification, Subtask
-from pvr_jax.training.replicas import Replicas
+from pvr_jax.training.replicas import Replicas, replica_names
 
 # The other stream of a seed's key is `drawn_sets.DATA_STREAM`. Replicas of one seed share draws and
 # initialisation, whatever their task; a smaller training set is the beginning of a larger one.
@@ -44,17 +44,16 @@ class Problem:
 
     @property
     def names(self) -> list[str]:
-        """The names of the replicas [R]; rate and scale are in them where replicas differ in it."""
-        rates_differ = len({member.learning_rate for member in self.members}) > 1
-        scales_differ = len({member.init_scale for member in self.members}) > 1
-        return [
+        """The names of the replicas [R]."""
+        conditions = [
             member.subtask.name
             + (f"-samples{member.samples}" if member.samples is not None else "")
-            + (f"-rate{member.learning_rate:g}" if rates_differ else "")
-            + (f"-scale{member.init_scale:g}" if scales_differ else "")
-            + f"-seed{member.seed}"
             for member in self.members
         ]
+        rates, scales, seeds = zip(
+            *((m.learning_rate, m.init_scale, m.seed) for m in self.members), strict=True
+        )
+        return replica_names(conditions, rates, scales, seeds)
 
     @property
     def parts(self) -> tuple[str, ...]:

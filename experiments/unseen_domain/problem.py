@@ -16,7 +16,7 @@ from pvr_jax.analysis import learned, unseen
 from pvr_jax.boolean import cube, float64, fourier
 from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import datasets
-from pvr_jax.training.replicas import Replicas
+from pvr_jax.training.replicas import Replicas, replica_names
 from pvr_jax.training.run_log import RunError
 
 # Streams of a seed's key.
@@ -89,17 +89,11 @@ class Problem:
 
     @property
     def names(self) -> list[str]:
-        """The names of the replicas [R]; rate and scale are in them where replicas differ in it."""
-        rates_differ = len(set(self.replica_rates)) > 1
-        scales_differ = len(set(self.replica_scales)) > 1
-        return [
-            (f"rate{rate:g}-" if rates_differ else "")
-            + (f"scale{scale:g}-" if scales_differ else "")
-            + f"seed{seed}"
-            for rate, scale, seed in zip(
-                self.replica_rates, self.replica_scales, self.replica_seeds, strict=True
-            )
-        ]
+        """The names of the replicas [R]."""
+        conditions = [""] * len(self.replica_seeds)
+        return replica_names(
+            conditions, self.replica_rates, self.replica_scales, self.replica_seeds
+        )
 
 
 def assemble(config: ConfigDict) -> Problem:

@@ -4,6 +4,7 @@ Every complaint is one line: the field, what was given, what is allowed.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import replace
 
 from ml_collections import ConfigDict
@@ -60,6 +61,17 @@ def validate(config: ConfigDict) -> None:
     if relevant > task.n:
         raise fields.refuse("evaluation.relevant", relevant, f"0 to {task.n}")
     training_set(config, task, seen)
+
+
+def name_what_runs(config: ConfigDict, given: Collection[str]) -> None:
+    """Clear `config.setting`, a published name, where a field of what it names is among the given.
+
+    Given by hand are fields such as "task.expression". The run is then called by its target, and is
+    that of setting=user. A name that was given by hand stays.
+    """
+    named = {name.partition(".")[0] for name in given} & {"task", "holdout"}
+    if config.get("setting") and named and "setting" not in given:
+        config.setting = ""
 
 
 def make_task(config: ConfigDict) -> tasks.Task:

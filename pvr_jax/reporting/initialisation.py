@@ -4,9 +4,10 @@ import math
 
 import pandas as pd
 
+from pvr_jax.number_text import exact
 from pvr_jax.reporting.comparison import error_texts
 from pvr_jax.reporting.definitions import heading
-from pvr_jax.reporting.labels import natural, number_text, short_labels, split_label
+from pvr_jax.reporting.labels import natural, short_labels, split_label
 from pvr_jax.reporting.tables import (
     MISSING,
     PREDICTION,
@@ -21,8 +22,8 @@ FEWEST_EXPONENTS = 3
 # What else tells two runs of one model apart, and how a name says it.
 _SETTINGS = {
     "optimizer": str,
-    "learning_rate": lambda rate: f"learning rate {number_text(rate)}",
-    "init_scale": lambda scale: f"init scale {number_text(scale)}",
+    "learning_rate": lambda rate: f"learning rate {exact(rate)}",
+    "init_scale": lambda scale: f"init scale {exact(scale)}",
     "size": str,
 }
 READING = (
@@ -97,7 +98,7 @@ def initialisation_table(cells: pd.DataFrame) -> pd.DataFrame:
             exact[heading(REGRESSION)] = format_number(of_cell[regression].mean())
         for name in [name for name in names if any(name == of for of, _ in by_place)]:
             errors = {
-                f"α = {number_text(alpha)} [95 %]": by_place.get((name, alpha), f"{MISSING}  ")
+                f"α = {exact(alpha)} [95 %]": by_place.get((name, alpha), f"{MISSING}  ")
                 for alpha in alphas
             }
             row = {"task": task, "frozen bit": str(bit), "model": name}

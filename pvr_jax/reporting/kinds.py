@@ -134,7 +134,7 @@ def _kind(name: str, cells: list[Cell], rows: pd.DataFrame, confidence: float) -
     ratios = shares(cells, lambda run: _last(run, "generalization_error"))
     left = residuals(cells)
     fitted = bool((rows["fit"] == "finished").all())
-    seeds = statistics.mean(ratios.T)
+    seeds = statistics.seed_means(ratios)
     verdict = ""
     if fitted and statistics.can_be_judged(seeds):
         judged, scale, level = ratios, "positive", 1.0
@@ -176,7 +176,7 @@ def _last(run: Run, measure: str) -> np.ndarray | None:
 def _over_cells(values: np.ndarray, scale: statistics.Scale) -> Interval:
     """Return the mean over cells of `values` [C, S] with its interval over seeds."""
     low, high = statistics.interval_over_seeds(values, scale)
-    by_seed = seeds_text(statistics.mean(values.T)) if values.size else ""
+    by_seed = seeds_text(statistics.seed_means(values)) if values.size else ""
     return Interval(statistics.mean_over_cells(values), low, high, by_seed)
 
 

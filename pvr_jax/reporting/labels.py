@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
+from pvr_jax.number_text import exact
 from pvr_jax.reporting.runs import Run
 
 _LABEL = re.compile(r"([^ (]+) \((.+)\)")
@@ -12,26 +13,12 @@ _NUMBER = re.compile(r"(\d+(?:\.\d*)?(?:e[+-]?\d+)?)")
 # What tells two trainings of one model on one task apart, tried in this order.
 _SETTINGS: tuple[Callable[[Run], str], ...] = (
     lambda run: run.optimizer,
-    lambda run: (
-        "" if run.learning_rate is None else f"learning rate {number_text(run.learning_rate)}"
-    ),
-    lambda run: "" if run.init_scale is None else f"init scale {number_text(run.init_scale)}",
+    lambda run: "" if run.learning_rate is None else f"learning rate {exact(run.learning_rate)}",
+    lambda run: "" if run.init_scale is None else f"init scale {exact(run.init_scale)}",
     lambda run: run.size or "",
     lambda run: run.directory.name.rsplit("-", 1)[-1],
 )
 _NEVER_MERGED = (_SETTINGS[0], _SETTINGS[2], _SETTINGS[3])  # of two tasks either
-
-
-def number_text(value: float) -> str:
-    """Return a number in six digits, or in all it has where six would make it another.
-
-    Names and headings that are to tell two settings apart hold it.
-    """
-    return text if float(text := f"{value:g}") == value else repr(float(value))
-
-
-def _setting(name: str, value: float | None) -> str:
-    return "" if value is None else f"{name} {number_text(value)}"
 
 
 def short_labels(labels: Iterable[str]) -> dict[str, str]:
@@ -119,7 +106,7 @@ def rate_notes(runs: Sequence[Run]) -> list[str]:
     for run in runs:
         if run.learning_rate is not None:
             own = rates.setdefault(labels[run.name], {})
-            own.setdefault(number_text(run.learning_rate), []).append(run.task_label)
+            own.setdefault(exact(run.learning_rate), []).append(run.task_label)
     return [
         f"{label} has a learning rate of its own for each task: "
         f"{'; '.join(f'{rate} for {joined(tasks)}' for rate, tasks in own.items())}."

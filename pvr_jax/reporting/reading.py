@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pvr_jax.number_text import exact
 from pvr_jax.refusal import Refusal
-from pvr_jax.reporting.labels import number_text
 from pvr_jax.reporting.runs import HOLDOUTS, MATCHED, Pair, Replica, Run, distinct_bits
 
 MEASURES_FILE = "measures.json"
@@ -151,7 +151,7 @@ def variants_of(replicas: list[Replica]) -> list[tuple[str, list[int]]]:
     found = []
     for setting in sorted(set(settings), key=lambda s: [(v is not None, v or 0.0) for v in s]):
         words = [
-            f"{name} unknown" if value is None else f"{name} {number_text(value)}"
+            f"{name} unknown" if value is None else f"{name} {exact(value)}"
             for name, value, differs in zip(names, setting, differing, strict=True)
             if differs
         ]

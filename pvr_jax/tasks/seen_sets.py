@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pvr_jax.number_text import exact
 from pvr_jax.tasks import checks, holdouts, seen_draws, user_function
 from pvr_jax.tasks import condition as conditions
 from pvr_jax.tasks.seen_draws import Draw, Predicate
@@ -187,7 +188,7 @@ def random(n: int, fraction: float = 0.5, seed: int = 0) -> Made:
         number = jnp.sum(jnp.where(x > 0, jnp.asarray(weights, jnp.int32), 0), axis=-1)
         return shown[number]
 
-    words = f"a random {100 * float(fraction):g} % (seed {seed})"
+    words = f"a random {exact(round(100 * float(fraction), 12))} % (seed {seed})"
     return Made(predicate, words, {"fraction": fraction, "seed": seed})
 
 

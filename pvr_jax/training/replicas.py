@@ -10,7 +10,8 @@ there are three ways to run the share, all with the same results up to rounding:
 - `chunked`: `group_size` replicas at once, group after group.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +22,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from pvr_jax.number_text import exact
 from pvr_jax.refusal import Refusal
 from pvr_jax.training import hosts
 
@@ -44,6 +46,40 @@ class Replicas(NamedTuple):
     learning_rate: jax.Array
     init_scale: jax.Array
     conditions: dict[str, jax.Array]
+
+
+def replica_names(
+    conditions: Sequence[str], rates: Sequence[float], scales: Sequence[float], seeds: Sequence[int]
+) -> list[str]:
+    """Return the names of replicas [R], such as "bit3-rate0.001-scale2-seed0".
+
+    Learning rate and init scale are in them where replicas differ in it: in six digits, or in full
+    where two have these six in common. A condition may be "".
+    """
+    parts = (
+        conditions,
+        _words("rate", rates),
+        _words("scale", scales),
+        map("seed{}".format, seeds),
+    )
+    return ["-".join(filter(None, own)) for own in zip(*parts, strict=True)]
+
+
+def _words(name: str, values: Sequence[float]) -> list[str]:
+    values = list(map(float, values))
+    short = {value: f"{value:g}" for value in values}
+    if len(short) < 2:
+        return [""] * len(values)
+    counts = Counter(short.values())
+    return [name + (short[v] if counts[short[v]] == 1 else exact(v)) for v in values]
+
+
+def _words(name: str, values: list[float]) -> list[str]:
+    short = {value: f"{value:g}" for value in values}
+    if len(short) < 2:
+        return [""] * len(values)
+    counts = Counter(short.values())
+    return [name + (short[v] if counts[short[v]] == 1 else exact(v)) for v in values]
 
 
 def device_mesh(devices: list[jax.Device] | None = None, batch_devices: int = 1) -> Mesh:

@@ -18,6 +18,7 @@ from pvr_jax.reporting.statistics import (
     mean_over_cells,
     rank_correlation,
     rank_correlation_interval,
+    seed_means,
     simultaneous,
     without_rounding,
 )
@@ -212,6 +213,75 @@ def test_intervals_over_seeds_cover_for_every_design(design):
         low, high = interval_over_seeds(np.where(held, values, np.nan))
         covered.append(low <= 2.5 <= high)
     assert np.mean(covered) == pytest.approx(0.95, abs=0.025)
+
+
+def _cells_of(counts, step):
+    """Which seeds each cell has: counts[c] of them from c·step on, or where the last cell ends."""
+    starts = np.arange(len(counts)) * step if step else np.cumsum([0, *counts[:-1]])
+    seeds = np.arange(max(np.add(starts, counts)))
+    return (seeds >= starts[:, None]) & (seeds < (starts + counts)[:, None])
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.44])  # of the logarithm of cells' standard deviations
+@pytest.mark.parametrize(
+    ("counts", "step"),
+    [
+        ((2, 10), 0),
+        ((2, 3, 4, 10), 0),
+        ((3, 5, 9), 0),
+        ((5, 5), 0),
+        ((2, 2, 2), 1),
+        ((3, 3), 2),
+        ((10, 2), 1),  # one cell's seeds are among the other's
+        ((9, 10, 10), 1),
+    ],
+)
+def test_intervals_over_seeds_of_unequal_cells_cover(counts, step, spread):
+    # 1000 repetitions have a standard error of .7 points.
+    rng, held = np.random.default_rng(12), _cells_of(counts, step)
+    covered = []
+    for _ in range(1000):
+        scales = 0.1 * np.exp(spread * rng.normal(size=(len(counts), 1)))
+        noise = rng.normal(size=held.shape[1]) + rng.normal(size=held.shape)
+        values = scales * noise + np.arange(len(counts))[:, None]
+        low, high = interval_over_seeds(np.where(held, values, np.nan))
+        covered.append(low <= (len(counts) - 1) / 2 <= high)
+    assert np.mean(covered) > 0.93
+
+
+def test_intervals_over_seeds_of_two_disjoint_cells_are_between_welch_and_the_smaller_cell():
+    # Cells without a seed in common are two samples: half of Welch's difference, with one's sign
+    # turned. Degrees of freedom: never more than of equal variances, (1/3 + 1/9)² / (1/18 + 1/648).
+    rng = np.random.default_rng(13)
+    first, second = rng.normal(1, 1, 3), rng.normal(2, 1, 9)
+    values = np.full((2, 12), np.nan)
+    values[0, :3], values[1, 3:] = first, second
+    low, high = interval_over_seeds(values)
+    error = np.sqrt(first.var(ddof=1) / 3 + second.var(ddof=1) / 9) / 2
+    fewest, most = 2, (1 / 3 + 1 / 9) ** 2 / (1 / 18 + 1 / 648)
+    factor = (high - low) / 2 / error
+    assert (low + high) / 2 == pytest.approx((first.mean() + second.mean()) / 2)
+    assert scipy.stats.t.ppf(0.975, most) * (1 - 1e-9) <= factor
+    assert factor <= scipy.stats.t.ppf(0.975, fewest)
+
+
+def test_cells_of_their_own_seeds_that_are_all_equal_have_no_interval():
+    alone = np.full((2, 5), np.nan)
+    alone[0, :2], alone[1, 2:] = 0.9333, [0.1, 0.2, 0.4]
+    assert np.isnan(interval_over_seeds(alone)).all()
+    assert np.isnan(interval_over_seeds(np.full((3, 4), 0.1))).all()
+    shared = np.stack([np.full(3, 0.9333), [0.1, 0.2, 0.4]])  # the means of three seeds do differ
+    assert interval_over_seeds(shared) == pytest.approx(mean_interval(shared.mean(axis=0)))
+
+
+def test_seeds_of_cells_that_differ_are_no_groups_of_seeds():
+    rng, held = np.random.default_rng(14), _cells_of((5, 6), 0)
+    values = np.where(held, rng.normal([[0.1], [0.9]], 0.01, held.shape), np.nan)
+    assert not can_be_judged(mean(values.T))  # means of other cells, not of other seeds
+    assert can_be_judged(seed_means(values))
+    assert mean(seed_means(values)) == pytest.approx(mean_over_cells(values))
+    complete = rng.normal(size=(3, 5))
+    np.testing.assert_array_equal(seed_means(complete), mean(complete.T))
 
 
 def test_a_cell_with_one_seed_has_no_interval():

@@ -14,6 +14,7 @@ from pvr_jax.training.replicas import (
     pad,
     padded_count,
     possible_modes,
+    replica_names,
     to_host,
 )
 
@@ -168,3 +169,24 @@ def test_shares_of_a_batch_that_do_not_divide_the_devices_are_refused():
         ValueError, match=r"batch_devices: given 3; allowed a divisor .* 4: 1, 2, 4"
     ):
         device_mesh(jax.devices()[:4], batch_devices=3)
+
+
+def test_two_rates_equal_in_six_digits_have_names_of_their_own():
+    rates = (0.001, 0.00100000001, 0.0012345678)
+    names = replica_names(["bit3"] * 6, rates * 2, (1.0,) * 3 + (2.0,) * 3, [0] * 6)
+    assert names == [
+        "bit3-rate0.001-scale1-seed0",
+        "bit3-rate0.00100000001-scale1-seed0",
+        # In six digits, as ever: nothing else has these.
+        "bit3-rate0.00123457-scale1-seed0",
+        "bit3-rate0.001-scale2-seed0",
+        "bit3-rate0.00100000001-scale2-seed0",
+        "bit3-rate0.00123457-scale2-seed0",
+    ]
+    scales = (0.3333333, 1 / 3, 1.0)
+    names = replica_names([""] * 3, (5e-5,) * 3, scales, range(3))
+    assert names == ["scale0.3333333-seed0", "scale0.3333333333333333-seed1", "scale1-seed2"]
+    assert replica_names(["matched"] * 2, (5e-5,) * 2, (1.0,) * 2, (0, 1)) == [
+        "matched-seed0",
+        "matched-seed1",
+    ]

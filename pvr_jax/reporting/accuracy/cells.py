@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pvr_jax.number_text import exact
 from pvr_jax.reporting import statistics
-from pvr_jax.reporting.labels import number_text
 
 ACCURACIES = ("iid_accuracy", "train_accuracy", "withheld_accuracy")
 # Training loss is of the training set at an evaluation, batch loss the mean over the batches since
@@ -147,8 +147,10 @@ class Cell:
         if subtask.aggregation is not None:
             parts += [f"{subtask.aggregation} m{subtask.complexity}"]
         parts += [f"withheld {subtask.withheld}", f"samples {self.samples_words}"]
-        parts += [f"rate {number_text(self.arm.learning_rate)}"]
-        parts += [f"init scale {number_text(self.arm.init_scale)}"]
+        parts += [
+            f"rate {exact(self.arm.learning_rate)}",
+            f"init scale {exact(self.arm.init_scale)}",
+        ]
         return ", ".join(parts)
 
     @property

@@ -4,8 +4,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
+from pvr_jax.number_text import exact
 from pvr_jax.reporting.accuracy.cells import Arm, Cell, arms_of
-from pvr_jax.reporting.labels import number_text, short_labels
+from pvr_jax.reporting.labels import short_labels
 
 
 def arm_labels(cells: Sequence[Cell]) -> dict[Arm, str]:
@@ -20,8 +21,8 @@ def arm_labels(cells: Sequence[Cell]) -> dict[Arm, str]:
     models = short_labels(cell.model_label for cell in first.values())
     labels = {arm: models[cell.model_label] for arm, cell in first.items()}
     settings: tuple[Callable[[Arm], str], ...] = (
-        lambda arm: f"rate {number_text(arm.learning_rate)}",
-        lambda arm: f"init scale {number_text(arm.init_scale)}",
+        lambda arm: f"rate {exact(arm.learning_rate)}",
+        lambda arm: f"init scale {exact(arm.init_scale)}",
         lambda arm: "fresh samples" if first[arm].is_fresh else "",
         lambda arm: "holdouts" if any(cell.subtask.withheld for cell in arms[arm]) else "",
         lambda arm: first[arm].optimizer,

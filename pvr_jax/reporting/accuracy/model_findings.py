@@ -64,7 +64,7 @@ def _model_sentence(group: dict, common: list, labels: dict[Arm, str], name: str
     for arm in order:
         mean = statistics.mean_over_cells(values[arm])
         interval = statistics.interval_over_seeds(values[arm], "unit")
-        seeds_shown = seeds_text(statistics.mean(values[arm].T), percent=True)
+        seeds_shown = seeds_text(statistics.seed_means(values[arm]), percent=True)
         shown.append(f"{labels[arm]} {percent_interval(mean, *interval)} %{seeds_shown}")
     cells = "the one cell" if len(known) == 1 else f"the {len(known)} cells"
     return (

@@ -79,7 +79,7 @@ def not_told_apart(values: Sequence[np.ndarray]) -> list[int]:
     found = [first]
     for other in others:
         differences = values[other] - values[first]
-        seeds = statistics.mean(differences.T)
+        seeds = statistics.seed_means(differences)
         interval = statistics.interval_over_seeds(differences, confidence=confidence)
         if not (statistics.can_be_judged(seeds) and statistics.against(*interval, 0.0) == "below"):
             found.append(other)

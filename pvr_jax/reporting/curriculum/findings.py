@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pvr_jax.number_text import exact
 from pvr_jax.reporting import statistics
 from pvr_jax.reporting.curriculum.arms import LEARNED, Arm, Pair, SignTest
 from pvr_jax.reporting.curriculum.tables import describe, ratio_seeds
-from pvr_jax.reporting.labels import number_text
 from pvr_jax.reporting.tables import MISSING, format_number, format_percent, seeds_text
 
 FITTED = 0.05  # of the best constant's error, on the samples
@@ -53,7 +53,7 @@ def pair_title(pair: Pair, pairs: Sequence[Pair]) -> str:
     parts = [f"{arm.samples} samples"]
     for name, words in (("leap", "leap"), ("learning_rate", "rate"), ("init_scale", "init scale")):
         if len({getattr(other.curriculum, name) for other in pairs}) > 1:
-            parts.append(f"{words} {number_text(getattr(arm, name))}")
+            parts.append(f"{words} {exact(getattr(arm, name))}")
     if len({other.curriculum.directory for other in pairs}) > 1:
         parts.append(arm.directory.name)
     return ", ".join(parts)

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from pvr_jax.number_text import exact
 from pvr_jax.reporting.curriculum.arms import Arm, Replica, Stage
-from pvr_jax.reporting.labels import number_text
 from pvr_jax.reporting.reading import (
     DAMAGES,
     MEASURES_FILE,
@@ -65,8 +65,8 @@ def _arms(
     for key in sorted(set(keys)):
         rate, scale, samples, leap = key
         chosen = [index for index, other in enumerate(keys) if other == key]
-        words = [f"learning rate {number_text(rate)}"] if len(rates) > 1 else []
-        words += [f"init scale {number_text(scale)}"] if len(scales) > 1 else []
+        words = [f"learning rate {exact(rate)}"] if len(rates) > 1 else []
+        words += [f"init scale {exact(scale)}"] if len(scales) > 1 else []
         words += [f"{samples} samples", f"leap {leap}"]
         arms.append(
             Arm(

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from pvr_jax.number_text import exact
 from pvr_jax.reporting import statistics
 from pvr_jax.reporting.curriculum.arms import Arm, Pair, SignTest
-from pvr_jax.reporting.labels import number_text
 from pvr_jax.reporting.tables import format_interval, format_number, seeds_text
 
 TITLES = {
@@ -199,7 +199,7 @@ def shown_stages(table: pd.DataFrame) -> pd.DataFrame:
 
 def _settings(table: pd.DataFrame) -> dict[str, list[str]]:
     columns = {
-        title: [value if isinstance(value, str) else number_text(value) for value in table[name]]
+        title: [value if isinstance(value, str) else exact(value) for value in table[name]]
         for name, title in _SETTINGS.items()
         if table[name].nunique() > 1
     }

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from pvr_jax.number_text import exact
 from pvr_jax.reporting import statistics
-from pvr_jax.reporting.labels import number_text
 from pvr_jax.reporting.tables import BY_SEED, seeds_text
 from pvr_jax.reporting.unseen.definitions import MEASURES, UNEXPLAINED, scale
 from pvr_jax.reporting.unseen.definitions import THEORIES as KNOWN_THEORIES
@@ -142,7 +142,7 @@ def rate_groups(cells: Sequence[Cell]) -> list[tuple[str, list[Cell]]]:
     groups: dict[tuple[str, ...], list[Cell]] = {}
     for cell in in_order(cells):
         if cell.learning_rate is not None and np.isfinite(cell.final("dropped_share")).any():
-            scale = f"init scale {number_text(cell.init_scale)}" if cell.init_scale else ""
+            scale = f"init scale {exact(cell.init_scale)}" if cell.init_scale else ""
             model = (tasks[cell.name], cell.model_label)
             key = (*model, arms[cell.name], scale, cell.size, cell.optimizer)
             groups.setdefault(key, []).append(cell)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from pvr_jax.number_text import exact
 from pvr_jax.reporting import statistics
 from pvr_jax.reporting.drawing import (
     BLUE,
@@ -24,7 +25,6 @@ from pvr_jax.reporting.drawing import (
     plain,
     step_axis,
 )
-from pvr_jax.reporting.labels import number_text
 from pvr_jax.reporting.unseen.cells import rate_groups
 from pvr_jax.reporting.unseen.findings import rate_correlation
 from pvr_jax.reporting.unseen.labels import arm_names, in_order, task_names
@@ -328,9 +328,9 @@ def _line_names(cells: Sequence[Cell]) -> dict[str, str]:
         ]
         parts = [arms[cell.name]]
         if len({other.learning_rate for other in own}) > 1 and cell.learning_rate is not None:
-            parts.append(f"rate {number_text(cell.learning_rate)}")
+            parts.append(f"rate {exact(cell.learning_rate)}")
         if len({other.init_scale for other in own}) > 1 and cell.init_scale is not None:
-            parts.append(f"init scale {number_text(cell.init_scale)}")
+            parts.append(f"init scale {exact(cell.init_scale)}")
         names[cell.name] = ", ".join(parts)
     return names
 

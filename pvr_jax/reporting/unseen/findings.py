@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from pvr_jax.number_text import exact
 from pvr_jax.reporting import statistics
 from pvr_jax.reporting.findings import count
-from pvr_jax.reporting.labels import number_text
 from pvr_jax.reporting.tables import format_exact, format_number
 from pvr_jax.reporting.unseen.cells import (
     CLOSE_SHARE,
@@ -105,9 +105,9 @@ def cell_title(row: pd.Series) -> str:
     """Return what was learned, with what, at which learning rate."""
     rate = row["learning_rate"]
     parts = [row["task_short"], row["arm"]]
-    parts += [f"learning rate {number_text(rate)}"] if math.isfinite(rate) else []
+    parts += [f"learning rate {exact(rate)}"] if math.isfinite(rate) else []
     scale = row["init_scale"]
-    parts += [f"init scale {number_text(scale)}"] if math.isfinite(scale) and scale != 1 else []
+    parts += [f"init scale {exact(scale)}"] if math.isfinite(scale) and scale != 1 else []
     return ", ".join(parts)
 
 
@@ -142,7 +142,7 @@ def rate_finding(cells: Sequence[Cell], scans: int = 1) -> str:
     """
     sentences = []
     for state, words in (("unfinished", "not finished"), ("not measured", "not measured")):
-        if names := [number_text(cell.learning_rate) for cell in cells if fit(cell) == state]:
+        if names := [exact(cell.learning_rate) for cell in cells if fit(cell) == state]:
             sentences.append(
                 f"The fit is {words} at learning rate {', '.join(names)}, which is left out."
             )

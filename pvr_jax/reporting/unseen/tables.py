@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from pvr_jax.number_text import exact
 from pvr_jax.reporting import statistics
-from pvr_jax.reporting.labels import label_notes, number_text, short_labels
+from pvr_jax.reporting.labels import label_notes, short_labels
 from pvr_jax.reporting.latex import escape_latex
 from pvr_jax.reporting.tables import (
     BY_SEED,
@@ -224,7 +225,7 @@ def _named(table: pd.DataFrame, domain: bool = True) -> dict[str, list[str]]:
 
 
 def _setting(value: float) -> str:
-    return number_text(value) if math.isfinite(value) else MISSING
+    return exact(value) if math.isfinite(value) else MISSING
 
 
 def _intervals(table: pd.DataFrame, name: str) -> list[str]:
