@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pvr_jax.tasks import checks, holdouts, seen_draws, user_function
+from pvr_jax.tasks import checks, holdouts, polynomial, seen_draws, user_function
 from pvr_jax.tasks import condition as conditions
 from pvr_jax.tasks.seen_draws import Draw, Predicate
 
@@ -114,7 +114,7 @@ def where(n: int, condition: str | None = None) -> Made:
     whole = conditions.joined(operator.and_, parts)
     if max(whole.coordinates, default=0) >= n:
         checks.refuse("condition", condition, f"coordinates x0 to x{n - 1} with n = {n}")
-    words = " ".join(condition.split())
+    words = polynomial.one_line(condition)
 
     def draw() -> Draw | None:
         if any(len(part.coordinates) > LARGEST_PART for part in parts):
@@ -132,7 +132,7 @@ def where(n: int, condition: str | None = None) -> Made:
             return seen_draws.by_trial(n, whole.holds)
         return seen_draws.product(n, factors)
 
-    return Made(whole.holds, words, {"condition": condition}, draw)
+    return Made(whole.holds, words, {"condition": words}, draw)
 
 
 def parity(n: int, coordinates: Sequence[int] = (), value: int = 1) -> Made:

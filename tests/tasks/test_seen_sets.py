@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import operator
+import random
 
 import jax
 import jax.numpy as jnp
@@ -74,6 +76,78 @@ def test_conditions(condition, member):
     np.testing.assert_array_equal(mask, [member(point) for point in POINTS])
 
 
+def exactly(operator_name, coefficients, threshold):
+    """Which of the points fulfil sum a_i x_i <operator> threshold, in fractions."""
+    sums = [sum(a * x for a, x in zip(coefficients, point, strict=True)) for point in POINTS]
+    return [getattr(operator, operator_name)(value, threshold) for value in sums]
+
+
+@pytest.mark.parametrize("digits", [1, 4, 17, 60])
+@pytest.mark.parametrize(
+    ("sign", "operator_name"), [("=", "eq"), ("!=", "ne"), ("<", "lt"), (">=", "ge")]
+)
+def test_conditions_with_decimals_are_exact(digits, sign, operator_name):
+    rng = random.Random(f"{digits} {sign}")
+    unit = 10**digits
+    whole = [rng.choice((-1, 1)) * rng.randint(1, 10 * unit) for _ in range(N)]
+    # At one point the two sides are equal.
+    point = rng.choice(POINTS)
+    threshold = sum(a * x for a, x in zip(whole, point, strict=True))
+
+    def text(number):
+        digits_text = f"{abs(number):0{digits + 1}d}"
+        return "-" * (number < 0) + f"{digits_text[:-digits]}.{digits_text[-digits:]}"
+
+    condition = " + ".join(f"{text(a)}*x{i}" for i, a in enumerate(whole))
+    condition += f" {sign} {text(threshold)}"
+    seen = tasks.make_seen_set("where", N, condition=condition)
+    expected = exactly(operator_name, whole, threshold)
+    x = jnp.asarray(POINTS, jnp.float32)
+    assert jax.jit(seen.predicate)(x).tolist() == expected
+    assert seen.mask().tolist() == expected
+
+
+def test_tenths_that_add_up_to_a_tenth():
+    tenths = " + ".join(f"0.1*x{i}" for i in range(9))
+    mask = tasks.make_seen_set("where", 9, condition=f"{tenths} = 0.1").mask()
+    assert mask.sum() == math.comb(9, 5)
+    sums = np.array([sum(point) for point in itertools.product([-1, 1], repeat=9)])
+    np.testing.assert_array_equal(mask, sums == 1)
+    above = tasks.make_seen_set("where", 9, condition=f"{tenths} > 0.1").mask()
+    np.testing.assert_array_equal(above, sums > 1)
+
+
+@pytest.mark.parametrize(
+    ("condition", "member"),
+    [
+        # A third is no finite decimal.
+        ("x0/3 + x1/3 + x2/3 = 1/3", lambda x: x[0] + x[1] + x[2] == 1),
+        ("(0.1*x0 + 0.2*x1)**2 = 0.09", lambda x: x[0] == x[1]),
+        ("(x0 + 1/3)**3 - x1/7 < 8/27 - 1/7", lambda x: x[0] == -1),
+        # Powers whose fractions have 250 bits, apart by one in the last.
+        ("(x0/7 + x1)**64 >= (8/7)**64", lambda x: x[0] == x[1]),
+        ("(x0/65521)**0 = 1", lambda x: True),
+        ("x0/65521 - x1/65519 = 2/4292870399", lambda x: x[0] == x[1] == -1),
+        ("1e30*x0 + 1e-30*x1 > 1e30", lambda x: x[0] == x[1] == 1),
+        ("1e30*x0 + 1e-30*x1 = 1e30 - 1e-30", lambda x: x[0] == 1 and x[1] == -1),
+        ("0.1 + 0.2 = 0.3", lambda x: True),
+        ("not 0.3*x0 <= 0.1*x1 + 0.1*x2 + 0.1*x3", lambda x: 3 * x[0] > x[1] + x[2] + x[3]),
+    ],
+)
+def test_conditions_are_exact_in_fractions(condition, member):
+    seen = tasks.make_seen_set("where", N, condition=condition)
+    expected = [member(point) for point in POINTS]
+    x = jnp.asarray(POINTS, jnp.float32)
+    assert jax.jit(seen.predicate)(x).tolist() == expected
+    assert [bool(seen.predicate(point)) for point in x] == expected
+
+
+def test_a_comment_in_a_condition_ends_with_its_line():
+    seen = tasks.make_seen_set("where", N, condition="x0 = 1  # either\n or x1 = 1 # = -1\n")
+    assert seen.mask().tolist() == [point[0] == 1 or point[1] == 1 for point in POINTS]
+    assert seen.words == seen.params["condition"] == "x0 = 1 or x1 = 1"
+
+
 def test_a_predicate_of_the_users_own(tmp_path, monkeypatch):
     (tmp_path / "my_holdouts.py").write_text(
         "import jax.numpy as jnp\n\n\n"
@@ -99,6 +173,14 @@ def test_a_predicate_of_the_users_own(tmp_path, monkeypatch):
         ("where", {"condition": "x0 is 1"}, "^condition: given 'x0 is 1'"),
         ("where", {"condition": "y = 1"}, "^condition: given 'y'; allowed numbers, coordin"),
         ("where", {"condition": "print() = 1"}, "^condition: given"),
+        ("where", {"condition": "0x1 = 1"}, "^condition: given '0x1'; allowed numbers in decimal"),
+        ("where", {"condition": "x0*1_0 > 1"}, "^condition: given '1_0'; allowed numbers in decim"),
+        (
+            "where",
+            {"condition": "x0/(0.1+0.2-0.3) > 1"},
+            "^condition: given .* division by 0; allo",
+        ),
+        ("where", {"condition": "((x0/3+.1)**64)**64 > 0"}, "^condition: given .* than 1000 bits"),
         ("where", {"condition": "x5 = 1"}, "^condition: given 'x5 = 1'; allowed coordinates x0"),
         ("where", {"radius": 1}, "^radius: given 1; allowed parameters of where are condition"),
         ("everything", {"radius": 1}, "allowed parameters of everything are none"),
