@@ -348,6 +348,25 @@ def test_classes_are_a_whole_number(classes):
         models.build_classifier("token_mlp", (11,), 10, classes)
 
 
+@pytest.mark.parametrize("name", sorted(TOKENS))
+@pytest.mark.parametrize("token", [10, 11, -1])
+def test_tokens_outside_the_alphabet_are_refused(name, token):
+    model, x, _, params = small(name)
+    assert TOKEN_TASK[1] == 10
+    wrong = np.array(x)
+    wrong[-1, -1] = token
+    message = rf"^x: given {token}; allowed whole numbers, tokens from 0 to 9$"
+    for given in (wrong, jnp.asarray(wrong)):
+        with pytest.raises(ValueError, match=message):
+            model.apply(params, given)
+    fresh = models.build_classifier(name, *TOKEN_TASK, **SMALL[name])
+    with pytest.raises(ValueError, match=message):
+        fresh.init(jax.random.key(0), wrong)
+    for other in (np.float32, bool):
+        with pytest.raises(ValueError, match=rf"^x: given {np.dtype(other)}; allowed whole numb"):
+            jax.jit(model.apply)(params, np.asarray(x).astype(other))
+
+
 def test_labels_name_what_was_chosen():
     assert models.label({"name": "resnet"}) == "resnet"
     assert models.label({"name": "resnet", "blocks": 2}) == "resnet"

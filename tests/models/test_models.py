@@ -234,6 +234,20 @@ def test_parameters_start_from_their_law(name, parameters, layer, law, leaf):
     assert scipy.stats.kstest(values, law.cdf).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("dtype", [bool, np.uint8])
+def test_inputs_that_cannot_be_minus_one_are_refused(name, dtype):
+    model, compiled, params = small(name, SIZES[0])
+    x = np.ones((2, SIZES[0]), dtype)
+    message = rf"^x: given {np.dtype(dtype)}; allowed -1 and \+1, for bits 2.0 \* x - 1"
+    for call in (model.init, compiled.init):
+        with pytest.raises(ValueError, match=message):
+            call(jax.random.key(0), x)
+    for call in (model.apply, compiled.apply):
+        with pytest.raises(ValueError, match=message):
+            call(params, x)
+
+
 def test_lecun_initialisation_has_zero_biases_and_unit_gain():
     weights, biases = initialisation.dense_initializers("lecun", 400)
     drawn = weights(jax.random.key(0), (400, 300), jnp.float32)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pvr_jax import tasks
-from pvr_jax.tasks import datasets, seen_sets
+from pvr_jax.tasks import datasets, holdouts, seen_sets
 from pvr_jax.tasks.pvr import binary_number
 
 N = 5
@@ -51,6 +51,17 @@ def test_masks_and_predicates(name):
     again = tasks.make_seen_set(name, N, **seen.params)
     np.testing.assert_array_equal(again.mask(), expected)
     assert seen.words
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_inputs_that_cannot_be_minus_one_are_refused(name):
+    seen = tasks.make_seen_set(name, N, **CASES[name][0])
+    for dtype in (bool, np.uint8):
+        x = np.ones((2, N), dtype)
+        with pytest.raises(ValueError, match=r"^x: given .*\[2, 5\]; allowed -1 and \+1, for bits"):
+            seen.predicate(x)
+        with pytest.raises(ValueError, match=r"^x: given .*\[2, 5\]; allowed -1 and \+1, for bits"):
+            holdouts.freeze(x, 0, -1)
 
 
 def test_random_sets_have_their_size_and_follow_their_seed():
