@@ -16,6 +16,7 @@ from flax.linen.dtypes import promote_dtype
 from jax import lax
 
 from pvr_jax.models.checks import choice, whole_number, whole_numbers
+from pvr_jax.models.initialisation import DRAWN
 from pvr_jax.models.transformer import dense, read_off
 from pvr_jax.refusal import Refusal
 
@@ -106,7 +107,7 @@ class Convolution(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map x [b, h, w, c] to [b, h / stride, w / stride, features]."""
-        law = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+        law = nn.initializers.variance_scaling(2.0, "fan_out", "normal", dtype=DRAWN)
         shape = (self.size, self.size, x.shape[-1], self.features)
         # A convolution, unlike a product, wants both of one type.
         x, kernel = promote_dtype(x, self.param("kernel", law, shape), dtype=None)

@@ -10,6 +10,10 @@ from pvr_jax.models.checks import choice
 
 Initializer = Callable[..., jax.Array]
 
+# Parameters are drawn in this type whatever the type of training: a draw in float64 takes other
+# bits, and would be another network.
+DRAWN = jnp.float32
+
 NAMES = ("pytorch", "lecun", "scaled", "ntk", "mup", "mup_adam")
 
 # Of the NTK parametrisation: the variance of the biases is its square.
@@ -33,12 +37,15 @@ def uniform_fan_in(fan_in: int, alpha: float = 0.5) -> Initializer:
     """
     bound = fan_in**-alpha
 
-    def initializer(
-        key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32
-    ) -> jax.Array:
+    def initializer(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = DRAWN) -> jax.Array:
         return jax.random.uniform(key, shape, dtype, minval=-bound, maxval=bound)
 
     return initializer
+
+
+def normal(deviation: float) -> Initializer:
+    """Return an initialiser that draws from N(0, deviation^2)."""
+    return jax.nn.initializers.normal(deviation, DRAWN)
 
 
 def dense_initializers(
@@ -56,7 +63,7 @@ def dense_initializers(
     zeros = jax.nn.initializers.zeros
     laws = {
         "pytorch": (uniform_fan_in(fan_in), uniform_fan_in(fan_in)),
-        "lecun": (jax.nn.initializers.lecun_normal(), zeros),
+        "lecun": (jax.nn.initializers.lecun_normal(dtype=DRAWN), zeros),
         "scaled": (uniform_fan_in(fan_in, alpha), uniform_fan_in(fan_in, alpha)),
         "zero": (zeros, zeros),
     }
@@ -86,7 +93,7 @@ def dense_law(
     Raises:
         ValueError: another name.
     """
-    normal, zeros = jax.nn.initializers.normal, jax.nn.initializers.zeros
+    zeros = jax.nn.initializers.zeros
     choice("initialisation", name, NAMES)
     if name == "ntk":
         return DenseLaw(normal(1.0), normal(1.0), fan_in**-0.5, NTK_BIAS_SCALE)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from pvr_jax.models.checks import checked_sizes
-from pvr_jax.models.initialisation import dense_initializers
+from pvr_jax.models.initialisation import dense_initializers, normal
 
 # As in the authors' code: PyTorch's value, ten times Flax's.
 LAYER_NORM_EPSILON = 1e-5
@@ -79,7 +79,7 @@ class TokenEmbedding(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map x [b, n] in {-1, +1} to the tokens [n, b, width]."""
-        rows = self.param("rows", nn.initializers.normal(1.0), (2, self.width))
+        rows = self.param("rows", normal(1.0), (2, self.width))
         # A choice between two rows needs no gather; its gradient is then a sum, not a scatter.
         return jnp.where(x.T[:, :, None] > 0, rows[1], rows[0])
 
@@ -139,9 +139,8 @@ class Transformer(nn.Module):
         """Map x [b, ...] to the outputs [b], or [b, outputs]."""
         tokens = self.embedding(x)
         n, batch, _ = tokens.shape
-        normal = nn.initializers.normal(1.0)
-        start = self.param("start_token", normal, (self.width,))
-        positions = self.param("positions", normal, (n + 1, self.width))
+        start = self.param("start_token", normal(1.0), (self.width,))
+        positions = self.param("positions", normal(1.0), (n + 1, self.width))
         first = jnp.broadcast_to(start, (1, batch, self.width))
         tokens = jnp.concatenate([first, tokens]) + positions[:, None, :]
         layers = repeated(TransformerLayer, self.depth)(

@@ -163,6 +163,15 @@ def test_logits_and_gradients_equal_pytorchs(name):
         np.testing.assert_allclose(leaf, other, atol=2e-5 * max(1, np.abs(other).max()))
 
 
+@every_classifier
+def test_parameters_are_drawn_in_single_precision_in_both_types_of_training(name):
+    # A draw in float64 takes other bits of the key: another network for the same seed.
+    shape, alphabet, classes = TOKEN_TASK if name in TOKENS else PICTURE_TASK
+    with jax.enable_x64(True):
+        params, _ = shapes(name, shape, alphabet, classes, **SMALL[name])
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype(np.float32)}
+
+
 @pytest.mark.parametrize("name", ["token_mlp", "vgg"])
 def test_parameters_in_double_precision_give_logits_in_double_precision(name):
     model, x, compute, params = small(name)

@@ -127,6 +127,16 @@ class TestEveryModel:
             else:
                 assert largest > 1e-5, path
 
+    def test_initialisation_is_the_same_in_both_types_of_training(self, name, n):
+        model, compiled, _ = small(name, n)
+        key, x = jax.random.key(2), inputs(n, 1)
+        drawn = compiled.init(key, x)
+        with jax.enable_x64(True):
+            again = jax.jit(model.init)(key, x)
+        for leaf, other in zip(jax.tree.leaves(drawn), jax.tree.leaves(again), strict=True):
+            np.testing.assert_array_equal(leaf, other)
+            assert other.dtype == jnp.float32
+
     def test_initialisation_depends_on_the_key(self, name, n):
         # On the parameters: a readout that starts at zero makes all outputs equal.
         _, compiled, _ = small(name, n)
@@ -246,6 +256,16 @@ def test_inputs_that_cannot_be_minus_one_are_refused(name, dtype):
     for call in (model.apply, compiled.apply):
         with pytest.raises(ValueError, match=message):
             call(params, x)
+
+
+@pytest.mark.parametrize("name", initialisation.NAMES)
+def test_every_law_draws_the_same_in_both_types_of_training(name):
+    init = jax.jit(models.build("mlp", 5, widths=(8,), initialisation=name).init)
+    drawn = init(jax.random.key(0), jnp.ones((1, 5)))
+    with jax.enable_x64(True):
+        again = init(jax.random.key(0), jnp.ones((1, 5)))
+    for leaf, other in zip(jax.tree.leaves(drawn), jax.tree.leaves(again), strict=True):
+        np.testing.assert_array_equal(leaf, other)
 
 
 def test_lecun_initialisation_has_zero_biases_and_unit_gain():
