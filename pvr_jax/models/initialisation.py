@@ -83,7 +83,8 @@ def dense_law(
     outputs at the start and the tangent kernel have limits as the widths grow (Jacot et al. 2018).
 
     "mup" and "mup_adam": maximal update (Yang & Hu 2021). One learning rate of SGD ("mup") or of
-    Adam ("mup_adam") moves every layer's output, and the network's, by as much at every width.
+    Adam ("mup_adam") moves every layer's output, and the network's, by as much at every width (the
+    latter up to Adam's eps; see `mlp.mlp`).
     The effective weights have variance 1/fan_in, in the last layer 1/fan_in^2, and biases are 0.
 
     In powers of one common width N, y = N^-a W x with W of variance N^-2b: "mup" has (a, b) =

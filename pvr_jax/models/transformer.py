@@ -176,6 +176,10 @@ def transformer(
     token. Linear layers start with PyTorch's uniform law. The inputs are bits: the output depends
     on x only through the sign of each entry, so x has no gradient.
 
+    The attention always ends in a linear map, "output". The authors' code leaves it out where there
+    is one head as wide as the tokens (heads = 1, head_width = width), which no setting of theirs
+    has: here networks of one head and of several differ in nothing else.
+
     Raises:
         ValueError: a size that is not a whole number of at least 1.
     """

@@ -10,6 +10,7 @@ import pytest
 import scipy.stats
 
 from pvr_jax import models
+from pvr_jax.models.convolutional import Convolution, channels_per_group
 from pvr_jax.models.pictures import PatchEmbedding
 
 TRANSFORMER = {"width": 16, "depth": 2, "heads": 2, "head_width": 8, "feed_forward_width": 24}
@@ -255,6 +256,25 @@ def test_networks_without_patches_take_any_picture(name, shape):
     params, logits = shapes(name, shape, None, 10, **parameters)
     assert logits.shape == (2, 10)
     assert all(all(leaf.shape) for leaf in jax.tree.leaves(params))  # nothing has shrunk to 0
+
+
+def test_groups_have_16_channels_or_the_next_number_that_divides_them():
+    groups = {64: 16, 16: 16, 8: 8, 17: 17, 24: 24, 40: 20, 50: 25, 56: 28, 72: 18, 100: 20}
+    assert {channels: channels_per_group(channels) for channels in groups} == groups
+
+
+@pytest.mark.parametrize(("channels", "group"), [(8, 8), (50, 25)])
+def test_channels_are_normalised_in_their_groups(channels, group):
+    x = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).astype(np.float32)
+    convolution = Convolution(channels, 1)
+    params = convolution.init(jax.random.key(0), x)
+    hidden = np.asarray(x @ params["params"]["kernel"][0, 0], np.float64)
+    parts = hidden.reshape(2, 4, 4, channels // group, group)
+    mean = parts.mean(axis=(1, 2, 4), keepdims=True)
+    scaled = (parts - mean) / np.sqrt(parts.var(axis=(1, 2, 4), keepdims=True) + 1e-5)
+    np.testing.assert_allclose(
+        convolution.apply(params, x), scaled.reshape(hidden.shape), atol=1e-4
+    )
 
 
 def test_a_patch_is_a_square_of_the_picture_in_reading_order():

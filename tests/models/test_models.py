@@ -372,6 +372,22 @@ def test_maximal_update_has_the_exponents_of_its_table(name, rate_of_weight, exp
     assert last.bias_multiplier == 1
 
 
+@pytest.mark.parametrize(("width", "share"), [(256, 0.03), (1024, 0.20)])
+def test_adams_eps_cuts_off_maximal_update_from_a_width_of_1000_on(width, share):
+    model = models.build("mlp", 11, widths=(width, width), initialisation="mup_adam")
+    x = inputs(11, 64)
+    y = x[:, 0] * x[:, 1] + x[:, 2]
+
+    @jax.jit
+    def gradients(key):
+        start = model.init(key, x)
+        found = jax.grad(lambda params: jnp.mean(jnp.square(model.apply(params, x) - y)))(start)
+        return found["Dense_1"]["kernel"]
+
+    size = np.abs(gradients(jax.random.key(0)))
+    assert np.mean(size[size > 0] < 1e-8) == pytest.approx(share, rel=0.5)
+
+
 def movements(name, rule, rate, width, depth=3):
     """Return how far 5 steps move every layer's outputs by its weights, and the network's."""
     widths = (width,) * depth
