@@ -15,7 +15,7 @@ from pvr_jax import models, tasks, theory
 from pvr_jax.analysis import learned, unseen
 from pvr_jax.boolean import cube, float64, fourier
 from pvr_jax.refusal import Refusal
-from pvr_jax.tasks import datasets
+from pvr_jax.tasks import datasets, seen_draws
 from pvr_jax.training.replicas import Replicas, replica_names
 from pvr_jax.training.run_log import RunError
 
@@ -216,16 +216,16 @@ def test_points(reference: Reference, n: int, count: int) -> np.ndarray:
     others follow, uniform over these alone.
     """
     key = jax.random.key(TEST_KEY)
-    points = np.asarray(jax.random.rademacher(key, (count, n)), np.float32)
+    points = np.asarray(seen_draws.signs(key, (count, n)))
     seen = reference.seen[reference.numbers(points)]
     parts = [points]
     for stream, (there, members) in enumerate(((seen, reference.seen), (~seen, ~reference.seen))):
         missing = -(-count // LEAST_PART) - int(there.sum())
         if missing > 0 and members.any():
             signs_key, choice_key = jax.random.split(jax.random.fold_in(key, stream))
-            more = np.array(jax.random.rademacher(signs_key, (missing, n)), np.float32)
+            more = np.array(seen_draws.signs(signs_key, (missing, n)))
             numbers = jnp.asarray(np.flatnonzero(members))
-            chosen = jax.random.randint(choice_key, (missing,), 0, len(numbers))
+            chosen = jax.random.randint(choice_key, (missing,), 0, len(numbers), jnp.int32)
             more[:, : reference.n] = cube.points_at(numbers[chosen], reference.n)
             parts.append(more)
     return np.concatenate(parts)

@@ -59,6 +59,25 @@ def one_dimensional_size(name: str, array: jax.Array) -> int:
     return array.shape[-1]
 
 
+def array(name: str, values: ArrayLike) -> jax.Array:
+    """The values as JAX holds them.
+
+    Raises ValueError for whole numbers that JAX would wrap around: those beyond 32 bits, where its
+    64 bits are off.
+    """
+    if isinstance(values, jax.Array):
+        return values
+    given = np.asarray(values)
+    held = jnp.asarray(given)
+    changed = given[np.asarray(held) != given] if given.dtype.kind in "iu" else ()
+    if len(changed):
+        raise Refusal(
+            f"{name}: given {changed[0]}; allowed whole numbers of 32 bits, floats, or "
+            "jax.enable_x64"
+        )
+    return held
+
+
 def real_array(name: str, array: ArrayLike) -> jax.Array:
     """The array in float32 or float64, the two dtypes in which analysis is done.
 
@@ -66,6 +85,11 @@ def real_array(name: str, array: ArrayLike) -> jax.Array:
     float64 under `jax.enable_x64`), half precision becomes float32.
     Raises ValueError for complex numbers.
     """
+    if not isinstance(array, jax.Array):
+        array = np.asarray(array)
+        if array.dtype.kind in "iu":
+            # Before JAX has them: it would wrap whole numbers of 64 bits around at 32.
+            array = array.astype(jnp.result_type(float))
     array = jnp.asarray(array)
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
         raise Refusal(f"{name}: given dtype {array.dtype}; allowed real numbers")

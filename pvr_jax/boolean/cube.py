@@ -141,10 +141,10 @@ def frozen(values: ArrayLike, bit: ArrayLike, value: ArrayLike = 1) -> jax.Array
 
     `bit` and `value` are scalars and may be traced, their range then unchecked; map over them
     with `jax.vmap`. The result is constant along coordinate `bit`.
-    Raises ValueError if the last axis is not 2^n long, `bit` is not from 0 to n-1 or `value` is
-    neither -1 nor +1.
+    Raises ValueError if the last axis is not 2^n long, `bit` is not from 0 to n-1, `value` is
+    neither -1 nor +1, or for whole numbers that JAX does not hold.
     """
-    values = jnp.asarray(values)
+    values = checks.array("values", values)
     n = dimension(values)
     checks.is_scalar("bit", bit)
     checks.is_scalar("value", value)

@@ -212,9 +212,10 @@ def aliased(coefficients: ArrayLike, bit: ArrayLike) -> jax.Array:
     f^(S) + aliased(f^)(S) to each S without `bit`, and 0 to each S with it.
 
     `bit` is a scalar and may be traced, its range then unchecked; map over it with `jax.vmap`.
-    Raises ValueError if it is not from 0 to n-1 or the last axis is not 2^n long.
+    Raises ValueError if it is not from 0 to n-1, if the last axis is not 2^n long, or for whole
+    numbers that JAX does not hold.
     """
-    coefficients = jnp.asarray(coefficients)
+    coefficients = checks.array("coefficients", coefficients)
     n = cube.dimension(coefficients, "coefficients")
     checks.is_scalar("bit", bit)
     source = jnp.arange(2**n, dtype=jnp.int32) ^ cube.coordinate_mask(bit, n)

@@ -4,6 +4,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 from pvr_jax.refusal import Refusal
 
 
@@ -57,6 +61,34 @@ def choice(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
     if not any(type(value) is type(entry) and value == entry for entry in allowed):
         raise Refusal(f"{name}: given {value!r}; allowed {', '.join(map(str, allowed))}")
     return value
+
+
+def is_of_signs(x: jax.Array) -> None:
+    """Check that inputs of bits are of a type that can hold -1 and +1.
+
+    Raises:
+        ValueError: they are Booleans or unsigned whole numbers.
+    """
+    dtype = jnp.result_type(x)
+    if jnp.issubdtype(dtype, jnp.bool_) or jnp.issubdtype(dtype, jnp.unsignedinteger):
+        raise Refusal(f"x: given {dtype}; allowed -1 and +1, for bits 2.0 * x - 1")
+
+
+def is_of_tokens(x: jax.Array, alphabet: int) -> None:
+    """Check that inputs are tokens of an alphabet; of traced ones, that they are whole numbers.
+
+    Raises:
+        ValueError: they are not.
+    """
+    allowed = f"whole numbers, tokens from 0 to {alphabet - 1}"
+    if not jnp.issubdtype(jnp.result_type(x), jnp.integer):
+        raise Refusal(f"x: given {jnp.result_type(x)}; allowed {allowed}")
+    if isinstance(x, jax.core.Tracer):
+        return
+    tokens = np.asarray(x)
+    outside = tokens[(tokens < 0) | (tokens >= alphabet)]
+    if outside.size:
+        raise Refusal(f"x: given {outside[0]}; allowed {allowed}")
 
 
 def _is_whole(value: Any, low: int) -> bool:

@@ -2,10 +2,10 @@
 
 Inputs are [b, height, width], one channel, 0 to 1; outputs the logits of classes. Models are pure
 functions of parameters and inputs, so where the originals have batch normalisation, whose running
-means are a state, these have group normalisation with 16 channels per group (Wu & He 2018).
+means are a state, these have group normalisation with 16 channels per group (Wu & He 2018); where
+16 does not divide the channels, see `channels_per_group`.
 """
 
-import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -16,10 +16,21 @@ from flax.linen.dtypes import promote_dtype
 from jax import lax
 
 from pvr_jax.models.checks import choice, whole_number, whole_numbers
+from pvr_jax.models.initialisation import DRAWN
 from pvr_jax.models.transformer import dense, read_off
 from pvr_jax.refusal import Refusal
 
 CHANNELS_PER_GROUP = 16
+
+
+def channels_per_group(channels: int) -> int:
+    """Return how many channels are normalised together, of so many.
+
+    16, or the next larger number that divides them. So 40 channels are two groups of 20, and 8, 17
+    or 24 are one group.
+    """
+    larger = range(CHANNELS_PER_GROUP, channels)
+    return next((size for size in larger if channels % size == 0), channels)
 
 
 def as_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
@@ -106,12 +117,12 @@ class Convolution(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map x [b, h, w, c] to [b, h / stride, w / stride, features]."""
-        law = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+        law = nn.initializers.variance_scaling(2.0, "fan_out", "normal", dtype=DRAWN)
         shape = (self.size, self.size, x.shape[-1], self.features)
         # A convolution, unlike a product, wants both of one type.
         x, kernel = promote_dtype(x, self.param("kernel", law, shape), dtype=None)
         hidden = convolve(x, kernel, self.stride)
-        groups = math.gcd(self.features, max(1, self.features // CHANNELS_PER_GROUP))
+        groups = self.features // channels_per_group(self.features)
         return nn.GroupNorm(groups, epsilon=1e-5, use_fast_variance=False, name="norm")(hidden)
 
 

@@ -10,6 +10,10 @@ from pvr_jax.models.checks import choice
 
 Initializer = Callable[..., jax.Array]
 
+# Parameters are drawn in this type whatever the type of training: a draw in float64 takes other
+# bits, and would be another network.
+DRAWN = jnp.float32
+
 NAMES = ("pytorch", "lecun", "scaled", "ntk", "mup", "mup_adam")
 
 # Of the NTK parametrisation: the variance of the biases is its square.
@@ -33,12 +37,15 @@ def uniform_fan_in(fan_in: int, alpha: float = 0.5) -> Initializer:
     """
     bound = fan_in**-alpha
 
-    def initializer(
-        key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32
-    ) -> jax.Array:
+    def initializer(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = DRAWN) -> jax.Array:
         return jax.random.uniform(key, shape, dtype, minval=-bound, maxval=bound)
 
     return initializer
+
+
+def normal(deviation: float) -> Initializer:
+    """Return an initialiser that draws from N(0, deviation^2)."""
+    return jax.nn.initializers.normal(deviation, DRAWN)
 
 
 def dense_initializers(
@@ -56,7 +63,7 @@ def dense_initializers(
     zeros = jax.nn.initializers.zeros
     laws = {
         "pytorch": (uniform_fan_in(fan_in), uniform_fan_in(fan_in)),
-        "lecun": (jax.nn.initializers.lecun_normal(), zeros),
+        "lecun": (jax.nn.initializers.lecun_normal(dtype=DRAWN), zeros),
         "scaled": (uniform_fan_in(fan_in, alpha), uniform_fan_in(fan_in, alpha)),
         "zero": (zeros, zeros),
     }
@@ -76,7 +83,8 @@ def dense_law(
     outputs at the start and the tangent kernel have limits as the widths grow (Jacot et al. 2018).
 
     "mup" and "mup_adam": maximal update (Yang & Hu 2021). One learning rate of SGD ("mup") or of
-    Adam ("mup_adam") moves every layer's output, and the network's, by as much at every width.
+    Adam ("mup_adam") moves every layer's output, and the network's, by as much at every width (the
+    latter up to Adam's eps; see `mlp.mlp`).
     The effective weights have variance 1/fan_in, in the last layer 1/fan_in^2, and biases are 0.
 
     In powers of one common width N, y = N^-a W x with W of variance N^-2b: "mup" has (a, b) =
@@ -86,7 +94,7 @@ def dense_law(
     Raises:
         ValueError: another name.
     """
-    normal, zeros = jax.nn.initializers.normal, jax.nn.initializers.zeros
+    zeros = jax.nn.initializers.zeros
     choice("initialisation", name, NAMES)
     if name == "ntk":
         return DenseLaw(normal(1.0), normal(1.0), fan_in**-0.5, NTK_BIAS_SCALE)

@@ -64,7 +64,10 @@ def mlp(
 
     With "mup" and "mup_adam" the learning rate does not depend on the widths and is not that of
     "pytorch": Adam moves an effective weight by 1/fan_in of the learning rate. The gradients of
-    "mup_adam" are of order 1/width^2, which Adam's eps of 1e-8 cuts off from widths of 10,000 on.
+    "mup_adam" between hidden layers are of order 1/width^2, and Adam's eps of 1e-8 more than halves
+    the steps of those below it: 3 % of them at width 256, 7 % at 512, 20 % at 1,024, half at 2,048,
+    85 % at 4,096 and all but 0.5 % at 8,192 (at the start, two equal hidden layers, pvr_majority,
+    one batch of 64). So its learning rate carries over between widths up to about 1,000 alone.
 
     Raises:
         ValueError: a width below 1, an unknown initialisation, an `alpha` that is not a finite

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 
 from pvr_jax.models.checks import choice, whole_number
+from pvr_jax.models.initialisation import normal
 
 KINDS = ("relu", "polynomial")
 SCALES = ("none", "inverse_sqrt")
@@ -32,9 +33,9 @@ class RandomLayer(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map x [b, n] to [b, features]."""
         n = x.shape[-1]
-        normal = nn.initializers.normal(n**-0.5)
-        kernel = self.param("kernel", normal, (n, self.features))
-        bias = self.param("bias", normal, (self.features,))
+        law = normal(n**-0.5)
+        kernel = self.param("kernel", law, (n, self.features))
+        bias = self.param("bias", law, (self.features,))
         if not self.trainable:
             # On the parameters, not on the features: the gradient in x is left as it is.
             kernel, bias = jax.lax.stop_gradient((kernel, bias))

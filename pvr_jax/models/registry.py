@@ -4,12 +4,13 @@ import difflib
 import inspect
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 
-from pvr_jax.models.checks import checked_sizes, whole_numbers
+from pvr_jax.models.checks import checked_sizes, is_of_signs, is_of_tokens, whole_numbers
 from pvr_jax.models.convolutional import resnet, vgg
 from pvr_jax.models.linear import deep_linear, linear_regression
 from pvr_jax.models.mean_field import mean_field
@@ -29,7 +30,8 @@ class Model(NamedTuple):
 
     On {-1, +1}^n, `init(key, x[b, n]) -> params` and `apply(params, x[b, n]) -> y[b]`; a classifier
     has inputs x [b, ...] and logits [b, classes]. Both can be jitted and vmapped; `params` is a
-    tree of arrays.
+    tree of arrays. Booleans and unsigned whole numbers are refused where the inputs are bits; where
+    they are tokens, all but whole numbers, and tokens outside the alphabet unless they are traced.
     """
 
     init: Callable[[jax.Array, jax.Array], Params]
@@ -121,7 +123,7 @@ def build(name: str, n: int, **params: Any) -> Model:
     """
     maker = _lookup(name, _MODELS)
     _check_parameters(name, maker, params)
-    return _pure(maker(n, **params))
+    return _pure(maker(n, **params), is_of_signs)
 
 
 def build_classifier(
@@ -152,7 +154,8 @@ def build_classifier(
         form = "(height, width)" if pictures else "(tokens,)"
         raise Refusal(f"shape: given {shape!r}; allowed {form} with {inputs}")
     checked_sizes({"classes": classes, "alphabet": 1 if pictures else alphabet})
-    return _pure(maker(shape, alphabet, classes, **params))
+    check = (lambda x: None) if pictures else partial(is_of_tokens, alphabet=alphabet)
+    return _pure(maker(shape, alphabet, classes, **params), check)
 
 
 def _check_parameters(name: str, maker: Callable[..., nn.Module], params: dict[str, Any]) -> None:
@@ -164,13 +167,15 @@ def _check_parameters(name: str, maker: Callable[..., nn.Module], params: dict[s
             )
 
 
-def _pure(module: nn.Module) -> Model:
-    """Return a module's two pure functions."""
+def _pure(module: nn.Module, check: Callable[[jax.Array], None]) -> Model:
+    """Return a module's two pure functions; `check(x)` raises ValueError for inputs of no use."""
 
     def init(key: jax.Array, x: jax.Array) -> Params:
+        check(x)
         return module.init(key, x)["params"]
 
     def apply(params: Params, x: jax.Array) -> jax.Array:
+        check(x)
         return module.apply({"params": params}, x)
 
     return Model(init, apply)

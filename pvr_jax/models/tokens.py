@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from pvr_jax.models.checks import checked_sizes, whole_number, whole_numbers
+from pvr_jax.models.initialisation import normal
 from pvr_jax.models.mixer import Mixer
 from pvr_jax.models.mlp import MLP, PAPER_WIDTHS, PYTORCH_ALPHA
 from pvr_jax.models.transformer import transformer_over
@@ -24,7 +25,7 @@ class TableEmbedding(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map x [b, n] to the tokens [n, b, width]."""
-        rows = self.param("rows", nn.initializers.normal(1.0), (self.alphabet, self.width))
+        rows = self.param("rows", normal(1.0), (self.alphabet, self.width))
         # A product with one-hot vectors, so that the gradient is a product too and no scatter.
         return jax.nn.one_hot(x.T, self.alphabet, dtype=rows.dtype) @ rows
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from pvr_jax.models.checks import checked_sizes
-from pvr_jax.models.initialisation import dense_initializers
+from pvr_jax.models.initialisation import dense_initializers, normal
 
 # As in the authors' code: PyTorch's value, ten times Flax's.
 LAYER_NORM_EPSILON = 1e-5
@@ -79,7 +79,7 @@ class TokenEmbedding(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map x [b, n] in {-1, +1} to the tokens [n, b, width]."""
-        rows = self.param("rows", nn.initializers.normal(1.0), (2, self.width))
+        rows = self.param("rows", normal(1.0), (2, self.width))
         # A choice between two rows needs no gather; its gradient is then a sum, not a scatter.
         return jnp.where(x.T[:, :, None] > 0, rows[1], rows[0])
 
@@ -139,9 +139,8 @@ class Transformer(nn.Module):
         """Map x [b, ...] to the outputs [b], or [b, outputs]."""
         tokens = self.embedding(x)
         n, batch, _ = tokens.shape
-        normal = nn.initializers.normal(1.0)
-        start = self.param("start_token", normal, (self.width,))
-        positions = self.param("positions", normal, (n + 1, self.width))
+        start = self.param("start_token", normal(1.0), (self.width,))
+        positions = self.param("positions", normal(1.0), (n + 1, self.width))
         first = jnp.broadcast_to(start, (1, batch, self.width))
         tokens = jnp.concatenate([first, tokens]) + positions[:, None, :]
         layers = repeated(TransformerLayer, self.depth)(
@@ -176,6 +175,10 @@ def transformer(
     normalisation after the last; the output is layer normalisation and a linear map of the start
     token. Linear layers start with PyTorch's uniform law. The inputs are bits: the output depends
     on x only through the sign of each entry, so x has no gradient.
+
+    The attention always ends in a linear map, "output". The authors' code leaves it out where there
+    is one head as wide as the tokens (heads = 1, head_width = width), which no setting of theirs
+    has: here networks of one head and of several differ in nothing else.
 
     Raises:
         ValueError: a size that is not a whole number of at least 1.

@@ -70,3 +70,34 @@ def bit_number(bit: Any, n: int) -> jax.Array | int:
     if isinstance(bit, bool) or not 0 <= number < n:
         refuse("bit", number if has_type else bit, allowed)
     return number
+
+
+def signs(x: Any) -> jax.Array:
+    """Return inputs x[..., n] as an array, of a type that can hold -1 and +1.
+
+    Raises ValueError for Booleans and unsigned whole numbers: whether their 0 is the input -1
+    would be a guess.
+    """
+    x = jnp.asarray(x)
+    if any(jnp.issubdtype(x.dtype, kind) for kind in (jnp.bool_, jnp.unsignedinteger)):
+        raise Refusal(f"x: given {x.dtype}{list(x.shape)}; allowed -1 and +1, for bits 2.0 * x - 1")
+    return x
+
+
+def tokens(given: Any, alphabet: int) -> jax.Array:
+    """Return tokens [...] as an array, checked where their values are known.
+
+    Raises ValueError for other types than whole numbers, and for tokens that are not in
+    0..alphabet-1; those of traced ones are the caller's promise.
+    """
+    array = jnp.asarray(given)
+    allowed = f"whole numbers, tokens from 0 to {alphabet - 1}"
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        raise Refusal(f"tokens: given {array.dtype}; allowed {allowed}")
+    if isinstance(array, jax.core.Tracer):
+        return array
+    known = np.asarray(array)
+    outside = known[(known < 0) | (known >= alphabet)]
+    if outside.size:
+        raise Refusal(f"tokens: given {outside[0]}; allowed {allowed}")
+    return array

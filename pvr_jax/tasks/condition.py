@@ -1,6 +1,7 @@
 """Conditions written as text, such as "x0 = 1 or x1 = 1", read without running them.
 
-Comparisons of two polynomials (see `polynomial`), joined by and, or, not and parentheses.
+Comparisons of two polynomials (see `polynomial`), joined by and, or, not and parentheses. They are
+exact, numbers being the fractions that their digits say: 0.1*x0 + 0.2*x1 = 0.3 holds at (1, 1).
 """
 
 import ast
@@ -12,10 +13,9 @@ from functools import reduce
 from typing import Any, NamedTuple, NoReturn
 
 import jax
-import jax.numpy as jnp
 
 from pvr_jax.refusal import Refusal
-from pvr_jax.tasks import checks, polynomial
+from pvr_jax.tasks import checks, exact_sign, polynomial
 
 Condition = Callable[[jax.Array], jax.Array]
 
@@ -49,7 +49,7 @@ def parse(text: str) -> list[Part]:
     """
     if not isinstance(text, str) or not text.strip():
         checks.refuse("condition", text, GRAMMAR)
-    source = _SINGLE_EQUALS.sub("==", " ".join(text.split()))
+    source = _SINGLE_EQUALS.sub("==", polynomial.one_line(text))
     try:
         tree = ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
@@ -90,7 +90,7 @@ def _read(source: str, node: ast.AST) -> Part:
         if any(type(comparison) not in COMPARISONS for comparison in node.ops):
             _refuse(source, node)
         steps = [
-            _comparison(COMPARISONS[type(comparison)], *pair)
+            _comparison(source, COMPARISONS[type(comparison)], *pair)
             for comparison, pair in zip(node.ops, itertools.pairwise(sides), strict=True)
         ]
         return joined(operator.and_, steps)
@@ -98,20 +98,24 @@ def _read(source: str, node: ast.AST) -> Part:
 
 
 def _comparison(
-    compare: Callable[[Any, Any], Any], left: polynomial.Program, right: polynomial.Program
+    source: str,
+    compare: Callable[[Any, Any], Any],
+    left: polynomial.Program,
+    right: polynomial.Program,
 ) -> Part:
-    def condition(x: jax.Array) -> jax.Array:
-        x = jnp.asarray(x, jnp.float32)
-        return compare(polynomial.run(left, x), polynomial.run(right, x))
-
-    mentioned = {argument for operation, argument in (*left, *right) if operation == "x"}
-    return Part(condition, frozenset(mentioned))
+    difference = (*left, *right, ("-", None))
+    try:
+        sign = exact_sign.sign(difference)
+    except Refusal as error:
+        raise Refusal(f"condition: given {source!r} with {error}") from error
+    mentioned = {argument for operation, argument in difference if operation == "x"}
+    return Part(lambda x: compare(sign(x), 0), frozenset(mentioned))
 
 
 def _polynomial(source: str, node: ast.AST) -> polynomial.Program:
     part = ast.get_source_segment(source, node) or source
     try:
-        return polynomial.parse(part)[0]
+        return polynomial.parse(part, exact=True)[0]
     except Refusal as error:
         message = str(error).removeprefix("expression: ")
         raise Refusal(f"condition: {message}") from error

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pvr_jax.tasks import checks
+
 
 def draw(key: jax.Array, length: int) -> jax.Array:
     """Return one input int32[length], uniform."""
@@ -19,7 +21,11 @@ def draw(key: jax.Array, length: int) -> jax.Array:
 
 
 def label(numbers: jax.Array) -> jax.Array:
-    """Return the number of hops int32[...] of inputs [..., n]: 0 to n - 1."""
+    """Return the number of hops int32[...] of inputs [..., n]: 0 to n - 1.
+
+    Raises ValueError for inputs that are not in 0..n-1, unless they are traced.
+    """
+    numbers = checks.tokens(numbers, numbers.shape[-1])
 
     def hops(row: jax.Array) -> jax.Array:
         def hop(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:

@@ -40,10 +40,11 @@ def freeze(x: Any, bit: int | jax.Array, value: int = 1) -> jax.Array:
     Half of the inputs move: a label computed before no longer belongs to them. The authors freeze
     first and label then.
 
-    Raises ValueError for a bit that is not in 0..n-1 and for a value that is not -1 or +1.
+    Raises ValueError for a bit that is not in 0..n-1, for a value that is not -1 or +1, and for x
+    of Booleans or unsigned whole numbers.
     Source: Abbe et al. 2022, canonical holdout.
     """
-    x = jnp.asarray(x)
+    x = checks.signs(x)
     n = x.shape[-1]
     bit = checks.bit_number(bit, n)
     value = checks.one_of("value", value, VALUES)

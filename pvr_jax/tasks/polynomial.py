@@ -11,6 +11,8 @@ import operator
 import re
 import warnings
 from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any, NamedTuple, NoReturn
 
 import jax
@@ -38,6 +40,8 @@ BINARY = {
 }
 COMPUTE = dict(BINARY.values())
 VARIABLE = re.compile(r"x(0|[1-9][0-9]{0,3})")
+# Python reads more: 0x1, most likely x0*x1 mistyped, or 1_0.
+DECIMAL = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 
 class Bound(NamedTuple):
@@ -58,6 +62,11 @@ def _shortened(text: str) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
+def one_line(text: str) -> str:
+    """Return a text in one line with single spaces, without the comments at the ends of lines."""
+    return " ".join(" ".join(line.split("#")[0] for line in text.splitlines()).split())
+
+
 def _tree(expression: str) -> ast.AST:
     """Syntax tree of a one-line expression."""
     try:
@@ -69,12 +78,31 @@ def _tree(expression: str) -> ast.AST:
         _refuse(expression, None)
 
 
+def _literal(expression: str, node: ast.AST) -> str | None:
+    """Text of a number written in decimal digits; None where the node is anything else.
+
+    The expression has one line.
+    """
+    if not (isinstance(node, ast.Constant) and type(node.value) in (int, float)):
+        return None
+    # The columns of a tree count bytes.
+    text = expression.encode()[node.col_offset : node.end_col_offset].decode()
+    return text if DECIMAL.fullmatch(text) else None
+
+
 def _leaf(expression: str, node: ast.AST) -> tuple[str, Any] | None:
     """Instruction for a number or a coordinate; None where the node is neither."""
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        literal = _literal(expression, node)
+        if literal is None:
+            _refuse(expression, node, "numbers in decimal digits, such as 12, 0.5 or 1e-3")
         if abs(node.value) > LARGEST_VALUE:
             _refuse(expression, node, f"numbers up to {LARGEST_VALUE:.2g}")
-        return "number", float(node.value)
+        if node.value != 0:
+            return "number", Fraction(Decimal(literal))
+        if re.search("[1-9]", re.split("[eE]", literal)[0]):
+            _refuse(expression, node, "0, or numbers from 1e-300")
+        return "number", Fraction(0)
     if isinstance(node, ast.Name):
         name = VARIABLE.fullmatch(node.id)
         if name:
@@ -82,7 +110,7 @@ def _leaf(expression: str, node: ast.AST) -> tuple[str, Any] | None:
     return None
 
 
-def _branch(node: ast.AST) -> tuple[tuple[str, Any], list[ast.AST]] | None:
+def _branch(expression: str, node: ast.AST) -> tuple[tuple[str, Any], list[ast.AST]] | None:
     """Instruction and operands of an operation; None where the operation is not allowed."""
     if isinstance(node, ast.UnaryOp):
         if isinstance(node.op, ast.USub):
@@ -93,8 +121,8 @@ def _branch(node: ast.AST) -> tuple[tuple[str, Any], list[ast.AST]] | None:
         if type(node.op) in BINARY:
             return (BINARY[type(node.op)][0], None), [node.left, node.right]
         power = node.right
-        is_power = isinstance(node.op, ast.Pow) and isinstance(power, ast.Constant)
-        if is_power and type(power.value) is int and 0 <= power.value <= LARGEST_POWER:
+        is_power = isinstance(node.op, ast.Pow) and _literal(expression, power) is not None
+        if is_power and type(power.value) is int and power.value <= LARGEST_POWER:
             return ("**", power.value), [node.left]
     return None
 
@@ -139,16 +167,17 @@ def _checked(expression: str, node: ast.AST, step: tuple[str, Any], operands: li
     return bound
 
 
-def parse(expression: str) -> tuple[Program, int]:
+def parse(expression: str, exact: bool = False) -> tuple[Program, int]:
     """Read a polynomial: its postfix program, and how many coordinates it needs.
 
-    The number of coordinates is the largest index plus one, 0 where there is none.
+    The number of coordinates is the largest index plus one, 0 where there is none. The numbers in
+    the program are floats; `exact`: fractions, the decimal numbers as written.
     Raises ValueError that names the part of the expression that is not allowed: anything but
     numbers, x0, x1, ..., + - *, division by a number, small whole powers and parentheses.
     """
     if not isinstance(expression, str) or len(expression) > LONGEST_EXPRESSION:
         checks.refuse("expression", expression, "text such as 'x0*x1 - 1.25*x1*x2'")
-    expression = " ".join(expression.split())
+    expression = one_line(expression)
     program: list[tuple[str, Any]] = []
     bounds: list[Bound] = []
     coordinates = 0
@@ -164,11 +193,14 @@ def parse(expression: str) -> tuple[Program, int]:
         leaf = _leaf(expression, node)
         if leaf is not None:
             kind, value = leaf
-            program.append(leaf)
-            bounds.append(Bound(value, abs(value)) if kind == "number" else Bound(None, 1.0))
-            coordinates = max(coordinates, value + 1 if kind == "x" else 0)
+            if kind == "x":
+                bounds.append(Bound(None, 1.0))
+                coordinates = max(coordinates, value + 1)
+            else:
+                bounds.append(Bound(float(value), abs(float(value))))
+            program.append(leaf if exact or kind == "x" else (kind, float(value)))
             continue
-        branch = _branch(node)
+        branch = _branch(expression, node)
         if branch is None:
             _refuse(expression, node)
         step, children = branch
@@ -177,20 +209,34 @@ def parse(expression: str) -> tuple[Program, int]:
     return tuple(program), coordinates
 
 
-def run(program: Program, x: jax.Array) -> jax.Array:
-    """Value of a parsed polynomial at the points x[..., n] -> y[...], in the type of x."""
+def execute(
+    program: Program,
+    coordinate: Callable[[int], Any],
+    apply: Callable[[str, Any, list[Any]], Any] = apply_operation,
+) -> Any:
+    """Result of a program, on whatever stands for its coordinates.
+
+    `coordinate(index)` is put in the place of a coordinate; `apply(operation, argument, operands)`
+    carries out an operation.
+    """
     stack: list[Any] = []
     for operation, argument in program:
         if operation == "number":
             stack.append(argument)
         elif operation == "x":
-            stack.append(x[..., argument])
+            stack.append(coordinate(argument))
         else:
             count = 2 if operation in COMPUTE else 1
             operands = stack[-count:]
             del stack[-count:]
-            stack.append(apply_operation(operation, argument, operands))
-    return jnp.broadcast_to(jnp.asarray(stack.pop(), x.dtype), x.shape[:-1])
+            stack.append(apply(operation, argument, operands))
+    return stack.pop()
+
+
+def run(program: Program, x: jax.Array) -> jax.Array:
+    """Value of a parsed polynomial at the points x[..., n] -> y[...], in the type of x."""
+    value = execute(program, lambda index: x[..., index])
+    return jnp.broadcast_to(jnp.asarray(value, x.dtype), x.shape[:-1])
 
 
 def polynomial(
@@ -198,8 +244,9 @@ def polynomial(
 ) -> tuple[int, Callable[[jax.Array], jax.Array], dict[str, Any]]:
     """Polynomial given as text over x0, x1, ...; n defaults to the largest index plus one.
 
-    Allowed: numbers, x<i> (0-indexed), + - *, division by a number, ** with a whole power
-    0 to 64, parentheses. Products are formed as written: x0**2 is 1 because x0 is -1 or +1.
+    Allowed: decimal numbers, x<i> (0-indexed), + - *, division by a number, ** with a whole power
+    0 to 64, parentheses, and comments from # to the end of a line. Products are formed as written:
+    x0**2 is 1 because x0 is -1 or +1.
 
     Raises ValueError that names the part of the expression at fault.
     """
@@ -213,11 +260,11 @@ def polynomial(
     def target(x: jax.Array) -> jax.Array:
         return run(program, x)
 
-    return size, target, {"expression": expression, "n": size}
+    return size, target, {"expression": one_line(expression), "n": size}
 
 
 def _refuse_index(program: Program, expression: str, n: int) -> NoReturn:
     """Raise the error for a coordinate that n leaves out."""
     beyond = max(argument for operation, argument in program if operation == "x")
-    allowed = f"x0 to x{n - 1} with n = {n} (in {_shortened(expression)!r})"
+    allowed = f"x0 to x{n - 1} with n = {n} (in {_shortened(one_line(expression))!r})"
     checks.refuse("expression", f"x{beyond}", allowed)

@@ -82,7 +82,8 @@ def product(n: int, factors: Sequence[tuple[Sequence[int], np.ndarray]]) -> Draw
     def draw(key: jax.Array) -> jax.Array:
         x = _point(key, 0, n)
         for i, (coordinates, numbers) in enumerate(factors):
-            row = jax.random.randint(jax.random.fold_in(key, i + 1), (), 0, len(numbers))
+            own_key = jax.random.fold_in(key, i + 1)
+            row = jax.random.randint(own_key, (), 0, len(numbers), jnp.int32)
             own = points_at(jnp.asarray(numbers)[row], len(coordinates))
             x = x.at[jnp.asarray(coordinates)].set(own)
         return x
@@ -136,5 +137,11 @@ def seen_share(predicate: Predicate, n: int) -> tuple[float, float]:
 
 def _point(key: jax.Array, trial: int | jax.Array, n: int) -> jax.Array:
     """Return one of the points that belong to a key, uniform over the cube, x [n]."""
-    up = jax.random.bernoulli(jax.random.fold_in(key, trial), shape=(n,))
+    return signs(jax.random.fold_in(key, trial), (n,))
+
+
+def signs(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Return uniform entries -1 and +1, float32; the same with JAX's 64 bits on and off."""
+    # `jax.random.rademacher` and a probability that is a Python number take other bits in float64.
+    up = jax.random.bernoulli(key, jnp.float32(0.5), shape)
     return jnp.where(up, jnp.float32(1), jnp.float32(-1))

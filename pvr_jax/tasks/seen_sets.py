@@ -4,7 +4,7 @@ import difflib
 import inspect
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pvr_jax.number_text import exact
-from pvr_jax.tasks import checks, holdouts, seen_draws, user_function
+from pvr_jax.tasks import checks, holdouts, polynomial, seen_draws, user_function
 from pvr_jax.tasks import condition as conditions
 from pvr_jax.tasks.seen_draws import Draw, Predicate
 
@@ -37,7 +37,8 @@ class Made(NamedTuple):
 class SeenSet:
     """Which inputs training shows: `predicate(x[..., n]) -> bool[...]` for x in {-1, +1}^n.
 
-    `words` says it in a few words; `make_seen_set(name, n, **params)` makes the same set again.
+    The predicate refuses Booleans and unsigned whole numbers. `words` says it in a few words;
+    `make_seen_set(name, n, **params)` makes the same set again.
     `relevant` is on how many first coordinates it depends, if a caller knows; 0: on all.
     """
 
@@ -115,7 +116,7 @@ def where(n: int, condition: str | None = None) -> Made:
     whole = conditions.joined(operator.and_, parts)
     if max(whole.coordinates, default=0) >= n:
         checks.refuse("condition", condition, f"coordinates x0 to x{n - 1} with n = {n}")
-    words = " ".join(condition.split())
+    words = polynomial.one_line(condition)
 
     def draw() -> Draw | None:
         if any(len(part.coordinates) > LARGEST_PART for part in parts):
@@ -133,7 +134,7 @@ def where(n: int, condition: str | None = None) -> Made:
             return seen_draws.by_trial(n, whole.holds)
         return seen_draws.product(n, factors)
 
-    return Made(whole.holds, words, {"condition": condition}, draw)
+    return Made(whole.holds, words, {"condition": words}, draw)
 
 
 def parity(n: int, coordinates: Sequence[int] = (), value: int = 1) -> Made:
@@ -220,7 +221,7 @@ def make_seen_set(name: str, n: int, **params: Any) -> SeenSet:
         if params:
             checks.refuse(next(iter(params)), params, f"no parameters of {name}")
         made = Made(user_function.user_predicate(name, n), name, {})
-        return SeenSet(name, n, *made)
+        return _of_signs(SeenSet(name, n, *made))
     if name not in _SEEN_SETS:
         near = difflib.get_close_matches(str(name), _SEEN_SETS, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
@@ -231,7 +232,13 @@ def make_seen_set(name: str, n: int, **params: Any) -> SeenSet:
     for key, value in params.items():
         if key not in known:
             checks.refuse(key, value, f"parameters of {name} are {', '.join(known) or 'none'}")
-    return SeenSet(name, n, *maker(n, **params))
+    return _of_signs(SeenSet(name, n, *maker(n, **params)))
+
+
+def _of_signs(seen: SeenSet) -> SeenSet:
+    """Hold a predicate to inputs that can be -1 and +1."""
+    own = seen.predicate
+    return replace(seen, predicate=lambda x: own(checks.signs(x)))
 
 
 def _coordinates(coordinates: Any, n: int) -> tuple[int, ...]:

@@ -36,7 +36,8 @@ CHUNK = 2**16
 class Task:
     """A function to learn: `target(x[..., n]) -> y[...]` for x in {-1, +1}^n.
 
-    The target is pure, can be jitted and vmapped, and answers in the floating type of x.
+    The target is pure, can be jitted and vmapped, and answers in the floating type of x. It refuses
+    Booleans and unsigned whole numbers.
     `params` holds every parameter, defaults included, as plain values that JSON can write;
     `make(name, **params)` makes the same task again.
     """
@@ -317,7 +318,7 @@ def _in_the_type_of_x(target: Target, n: int) -> Target:
     """Hold a target to its contract: x[..., n] -> y[...] in the floating type of x."""
 
     def checked(x: jax.Array) -> jax.Array:
-        x = jnp.asarray(x)
+        x = checks.signs(x)
         if x.ndim == 0 or x.shape[-1] != n:
             raise Refusal(f"x: given shape {x.shape}; allowed (..., {n})")
         if not jnp.issubdtype(x.dtype, jnp.floating):

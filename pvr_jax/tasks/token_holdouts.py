@@ -35,14 +35,20 @@ def share_removed(withheld: int, complexity: int) -> float:
     return check_withheld(withheld, complexity) / DIGITS ** (complexity + 1)
 
 
-@partial(jnp.vectorize, signature="(n),(),()->()")
 def is_withheld(
     tokens: jax.Array, withheld: int | jax.Array, complexity: int | jax.Array
 ) -> jax.Array:
     """Return whether the windows of inputs [..., 11] are among the first `withheld` permutations.
 
-    -> bool[...].
+    -> bool[...]. Raises ValueError for inputs that are no digits, unless they are traced.
     """
+    return _is_withheld(checks.tokens(tokens, DIGITS), withheld, complexity)
+
+
+@partial(jnp.vectorize, signature="(n),(),()->()")
+def _is_withheld(
+    tokens: jax.Array, withheld: int | jax.Array, complexity: int | jax.Array
+) -> jax.Array:
     ordered = token_pvr.window(tokens)
     each_once = (jnp.arange(DIGITS) <= complexity).astype(jnp.int32)
     is_permutation = jnp.all(token_pvr.counts(ordered, complexity) == each_once)
@@ -88,13 +94,19 @@ def _weights(complexity: int | jax.Array) -> jax.Array:
     return jnp.where(left >= 0, factorials[jnp.maximum(left, 0)], 0)
 
 
-@partial(jnp.vectorize, signature="(n),(),()->(n)")
 def repair(tokens: jax.Array, withheld: int | jax.Array, complexity: int | jax.Array) -> jax.Array:
     """Return inputs [..., 11] as training shows them: none of their windows is withheld.
 
     Where a window is withheld, 1 is added modulo 10 to all ten values, the pointer stays. No window
     of at most nine digits is withheld then, as none holds a 0.
+
+    Raises ValueError for inputs that are no digits, unless they are traced.
     """
+    return _repair(checks.tokens(tokens, DIGITS), withheld, complexity)
+
+
+@partial(jnp.vectorize, signature="(n),(),()->(n)")
+def _repair(tokens: jax.Array, withheld: int | jax.Array, complexity: int | jax.Array) -> jax.Array:
     moved = tokens.at[1:].set((tokens[1:] + 1) % DIGITS)
     return jnp.where(is_withheld(tokens, withheld, complexity), moved, tokens)
 

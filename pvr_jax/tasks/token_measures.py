@@ -102,7 +102,9 @@ def sampled_noise_sensitivity(
         first, second, third = jax.random.split(key, 3)
         tokens = draw(first)
         # Tokens are independent, so those of another input are new draws of their own law.
-        noisy = jnp.where(jax.random.bernoulli(third, delta, tokens.shape), draw(second), tokens)
+        noisy = jnp.where(
+            jax.random.bernoulli(third, jnp.float32(delta), tokens.shape), draw(second), tokens
+        )
         return (label(tokens) != label(noisy)).astype(jnp.int32)
 
     changed = int(_counted(changes, 2, seed)[1])

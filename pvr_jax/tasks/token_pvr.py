@@ -68,7 +68,10 @@ def label(
     """Return the label int32[...] of inputs [..., 11]; `aggregation` is a place in `AGGREGATIONS`.
 
     The window wraps around where it reaches the end, which bounded pointers never do.
+
+    Raises ValueError for inputs that are no digits, unless they are traced.
     """
+    tokens = checks.tokens(tokens, DIGITS)
     return aggregate(counts(window(tokens), complexity), aggregation)
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.experimental import checkify
 
 from pvr_jax.boolean.cube import points_at
-from pvr_jax.tasks import checks
+from pvr_jax.tasks import checks, seen_draws
 
 # Leading axes to try: one point, a batch, a batch of batches.
 LEADING_SHAPES = ((), (3,), (2, 3))
@@ -94,7 +94,7 @@ def _check_indices(name: str, function: Callable[[jax.Array], Any], n: int) -> N
     if n <= CHECKED_BITS:
         x = points_at(jnp.arange(2**n, dtype=jnp.int32), n)
     else:
-        x = jax.random.rademacher(jax.random.key(0), (2**CHECKED_BITS, n), jnp.float32)
+        x = seen_draws.signs(jax.random.key(0), (2**CHECKED_BITS, n))
     allowed = f"a function of x[..., n] with indices from 0 to n - 1 = {n - 1}"
     try:
         error, _ = checkify.checkify(function, errors=checkify.index_checks)(x)

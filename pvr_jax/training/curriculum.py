@@ -202,7 +202,9 @@ def _epoch(state: State, data: Samples, key: jax.Array, step: Any, batch_size: i
     # The samples inside come first, in random order.
     order = lax.cond(
         running,
-        lambda: jnp.argsort(jnp.where(inside, jax.random.uniform(key, inside.shape), jnp.inf)),
+        lambda: jnp.argsort(
+            jnp.where(inside, jax.random.uniform(key, inside.shape, jnp.float32), jnp.inf)
+        ),
         lambda: jnp.arange(len(inside)),
     )
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from scipy.linalg import hadamard
 
-from pvr_jax.boolean import cube, fourier
+from pvr_jax.boolean import cube, fourier, measures
 
 few_examples = settings(deadline=None, max_examples=25, derandomize=True)
 
@@ -187,6 +187,31 @@ def test_integers_booleans_and_half_precision_become_a_float():
     with jax.enable_x64(True):
         assert fourier.walsh_hadamard(np.arange(8)).dtype == jnp.float64
         assert fourier.walsh_hadamard(jnp.ones(8, jnp.float32)).dtype == jnp.float32
+
+
+def test_whole_numbers_beyond_32_bits_keep_their_size():
+    # 5e9 has 24 significant bits, so float32 holds it; wrapped around at 32 bits it is 7.05e8.
+    signs = np.array([1, -1, -1, 1])
+    for values in (5_000_000_000 * signs, (5_000_000_000 * signs).tolist()):
+        assert fourier.walsh_hadamard(values).tolist() == [0, 0, 0, 5e9]
+        assert fourier.low_degree_projection(values, 0).tolist() == [5e9, 0, 0, 0]
+        np.testing.assert_allclose(fourier.sum_by_degree(values), [5e9, -1e10, 5e9])
+    unsigned = np.full(4, 2**40, np.uint64)
+    assert fourier.walsh_hadamard(unsigned).tolist() == [2**40, 0, 0, 0]
+    coefficients = np.array([0, 3 * 2**40, 0, -(2**40)])
+    np.testing.assert_allclose(measures.influences(coefficients), [2.0**80, 10 * 2.0**80])
+    assert float(fourier.inverse_walsh_hadamard(coefficients)[0]) == -4 * 2.0**40
+
+
+def test_whole_numbers_that_jax_would_wrap_are_refused():
+    values = np.array([1, 2, 3, 2**31])
+    message = r"given 2147483648; allowed whole numbers of 32 bits, floats, or jax.enable_x64"
+    for call in (lambda: cube.frozen(values, 0), lambda: fourier.aliased(values, 0)):
+        with pytest.raises(ValueError, match=message):
+            call()
+        with jax.enable_x64(True):
+            assert int(call()[1]) == 2**31
+    assert cube.frozen(values - 1, 0).tolist() == [2, 2**31 - 1] * 2
 
 
 def test_strict_dtype_promotion_is_accepted():

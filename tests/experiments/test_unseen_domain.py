@@ -16,7 +16,7 @@ from experiments.unseen_domain import analyse, settings, train
 from experiments.unseen_domain import problem as problems
 from pvr_jax import models, tasks, theory
 from pvr_jax.boolean import cube, float64
-from pvr_jax.training import run_log
+from pvr_jax.training import environment, run_log
 
 CONFIG = reproduce.load("unseen_domain")
 # Half squared unseen error of the min-degree interpolator: half of the values in papers' units.
@@ -273,6 +273,18 @@ def test_rows_and_test_points_of_a_rare_seen_set_are_seen(frozen):
     np.testing.assert_array_equal(problem.seen, is_seen)
     truth = problem.points[:, 12] * problem.points[:, 13] + problem.points[:, 0]
     np.testing.assert_array_equal(problem.truth, truth)
+
+
+def test_rows_and_test_points_are_the_same_in_both_types_of_training():
+    config = subcube_of_forty(12)
+    single = problems.assemble(config)
+    with environment.arithmetic("float64"):
+        double = problems.assemble(config)
+        rows = double.training_set.batch(problems.make_replicas(double).data_key[0], 3)
+    np.testing.assert_array_equal(double.points, single.points)
+    assert double.uniform == 2048 < len(double.points)
+    again = single.training_set.batch(problems.make_replicas(single).data_key[0], 3)
+    np.testing.assert_array_equal(rows["x"], again["x"])
 
 
 def test_measures_of_added_test_points():

@@ -10,6 +10,7 @@ import pytest
 import scipy.stats
 
 from pvr_jax import models
+from pvr_jax.models.convolutional import Convolution, channels_per_group
 from pvr_jax.models.pictures import PatchEmbedding
 
 TRANSFORMER = {"width": 16, "depth": 2, "heads": 2, "head_width": 8, "feed_forward_width": 24}
@@ -163,6 +164,15 @@ def test_logits_and_gradients_equal_pytorchs(name):
         np.testing.assert_allclose(leaf, other, atol=2e-5 * max(1, np.abs(other).max()))
 
 
+@every_classifier
+def test_parameters_are_drawn_in_single_precision_in_both_types_of_training(name):
+    # A draw in float64 takes other bits of the key: another network for the same seed.
+    shape, alphabet, classes = TOKEN_TASK if name in TOKENS else PICTURE_TASK
+    with jax.enable_x64(True):
+        params, _ = shapes(name, shape, alphabet, classes, **SMALL[name])
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype(np.float32)}
+
+
 @pytest.mark.parametrize("name", ["token_mlp", "vgg"])
 def test_parameters_in_double_precision_give_logits_in_double_precision(name):
     model, x, compute, params = small(name)
@@ -246,6 +256,25 @@ def test_networks_without_patches_take_any_picture(name, shape):
     params, logits = shapes(name, shape, None, 10, **parameters)
     assert logits.shape == (2, 10)
     assert all(all(leaf.shape) for leaf in jax.tree.leaves(params))  # nothing has shrunk to 0
+
+
+def test_groups_have_16_channels_or_the_next_number_that_divides_them():
+    groups = {64: 16, 16: 16, 8: 8, 17: 17, 24: 24, 40: 20, 50: 25, 56: 28, 72: 18, 100: 20}
+    assert {channels: channels_per_group(channels) for channels in groups} == groups
+
+
+@pytest.mark.parametrize(("channels", "group"), [(8, 8), (50, 25)])
+def test_channels_are_normalised_in_their_groups(channels, group):
+    x = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).astype(np.float32)
+    convolution = Convolution(channels, 1)
+    params = convolution.init(jax.random.key(0), x)
+    hidden = np.asarray(x @ params["params"]["kernel"][0, 0], np.float64)
+    parts = hidden.reshape(2, 4, 4, channels // group, group)
+    mean = parts.mean(axis=(1, 2, 4), keepdims=True)
+    scaled = (parts - mean) / np.sqrt(parts.var(axis=(1, 2, 4), keepdims=True) + 1e-5)
+    np.testing.assert_allclose(
+        convolution.apply(params, x), scaled.reshape(hidden.shape), atol=1e-4
+    )
 
 
 def test_a_patch_is_a_square_of_the_picture_in_reading_order():
@@ -346,6 +375,25 @@ def test_bad_choices_are_named(name, shape, alphabet, parameters, message):
 def test_classes_are_a_whole_number(classes):
     with pytest.raises(ValueError, match=r"^classes: given .*; allowed whole numbers of at least"):
         models.build_classifier("token_mlp", (11,), 10, classes)
+
+
+@pytest.mark.parametrize("name", sorted(TOKENS))
+@pytest.mark.parametrize("token", [10, 11, -1])
+def test_tokens_outside_the_alphabet_are_refused(name, token):
+    model, x, _, params = small(name)
+    assert TOKEN_TASK[1] == 10
+    wrong = np.array(x)
+    wrong[-1, -1] = token
+    message = rf"^x: given {token}; allowed whole numbers, tokens from 0 to 9$"
+    for given in (wrong, jnp.asarray(wrong)):
+        with pytest.raises(ValueError, match=message):
+            model.apply(params, given)
+    fresh = models.build_classifier(name, *TOKEN_TASK, **SMALL[name])
+    with pytest.raises(ValueError, match=message):
+        fresh.init(jax.random.key(0), wrong)
+    for other in (np.float32, bool):
+        with pytest.raises(ValueError, match=rf"^x: given {np.dtype(other)}; allowed whole numb"):
+            jax.jit(model.apply)(params, np.asarray(x).astype(other))
 
 
 def test_labels_name_what_was_chosen():

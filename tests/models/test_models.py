@@ -127,6 +127,16 @@ class TestEveryModel:
             else:
                 assert largest > 1e-5, path
 
+    def test_initialisation_is_the_same_in_both_types_of_training(self, name, n):
+        model, compiled, _ = small(name, n)
+        key, x = jax.random.key(2), inputs(n, 1)
+        drawn = compiled.init(key, x)
+        with jax.enable_x64(True):
+            again = jax.jit(model.init)(key, x)
+        for leaf, other in zip(jax.tree.leaves(drawn), jax.tree.leaves(again), strict=True):
+            np.testing.assert_array_equal(leaf, other)
+            assert other.dtype == jnp.float32
+
     def test_initialisation_depends_on_the_key(self, name, n):
         # On the parameters: a readout that starts at zero makes all outputs equal.
         _, compiled, _ = small(name, n)
@@ -234,6 +244,30 @@ def test_parameters_start_from_their_law(name, parameters, layer, law, leaf):
     assert scipy.stats.kstest(values, law.cdf).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("dtype", [bool, np.uint8])
+def test_inputs_that_cannot_be_minus_one_are_refused(name, dtype):
+    model, compiled, params = small(name, SIZES[0])
+    x = np.ones((2, SIZES[0]), dtype)
+    message = rf"^x: given {np.dtype(dtype)}; allowed -1 and \+1, for bits 2.0 \* x - 1"
+    for call in (model.init, compiled.init):
+        with pytest.raises(ValueError, match=message):
+            call(jax.random.key(0), x)
+    for call in (model.apply, compiled.apply):
+        with pytest.raises(ValueError, match=message):
+            call(params, x)
+
+
+@pytest.mark.parametrize("name", initialisation.NAMES)
+def test_every_law_draws_the_same_in_both_types_of_training(name):
+    init = jax.jit(models.build("mlp", 5, widths=(8,), initialisation=name).init)
+    drawn = init(jax.random.key(0), jnp.ones((1, 5)))
+    with jax.enable_x64(True):
+        again = init(jax.random.key(0), jnp.ones((1, 5)))
+    for leaf, other in zip(jax.tree.leaves(drawn), jax.tree.leaves(again), strict=True):
+        np.testing.assert_array_equal(leaf, other)
+
+
 def test_lecun_initialisation_has_zero_biases_and_unit_gain():
     weights, biases = initialisation.dense_initializers("lecun", 400)
     drawn = weights(jax.random.key(0), (400, 300), jnp.float32)
@@ -336,6 +370,22 @@ def test_maximal_update_has_the_exponents_of_its_table(name, rate_of_weight, exp
     first, _, last = laws(64)
     assert rate_of_weight(first.bias_multiplier) == pytest.approx(64 if name == "mup" else 1)
     assert last.bias_multiplier == 1
+
+
+@pytest.mark.parametrize(("width", "share"), [(256, 0.03), (1024, 0.20)])
+def test_adams_eps_cuts_off_maximal_update_from_a_width_of_1000_on(width, share):
+    model = models.build("mlp", 11, widths=(width, width), initialisation="mup_adam")
+    x = inputs(11, 64)
+    y = x[:, 0] * x[:, 1] + x[:, 2]
+
+    @jax.jit
+    def gradients(key):
+        start = model.init(key, x)
+        found = jax.grad(lambda params: jnp.mean(jnp.square(model.apply(params, x) - y)))(start)
+        return found["Dense_1"]["kernel"]
+
+    size = np.abs(gradients(jax.random.key(0)))
+    assert np.mean(size[size > 0] < 1e-8) == pytest.approx(share, rel=0.5)
 
 
 def movements(name, rule, rate, width, depth=3):

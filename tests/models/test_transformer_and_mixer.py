@@ -53,6 +53,18 @@ def test_parameter_counts_are_those_of_the_authors(name, n):
         assert models.parameter_count(params) == {"transformer": 6_317_569, "mixer": 816_885}[name]
 
 
+def test_one_head_as_wide_as_the_tokens_is_projected_too():
+    # The authors' code leaves this layer out; here the number of heads changes nothing else.
+    shapes = {}
+    for heads, head_width in ((1, 8), (2, 4)):
+        sizes = {"width": 8, "depth": 1, "heads": heads, "head_width": head_width}
+        model = models.build("transformer", 5, feed_forward_width=8, **sizes)
+        params = jax.eval_shape(model.init, jax.random.key(0), jnp.ones((1, 5)))
+        shapes[heads] = jax.tree.map(lambda leaf: leaf.shape, params)
+    assert shapes[1] == shapes[2]
+    assert shapes[1]["layers"]["attention"]["output"] == {"kernel": (1, 8, 8), "bias": (1, 8)}
+
+
 @pytest.mark.parametrize("n", [5, 11, 14])
 @pytest.mark.parametrize("size", ["small", "paper"])
 @pytest.mark.parametrize("name", SMALL)

@@ -108,6 +108,16 @@ def test_a_long_sum_needs_no_deep_recursion():
     assert y == expected.sum()
 
 
+def test_a_comment_ends_with_its_line():
+    text = "x0*x1  # the first term\n  + 5*x2 # and x3\n"
+    task = tasks.make("polynomial", expression=text)
+    np.testing.assert_array_equal(
+        task.target(EVERY[:, :3]), EVERY[:, 0] * EVERY[:, 1] + 5 * EVERY[:, 2]
+    )
+    # What reports show is what was computed.
+    assert task.params == {"expression": "x0*x1 + 5*x2", "n": 3}
+
+
 def refusal(expression, **params):
     with pytest.raises(ValueError) as raised:
         tasks.make("polynomial", expression=expression, **params)
@@ -148,6 +158,15 @@ def refusal(expression, **params):
         ("x0**0.5", "x0**0.5"),
         ("x0**10**10", "x0**10**10"),
         ("x0**True", "x0**True"),
+        ("0x1 + x2", "0x1"),
+        ("x2 + 0X1F", "0X1F"),
+        ("0b1*x0", "0b1"),
+        ("0o1*x0", "0o1"),
+        ("x0 + 1_0", "1_0"),
+        ("x0 - 1_0.5", "1_0.5"),
+        ("x0 + 1j", "1j"),
+        ("x0**0x2", "x0**0x2"),
+        ("x0 + 1e-400", "1e-400"),
         ("2**9999999999", "2**9999999999"),
         ("x0 + 1/x1", "1/x1"),
         ("x0/0 + x1", "x0/0"),

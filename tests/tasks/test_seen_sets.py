@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import operator
+import random
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from pvr_jax import tasks
-from pvr_jax.tasks import datasets, seen_sets
+from pvr_jax.tasks import datasets, holdouts, seen_sets
 from pvr_jax.tasks.pvr import binary_number
 
 N = 5
@@ -51,6 +53,17 @@ def test_masks_and_predicates(name):
     assert seen.words
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_inputs_that_cannot_be_minus_one_are_refused(name):
+    seen = tasks.make_seen_set(name, N, **CASES[name][0])
+    for dtype in (bool, np.uint8):
+        x = np.ones((2, N), dtype)
+        with pytest.raises(ValueError, match=r"^x: given .*\[2, 5\]; allowed -1 and \+1, for bits"):
+            seen.predicate(x)
+        with pytest.raises(ValueError, match=r"^x: given .*\[2, 5\]; allowed -1 and \+1, for bits"):
+            holdouts.freeze(x, 0, -1)
+
+
 def test_random_sets_have_their_size_and_follow_their_seed():
     first, second = (tasks.make_seen_set("random", 8, fraction=0.3, seed=s) for s in (0, 1))
     assert first.mask().sum() == second.mask().sum() == round(0.3 * 256)
@@ -72,6 +85,78 @@ def test_random_sets_have_their_size_and_follow_their_seed():
 def test_conditions(condition, member):
     mask = tasks.make_seen_set("where", N, condition=condition).mask()
     np.testing.assert_array_equal(mask, [member(point) for point in POINTS])
+
+
+def exactly(operator_name, coefficients, threshold):
+    """Which of the points fulfil sum a_i x_i <operator> threshold, in fractions."""
+    sums = [sum(a * x for a, x in zip(coefficients, point, strict=True)) for point in POINTS]
+    return [getattr(operator, operator_name)(value, threshold) for value in sums]
+
+
+@pytest.mark.parametrize("digits", [1, 4, 17, 60])
+@pytest.mark.parametrize(
+    ("sign", "operator_name"), [("=", "eq"), ("!=", "ne"), ("<", "lt"), (">=", "ge")]
+)
+def test_conditions_with_decimals_are_exact(digits, sign, operator_name):
+    rng = random.Random(f"{digits} {sign}")
+    unit = 10**digits
+    whole = [rng.choice((-1, 1)) * rng.randint(1, 10 * unit) for _ in range(N)]
+    # At one point the two sides are equal.
+    point = rng.choice(POINTS)
+    threshold = sum(a * x for a, x in zip(whole, point, strict=True))
+
+    def text(number):
+        digits_text = f"{abs(number):0{digits + 1}d}"
+        return "-" * (number < 0) + f"{digits_text[:-digits]}.{digits_text[-digits:]}"
+
+    condition = " + ".join(f"{text(a)}*x{i}" for i, a in enumerate(whole))
+    condition += f" {sign} {text(threshold)}"
+    seen = tasks.make_seen_set("where", N, condition=condition)
+    expected = exactly(operator_name, whole, threshold)
+    x = jnp.asarray(POINTS, jnp.float32)
+    assert jax.jit(seen.predicate)(x).tolist() == expected
+    assert seen.mask().tolist() == expected
+
+
+def test_tenths_that_add_up_to_a_tenth():
+    tenths = " + ".join(f"0.1*x{i}" for i in range(9))
+    mask = tasks.make_seen_set("where", 9, condition=f"{tenths} = 0.1").mask()
+    assert mask.sum() == math.comb(9, 5)
+    sums = np.array([sum(point) for point in itertools.product([-1, 1], repeat=9)])
+    np.testing.assert_array_equal(mask, sums == 1)
+    above = tasks.make_seen_set("where", 9, condition=f"{tenths} > 0.1").mask()
+    np.testing.assert_array_equal(above, sums > 1)
+
+
+@pytest.mark.parametrize(
+    ("condition", "member"),
+    [
+        # A third is no finite decimal.
+        ("x0/3 + x1/3 + x2/3 = 1/3", lambda x: x[0] + x[1] + x[2] == 1),
+        ("(0.1*x0 + 0.2*x1)**2 = 0.09", lambda x: x[0] == x[1]),
+        ("(x0 + 1/3)**3 - x1/7 < 8/27 - 1/7", lambda x: x[0] == -1),
+        # Powers whose fractions have 250 bits, apart by one in the last.
+        ("(x0/7 + x1)**64 >= (8/7)**64", lambda x: x[0] == x[1]),
+        ("(x0/65521)**0 = 1", lambda x: True),
+        ("x0/65521 - x1/65519 = 2/4292870399", lambda x: x[0] == x[1] == -1),
+        ("1e30*x0 + 1e-30*x1 > 1e30", lambda x: x[0] == x[1] == 1),
+        ("1e30*x0 + 1e-30*x1 = 1e30 - 1e-30", lambda x: x[0] == 1 and x[1] == -1),
+        ("0.1 + 0.2 = 0.3", lambda x: True),
+        ("not 0.3*x0 <= 0.1*x1 + 0.1*x2 + 0.1*x3", lambda x: 3 * x[0] > x[1] + x[2] + x[3]),
+    ],
+)
+def test_conditions_are_exact_in_fractions(condition, member):
+    seen = tasks.make_seen_set("where", N, condition=condition)
+    expected = [member(point) for point in POINTS]
+    x = jnp.asarray(POINTS, jnp.float32)
+    assert jax.jit(seen.predicate)(x).tolist() == expected
+    assert [bool(seen.predicate(point)) for point in x] == expected
+
+
+def test_a_comment_in_a_condition_ends_with_its_line():
+    seen = tasks.make_seen_set("where", N, condition="x0 = 1  # either\n or x1 = 1 # = -1\n")
+    assert seen.mask().tolist() == [point[0] == 1 or point[1] == 1 for point in POINTS]
+    assert seen.words == seen.params["condition"] == "x0 = 1 or x1 = 1"
 
 
 def test_a_predicate_of_the_users_own(tmp_path, monkeypatch):
@@ -99,6 +184,14 @@ def test_a_predicate_of_the_users_own(tmp_path, monkeypatch):
         ("where", {"condition": "x0 is 1"}, "^condition: given 'x0 is 1'"),
         ("where", {"condition": "y = 1"}, "^condition: given 'y'; allowed numbers, coordin"),
         ("where", {"condition": "print() = 1"}, "^condition: given"),
+        ("where", {"condition": "0x1 = 1"}, "^condition: given '0x1'; allowed numbers in decimal"),
+        ("where", {"condition": "x0*1_0 > 1"}, "^condition: given '1_0'; allowed numbers in decim"),
+        (
+            "where",
+            {"condition": "x0/(0.1+0.2-0.3) > 1"},
+            "^condition: given .* division by 0; allo",
+        ),
+        ("where", {"condition": "((x0/3+.1)**64)**64 > 0"}, "^condition: given .* than 1000 bits"),
         ("where", {"condition": "x5 = 1"}, "^condition: given 'x5 = 1'; allowed coordinates x0"),
         ("where", {"radius": 1}, "^radius: given 1; allowed parameters of where are condition"),
         ("everything", {"radius": 1}, "allowed parameters of everything are none"),
@@ -169,6 +262,28 @@ def test_drawn_rows_are_seen_and_uniform(source, n):
     assert np.abs(one["x"][:, 2:].mean(axis=0)).max() < 0.1
     same = np.array_equal(np.sort(one["x"] @ np.arange(n)), np.sort(other["x"] @ np.arange(n)))
     assert same == (source == "sampled")
+
+
+@pytest.mark.parametrize("n", [N, 40])
+@pytest.mark.parametrize("name", [*CASES, "product"])
+def test_rows_are_the_same_in_both_types_of_training(name, n):
+    params = CASES[name][0] if name in CASES else {"condition": "x0 = 1 and x1*x2 = -1"}
+    if (name, n) == ("hamming_ball", 40):
+        params = {"radius": 20}
+    task = tasks.make("polynomial", n=n, expression="x0*x1 + x2")
+
+    def rows(source):
+        seen = tasks.make_seen_set(name if name in CASES else "where", n, **params)
+        order = "fixed" if source == "fresh" else "shuffled"
+        choice = {"source": source, "samples": 40, "batch_size": 16, "order": order}
+        batch = jax.jit(datasets.seen_training_set(task.target, seen, **choice).batch)
+        return [batch(jax.random.key(4), jnp.int32(step)) for step in (0, 2, 5)]
+
+    for source in ("sampled", "fresh"):
+        single = rows(source)
+        with jax.enable_x64(True):
+            double = rows(source)
+        jax.tree.map(np.testing.assert_array_equal, single, double)
 
 
 @pytest.mark.parametrize(

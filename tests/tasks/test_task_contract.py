@@ -100,6 +100,15 @@ def test_whole_number_inputs_are_as_good(task):
     np.testing.assert_array_equal(target(x.astype(np.int32)), target(x))
 
 
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint32])
+def test_inputs_that_cannot_be_minus_one_are_refused(task, dtype):
+    x = np.ones((2, task.n), dtype)
+    message = rf"^x: given {np.dtype(dtype)}\[2, {task.n}\]; allowed -1 and \+1, for bits"
+    for target in (task.target, jax.jit(task.target)):
+        with pytest.raises(ValueError, match=message):
+            target(x)
+
+
 def test_truth_table_is_the_target_on_the_cube(task):
     every = np.array(list(itertools.product([-1, 1], repeat=task.n)), np.float32)
     table = tasks.truth_table(task)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pvr_jax.tasks import token_holdouts, token_pvr
+from pvr_jax.tasks import conditional_pvr, token_holdouts, token_pvr
 
 PLAIN = {
     "mod_sum": lambda window: sum(window) % 10,
@@ -165,3 +165,24 @@ def test_what_is_withheld_is_told_in_words():
     assert token_holdouts.words(1, 1) == "the first permutation of 0, 1"
     assert token_holdouts.words(4, 2) == "the first 4 permutations of 0, 1, 2"
     assert token_holdouts.words(6, 2) == "every permutation of 0, 1, 2"
+
+
+def test_inputs_that_are_no_digits_are_refused():
+    message = "^tokens: given {}; allowed whole numbers, tokens from 0 to {}$"
+    good = np.arange(11) % 10
+    for token in (10, -1):
+        wrong = good.copy()
+        wrong[3] = token
+        for call in (
+            lambda tokens: token_pvr.label(tokens, 0, 2),
+            lambda tokens: token_holdouts.is_withheld(tokens, 1, 2),
+            lambda tokens: token_holdouts.repair(tokens, 1, 2),
+        ):
+            call(good)
+            with pytest.raises(ValueError, match=message.format(token, 9)):
+                call(np.stack([good, wrong]))
+    assert conditional_pvr.label(np.array([2, 0, 1])) == 1
+    with pytest.raises(ValueError, match=message.format(3, 2)):
+        conditional_pvr.label(np.array([1, 3, 0]))
+    with pytest.raises(ValueError, match=message.format("float32", 2)):
+        conditional_pvr.label(np.ones(3, np.float32))

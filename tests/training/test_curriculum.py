@@ -11,7 +11,7 @@ import pytest
 
 from pvr_jax.boolean import cube
 from pvr_jax.tasks import datasets
-from pvr_jax.training import loop, run_log
+from pvr_jax.training import environment, loop, run_log
 from pvr_jax.training.checkpoint import Checkpoints
 from pvr_jax.training.curriculum import (
     SHUFFLES,
@@ -52,6 +52,7 @@ def build(
     rate=RATE,
     threshold=THRESHOLD,
     make=DESCENT,
+    dtype="float32",
 ):
     seeds, leaps, samples = (list(column) for column in zip(*members, strict=True))
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
@@ -68,7 +69,10 @@ def build(
     )
     return curriculum_ensemble(
         replicas,
-        init=lambda key: {"slopes": 0.1 * jax.random.normal(key, (N,)), "shift": jnp.zeros(())},
+        init=lambda key: {
+            "slopes": 0.1 * jax.random.normal(key, (N,), jnp.float32),
+            "shift": jnp.zeros(()),
+        },
         apply=apply,
         samples=draw,
         evaluate=lambda params, shown, **conditions: {
@@ -81,7 +85,22 @@ def build(
         threshold=threshold,
         batch_size=BATCH,
         execution=execution,
+        dtype=dtype,
     )
+
+
+def test_batches_are_the_same_in_both_types_of_training():
+    found = {}
+    for dtype in ("float32", "float64"):
+        with environment.arithmetic(dtype):
+            ensemble = build(dtype=dtype)
+            found[dtype] = jax.device_get(ensemble.advance(ensemble.start(), 0, 6))
+    single, double = found["float32"], found["float64"]
+    assert single.params["slopes"].dtype == np.float32
+    assert double.params["slopes"].dtype == np.float64
+    for name, leaf in double.params.items():
+        np.testing.assert_allclose(single.params[name], leaf, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(single.optimizer.radius, double.optimizer.radius)
 
 
 def plain_loop(seed, leap, samples, epochs, rate=RATE):
