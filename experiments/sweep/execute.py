@@ -1,10 +1,12 @@
 """Running a sweep: what is missing, pack by pack; what fails is reported, the others go on."""
 
 import errno
+import hashlib
+import json
 import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +28,7 @@ from pvr_jax.training.run_log import RunBusyError, RunError
 # Below WORKDIR, and there: packs, tables, and runs by experiment as in a work directory.
 SWEEPS, PACKS, TABLES = "sweeps", "packs", "tables"
 STAGES = ("train", "analyse")
+LONGEST_TABLE = 80  # characters of a table's directory, so that 255 bytes hold any
 PACK_REMEDY = "remove it and give the same command again"
 
 
@@ -47,6 +50,7 @@ class Sweep:
         self.cells = list(cells)
         self._root = workdir / SWEEPS
         self._name = ",".join(request.names)
+        self._overrides = request.overrides
         self._tables = self._root / TABLES / table_name(request)
         packs = plan(cells)
         dealt = deal(packs, min(request.shards, len(packs)))  # a shard more would have none
@@ -226,7 +230,7 @@ class Sweep:
 
     def _record(self, cell: Cell) -> SweepCell:
         directory = None if cell.config is None else self._directory(cell)
-        return SweepCell(cell.name, directory, _columns(cell), cell.refused)
+        return SweepCell(cell.name, directory, _columns(cell, self._overrides), cell.refused)
 
     def _directory(self, cell: Cell) -> Path:
         return self._root / cell.config.experiment / cell.name
@@ -253,18 +257,27 @@ def _guarded(work: Callable[[], Any], stage: str) -> None:
         raise
 
 
-def _columns(cell: Cell) -> dict[str, Any]:
-    """Return what the table says of a cell before it has results."""
+def _columns(cell: Cell, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the table says of a cell before it has results: flags, settings, task, model."""
     known = {}
     if cell.config is not None:
         known = {"task": cell.config.task.name, "model": cell.config.model.name}
-    return {**cell.settings, **known}
+    return {**overrides, **cell.settings, **known}
 
 
 def table_name(request: SweepRequest) -> str:
-    """Return the name of the directory of a sweep's table: config file, choices, generators."""
+    """Return the name of the directory of a sweep's table: config file, choices, generators.
+
+    8 hexadecimal digits follow where that does not say it all: of the fields that flags set, of
+    characters that no directory's name should have, and of what is too long for one.
+    """
     parts = (Path(request.file).stem, request.choices, ",".join(request.names))
-    return re.sub(r"[^\w.,=-]+", "_", "-".join(filter(None, parts)))
+    text = "-".join(filter(None, parts))
+    name = re.sub(r"[^\w.,=-]+", "_", text)[:LONGEST_TABLE]
+    if name == text and not request.overrides:
+        return name
+    given = json.dumps([text, request.overrides], sort_keys=True, default=str)
+    return f"{name}-{hashlib.sha256(given.encode()).hexdigest()[:8]}"
 
 
 def read_pack(path: Path) -> Together:

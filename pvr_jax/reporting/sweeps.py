@@ -65,9 +65,11 @@ def mark_failed(directory: Path, reason: str, details: str) -> None:
 def sweep_table(cells: Sequence[SweepCell], statuses: Sequence[Status]) -> pd.DataFrame:
     """Return a row per replica of the cells that are done, and one per cell for the others.
 
-    Columns: cell, status, reason; the settings that the sweep varies, under their names (lists as
-    text); task, model, n, size; replica, frozen_bit, seed, learning_rate, init_scale,
-    diverged_at, step, influence; and every scalar measure at the last evaluation, by its name.
+    Columns: cell, status, reason; the settings that the sweep varies and the fields that flags set,
+    under their names (lists as text); task, model, n, size; replica, frozen_bit, seed,
+    learning_rate, init_scale, diverged_at, step, influence; aggregation, complexity, withheld and
+    what else a subtask of classification is; and every scalar measure at the last evaluation, by
+    its name.
     Errors are half squared errors. What a row lacks is missing (null), not a number of its own.
     """
     rows = []
@@ -92,7 +94,9 @@ def replica_rows(directory: Path) -> list[dict[str, Any]]:
     path = directory / MEASURES_FILE
     document = read_json(path)
     try:
-        settings = {name: document[name] for name in ("task", "model", "n", "size")}
+        settings = {name: document[name] for name in ("task", "model", "size")}
+        settings["n"] = document.get("n")  # classification has none
+        subtasks = document.get("tasks") or []
         influences = document.get("influences") or {}
         step = (document.get("steps") or document["epochs"])[-1]
         last = {name: column[-1] for name, column in document["measures"].items()}
@@ -100,6 +104,7 @@ def replica_rows(directory: Path) -> list[dict[str, Any]]:
         for index, replica in enumerate(document["replicas"]):
             own = dict(replica)
             row = settings | {"replica": own.pop("name"), "frozen_bit": own.pop("bit", None)}
+            own |= subtasks[own.pop("task")] if "task" in own else {}
             row |= {name: value for name, value in own.items() if not _is_nested(value)}
             row |= {"step": step, "influence": influences.get(str(row["frozen_bit"]))}
             rows.append(row | {name: values[index] for name, values in last.items()})

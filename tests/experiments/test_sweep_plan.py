@@ -237,3 +237,15 @@ def test_every_sweep_beside_a_config_has_possible_cells(path, name):
     cells = expand(f"--config={path}", f"--sweep={name}")
     assert len(cells) > 1
     assert not [cell.refused for cell in cells if cell.refused]
+
+
+def test_tables_of_different_sweeps_have_names_of_their_own():
+    def name(choices="", **overrides):
+        request = command_line.SweepRequest("configs/small.py", choices, ("bits",), overrides)
+        return execute.table_name(request)
+
+    assert name() == "small-bits" and name("tiny,task=parity") == "small-tiny,task=parity-bits"
+    named = {name("task=my:f"), name("task=my_f"), name("task=my:f,size=small")}
+    named |= {name(**{"train.seeds": seeds}) for seeds in (1, 2)}
+    named |= {name(f"task={'m' * 300}:{function}") for function in "fg"}
+    assert len(named) == 7 and all(len(text) < 120 for text in named)

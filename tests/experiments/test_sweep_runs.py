@@ -95,7 +95,14 @@ def config(tmp_path_factory):
 def invoke(config, workdir, sweep, *flags, status=0):
     arguments = ["main", f"--config={config}", f"--workdir={workdir}", f"--sweep={sweep}", *flags]
     assert main.main(arguments) == status
+    if any(flag.startswith("--config.") for flag in flags):  # such tables have digits in their path
+        return newest_table(workdir, f"small-{sweep}-????????")
     return table_of(workdir, sweep)
+
+
+def newest_table(workdir, pattern):
+    paths = Path(workdir).glob(f"sweeps/tables/{pattern}/table.parquet")
+    return pd.read_parquet(max(paths, key=lambda path: path.stat().st_mtime_ns))
 
 
 def table_of(workdir, sweep):
@@ -355,6 +362,20 @@ def test_an_experiment_that_knows_no_packing_is_swept_run_by_run(tmp_path):
     assert set(table["status"]) == {"done"} and len(table) == 2
     assert table["generalization_error"].notna().all() and table["n"].tolist() == [6, 6]
     assert not (tmp_path / "sweeps" / "packs").exists()
+
+
+def test_the_same_sweep_with_other_flags_has_a_table_of_its_own(config, tmp_path):
+    look = partial(invoke, config, tmp_path, "bits", "--stage=report")  # trains nothing
+    plain, one = look(), look("--config.train.seeds=1")
+    again = look("--config.train.seeds=1", "--config.train.epochs=2")
+    tables = sorted(path.parent.name for path in tmp_path.glob("sweeps/tables/*/table.csv"))
+    assert len(tables) == 3 and tables[0] == "small-bits"
+    assert "train.seeds" not in plain and set(one["train.seeds"]) == {1}
+    assert (set(again["train.seeds"]), set(again["train.epochs"])) == ({1}, {2})
+    pd.testing.assert_frame_equal(table_of(tmp_path, "bits"), plain)
+    # The fields in another order are the same sweep.
+    look("--config.train.epochs=2", "--config.train.seeds=1")
+    assert len(list(tmp_path.glob("sweeps/tables/*"))) == 3
 
 
 def test_a_signal_stops_the_whole_sweep_and_the_same_command_goes_on(

@@ -27,6 +27,7 @@ from pvr_jax.reporting.accuracy.shown import (
 )
 from pvr_jax.reporting.accuracy.tables import cell_table, replica_table, threshold_table
 from pvr_jax.reporting.accuracy.thresholds import correlations_of, crossing, thresholds_of
+from pvr_jax.reporting.sweeps import Status, SweepCell, replica_rows, sweep_table
 
 THIN = "\u2009"  # the space between groups of digits
 STUDENT_3 = 4.302653  # 97.5 % quantile with two degrees of freedom
@@ -402,3 +403,21 @@ def test_samples_have_three_digits():
         "1230",
         f"98{THIN}800",
     ]
+
+
+def test_a_sweep_has_rows_of_classification_runs(tmp_path):
+    tasks = [subtask("mod_sum", 1), subtask("min", 2, withheld=3)]
+    directory = write_run(tmp_path, tasks=tasks, samples=(None,), seeds=2)
+    rows = replica_rows(directory)
+    assert [row["task"] for row in rows] == ["token_pvr"] * 4
+    assert [(row["aggregation"], row["complexity"], row["withheld"]) for row in rows] == [
+        ("mod_sum", 1, 0),
+        ("mod_sum", 1, 0),
+        ("min", 2, 3),
+        ("min", 2, 3),
+    ]
+    assert {row["n"] for row in rows} == {None} and {row["iid_accuracy"] for row in rows} == {0.9}
+    assert [row["withheld_accuracy"] for row in rows] == [None, None, 0.5, 0.5]
+    cell = SweepCell(directory.name, directory, {"train.seeds": 2})
+    table = sweep_table([cell], [Status("done")])
+    assert table["status"].tolist() == ["done"] * 4 and table["n"].isna().all()
