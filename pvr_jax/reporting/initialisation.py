@@ -93,16 +93,16 @@ def initialisation_table(cells: pd.DataFrame) -> pd.DataFrame:
         of_cell = cells[(cells["task_short"] == task) & (cells["frozen_bit"] == bit)]
         places = group["run"].map(found)
         by_place = dict(zip(places, error_texts(group), strict=True))
-        exact = {"influence": format_exact(group["influence"].iloc[0])}
+        predicted = {"influence": format_exact(group["influence"].iloc[0])}
         if regression in cells:
-            exact[heading(REGRESSION)] = format_number(of_cell[regression].mean())
+            predicted[heading(REGRESSION)] = format_number(of_cell[regression].mean())
         for name in [name for name in names if any(name == of for of, _ in by_place)]:
             errors = {
                 f"α = {exact(alpha)} [95 %]": by_place.get((name, alpha), f"{MISSING}  ")
                 for alpha in alphas
             }
             row = {"task": task, "frozen bit": str(bit), "model": name}
-            rows.append(row | exact | errors)
+            rows.append(row | predicted | errors)
     table = pd.DataFrame(rows)
     table["task"] = first_of_each(table, "task")
     return table
