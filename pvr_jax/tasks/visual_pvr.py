@@ -113,14 +113,21 @@ def target_place(pointer: jax.Array | int) -> jax.Array | int:
 
 
 def label_of(digits: jax.Array) -> jax.Array:
-    """Return the label int32[...] of grids with the digits int32[..., 4]."""
-    digits = jnp.asarray(digits)
+    """Return the label int32[...] of grids with the digits int32[..., 4].
+
+    Raises ValueError for digits that are not in 0..9, unless they are traced.
+    """
+    digits = checks.tokens(digits, DIGITS)
     where = target_place(digits[..., TOP_LEFT])
     return jnp.take_along_axis(digits, where[..., None], axis=-1)[..., 0].astype(jnp.int32)
 
 
 def is_withheld(digits: jax.Array) -> jax.Array:
-    """Return whether grids with the digits int32[..., 4] show what the holdout withholds."""
+    """Return whether grids with the digits int32[..., 4] show what the holdout withholds.
+
+    Raises ValueError for digits that are not in 0..9, unless they are traced.
+    """
+    digits = checks.tokens(digits, DIGITS)
     table = np.zeros((4, DIGITS), bool)
     for place, withheld in enumerate(WITHHELD):
         table[place, list(withheld)] = True

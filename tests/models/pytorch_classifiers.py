@@ -63,11 +63,18 @@ def mixer(params, tokens, depth, **_):
     return dense(params["head"], layer_norm(params["head_norm"], x).mean(1))
 
 
+def _groups(channels):
+    """The most groups of equally many channels, none smaller than 16; one where there are fewer."""
+    counts = [count for count in range(1, channels + 1) if channels % count == 0]
+    return max(count for count in counts if count == 1 or channels >= CHANNELS_PER_GROUP * count)
+
+
+
 def convolution(params, x, stride=1):
     """A convolution of x [b, c, h, w] and group normalisation."""
     kernel = params["kernel"].permute(3, 2, 0, 1)
     hidden = functional.conv2d(x, kernel, stride=stride, padding=kernel.shape[-1] // 2)
-    groups = max(1, len(kernel) // CHANNELS_PER_GROUP)
+    groups = _groups(len(kernel))
     return functional.group_norm(
         hidden, groups, params["norm"]["scale"], params["norm"]["bias"], eps=1e-5
     )

@@ -242,3 +242,10 @@ def test_digits_that_the_holdout_withholds_are_told():
     np.testing.assert_array_equal(visual_pvr.is_withheld(jnp.asarray(digits)), expected)
     assert not visual_pvr.is_withheld(jnp.asarray(grids("train", 1)["digits"])).any()
     assert visual_pvr.is_withheld(jnp.asarray(grids("withheld", 1)["digits"])).all()
+
+
+@pytest.mark.parametrize("digit", [-1, 10])
+@pytest.mark.parametrize("function", [visual_pvr.label_of, visual_pvr.is_withheld])
+def test_what_is_no_digit_is_refused(function, digit):
+    with pytest.raises(ValueError, match=f"given {digit}; allowed whole numbers, tokens from 0 to"):
+        function(np.array([[0, 1, 2, 3], [0, digit, 2, 3]]))
