@@ -69,7 +69,6 @@ def _groups(channels):
     return max(count for count in counts if count == 1 or channels >= CHANNELS_PER_GROUP * count)
 
 
-
 def convolution(params, x, stride=1):
     """A convolution of x [b, c, h, w] and group normalisation."""
     kernel = params["kernel"].permute(3, 2, 0, 1)
