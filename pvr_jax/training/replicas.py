@@ -74,14 +74,6 @@ def _words(name: str, values: Sequence[float]) -> list[str]:
     return [name + (short[v] if counts[short[v]] == 1 else exact(v)) for v in values]
 
 
-def _words(name: str, values: list[float]) -> list[str]:
-    short = {value: f"{value:g}" for value in values}
-    if len(short) < 2:
-        return [""] * len(values)
-    counts = Counter(short.values())
-    return [name + (short[v] if counts[short[v]] == 1 else exact(v)) for v in values]
-
-
 def device_mesh(devices: list[jax.Device] | None = None, batch_devices: int = 1) -> Mesh:
     """Return the mesh over `devices` (None: `hosts.devices`): replicas x shares of a batch.
 
