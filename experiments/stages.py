@@ -5,6 +5,7 @@ An experiment hands its module `settings`, which has `validate(config)`, `identi
 """
 
 import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -61,21 +62,33 @@ def hold_to_contents(directory: Path, found: Mapping[str, Content]) -> None:
 
 def _hold_to_contents(directory: Path, found: Mapping[str, Content]) -> None:
     path = directory / CONTENTS_FILE
-    if not (path.is_file() and (directory / run_log.RECORD).is_file()):  # nothing is trained yet
+    is_begun = (directory / run_log.RECORD).is_file()
+    if not (path.is_file() and is_begun):
         if found:
+            if is_begun:
+                names = " and ".join(content.name for content in found.values())
+                print(
+                    f"note: {directory} was begun by an earlier version, which kept no digest: "
+                    f"whether {names} has changed since is not known",
+                    file=sys.stderr,
+                )
             directory.mkdir(parents=True, exist_ok=True)
             written = {field: content._asdict() for field, content in found.items()}
             run_log.write_json(path, written)
         return
-    with run_log.damage_named(path, f"start over: rm -r {shlex.quote(str(directory))}"):
+    remedy = f"start over: rm -r {shlex.quote(str(directory))}"
+    with run_log.damage_named(path, remedy):
         kept = {field: Content(**content) for field, content in run_log.read_json(path).items()}
         changes = {field: kept[field].has_become(content) for field, content in found.items()}
+        doubts = [kept[field].may_have_become(content) for field, content in found.items()]
     for field, change in changes.items():
         if change:
             raise run_log.RunError(
                 f"config.{field}: {change} since {directory} was begun; give another --workdir, "
-                f"or start over: rm -r {shlex.quote(str(directory))}"
+                f"or {remedy}"
             )
+    for doubt in filter(None, doubts):
+        print(f"note: {directory}: {doubt}", file=sys.stderr)
 
 
 def train(

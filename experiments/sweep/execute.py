@@ -27,6 +27,7 @@ from pvr_jax.training.run_log import RunBusyError, RunError
 
 # Below WORKDIR, and there: packs, tables, and runs by experiment as in a work directory.
 SWEEPS, PACKS, TABLES = "sweeps", "packs", "tables"
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 STAGES = ("train", "analyse")
 LONGEST_TABLE = 80  # characters of a table's directory, so that 255 bytes hold any
 PACK_REMEDY = "remove it and give the same command again"
@@ -269,14 +270,18 @@ def table_name(request: SweepRequest) -> str:
     """Return the name of the directory of a sweep's table: config file, choices, generators.
 
     8 hexadecimal digits follow where that does not say it all: of the fields that flags set, of
-    characters that no directory's name should have, and of what is too long for one.
+    characters that no directory's name should have, of what is too long for one, and of the path of
+    a file that has the name of one of configs/.
     """
-    parts = (Path(request.file).stem, request.choices, ",".join(request.names))
+    file = Path(request.file)
+    parts = (file.stem, request.choices, ",".join(request.names))
     text = "-".join(filter(None, parts))
     name = re.sub(r"[^\w.,=-]+", "_", text)[:LONGEST_TABLE]
-    if name == text and not request.overrides:
+    namesake = CONFIGS / file.name
+    paths = [file.resolve()] if namesake.is_file() and file.resolve() != namesake else []
+    if name == text and not request.overrides and not paths:
         return name
-    given = json.dumps([text, request.overrides], sort_keys=True, default=str)
+    given = json.dumps([text, request.overrides, *paths], sort_keys=True, default=str)
     return f"{name}-{hashlib.sha256(given.encode()).hexdigest()[:8]}"
 
 

@@ -25,6 +25,7 @@ def label(numbers: jax.Array) -> jax.Array:
 
     Raises ValueError for inputs that are not in 0..n-1, unless they are traced.
     """
+    numbers = jnp.asarray(numbers)
     numbers = checks.tokens(numbers, numbers.shape[-1])
 
     def hops(row: jax.Array) -> jax.Array:

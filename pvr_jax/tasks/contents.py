@@ -22,9 +22,9 @@ from pvr_jax.tasks.targets import LARGEST_TABLE_N, Task, exact_values
 # rest all +1 or all -1, and as many random points at each share of entries +1.
 FREE_COORDINATES = 12
 SHARES = (0.03, 0.2, 0.5, 0.8, 0.97)
-# A function of the user's own whose source is as it was has other last digits on another machine.
-# Sums of its values tell that from a change: float32 rounds to 6e-8.
-SUMS, ROUNDING = 3, 1e-6
+# Sums of a function's values tell a change from rounding: that of terms in another order, and,
+# where the source is as it was, of another machine and of float32, which rounds to 6e-8.
+SUMS, REORDERED, ROUNDING = 3, 1e-12, 1e-6
 
 
 class Content(NamedTuple):
@@ -35,12 +35,14 @@ class Content(NamedTuple):
         digest: of all values, to the last bit.
         sums: of a function: the root of the sum of squares, and sums with random weights.
         source: of a function: the digest of the file that it is written in.
+        whole: whether the values are all, not those at some points.
     """
 
     name: str
     digest: str
     sums: tuple[float, ...] = ()
     source: str = ""
+    whole: bool = True
 
     def has_become(self, other: "Content") -> str:
         """Return what is another now that a name stands for `other`, "" where nothing is."""
@@ -48,13 +50,24 @@ class Content(NamedTuple):
             return ""
         if not self.source:
             return f"what {other.name} holds has changed"
-        if self.source != other.source:
-            return f"{other.name} has other values, and its source has changed"
-        if np.allclose(self.sums, other.sums, rtol=0, atol=ROUNDING * self.sums[0]):
+        is_edited = self.source != other.source
+        close = (REORDERED if is_edited else ROUNDING) * self.sums[0]
+        if np.allclose(self.sums, other.sums, rtol=0, atol=close):
             return ""
+        if is_edited:
+            return f"{other.name} has other values, and its source has changed"
         return (
             f"{other.name} has other values; its source is as it was, so what it imports or reads "
             "has changed"
+        )
+
+    def may_have_become(self, other: "Content") -> str:
+        """Return what is in doubt where a name stands for `other` now, "" where nothing is."""
+        if self.whole or self.source == other.source:
+            return ""
+        return (
+            f"the source of {other.name} has changed; its values have not at the points that were "
+            "compared, which are not all"
         )
 
 
@@ -71,11 +84,13 @@ def of_problem(task: Task, seen: SeenSet | None = None) -> dict[str, Content]:
     if task.name == "truth_table":
         found["task.path"] = of_file(task.params["path"], exact_values(task))
     elif ":" in task.name:
-        values = exact_values(task) if task.n <= LARGEST_TABLE_N else _at_points(task)
-        found["task.name"] = of_function(task.name, values)
+        whole = task.n <= LARGEST_TABLE_N
+        values = exact_values(task) if whole else _at_points(task)
+        found["task.name"] = of_function(task.name, values, whole)
     if seen is not None and ":" in seen.name:
-        shown = seen.mask() if seen.n <= LARGEST_TABLE_N else _at_points(seen)
-        found["holdout.name"] = of_function(seen.name, shown)
+        whole = seen.n <= LARGEST_TABLE_N
+        shown = seen.mask() if whole else _at_points(seen)
+        found["holdout.name"] = of_function(seen.name, shown, whole)
     return found
 
 
@@ -87,13 +102,14 @@ def of_file(name: str, *arrays: np.ndarray) -> Content:
     return Content(name, digest.hexdigest()[:16])
 
 
-def of_function(name: str, values: np.ndarray) -> Content:
-    """Return the content of 'module:function' with these values at its points."""
+def of_function(name: str, values: np.ndarray, whole: bool) -> Content:
+    """Return the content of 'module:function' with these values, at all points or at some."""
     values = values.astype(np.float64)
     random = np.random.default_rng(0)
     sums = [np.linalg.norm(values)]
     sums += [random.standard_normal(len(values)) @ values for _ in range(SUMS)]
-    return of_file(name, values)._replace(sums=tuple(map(float, sums)), source=_source(name))
+    content = of_file(name, values)
+    return content._replace(sums=tuple(map(float, sums)), source=_source(name), whole=whole)
 
 
 def _source(name: str) -> str:

@@ -150,6 +150,8 @@ def _by_degree(eigenvalues: np.ndarray, values: np.ndarray, seen: np.ndarray) ->
     n = int(seen.size).bit_length() - 1
     # On functions of fewer coordinates the kernel's norm is that of the same eigenvalues.
     eigenvalues = eigenvalues[: n + 1]
+    if n == 0:  # a constant that is seen everywhere
+        return values * (eigenvalues[0] > 0)
     if (basis := closed_forms.constraints(seen)) is not None:
         sizes = np.bitwise_count(np.arange(values.size))
         return closed_forms.shared(values, basis, eigenvalues[sizes])

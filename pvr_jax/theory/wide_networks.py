@@ -205,6 +205,7 @@ def _kernel(
             raise Refusal(
                 f"layers: given {layer}; allowed finite numbers, variances of weights above 0"
             )
+    n = int(n)
     products = np.array([Decimal(n - 2 * distance) / n for distance in range(n + 1)])
     covariance = tangent = slopes = 0 * products
     for position, layer in enumerate(layers):
@@ -214,7 +215,7 @@ def _kernel(
             slopes[1:] *= 1 + Decimal(shake)
         elif position:
             products, slopes = activation.moments(covariance, covariance[0])
-        weight_variance, bias_variance, weight_gain, bias_gain = map(Decimal, layer[:4])
+        weight_variance, bias_variance, weight_gain, bias_gain = map(Decimal, map(float, layer[:4]))
         covariance = weight_variance * products + bias_variance
         tangent = weight_gain * products + bias_gain + weight_variance * tangent * slopes
     return tangent if kind == "ntk" else covariance

@@ -57,6 +57,26 @@ def test_another_target_has_another_content(n, other):
     assert changed == "own_edited:target has other values, and its source has changed"
 
 
+def test_terms_in_another_order_are_the_same_target():
+    first = own_target("own_order", 4, "0.1 * x[..., 0] + 0.2 * x[..., 1] + 0.3 * x[..., 2]")
+    other = own_target("own_order", 4, "0.3 * x[..., 2] + 0.2 * x[..., 1] + 0.1 * x[..., 0]")
+    assert first.digest != other.digest  # in the last bits
+    assert first.has_become(other) == ""
+    other = own_target("own_order", 4, "0.3 * x[..., 2] + 0.2 * x[..., 1] + 0.10000001 * x[..., 0]")
+    assert first.has_become(other)
+
+
+@pytest.mark.parametrize(("n", "is_doubted"), [(20, False), (30, True)])
+def test_an_edit_that_shows_at_no_point_is_told_where_not_all_are_compared(n, is_doubted):
+    thin = "x[..., 0] * (x[..., 3:] @ jnp.asarray({}) > x.shape[-1] - 4)"
+    pattern = [1.0, -1.0] * 13 + [1.0]
+    first = own_target("own_thin", n, thin.format(pattern[: n - 3]))
+    other = own_target("own_thin", n, "2 * " + thin.format(pattern[: n - 3]))
+    assert bool(first.has_become(other)) != is_doubted
+    assert bool(first.may_have_become(other)) == is_doubted
+    assert first.may_have_become(first) == ""
+
+
 def test_one_of_a_thousand_inputs_is_enough():
     first = own_seen_set("own_shown", 10, "x[..., 0] > 0")
     other = own_seen_set("own_shown", 10, "(x[..., 0] > 0) | jnp.all(x < 0, axis=-1)")
@@ -134,6 +154,19 @@ def test_a_run_does_not_go_on_with_another_seen_set(capsys):
     message = capsys.readouterr().err
     assert "config.holdout.name: own_half:target has other values, and its source" in message
     assert "start over: rm -r runs/unseen_domain/" in message
+
+
+def test_a_run_of_an_earlier_version_says_that_it_kept_no_digest(capsys):
+    write("own_earlier", TARGET.format("x[..., 0]"))
+    config = "canonical_holdout.py:task=own_earlier:target,tiny"
+    flags = ("--config.task.n=3", "--config.train.epochs=1", "--stage=train")
+    command(config, *flags)
+    assert "note" not in capsys.readouterr().err
+    (only_run("runs") / "contents.json").unlink()
+    command(config, *flags)
+    assert "whether own_earlier:target has changed since is not known" in capsys.readouterr().err
+    command(config, *flags)
+    assert "note" not in capsys.readouterr().err
 
 
 def test_what_was_never_trained_may_still_be_edited():

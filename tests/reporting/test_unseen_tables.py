@@ -280,6 +280,12 @@ def test_names_tell_tasks_and_models_apart(tmp_path):
     assert len(keys) == 3
 
 
+def test_powers_are_shown_as_powers(tmp_path):
+    write_unseen(tmp_path, setting="", task_label="(x0 + x1)**2*x2")
+    cells, _ = read_cells(tmp_path / "unseen_domain")
+    assert set(task_names(cells).values()) == {"(x0 + x1)^2·x2"}
+
+
 def test_optimizers_of_one_model_are_told_apart_and_unfinished_fits_everywhere(tmp_path):
     write_unseen(tmp_path)
     path = write_unseen(tmp_path, "polynomial-mlp-11111111", rates=(0.1,), in_distribution=0.3)

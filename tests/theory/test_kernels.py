@@ -500,3 +500,20 @@ def test_power_moments_are_exact():
     values, slopes = wide_networks.power_moments(np.array([variance, 0.0]), variance)
     np.testing.assert_allclose(values, [power[12], power[6] ** 2], rtol=1e-10)
     np.testing.assert_allclose(slopes, [36 * power[10], 36 * power[5] ** 2], rtol=1e-10)
+
+
+@pytest.mark.parametrize("constant", [0.0, 3.0])
+def test_a_constant_that_is_seen_everywhere(constant):
+    values, seen = np.full(2**5, constant), np.ones(2**5, bool)
+    found = theory.kernel_interpolator(0.3 ** np.arange(6), values, seen)
+    np.testing.assert_array_equal(found, values)
+    if constant:
+        with pytest.raises(ValueError, match="misses the seen values"):
+            theory.kernel_interpolator([0.0, 1, 1, 1, 1, 1], values, seen)
+
+
+@pytest.mark.parametrize("kernel", [theory.relu_kernel_eigenvalues, theory.erf_kernel_eigenvalues])
+def test_numbers_of_numpy_and_jax_are_numbers(kernel):
+    expected = kernel(6, 2, 2.0, 0.25)
+    for n, variance in ((np.int64(6), np.float32(2)), (np.int32(6), jnp.float32(2)), (6, 2)):
+        np.testing.assert_array_equal(kernel(n, 2, variance, 0.25), expected)

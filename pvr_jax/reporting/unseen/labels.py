@@ -137,4 +137,4 @@ def _domain(cell: Cell) -> tuple[object, ...]:
 
 def _product(text: str) -> str:
     # An asterisk would start italics in Markdown, a bar would end a cell.
-    return text.replace("*", "·").replace("|", "or")
+    return text.replace("**", "^").replace("*", "·").replace("|", "or")
