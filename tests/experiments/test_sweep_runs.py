@@ -402,7 +402,7 @@ def test_a_signal_stops_the_whole_sweep_and_the_same_command_goes_on(
     assert not list(tmp_path.glob("sweeps/**/failed.json"))
     done = run(*arguments)
     assert "continuing from the checkpoint at step" in done.stdout
-    table = table_of(tmp_path, "shapes,targets")
+    table = newest_table(tmp_path, "small-shapes,targets-????????")
     assert set(table["status"]) == {"done"} and table["cell"].nunique() == 6
 
 
