@@ -271,14 +271,13 @@ def table_name(request: SweepRequest) -> str:
 
     8 hexadecimal digits follow where that does not say it all: of the fields that flags set, of
     characters that no directory's name should have, of what is too long for one, and of the path of
-    a file that has the name of one of configs/.
+    a file that is not in configs/, as others may have its name.
     """
     file = Path(request.file)
     parts = (file.stem, request.choices, ",".join(request.names))
     text = "-".join(filter(None, parts))
     name = re.sub(r"[^\w.,=-]+", "_", text)[:LONGEST_TABLE]
-    namesake = CONFIGS / file.name
-    paths = [file.resolve()] if namesake.is_file() and file.resolve() != namesake else []
+    paths = [] if file.resolve().parent == CONFIGS else [file.resolve()]
     if name == text and not request.overrides and not paths:
         return name
     given = json.dumps([text, request.overrides, *paths], sort_keys=True, default=str)

@@ -251,11 +251,11 @@ def test_tables_of_different_sweeps_have_names_of_their_own():
     assert len(named) == 7 and all(len(text) < 120 for text in named)
 
 
-def test_a_file_with_the_name_of_one_of_the_repository_has_tables_of_its_own(tmp_path):
+def test_files_of_one_name_have_tables_of_their_own(tmp_path):
     def name(file):
         return execute.table_name(command_line.SweepRequest(str(file), "", ("bits",), {}))
 
     known = execute.CONFIGS / "canonical_holdout.py"
     assert name(known) == "canonical_holdout-bits"
-    other = [name(tmp_path / folder / known.name) for folder in "ab"]
-    assert len({name(known), *other}) == 3
+    others = [name(tmp_path / folder / file) for folder in "ab" for file in (known.name, "my.py")]
+    assert len({name(known), *others}) == 5
