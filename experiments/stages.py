@@ -76,19 +76,57 @@ def _hold_to_contents(directory: Path, found: Mapping[str, Content]) -> None:
             written = {field: content._asdict() for field, content in found.items()}
             run_log.write_json(path, written)
         return
-    remedy = f"start over: rm -r {shlex.quote(str(directory))}"
-    with run_log.damage_named(path, remedy):
-        kept = {field: Content(**content) for field, content in run_log.read_json(path).items()}
+    with run_log.damage_named(path, _start_over(directory)):
+        kept = _read(path)
         changes = {field: kept[field].has_become(content) for field, content in found.items()}
         doubts = [kept[field].may_have_become(content) for field, content in found.items()]
+    _refuse_changes(directory, changes)
+    for doubt in filter(None, doubts):
+        print(f"note: {directory}: {doubt}", file=sys.stderr)
+
+
+def hold_to_neighbors(directory: Path, found: Mapping[str, Content]) -> None:
+    """Refuse to train what would stand under one name, in one report, with something else.
+
+    Args:
+        directory: of the run that is to be trained; the runs beside it are looked at.
+        found: what the names in its configuration stand for.
+
+    Raises:
+        RunError: a name stands for something else than where a run beside it was begun; one line.
+    """
+    if found:
+        hosts.on_primary(partial(_hold_to_neighbors, directory, found))
+
+
+def _hold_to_neighbors(directory: Path, found: Mapping[str, Content]) -> None:
+    for path in sorted(directory.parent.glob(f"*/{CONTENTS_FILE}")):
+        if path.parent == directory or not (path.parent / run_log.RECORD).is_file():
+            continue
+        try:
+            kept = _read(path)
+        except (OSError, *run_log.DAMAGES):
+            continue  # its own next stage names the damage
+        same = {f: c for f, c in found.items() if f in kept and kept[f].stands_for(c)}
+        changes = {field: kept[field].has_become(content) for field, content in same.items()}
+        _refuse_changes(path.parent, changes)
+
+
+def _read(path: Path) -> dict[str, Content]:
+    return {field: Content(**content) for field, content in run_log.read_json(path).items()}
+
+
+def _refuse_changes(directory: Path, changes: Mapping[str, str]) -> None:
     for field, change in changes.items():
         if change:
             raise run_log.RunError(
                 f"config.{field}: {change} since {directory} was begun; give another --workdir, "
-                f"or {remedy}"
+                f"or {_start_over(directory)}"
             )
-    for doubt in filter(None, doubts):
-        print(f"note: {directory}: {doubt}", file=sys.stderr)
+
+
+def _start_over(directory: Path) -> str:
+    return f"start over: rm -r {shlex.quote(str(directory))}"
 
 
 def train(
@@ -105,7 +143,9 @@ def train(
     """
     settings.validate(config)
     directory = run_directory(settings, config, workdir)
-    hold_to_contents(directory, settings.contents(config))
+    found = settings.contents(config)
+    hold_to_neighbors(directory, found)
+    hold_to_contents(directory, found)
     run.train_run(directory, config.to_dict(), settings.identity(config), partial(plan, config))
     return directory
 

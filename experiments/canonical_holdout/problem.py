@@ -80,7 +80,7 @@ class ExactTarget(NamedTuple):
 def exact_target(task: tasks.Task) -> ExactTarget:
     """Return the values and coefficients of a task."""
     truth = tasks.exact_values(task)
-    return ExactTarget(truth, float64.spectrum(truth))
+    return ExactTarget(truth, float64.exact_spectrum(truth))
 
 
 def assemble_all(configs: Sequence[ConfigDict]) -> list[Problem]:

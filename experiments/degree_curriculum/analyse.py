@@ -116,7 +116,7 @@ def document(
     columns = {name: [record[name] for record in records[:-1]] + [final[name]] for name in names}
     profile = columns.pop("degree_profile")
     whole = np.bitwise_count(np.arange(2**problem.task.n))
-    target_mass = np.bincount(whole, weights=float64.spectrum(problem.truth) ** 2)
+    target_mass = np.bincount(whole, weights=float64.exact_spectrum(problem.truth) ** 2)
     return {
         "experiment": config.experiment,
         "size": config.size,

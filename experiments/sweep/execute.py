@@ -22,6 +22,7 @@ from experiments.sweep.definition import Cell, reason_of
 from experiments.sweep.plan import deal, packing_of, plan
 from pvr_jax.reporting import sweeps
 from pvr_jax.reporting.sweeps import DONE, FAILED, FAILED_FILE, MISSING, Status, SweepCell
+from pvr_jax.tasks.contents import Content
 from pvr_jax.training import run_log
 from pvr_jax.training.run_log import RunBusyError, RunError
 
@@ -88,15 +89,22 @@ class Sweep:
         self._finish()
 
     def _hold_to_contents(self) -> None:
-        """Refuse to go on beside cells that were trained with other files or functions."""
-        kept = [cell for cell in self._own if cell.config is not None]
-        kept = [cell for cell in kept if (self._directory(cell) / stages.CONTENTS_FILE).is_file()]
-        for experiment in {cell.config.experiment for cell in kept}:
-            own = [cell for cell in kept if cell.config.experiment == experiment]
-            settings = command_line.load_experiment(experiment, "settings")
-            found = stages.contents_of(settings, [cell.config for cell in own])
-            for cell, contents in zip(own, found, strict=True):
-                stages.hold_to_contents(self._directory(cell), contents)
+        """Refuse to go on beside cells, of any shard, of other files or functions."""
+        known: dict[str, dict[str, Content]] = {}
+        for cell in self.cells:
+            if cell.config is None:
+                continue
+            config, directory = cell.config, self._directory(cell)
+            key = str((config.experiment, config.task, config.get("holdout")))
+            if key not in known:
+                settings = command_line.load_experiment(config.experiment, "settings")
+                try:
+                    known[key] = settings.contents(config)
+                except Exception:  # its cells fail alone, and say why
+                    known[key] = {}
+                stages.hold_to_neighbors(directory, known[key])
+            if (directory / stages.CONTENTS_FILE).is_file():
+                stages.hold_to_contents(directory, known[key])
 
     def _run_pack(self, cells: Sequence[Cell], stages: Sequence[str]) -> None:
         for together in self._together(cells):

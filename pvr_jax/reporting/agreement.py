@@ -286,6 +286,8 @@ def render_agreement(found: Agreement | None) -> str:
     ]
     if found.left_out:
         incomplete.append(f"{found.left_out} rows of other tables have no counterpart")
+    if np.isinf(found.largest) and not found.one_sided:
+        incomplete.append(f"an error is infinite, or 0 on one side only ({found.where})")
     if found.disagreeing:
         verdict = "; ".join([f"they do NOT agree ({_listed(found.disagreeing)})", *incomplete])
     elif incomplete:

@@ -11,6 +11,7 @@ from pvr_jax.reporting.definitions import THEORIES, heading, is_exact
 from pvr_jax.reporting.kinds import READING, kinds_table
 from pvr_jax.reporting.labels import (
     arm_labels,
+    label_in_full,
     label_notes,
     natural,
     pointer_bits,
@@ -62,9 +63,9 @@ class Comparison:
     """A study's tables as text, the sentences about them, and the numbers behind them.
 
     `cells` is the summary table, a row per run and frozen bit, with the columns `arm` (what was
-    trained), `task_short` and `pointer_bit` added, sorted by task, bit and arm. `theories`
-    (by kind of bit) and `predictions` (cell by cell) are empty where no theory was compared with
-    what was learned.
+    trained), `task_short`, `pointer_bit` and `model_in_full` added, sorted by task, bit and arm.
+    `theories` (by kind of bit) and `predictions` (cell by cell) are empty where no theory was
+    compared with what was learned.
     """
 
     cells: pd.DataFrame
@@ -125,11 +126,15 @@ def render_comparison(comparison: Comparison) -> str:
 
 
 def comparison_cells(runs: Sequence[Run], table: pd.DataFrame) -> pd.DataFrame:
-    """Return the summary table with `arm`, `task_short` and `pointer_bit`, sorted."""
+    """Return the summary table with more columns, sorted by task, bit and arm.
+
+    `arm`, `task_short`, `pointer_bit`, and `model_in_full`, the label that names all parameters.
+    """
     pointers = {run.name: pointer_bits(run) or 0 for run in runs}
     cells = table.assign(
         pointer_bit=table["frozen_bit"] < table["run"].map(pointers),
         arm=table["run"].map(arm_labels(runs)),
+        model_in_full=table["run"].map({run.name: label_in_full(run) for run in runs}),
         task_short=_task_names(table),
     )
     order = sorted(

@@ -42,11 +42,11 @@ def exponents(cells: pd.DataFrame) -> dict[str, tuple[str, float]]:
     runs of one exponent have a task and bit in common, they differ in something else, and nobody
     knows which of them belong together: these are no scan.
     """
-    parts = {label: _without_exponent(label) for label in cells["model_label"].unique()}
+    parts = {label: _without_exponent(label) for label in cells["model_in_full"].unique()}
     models = short_labels(dict.fromkeys(name for name, _ in parts.values()))
     rows = cells.assign(
-        rest=cells["model_label"].map(lambda label: models[parts[label][0]]),
-        alpha=cells["model_label"].map(lambda label: parts[label][1]),
+        rest=cells["model_in_full"].map(lambda label: models[parts[label][0]]),
+        alpha=cells["model_in_full"].map(lambda label: parts[label][1]),
     ).dropna(subset="alpha")
     groups = {
         key: own

@@ -42,6 +42,23 @@ def split_label(label: str) -> tuple[str, list[str]]:
     return (match[1], re.split(r", (?=\w+=)", match[2])) if match else (label, [])
 
 
+def label_in_full(run: Run) -> str:
+    """Return the label of a run's model with its parameters, also where all are at their default.
+
+    `model_label` leaves them out there, and so cannot say how the run differs from others.
+    """
+    section = run.config.get("model")
+    if split_label(run.model_label)[1] or not isinstance(section, dict):
+        return run.model_label
+    values = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in section.items()
+        if name != "name"
+    }
+    given = ", ".join(f"{name}={value}" for name, value in values.items())
+    return f"{run.model} ({given})" if given else run.model_label
+
+
 def label_notes(short: dict[str, str]) -> list[str]:
     """Return a note for every label that was shortened."""
     return [f"{text}: {label}." for label, text in short.items() if text != label]

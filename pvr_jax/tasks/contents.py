@@ -5,6 +5,7 @@ digests beside its configuration, so that it never goes on with others.
 """
 
 import hashlib
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,8 @@ class Content(NamedTuple):
         sums: of a function: the root of the sum of squares, and sums with random weights.
         source: of a function: the digest of the file that it is written in.
         whole: whether the values are all, not those at some points.
+        of: what else, number of coordinates included, says which values they are; "" where nobody
+            said.
     """
 
     name: str
@@ -43,6 +46,11 @@ class Content(NamedTuple):
     sums: tuple[float, ...] = ()
     source: str = ""
     whole: bool = True
+    of: str = ""
+
+    def stands_for(self, other: "Content") -> bool:
+        """Return whether `other` was made of the same name and parameters, and should be equal."""
+        return bool(self.of) and (self.name, self.of) == (other.name, other.of)
 
     def has_become(self, other: "Content") -> str:
         """Return what is another now that a name stands for `other`, "" where nothing is."""
@@ -82,16 +90,23 @@ def of_problem(task: Task, seen: SeenSet | None = None) -> dict[str, Content]:
     """
     found = {}
     if task.name == "truth_table":
-        found["task.path"] = of_file(task.params["path"], exact_values(task))
+        content = of_file(task.params["path"], exact_values(task))
+        found["task.path"] = content._replace(of=_parameters(task))
     elif ":" in task.name:
         whole = task.n <= LARGEST_TABLE_N
         values = exact_values(task) if whole else _at_points(task)
-        found["task.name"] = of_function(task.name, values, whole)
+        content = of_function(task.name, values, whole)
+        found["task.name"] = content._replace(of=_parameters(task))
     if seen is not None and ":" in seen.name:
         whole = seen.n <= LARGEST_TABLE_N
         shown = seen.mask() if whole else _at_points(seen)
-        found["holdout.name"] = of_function(seen.name, shown, whole)
+        content = of_function(seen.name, shown, whole)
+        found["holdout.name"] = content._replace(of=_parameters(seen))
     return found
+
+
+def _parameters(named: Task | SeenSet) -> str:
+    return json.dumps([named.n, named.params], sort_keys=True, default=str)
 
 
 def of_file(name: str, *arrays: np.ndarray) -> Content:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from pvr_jax.boolean import fourier, measures
+from pvr_jax import tasks
+from pvr_jax.boolean import float64, fourier, measures
 
 few_examples = settings(deadline=None, max_examples=25, derandomize=True)
 
@@ -258,3 +259,29 @@ def test_noise_out_of_range_is_refused():
         measures.noise_stability(np.ones(4), np.nan)
     with pytest.raises(ValueError, match=r"delta: given -0.1; allowed 0 to 1"):
         measures.noise_sensitivity(np.ones(4), np.array([0.2, -0.1]))
+
+
+@pytest.mark.parametrize(
+    "n, expression, irrelevant",
+    [
+        (9, "0.1*x0 + 0.3*x1*x2", range(3, 9)),
+        (12, "0.7*x3 - 0.2*x3*x5*x11", [0, 1, 2, 4, 6, 7, 8, 9, 10]),
+        (6, "0.1*x3 + 0.7*x0*x1 + 0.2*x2 - 0.1*x3", [3, 4, 5]),
+    ],
+)
+def test_coordinates_of_no_influence_have_none(n, expression, irrelevant):
+    values = tasks.exact_values(tasks.make("polynomial", n=n, expression=expression))
+    coefficients = float64.exact_spectrum(values)
+    with jax.enable_x64(True):
+        influences = np.asarray(measures.influences(jnp.asarray(coefficients)))
+    assert not influences[list(irrelevant)].any()
+    others = np.delete(influences, list(irrelevant))
+    expected = [influence_by_definition(values, k) for k in range(n) if k not in irrelevant]
+    np.testing.assert_allclose(others, expected, rtol=1e-12)
+
+
+def test_small_coefficients_are_not_rounding():
+    values = tasks.exact_values(tasks.make("polynomial", n=4, expression="3*x0 - 1e-10*x1*x2"))
+    coefficients = float64.exact_spectrum(values)
+    assert np.count_nonzero(coefficients) == 2
+    np.testing.assert_allclose(sorted(coefficients)[0], -1e-10, rtol=1e-5)

@@ -182,3 +182,34 @@ def test_what_was_never_trained_may_still_be_edited():
     kept = json.loads((directory / "contents.json").read_text())
     command(config, *flags)
     assert json.loads((directory / "contents.json").read_text()) != kept
+
+
+def test_two_targets_never_have_one_name_in_a_report(capsys):
+    """Runs beside each other, whatever their model, name the same target by the same name."""
+    write("own_shared", TARGET.format("x[..., 0] * x[..., 1]"))
+    config = "canonical_holdout.py:task=own_shared:target,tiny"
+    flags = ("--config.train.epochs=1", "--config.holdout.bits=0", "--stage=train")
+    command(config, "--config.task.n=4", *flags)
+    first = only_run("runs")
+    write("own_shared", TARGET.format("2 * x[..., 0] * x[..., 2]"))
+    other = config.replace(",tiny", ",model=deep_linear,tiny")
+    command(other, "--config.task.n=4", *flags, status=1)
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: config.task.name: own_shared:target has other values, and its source has changed "
+        f"since {first} was begun; give another --workdir, or start over: rm -r {first}"
+    )
+    assert only_run("runs") == first
+    command(other, "--config.task.n=5", *flags)  # another target anyway, and titled so
+    (first / "contents.json").write_text("{")  # of which only its own run has to tell
+    command(other, "--config.task.n=4", *flags)
+
+
+def test_two_seen_sets_never_have_one_name_in_a_report(capsys):
+    write("own_rows", TARGET.format("x[..., 0] > 0"))
+    config = "unseen_domain.py:setting=user,task=parity,holdout=own_rows:target,tiny"
+    flags = ("--config.task.n=5", "--config.train.epochs=1", "--stage=train")
+    command(config, *flags)
+    write("own_rows", TARGET.format("(x[..., 0] > 0) | (x[..., 1] > 0)"))
+    command(config, *flags, "--config.train.learning_rates=0.01,", status=1)
+    message = capsys.readouterr().err
+    assert "config.holdout.name: own_rows:target has other values, and its source" in message

@@ -95,18 +95,13 @@ def config(tmp_path_factory):
 def invoke(config, workdir, sweep, *flags, status=0):
     arguments = ["main", f"--config={config}", f"--workdir={workdir}", f"--sweep={sweep}", *flags]
     assert main.main(arguments) == status
-    if any(flag.startswith("--config.") for flag in flags):  # such tables have digits in their path
-        return newest_table(workdir, f"small-{sweep}-????????")
-    return table_of(workdir, sweep)
+    return pd.read_parquet(newest_table(workdir, sweep) / "table.parquet")
 
 
-def newest_table(workdir, pattern):
-    paths = Path(workdir).glob(f"sweeps/tables/{pattern}/table.parquet")
-    return pd.read_parquet(max(paths, key=lambda path: path.stat().st_mtime_ns))
-
-
-def table_of(workdir, sweep):
-    return pd.read_parquet(Path(workdir) / f"sweeps/tables/small-{sweep}/table.parquet")
+def newest_table(workdir, sweep):
+    """Return the directory; tables of a config that is not in configs/ have digits in its name."""
+    paths = Path(workdir).glob(f"sweeps/tables/small-{sweep}-????????/table.parquet")
+    return max(paths, key=lambda path: path.stat().st_mtime_ns).parent
 
 
 def times(workdir):
@@ -160,7 +155,7 @@ def test_the_table_holds_settings_and_measures_of_every_replica(finished):
 
 def test_parquet_and_csv_are_the_same_and_what_lacks_is_null(finished):
     workdir, table = finished
-    directory = workdir / "sweeps/tables/small-targets,bits,rates"
+    directory = newest_table(workdir, "targets,bits,rates")
     stored = pyarrow.parquet.read_table(directory / "table.parquet")
     assert stored.column("diverged_at").null_count == len(table)
     assert stored.column("leak").null_count == np.isnan(table["leak"].astype(float)).sum()
@@ -366,13 +361,13 @@ def test_an_experiment_that_knows_no_packing_is_swept_run_by_run(tmp_path):
 
 def test_the_same_sweep_with_other_flags_has_a_table_of_its_own(config, tmp_path):
     look = partial(invoke, config, tmp_path, "bits", "--stage=report")  # trains nothing
-    plain, one = look(), look("--config.train.seeds=1")
+    plain, first = look(), newest_table(tmp_path, "bits")
+    one = look("--config.train.seeds=1")
     again = look("--config.train.seeds=1", "--config.train.epochs=2")
-    tables = sorted(path.parent.name for path in tmp_path.glob("sweeps/tables/*/table.csv"))
-    assert len(tables) == 3 and tables[0] == "small-bits"
+    assert len(list(tmp_path.glob("sweeps/tables/*/table.csv"))) == 3
     assert "train.seeds" not in plain and set(one["train.seeds"]) == {1}
     assert (set(again["train.seeds"]), set(again["train.epochs"])) == ({1}, {2})
-    pd.testing.assert_frame_equal(table_of(tmp_path, "bits"), plain)
+    pd.testing.assert_frame_equal(pd.read_parquet(first / "table.parquet"), plain)
     # The fields in another order are the same sweep.
     look("--config.train.epochs=2", "--config.train.seeds=1")
     assert len(list(tmp_path.glob("sweeps/tables/*"))) == 3
@@ -402,7 +397,7 @@ def test_a_signal_stops_the_whole_sweep_and_the_same_command_goes_on(
     assert not list(tmp_path.glob("sweeps/**/failed.json"))
     done = run(*arguments)
     assert "continuing from the checkpoint at step" in done.stdout
-    table = newest_table(tmp_path, "small-shapes,targets-????????")
+    table = pd.read_parquet(newest_table(tmp_path, "shapes,targets") / "table.parquet")
     assert set(table["status"]) == {"done"} and table["cell"].nunique() == 6
 
 
@@ -433,3 +428,26 @@ def test_a_sweep_does_not_go_on_beside_cells_of_another_function(tmp_path, monke
         shutil.rmtree(directory)
     sweep(status=1)
     assert "own_edited:target has other values" in capsys.readouterr().err
+
+
+def test_shards_of_a_sweep_are_of_one_function(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = CONFIG.replace('"expression": "x0*x1"}', '"expression": None}')
+    text += "\n\ndef sweep_sizes():\n"
+    text += "    return [{'task.name': 'own_sharded:target', 'task.n': n} for n in (4, 5)]\n"
+    (tmp_path / "sharded.py").write_text(text)
+    target = tmp_path / "own_sharded.py"
+
+    def sweep(values, shard, status=0):
+        target.write_text(f"def target(x):\n    return {values}\n")
+        sys.modules.pop("own_sharded", None)
+        flags = ["--sweep=sizes", "--workdir=runs", f"--shard={shard}"]
+        assert main.main(["main", "--config=sharded.py", *flags]) == status
+
+    sweep("x[..., 0]", "0/2")
+    kept = times("runs")
+    capsys.readouterr()
+    sweep("3 * x[..., 0]", "1/2", status=1)
+    assert "own_sharded:target has other values" in capsys.readouterr().err
+    assert times("runs") == kept
+    sweep("x[..., 0]", "1/2")

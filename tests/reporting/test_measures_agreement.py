@@ -112,6 +112,16 @@ def test_one_replica_that_is_left_is_not_taken_for_its_cell():
     assert "replicas diverged on one side only (pvr-mlp-0000000a seed1, " in render_agreement(found)
 
 
+def test_an_error_that_is_infinite_on_one_side_does_not_agree():
+    kept = three([0.3, 0.4, 0.5])
+    found = agreement(three([0.3, np.inf, 0.5]), kept)
+    assert not found.holds
+    assert "an error is infinite, or 0 on one side only (pvr-mlp-0000000a " in render_agreement(
+        found
+    )
+    assert render_agreement(agreement(kept, kept)).count("they agree") == 1
+
+
 def test_two_replicas_that_are_left_may_disagree():
     kept, fresh = three([0.300, 0.301, 0.5]), three([0.400, 0.401, 0.5])
     found = agreement(fresh.iloc[:2], kept)

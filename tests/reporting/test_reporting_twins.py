@@ -1,5 +1,7 @@
 """Coefficients of aliased monomials, and errors by init exponent: table, figure, kept files."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -179,6 +181,20 @@ def test_runs_that_differ_in_what_nobody_sees_are_no_scan(tmp_path):
     cells = compare(runs, summary_table(runs)).cells
     assert exponents(cells) == {} and initialisation_table(cells).empty
     assert cells["arm"].nunique() == 6  # which tell them by the digits of their configurations
+
+
+def test_a_model_of_defaults_is_in_the_scan(tmp_path):
+    """Its label names no parameter, and so no exponent: the configuration has them."""
+    scan(tmp_path)
+    directory = tmp_path / "canonical_holdout" / "linear-deep_linear-00000001"
+    model = {"name": "deep_linear", "depth": 2, "width": 64, "alpha": 1.5}
+    changed = {"measures.json": {"model_label": "deep_linear"}, "config.json": {"model": model}}
+    for file, own in changed.items():
+        document = json.loads((directory / file).read_text())
+        (directory / file).write_text(json.dumps(document | own))
+    _, table, [(alphas, _)] = table_and_lines(tmp_path)
+    assert alphas == [0.5, 1.5, 2.5]
+    assert len(table) == 1 and "–" not in table["α = 1.5 [95 %]"][0]
 
 
 def test_two_exponents_are_no_scan(workdir):
