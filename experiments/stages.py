@@ -40,9 +40,14 @@ def run_directory(settings: Settings, config: ConfigDict, workdir: Path) -> Path
     return Path(workdir) / config.experiment / settings.run_name(config)
 
 
+def what_is_named(config: ConfigDict) -> str:
+    """Return the sections that name files and functions; where they are equal, contents are."""
+    return str((config.experiment, config.task, config.get("holdout")))
+
+
 def contents_of(settings: Settings, configs: Sequence[ConfigDict]) -> list[dict[str, Content]]:
     """Return `settings.contents` of each configuration, computed once per task and seen set."""
-    keys = [str((config.task, config.get("holdout"))) for config in configs]
+    keys = [what_is_named(config) for config in configs]
     different = dict(zip(keys, configs, strict=True))
     known = {key: settings.contents(config) for key, config in different.items()}
     return [known[key] for key in keys]

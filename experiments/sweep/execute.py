@@ -95,7 +95,7 @@ class Sweep:
             if cell.config is None:
                 continue
             config, directory = cell.config, self._directory(cell)
-            key = str((config.experiment, config.task, config.get("holdout")))
+            key = stages.what_is_named(config)
             if key not in known:
                 settings = command_line.load_experiment(config.experiment, "settings")
                 try:

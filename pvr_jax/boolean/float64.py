@@ -10,7 +10,7 @@ import numpy as np
 
 from pvr_jax.boolean import fourier
 
-# Of a coefficient, over the largest value: some hundred times the spacing of float64.
+# Of a coefficient, over the largest value: some fifty times the spacing of float64.
 ROUNDING = 1e-14
 
 
