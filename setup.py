@@ -13,11 +13,16 @@ setup(
     packages=find_packages(
         include=["pvr_jax", "pvr_jax.*", "experiments", "experiments.*", "configs"]
     ),
+    package_data={"pvr_jax.reporting": ["*.jinja"]},
     python_requires=">=3.11",
     install_requires=[
         "absl-py>=2.1",
+        "altair>=6.0",
         "flax>=0.12",
+        "h5netcdf>=1.6",
+        "h5py>=3.12",
         "jax>=0.10,<0.13",
+        "jinja2>=3.1",
         "matplotlib>=3.9",
         "ml-collections>=1.0",
         "numpy>=2.0",
@@ -29,6 +34,8 @@ setup(
         "rich>=13.7",
         "scikit-learn>=1.6",
         "scipy>=1.15",
+        "vl-convert-python>=1.8",
+        "xarray>=2025.1",
     ],
     extras_require={
         "cuda": ["jax[cuda12]>=0.10,<0.13"],

@@ -187,9 +187,10 @@ def run_stage(stage: str, config: Any, workdir: Path) -> None:
         if hosts.is_primary():
             print(f"{stage}: {directory}", flush=True)
         return
+    from experiments import reports
+
     for root in experiment_directories(config, workdir):
-        module = command_line.load_experiment(root.name, "report")
-        written = module.report(root)
+        written = reports.report(root)
         print(written.text)
         print(f"report: {written.page}", flush=True)
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from absl import flags
 from rich.console import Console
 
-from experiments import command_line
+from experiments import command_line, reports
 from experiments.command_line import UsageError
 from experiments.main import end, exit_status, faults_noted, run_stage, start_devices
 from pvr_jax.refusal import Refusal
@@ -117,7 +117,7 @@ def reproduce(name: str, size: str, workdir: Path) -> None:
         if config.experiment not in experiments:
             experiments.append(config.experiment)
     for experiment in experiments:
-        written = command_line.load_experiment(experiment, "report").report(place / experiment)
+        written = reports.report(place / experiment)
         print(written.text)
         print(f"report: {written.page}")
         kept = EXPERIMENTS / experiment / "results" / name / REPLICAS_FILE

@@ -13,7 +13,7 @@ from experiments.canonical_holdout import settings
 from experiments.canonical_holdout.theories import theories_of
 from pvr_jax.boolean import float64
 from pvr_jax.refusal import Refusal
-from pvr_jax.reporting import statistics
+from pvr_jax.results import statistics
 from pvr_jax.training import run, run_log
 
 PREDICTIONS_FILE = "predictions.json"

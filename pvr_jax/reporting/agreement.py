@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pvr_jax.reporting import statistics
 from pvr_jax.reporting.labels import joined
 from pvr_jax.reporting.table_agreement import (
     LOOSE,
@@ -20,6 +19,7 @@ from pvr_jax.reporting.table_agreement import (
     place,
     varied,
 )
+from pvr_jax.results import statistics
 
 REPLICAS_FILE = "replicas.csv"
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pvr_jax.reporting import statistics
 from pvr_jax.reporting.comparison_findings import arm_findings
 from pvr_jax.reporting.definitions import THEORIES, heading, is_exact
 from pvr_jax.reporting.kinds import READING, kinds_table
@@ -46,6 +45,7 @@ from pvr_jax.reporting.theories import (
 )
 from pvr_jax.reporting.theories import READING as READING_OF_THEORIES
 from pvr_jax.reporting.verdicts import NOT_FITTED, UNFITTED_SHARE, not_fitted
+from pvr_jax.results import statistics
 
 MOST_ARM_COLUMNS = 4  # with more arms each gets its own row
 WHY = (

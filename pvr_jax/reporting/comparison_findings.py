@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from pvr_jax.reporting import statistics
 from pvr_jax.reporting.definitions import heading
 from pvr_jax.reporting.findings import NOTABLE_SHRINKING, SIMULTANEOUS, count, unjudged
 from pvr_jax.reporting.kinds import Kind, by_arm, cells_of, kinds_by_arm, residuals
@@ -22,6 +21,7 @@ from pvr_jax.reporting.tables import (
 )
 from pvr_jax.reporting.theory_findings import Where, theory_sentences
 from pvr_jax.reporting.verdicts import UNFITTED_SHARE, replica_fits
+from pvr_jax.results import statistics
 
 # Below this share of the influence a mean difference plays no part, certain as it may be.
 NEGLIGIBLE = 0.02

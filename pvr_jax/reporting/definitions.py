@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from pvr_jax.reporting.statistics import Scale
+from pvr_jax.results.statistics import Scale
 
 
 class Definition(NamedTuple):

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from pvr_jax.reporting import statistics
 from pvr_jax.reporting.kinds import cells_of, residuals
 from pvr_jax.reporting.labels import bits_in_words, joined
 from pvr_jax.reporting.runs import Run
@@ -16,6 +15,7 @@ from pvr_jax.reporting.tables import (
 )
 from pvr_jax.reporting.theory_findings import theory_sentences
 from pvr_jax.reporting.verdicts import UNFITTED_SHARE
+from pvr_jax.results import statistics
 
 NOTABLE_LEAK = 0.05
 SIMULTANEOUS = "95 % for all cells at once"

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pvr_jax.reporting import statistics
 from pvr_jax.reporting.definitions import PREDICTIONS, THEORIES, heading, ordered
 from pvr_jax.reporting.labels import arm_labels, bits_in_words, natural, pointer_bits
 from pvr_jax.reporting.runs import Run
@@ -24,6 +23,7 @@ from pvr_jax.reporting.tables import (
     theories_of,
 )
 from pvr_jax.reporting.verdicts import NOT_FITTED, nearest, not_fitted
+from pvr_jax.results import statistics
 
 READING = (
     "Means over cells, a cell being a task with a frozen bit, with 95 % intervals over seeds. "

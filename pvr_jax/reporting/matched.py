@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pvr_jax.reporting import statistics
 from pvr_jax.reporting.definitions import heading
 from pvr_jax.reporting.findings import count
 from pvr_jax.reporting.labels import arm_labels, label_notes, natural, rate_notes, short_labels
@@ -24,6 +23,7 @@ from pvr_jax.reporting.tables import (
     seeds_text,
     settings_columns,
 )
+from pvr_jax.results import statistics
 
 STABILITY = "target_noise_stability"
 BOUND = "target_orbit_cross_predictability_bound"

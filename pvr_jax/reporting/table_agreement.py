@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pvr_jax.reporting import statistics
+from pvr_jax.results import statistics
 
 # Rounding differs between machines, JAX versions and ways to share a device, and training
 # amplifies it: a single replica may end elsewhere (README), a table's means may not. Two means

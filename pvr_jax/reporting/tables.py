@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from pvr_jax.reporting import statistics
 from pvr_jax.reporting.definitions import (
     PREDICTIONS,
     THEORIES,
@@ -17,6 +16,7 @@ from pvr_jax.reporting.definitions import (
 )
 from pvr_jax.reporting.runs import Run
 from pvr_jax.reporting.verdicts import judged, nearest
+from pvr_jax.results import statistics
 
 MISSING = "–"
 MARKS = {"below": " ↓", "above": " ↑"}

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
-from pvr_jax.reporting import statistics
 from pvr_jax.reporting.definitions import heading
 from pvr_jax.reporting.labels import joined
 from pvr_jax.reporting.tables import (
@@ -14,6 +13,7 @@ from pvr_jax.reporting.tables import (
     theories_of,
 )
 from pvr_jax.reporting.verdicts import in_common, nearest_theories
+from pvr_jax.results import statistics
 
 # Those whose error is that of lazy training; the first that is defined is asked.
 KERNELS = ("wide_ntk", "empirical_ntk")

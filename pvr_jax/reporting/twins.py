@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from pvr_jax.reporting import statistics
 from pvr_jax.reporting.labels import arm_labels, consecutive, natural, short_labels
 from pvr_jax.reporting.runs import Pair, Run
 from pvr_jax.reporting.tables import (
@@ -15,6 +14,7 @@ from pvr_jax.reporting.tables import (
     render_markdown,
     seeds_text,
 )
+from pvr_jax.results import statistics
 
 # A target with more touched pairs, or a study with more rows, is better told by its leak.
 MOST_PAIRS = 8

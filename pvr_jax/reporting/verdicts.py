@@ -6,9 +6,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from pvr_jax.reporting import statistics
 from pvr_jax.reporting.definitions import heading
 from pvr_jax.reporting.runs import Run
+from pvr_jax.results import statistics
 
 NOT_FITTED = "not fitted"  # the heading of `not_fitted`
 UNFITTED_SHARE = 0.1  # in-distribution error above this share of the influence: fit unfinished

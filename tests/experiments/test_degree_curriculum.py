@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from run_directories import only_run
 
 import pvr_jax
 from experiments import command_line, main, reproduce
+from pvr_jax import results
 from pvr_jax.training import loop
 
 CONFIG = Path(__file__).parents[2] / "configs" / "degree_curriculum.py"
@@ -21,10 +23,6 @@ TINY = f"--config={CONFIG}:tiny"
 
 def invoke(*arguments):
     return main.main(["main", TINY, *map(str, arguments)])
-
-
-def read(path):
-    return json.loads(path.read_text())
 
 
 @pytest.fixture(scope="module")
@@ -38,56 +36,54 @@ def test_every_stage_leaves_its_files(finished):
     directory = only_run(finished)
     assert directory.name.startswith("parity-mlp-")
     found = {path.name for path in directory.iterdir()}
-    assert {"config.json", "run.json", "metrics.jsonl", "measures.json"} <= found
+    assert {"config.json", "run.json", "metrics.jsonl", "measures.nc"} <= found
     assert {"train.done", "analyse.done"} <= found
     report = directory.parent / "report"
     for name in ("table.md", "table.csv", "stages.md", "replicas.csv", "findings.md"):
         assert (report / name).stat().st_size > 0
-    assert "data:image/svg+xml" in (report / "report.html").read_text()
+    assert "data-chart=" in (report / "report.html").read_text()
 
 
 def test_measures_agree_with_the_metrics_and_with_themselves(finished):
-    measures = read(only_run(finished) / "measures.json")
+    measures = results.open(finished).runs[0]
     lines = (only_run(finished) / "metrics.jsonl").read_text().splitlines()
     metrics = [json.loads(line) for line in lines]
-    replicas = measures["replicas"]
-    assert [entry["name"] for entry in replicas[:3]] == [
+    assert measures["replica"].values[:3].tolist() == [
         "samples20-leap2-seed1", "samples20-leap2-seed2", "samples20-leap5-seed1",
     ]  # fmt: skip
-    assert measures["epochs"] == [record["step"] for record in metrics]
+    assert measures["step"].values.tolist() == [record["step"] for record in metrics]
     trained = pvr_jax.load_params(only_run(finished))
     assert trained.step == metrics[-1]["step"]
-    assert list(trained.names) == [entry["name"] for entry in replicas]
-    for name, column in measures["measures"].items():
+    assert list(trained.names) == measures["replica"].values.tolist()
+    for name in ("generalization_error", "in_distribution_error", "target_coefficient"):
+        column = measures[name].values
         np.testing.assert_allclose(column[-1], metrics[-1][name], rtol=1e-3, atol=1e-6)
-        assert column[:-1] == [record[name] for record in metrics[:-1]]
+        assert column[:-1].tolist() == [record[name] for record in metrics[:-1]]
     # A parity is its own monomial: the mass of degree 5 is the coefficient squared.
-    top = np.array(measures["degree_profile"][-1])[:, 5]
-    coefficient = np.array(measures["measures"]["target_coefficient"][-1])
-    np.testing.assert_allclose(top, coefficient**2, rtol=1e-9)
-    assert measures["target_degree_profile"] == [0, 0, 0, 0, 0, 1]
-    assert measures["half_variance"] == 0.5
-    for index, entry in enumerate(replicas):
-        assert measures["iterations"][-1][index] == entry["iterations"]
-        assert entry["finished"], "the tiny mode shows the end of both arms"
-        last = entry["stages"][-1]
-        assert (last["epochs"], last["iterations"]) == (entry["epochs"], entry["iterations"])
-        assert last["samples"] == entry["samples"] and last["radius"] >= 5
-        steps = -(-entry["samples"] // 8)
-        if entry["leap"] == 5:
-            assert len(entry["stages"]) == 1
-            assert entry["iterations"] == steps * entry["epochs"]
+    last = measures.isel(step=-1)
+    top = last["degree_profile"].sel(degree=5)
+    np.testing.assert_allclose(top, last["target_coefficient"] ** 2, rtol=1e-9)
+    assert measures["target_degree_profile"].values.tolist() == [0, 0, 0, 0, 0, 1]
+    assert measures["constant_error"] == 0.5
+    assert last["finished"].all(), "the tiny mode shows the end of both trainings"
+    for name in last["replica"].values:
+        one = last.sel(replica=name)
+        passed = one.isel(stage=one["stage_end"].values >= 0)
+        assert passed["stage_end"][-1] == one["iterations"]
+        assert passed["samples_inside"][-1] == one["samples"] and passed["radius"][-1] >= 5
+        steps = -(-int(one["samples"]) // 8)
+        if one["leap"] == 5:
+            assert passed.sizes["stage"] == 1
+            assert one["iterations"] == steps * one["epochs_to_end"]
         else:
-            assert entry["iterations"] < steps * entry["epochs"]
+            assert one["iterations"] < steps * one["epochs_to_end"]
 
 
 def test_a_smaller_training_set_is_the_beginning_of_a_larger_one(finished):
-    stages = {
-        (e["seed"], e["leap"], e["samples"]): e["stages"][0]["samples"]
-        for e in read(only_run(finished) / "measures.json")["replicas"]
-    }
+    first = results.open(finished).curve("samples_inside").query("stage == 0 and leap == 2")
+    inside = first.set_index(["seed", "samples"])["samples_inside"]
     for seed in (1, 2):
-        assert stages[seed, 2, 20] <= stages[seed, 2, 40] <= stages[seed, 2, 20] + 20
+        assert inside[seed, 20] <= inside[seed, 40] <= inside[seed, 20] + 20
 
 
 class Heard(list):
@@ -116,23 +112,22 @@ def test_an_interrupted_run_ends_as_if_never_interrupted(finished, tmp_path, mon
     assert saved == continued and len(set(saved)) == 2
     assert all(0 < int(step) < 100 and int(step) % 25 for step in saved)
     assert invoke(f"--workdir={tmp_path}", "--stage=analyse") == 0
-    first, second = (read(only_run(workdir) / "measures.json") for workdir in (finished, tmp_path))
+    first, second = (results.open(workdir).runs[0] for workdir in (finished, tmp_path))
     # A save starts no new mean of the training loss, and an evaluation is never made twice.
-    assert first == second
+    xr.testing.assert_identical(first, second)
 
 
 def test_the_table_holds_the_means_of_the_measures(finished):
-    measures = read(only_run(finished) / "measures.json")
+    frame = results.open(finished).final()
     table = pd.read_csv(finished / "degree_curriculum" / "report" / "table.csv")
     assert list(table["samples"]) == [20, 40]
-    frame = pd.DataFrame(measures["replicas"])
-    frame["error"] = measures["measures"]["generalization_error"][-1]
-    means = frame.groupby(["samples", "leap"])[["iterations", "error"]].mean()
+    means = frame.groupby(["samples", "leap"])[["iterations", "generalization_error"]].mean()
     for _, row in table.iterrows():
-        for side, leap in (("normal", 5), ("curriculum", 2)):
+        for ending, leap in (("_baseline", 5), ("", 2)):
             expected = means.loc[(row["samples"], leap)]
-            assert row[f"iterations_{side}"] == pytest.approx(expected["iterations"])
-            assert row[f"generalization_error_{side}"] == pytest.approx(expected["error"])
+            assert row[f"iterations_ended{ending}"] == pytest.approx(expected["iterations"])
+            error = row[f"generalization_error{ending}"]
+            assert error == pytest.approx(expected["generalization_error"])
 
 
 @pytest.mark.parametrize(

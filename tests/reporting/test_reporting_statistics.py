@@ -7,7 +7,7 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from pvr_jax.reporting.statistics import (
+from pvr_jax.results.statistics import (
     against,
     can_be_judged,
     difference_interval,

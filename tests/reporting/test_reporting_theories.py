@@ -11,11 +11,11 @@ from synthetic_runs import write_run
 from pvr_jax.reporting import read_run, read_runs, replica_table, stored, summary_table
 from pvr_jax.reporting.comparison import compare, render_comparison
 from pvr_jax.reporting.report import write_report
-from pvr_jax.reporting.statistics import jackknife_error
 from pvr_jax.reporting.tables import display_table
 from pvr_jax.reporting.theories import reasons_table, theory_table
 from pvr_jax.reporting.theory_findings import place, theory_sentences
 from pvr_jax.reporting.verdicts import nearest
+from pvr_jax.results.statistics import jackknife_error
 
 THEORIES = {
     "influence": {0: (0.46875, 0.02), 7: (0.1875, 0.03)},

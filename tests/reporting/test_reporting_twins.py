@@ -10,8 +10,8 @@ from synthetic_runs import write_run
 from pvr_jax.reporting import read_runs, stored, study_figures, summary_table, write_report
 from pvr_jax.reporting.comparison import compare
 from pvr_jax.reporting.initialisation import exponents, initialisation_table
-from pvr_jax.reporting.statistics import mean_interval
 from pvr_jax.reporting.twins import monomial_text, render_twins, twin_table
+from pvr_jax.results.statistics import mean_interval
 
 
 def runs_of(workdir):

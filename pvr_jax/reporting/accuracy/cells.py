@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pvr_jax.number_text import exact
-from pvr_jax.reporting import statistics
+from pvr_jax.results import statistics
 
 ACCURACIES = ("iid_accuracy", "train_accuracy", "withheld_accuracy")
 # Training loss is of the training set at an evaluation, batch loss the mean over the batches since

@@ -11,7 +11,7 @@ from pvr_jax.reporting.accuracy.confusion import shares, shown_cells
 from pvr_jax.reporting.accuracy.labels import panel_title
 from pvr_jax.reporting.accuracy.shown import grouped
 from pvr_jax.reporting.drawing import PALE, plain
-from pvr_jax.reporting.statistics import mean
+from pvr_jax.results.statistics import mean
 
 MOST_NUMBERS = 12  # classes up to which the shares are written into the matrix
 _COLUMNS = 4

@@ -15,7 +15,7 @@ from pvr_jax.reporting.accuracy.reading import Examples
 from pvr_jax.reporting.accuracy.shown import grouped, percent
 from pvr_jax.reporting.page_style import EXAMPLES_STYLE
 from pvr_jax.reporting.reading import EXAMPLES_FILE, damaged
-from pvr_jax.reporting.statistics import mean
+from pvr_jax.results.statistics import mean
 
 TITLE = "Examples: inputs, labels and predictions"
 PAGE = "examples.html"

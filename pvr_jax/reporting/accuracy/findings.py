@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from pvr_jax.reporting import statistics
 from pvr_jax.reporting.accuracy.cells import (
     Arm,
     Cell,
@@ -34,6 +33,7 @@ from pvr_jax.reporting.accuracy.verdicts import (
     judged,
 )
 from pvr_jax.reporting.labels import joined
+from pvr_jax.results import statistics
 
 Findings = list[tuple[str, str]]
 UNLEARNED = 0.5  # a network that gets fewer i.i.d. inputs right has not learned the task

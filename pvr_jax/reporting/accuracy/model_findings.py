@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pvr_jax.reporting import statistics
 from pvr_jax.reporting.accuracy.cells import Arm, Cell, arms_of
 from pvr_jax.reporting.accuracy.labels import arm_labels, task_labels
 from pvr_jax.reporting.accuracy.shown import percent_interval
@@ -16,6 +15,7 @@ from pvr_jax.reporting.accuracy.verdicts import (
 )
 from pvr_jax.reporting.labels import joined
 from pvr_jax.reporting.tables import seeds_text
+from pvr_jax.results import statistics
 
 
 def model_findings(cells: Sequence[Cell]) -> list[tuple[str, str]]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from pvr_jax.reporting import statistics
 from pvr_jax.reporting.accuracy.cells import (
     Arm,
     Cell,
@@ -20,6 +19,7 @@ from pvr_jax.reporting.accuracy.cells import (
 from pvr_jax.reporting.accuracy.labels import arm_labels, task_labels
 from pvr_jax.reporting.accuracy.thresholds import LEVEL, Threshold, least_thresholds, thresholds_of
 from pvr_jax.reporting.tables import MISSING, format_interval, format_number, seeds_text
+from pvr_jax.results import statistics
 
 TITLES = {
     "sizes": "i.i.d. accuracy by training-set size, %",

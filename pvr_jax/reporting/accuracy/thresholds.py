@@ -8,7 +8,6 @@ from functools import cached_property
 
 import numpy as np
 
-from pvr_jax.reporting import statistics
 from pvr_jax.reporting.accuracy.cells import (
     Arm,
     Cell,
@@ -16,6 +15,7 @@ from pvr_jax.reporting.accuracy.cells import (
     arms_of,
     least_withheld,
 )
+from pvr_jax.results import statistics
 
 THRESHOLD = 0.95
 LEVEL = "95 %"

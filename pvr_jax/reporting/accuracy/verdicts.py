@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pvr_jax.reporting import statistics
 from pvr_jax.reporting.accuracy.cells import Cell
+from pvr_jax.results import statistics
 
 # A network that gets so many of its training samples right has fitted them.
 FITTED = 0.95

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 
 from pvr_jax.number_text import exact
-from pvr_jax.reporting import statistics
 from pvr_jax.reporting.tables import BY_SEED, seeds_text
 from pvr_jax.reporting.unseen.definitions import MEASURES, UNEXPLAINED, scale
 from pvr_jax.reporting.unseen.definitions import THEORIES as KNOWN_THEORIES
 from pvr_jax.reporting.unseen.labels import arm_names, in_order, monomial_text, task_names
 from pvr_jax.reporting.unseen.runs import MIN_DEGREE, WIDE_NTK, Cell
 from pvr_jax.reporting.verdicts import nearest_theories
+from pvr_jax.results import statistics
 
 UNFITTED_SHARE = 0.01  # of ½ E f²; a larger in-distribution error: the fit is not finished
 ERROR = "_unseen_error"  # after the name of a theory: what it predicts

@@ -1,8 +1,8 @@
 """What is measured on an unseen domain: headings in tables and meanings, in the table's order."""
 
 from pvr_jax.reporting.definitions import Definition
-from pvr_jax.reporting.statistics import Scale
 from pvr_jax.reporting.unseen.runs import MIN_DEGREE, WIDE_NTK
+from pvr_jax.results.statistics import Scale
 
 UNEXPLAINED = "unexplained_"  # before the name of a theory: what it misses of the learned function
 

@@ -11,7 +11,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from pvr_jax.number_text import exact
-from pvr_jax.reporting import statistics
 from pvr_jax.reporting.drawing import (
     BLUE,
     GREY,
@@ -29,6 +28,7 @@ from pvr_jax.reporting.unseen.cells import rate_groups
 from pvr_jax.reporting.unseen.findings import rate_correlation
 from pvr_jax.reporting.unseen.labels import arm_names, in_order, task_names
 from pvr_jax.reporting.unseen.runs import MIN_DEGREE, Cell
+from pvr_jax.results import statistics
 
 MOST_PANELS = 12
 SHOWN_MONOMIALS = 6

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import pandas as pd
 
 from pvr_jax.number_text import exact
-from pvr_jax.reporting import statistics
 from pvr_jax.reporting.findings import count
 from pvr_jax.reporting.tables import format_exact, format_number
 from pvr_jax.reporting.unseen.cells import (
@@ -22,6 +21,7 @@ from pvr_jax.reporting.unseen.cells import (
 from pvr_jax.reporting.unseen.definitions import UNEXPLAINED
 from pvr_jax.reporting.unseen.runs import MIN_DEGREE, WIDE_NTK, Cell
 from pvr_jax.reporting.unseen.tables import interval_text, row_interval
+from pvr_jax.results import statistics
 
 NOTABLE_LEAK = 0.1  # of the difference between target and MDI; a coefficient off by more is named
 MOST_LEAKS = 4

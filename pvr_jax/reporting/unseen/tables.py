@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from pvr_jax.number_text import exact
-from pvr_jax.reporting import statistics
 from pvr_jax.reporting.labels import label_notes, short_labels
 from pvr_jax.reporting.latex import escape_latex
 from pvr_jax.reporting.tables import (
@@ -29,6 +28,7 @@ from pvr_jax.reporting.unseen.cells import (
 from pvr_jax.reporting.unseen.definitions import UNEXPLAINED, heading
 from pvr_jax.reporting.unseen.labels import arm_names, in_order, task_names, task_notes
 from pvr_jax.reporting.unseen.runs import MIN_DEGREE, Cell
+from pvr_jax.results import statistics
 
 TITLES = {
     "table": "Errors on the unseen inputs",

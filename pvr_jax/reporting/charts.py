@@ -1,0 +1,358 @@
+"""The charts of a report: one description each, for the page, for paper, and for a notebook."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from pvr_jax.reporting import vega
+from pvr_jax.reporting.columns import Context
+from pvr_jax.reporting.exhibits import Data, context_of, final, shown, sorted_values
+from pvr_jax.results import Measure, Study
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What all charts have.
+
+    Args:
+        name: of its files.
+        title: above it.
+        y: the variable on the vertical axis.
+        x: the one on the horizontal axis.
+        panel, color: coordinates, one panel or color per value.
+        levels: column -> its name in the legend, for what is not measured but known, such as an
+            exact prediction.
+        band: what surrounds a mean, over seeds: their "range" or the "interval" of the mean.
+        data: what makes the frame.
+        log_x, log_y: whether an axis is logarithmic.
+        floor: the smallest value that is drawn.
+        caption: below it.
+        needs: as of a `Table`.
+    """
+
+    name: str
+    title: str
+    y: str
+    x: str
+    panel: str = ""
+    color: str = ""
+    levels: Mapping[str, str] = field(default_factory=dict)
+    band: Literal["range", "interval"] = "interval"
+    data: Data = final
+    log_x: bool = False
+    log_y: bool = False
+    floor: float | None = None
+    caption: str = ""
+    needs: Sequence[str] = ()
+
+    def draw(self, study: Study, measures: Mapping[str, Measure] | None = None) -> Any:
+        """Return the chart of a study; a notebook shows it.
+
+        Args:
+            study: its runs.
+            measures: what the columns are that a report derives.
+        """
+        import altair  # a report is made without it
+
+        return altair.Chart.from_dict(self.spec(study, context_of(study, measures)))
+
+    def spec(self, study: Study, context: Context) -> vega.Spec:
+        """Return its Vega-Lite description."""
+        raise NotImplementedError
+
+    def _axis(self, side: Literal["x", "y"], context: Context) -> vega.Spec:
+        """Return one of its axes, with the name and the units of its variable."""
+        name = self.x if side == "x" else self.y
+        measure, title = context.measures.get(name), vega.heading(name, context)
+        more = [part for part in (measure.symbol, measure.units) if part] if measure else []
+        title = [title, ", ".join(more)] if more and side == "y" else ", ".join([title, *more])
+        scale = {"type": "log"} if (self.log_x, self.log_y)[side == "y"] else {"zero": False}
+        return {"field": side, "type": "quantitative", "title": title, "scale": scale}
+
+
+@dataclass(frozen=True)
+class Curve(Chart):
+    """A measure over steps, iterations or degrees: the mean over seeds within its band.
+
+    Args:
+        dash: a coordinate, one dash per value.
+        slider: a column such as `step`, of which a page shows one value at a time, and paper the
+            last.
+        events: name in the legend -> frame with the columns of `x`, panel and color: where on
+            average something happens.
+    """
+
+    dash: str = ""
+    slider: str = ""
+    events: Mapping[str, Data] = field(default_factory=dict)
+
+    def spec(self, study: Study, context: Context) -> vega.Spec:
+        """Return its Vega-Lite description."""
+        frame = self.data(study)
+        roles = vega.roles_of(panel=self.panel, color=self.color, dash=self.dash, at=self.slider)
+        parts = [vega.means(frame, {**roles, "x": self.x}, self.y, self.band)]
+        if not self.slider and len(frame) <= vega.MAX_REPLICA_ROWS:
+            parts.append(vega.replicas(frame, {**roles, "x": self.x}, self.y))
+        parts += [
+            vega.known_rows(frame, {**roles, "y": n}, "level", words)
+            for n, words in self.levels.items()
+        ]
+        parts += [
+            vega.known_rows(data(study), {**roles, "x": self.x}, "event", words)
+            for words, data in self.events.items()
+        ]
+        long = vega.finished(parts, self, context)
+        shared = vega.colors(long, context, self.color) | vega.dashes(long, context, self.dash)
+        x, y = self._axis("x", context), self._axis("y", context)
+        tips = [*vega.tips(roles, context), vega.tip("x", x["title"]), vega.tip("y", "mean")]
+        tips += [vega.tip("low", "low"), vega.tip("high", "high"), vega.tip("count", "replicas")]
+        plain = {"color": shared["color"]}
+        layers = [
+            vega.layer(
+                "mean",
+                {"type": "area"},
+                x=x,
+                y={**y, "field": "low"},
+                y2={"field": "high"},
+                opacity=vega.faint(0.15, self.color),
+                **plain,
+            ),
+            vega.layer(
+                "replica",
+                {"type": "line", "strokeWidth": 0.6},
+                x=x,
+                y=y,
+                detail={"field": "replica"},
+                opacity=vega.faint(0.35, self.color),
+                **shared,
+            ),
+            vega.layer(
+                "level", {"type": "rule", "strokeWidth": 1.2}, y=y, stroke=vega.known_strokes(long)
+            ),
+            vega.layer(
+                "event",
+                {"type": "rule", "strokeDash": [1, 2]},
+                x=x,
+                opacity=vega.faint(0.9, self.color),
+                tooltip=[vega.tip("level", "event"), vega.tip("x", x["title"])],
+                **plain,
+            ),
+            vega.layer(
+                "mean",
+                {"type": "line", "strokeWidth": 2},
+                x=x,
+                y=y,
+                opacity=vega.faint(1.0, self.color),
+                **shared,
+            ),
+            vega.layer(
+                "mean",
+                {"type": "point", "filled": True, "size": 45},
+                x=x,
+                y=y,
+                tooltip=tips,
+                opacity={"value": 0.001},
+                **plain,
+            ),
+        ]
+        return vega.assembled(self, context, long, layers, roles)
+
+
+@dataclass(frozen=True)
+class Points(Chart):
+    """A measure by setting: every replica, the mean with its interval, and what theory says.
+
+    Args:
+        diagonal: whether to draw the line on which both axes are equal; else `x` has one place per
+            value.
+    """
+
+    diagonal: bool = False
+
+    def spec(self, study: Study, context: Context) -> vega.Spec:
+        """Return its Vega-Lite description."""
+        frame = self.data(study)
+        roles = vega.roles_of(panel=self.panel, color=self.color)
+        parts = [vega.means(frame, {**roles, "x": self.x}, self.y, self.band)]
+        if len(frame) <= vega.MAX_REPLICA_ROWS:
+            parts.append(vega.replicas(frame, {**roles, "x": self.x}, self.y))
+        parts += [
+            vega.known_rows(frame, {**roles, "x": self.x, "y": name}, "level", words)
+            for name, words in self.levels.items()
+        ]
+        if self.diagonal:
+            ends = pd.concat([frame[self.x], frame[self.y]]).astype(float).agg(["min", "max"])
+            panels = (
+                frame[[self.panel]].drop_duplicates() if self.panel else pd.DataFrame(index=[0])
+            )
+            parts += [
+                vega.known_rows(
+                    panels.assign(x=end, y=end),
+                    {**({"panel": self.panel} if self.panel else {}), "x": "x", "y": "y"},
+                    "diagonal",
+                    "equal",
+                )
+                for end in ends
+            ]
+        long = vega.finished(parts, self, context)
+        x, y = self._axis("x", context), self._axis("y", context)
+        if not self.diagonal:
+            places = list(dict.fromkeys(map(shown, sorted_values(frame[self.x]))))
+            long["x"] = long["x"].map(shown)
+            x = {
+                "field": "x",
+                "type": "ordinal",
+                "title": x["title"],
+                "sort": places,
+                "axis": {"labelAngle": 0},
+            }
+        shared = vega.colors(long, context, self.color)
+        offset = (
+            {}
+            if self.diagonal or not self.color
+            else {"xOffset": {"field": "color", "sort": vega.order_of(long, "color")}}
+        )
+        tips = [*vega.tips(roles, context), vega.tip("x", x["title"], not self.diagonal)]
+        mean_tips = [
+            *tips,
+            vega.tip("y", "mean"),
+            vega.tip("low", "low"),
+            vega.tip("high", "high"),
+            vega.tip("count", "replicas"),
+        ]
+        levels = vega.order_of(long, "level")
+        layers = [
+            vega.layer(
+                "diagonal", {"type": "line", "color": vega.GRAYS[0], "strokeDash": [3, 3]}, x=x, y=y
+            ),
+            vega.layer(
+                "replica",
+                {"type": "point", "filled": True, "size": 22},
+                x=x,
+                y=y,
+                **shared,
+                **offset,
+                opacity=vega.faint(0.35, self.color),
+                tooltip=[
+                    *tips,
+                    vega.tip("y", "value"),
+                    vega.tip("replica", "replica", True),
+                    vega.tip("seed", "seed", True),
+                ],
+            ),
+            vega.layer(
+                "level",
+                {"type": "point", "size": 75, "strokeWidth": 1.6},
+                x=x,
+                y=y,
+                **offset,
+                color={"value": "#222222"},
+                shape={
+                    "field": "level",
+                    "type": "nominal",
+                    "title": None,
+                    "sort": levels,
+                    "scale": {
+                        "domain": levels,
+                        "range": [vega.SHAPES[i % len(vega.SHAPES)] for i in range(len(levels))],
+                    },
+                },
+                tooltip=[*tips, vega.tip("level", "theory", True), vega.tip("y", "value")],
+            ),
+            vega.layer(
+                "mean",
+                {"type": "rule", "strokeWidth": 2},
+                x=x,
+                y={**y, "field": "low"},
+                y2={"field": "high"},
+                opacity=vega.faint(1.0, self.color),
+                **shared,
+                **offset,
+            ),
+            vega.layer(
+                "mean",
+                {"type": "point", "filled": True, "size": 60},
+                x=x,
+                y=y,
+                tooltip=mean_tips,
+                opacity=vega.faint(1.0, self.color),
+                **shared,
+                **offset,
+            ),
+        ]
+        return vega.assembled(self, context, long, layers, roles)
+
+
+@dataclass(frozen=True)
+class Heatmap(Chart):
+    """A matrix per panel: `color` is the value at `x` (column) and `y` (row), mean over replicas.
+
+    Args:
+        limits: of the color scale.
+        slider: as of a `Curve`.
+    """
+
+    limits: tuple[float, float] | None = None
+    slider: str = ""
+
+    def spec(self, study: Study, context: Context) -> vega.Spec:
+        """Return its Vega-Lite description."""
+        frame = self.data(study)
+        roles = vega.roles_of(panel=self.panel, at=self.slider)
+        cells = vega.means(frame, {**roles, "x": self.x, "row": self.y}, self.color, "range")
+        long = vega.finished([cells], self, context)
+        measure = context.measure(self.color)
+        axes = {}
+        for side, name in (("x", self.x), ("row", self.y)):
+            values = list(dict.fromkeys(map(shown, sorted_values(frame[name]))))
+            long[side] = long[side].map(shown)
+            title = vega.heading(name, context)
+            axes[side] = {
+                "field": side,
+                "type": "ordinal",
+                "title": title,
+                "sort": values,
+                "axis": {"labelAngle": 0},
+            }
+        scale = {"scheme": "viridis"} | (
+            {"domain": self.limits, "clamp": True} if self.limits else {}
+        )
+        color = {"field": "y", "type": "quantitative", "title": measure.long_name, "scale": scale}
+        tips = [
+            *vega.tips(roles, context),
+            vega.tip("row", axes["row"]["title"], True),
+            vega.tip("x", axes["x"]["title"], True),
+            vega.tip("y", measure.long_name),
+            vega.tip("count", "replicas"),
+        ]
+        layers = [
+            vega.layer(
+                "mean", {"type": "rect"}, x=axes["x"], y=axes["row"], color=color, tooltip=tips
+            )
+        ]
+        return vega.assembled(self, context, long, layers, roles, zoom=False)
+
+
+def interpolated(
+    frame: pd.DataFrame, x: str, y: str, points: int = 120, by: Sequence[str] = ("run", "replica")
+) -> pd.DataFrame:
+    """Return curves that replicas have at their own places, at shared ones, linear in between.
+
+    Before its first place and after its last a replica has the nearest value.
+
+    Args:
+        frame: rows with `x` and `y`, in order, and the columns that name a replica.
+        x, y: columns.
+        points: number of shared places, from 0 to the largest.
+        by: what names a replica; all other columns are taken from its first row.
+    """
+    grid = np.linspace(0, float(frame[x].max()), points)
+    found = []
+    for _, own in frame.groupby(list(by), sort=False):
+        own_x, first = np.unique(own[x].to_numpy(float), return_index=True)
+        values = np.interp(grid, own_x, own[y].to_numpy(float)[first])
+        found.append(own.iloc[:1].loc[own.index[:1].repeat(points)].assign(**{x: grid, y: values}))
+    return pd.concat(found, ignore_index=True)

@@ -1,0 +1,272 @@
+"""The columns of tables: statistics of a group of replicas, as text and as numbers.
+
+A column is given the rows of one group, such as the replicas of one cell, and answers with a
+`Cell`. What a name means, and on which scale its interval is made, it looks up in the `Context`.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.stats
+
+from pvr_jax.reporting import numbers
+from pvr_jax.results import Measure, statistics
+
+Group = pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is known of the names in a table: measures, and the coordinates of replicas."""
+
+    measures: Mapping[str, Measure]
+    coordinates: Sequence[str]
+
+    def measure(self, name: str) -> Measure:
+        """Return what a name is; of a column that a report derives, no more than the name."""
+        return self.measures.get(name) or Measure(name.replace("_", " "))
+
+    def cells(self, group: Group) -> list[str]:
+        """Return the coordinates that vary within a group, but for the seed."""
+        own = [n for n in self.coordinates if n in group and n not in NOT_SETTINGS]
+        return [name for name in own if group[name].nunique(dropna=False) > 1]
+
+
+# Columns that name a replica or say what became of it, and not its setting.
+NOT_SETTINGS = ("run", "replica", "seed", "diverged_at", "size")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table: what is shown, and the numbers behind it.
+
+    `values` are the columns of a CSV file by the ending of their names: "" is the value itself,
+    by which a page sorts.
+    """
+
+    text: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sort(self) -> Any:
+        """What the table is sorted by."""
+        return self.values.get("", self.text)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Its interval; NaN where there is none."""
+        return self.values.get("_low", math.nan), self.values.get("_high", math.nan)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A statistic of a group of replicas.
+
+    Args:
+        name: of its values in files.
+        cell: what computes it.
+        of: the variables that it is of, whose definitions explain it.
+        about: what it says, where that is more than the definition.
+    """
+
+    name: str
+    cell: Callable[[Group, Context], Cell]
+    of: tuple[str, ...] = ()
+    about: str = ""
+
+
+# A mark looks at the group and its cell, and answers with a text such as " ↑".
+Mark = Callable[[Group, Context, Cell], str]
+
+
+def mean(
+    name: str,
+    where: str = "",
+    *,
+    digits: int = 4,
+    decimals: int | None = None,
+    per: str = "",
+    percent: bool = False,
+    mark: Mark | None = None,
+    values: bool = True,
+) -> Column:
+    """The mean over replicas with its 95 % interval, on the scale of its quantity.
+
+    Where the group holds several cells, such as frozen bits, the mean is over cells and its
+    interval over seeds.
+
+    Args:
+        name: the variable.
+        where: a column of truth values; only these replicas count.
+        digits: significant digits of the mean.
+        decimals: instead of `digits`, decimals.
+        per: a column by which values are divided, such as the influence.
+        percent: show 100 times the value.
+        mark: added to the text, such as `against("influence")`.
+        values: show the seeds' values beside the mean where it alone would mislead.
+    """
+
+    def cell(group: Group, context: Context) -> Cell:
+        scale = "positive" if per else context.measure(name).scale
+        grid = _grid(group, name, context, where, per)
+        center = statistics.mean_over_cells(grid)
+        if len(grid) > 1:
+            low, high = statistics.interval_over_seeds(grid, scale)
+        else:
+            low, high = (float(bound[0]) for bound in statistics.mean_interval(grid, scale))
+        factor = 100 if percent else 1
+        shown = [factor * part for part in (center, low, high)]
+        text = numbers.interval(*shown, digits=digits, decimals=decimals)
+        if values and math.isfinite(center):
+            text += numbers.seeds(factor * statistics.seed_means(grid))
+        found = Cell(text, {"": center, "_low": low, "_high": high})
+        return _marked(found, mark, group, context)
+
+    return Column(f"{name}_{where}" if where else name, cell, (name,))
+
+
+def _grid(group: Group, name: str, context: Context, where: str = "", per: str = "") -> np.ndarray:
+    """Return the values of a group, [cells, seeds], NaN where one is missing or does not count."""
+    values = group[name].astype(float)
+    values = values / group[per].astype(float) if per else values
+    values = values.where(group[where].eq(True)) if where else values
+    cells = context.cells(group)
+    if not cells or "seed" not in group:
+        return values.to_numpy()[None]
+    table = group[cells].assign(seed=group["seed"], value=values)
+    codes = table.groupby(cells, dropna=False, sort=False).ngroup()
+    return table.assign(cell=codes).pivot(index="cell", columns="seed", values="value").to_numpy()
+
+
+def _marked(cell: Cell, mark: Mark | None, group: Group, context: Context) -> Cell:
+    return replace(cell, text=cell.text + mark(group, context, cell)) if mark else cell
+
+
+def against(level: str | float, unfitted: str = "") -> Mark:
+    """A mark: ↑ or ↓ where the interval leaves out a level, † where the fit is not finished.
+
+    Args:
+        level: a number, or the column of it.
+        unfitted: a column of truth values.
+    """
+
+    def mark(group: Group, context: Context, cell: Cell) -> str:
+        if unfitted and group[unfitted].eq(True).any():
+            return " †"
+        at = float(group[level].iloc[0]) if isinstance(level, str) else level
+        return {"above": " ↑", "below": " ↓"}.get(statistics.against(*cell.bounds, at), "")
+
+    return mark
+
+
+def exact(name: str) -> Column:
+    """A value that all replicas of the group share, such as an exact fact about the target."""
+
+    def cell(group: Group, context: Context) -> Cell:
+        found = group[name].dropna().unique()
+        value = found[0] if len(found) else math.nan
+        text = value if isinstance(value, str) else numbers.exact_value(float(value))
+        return Cell(text, {"": value})
+
+    return Column(name, cell, (name,))
+
+
+def number(
+    name: str, digits: int = 4, decimals: int | None = None, per: str = "", about: str = ""
+) -> Column:
+    """The mean over replicas without an interval."""
+
+    def cell(group: Group, context: Context) -> Cell:
+        value = statistics.mean_over_cells(_grid(group, name, context, per=per))
+        plain = decimals is not None and math.isfinite(value)
+        text = f"{value:.{decimals}f}" if plain else numbers.number(value, digits)
+        return Cell(text, {"": value})
+
+    return Column(name, cell, (name,), about)
+
+
+def count(*conditions: str) -> Column:
+    """How many replicas fulfill each of some conditions: "9 of 10", or "9, 10 of 10".
+
+    Conditions are columns of truth values; a missing one is of a replica that is not known.
+    """
+
+    def cell(group: Group, context: Context) -> Cell:
+        known = [group[name].dropna() for name in conditions]
+        counts, wholes = [int(k.astype(bool).sum()) for k in known], [len(k) for k in known]
+        if len(set(wholes)) == 1:
+            text = f"{', '.join(map(str, counts))} of {wholes[0]}"
+        else:
+            text = ", ".join(f"{a} of {b}" for a, b in zip(counts, wholes, strict=True))
+        values = {"": counts[0], "_of": wholes[0]}
+        if len(counts) > 1:
+            values = {}
+            for name, part, whole in zip(conditions, counts, wholes, strict=True):
+                values |= {f"_{name}": part, f"_{name}_of": whole}
+        return Cell(text, values)
+
+    return Column("count" if len(conditions) > 1 else conditions[0], cell, conditions)
+
+
+def ratio(first: str, second: str, *, digits: int = 4) -> Column:
+    """The geometric mean over replicas of first / second, with the interval of the mean logarithm.
+
+    Only replicas count of which both are finite and positive.
+    """
+
+    def cell(group: Group, context: Context) -> Cell:
+        a, b = (group[name].to_numpy(float) for name in (first, second))
+        with np.errstate(all="ignore"):
+            logs = np.log(np.where(np.isfinite(a) & np.isfinite(b), a / b, math.nan))
+        bounds = (statistics.mean(logs), *statistics.mean_interval(logs))
+        center, low, high = (float(np.exp(bound)) for bound in bounds)
+        text = numbers.interval(center, low, high, digits) + numbers.seeds(np.exp(logs), True)
+        used = int(np.isfinite(logs).sum())
+        return Cell(text, {"": center, "_low": low, "_high": high, "_seeds": used})
+
+    return Column(f"{first}_per_{second}", cell, (first, second))
+
+
+def sign_test(smaller: str, larger: str) -> Column:
+    """In how many replicas the first is the smaller one, without ties."""
+
+    def cell(group: Group, context: Context) -> Cell:
+        less, compared, p = sign_test_of(group, smaller, larger)
+        return Cell(f"{less} of {compared}", {"": less, "_of": compared, "_p": p})
+
+    return Column(f"{smaller}_smaller", cell, (smaller, larger))
+
+
+def sign_test_p(smaller: str, larger: str) -> Column:
+    """The p-value of the exact two-sided sign test of the two columns."""
+
+    def cell(group: Group, context: Context) -> Cell:
+        p = sign_test_of(group, smaller, larger)[2]
+        return Cell(numbers.p_value(p), {"": p})
+
+    return Column(f"{smaller}_p", cell, (smaller, larger))
+
+
+def sign_test_of(group: Group, first: str, second: str) -> tuple[int, int, float]:
+    """Return how often the first is smaller, how many pairs are no tie, and p; NaN of none."""
+    a, b = (group[name].to_numpy(float) for name in (first, second))
+    less, more = int(np.sum(a < b)), int(np.sum(a > b))
+    p = scipy.stats.binomtest(less, less + more).pvalue if less + more else math.nan
+    return less, less + more, float(p)
+
+
+def correlation(first: str, second: str, digits: int = 2) -> Column:
+    """Spearman's rank correlation over the rows of the group, with its interval."""
+
+    def cell(group: Group, context: Context) -> Cell:
+        a, b = (group[name].to_numpy(float) for name in (first, second))
+        value = statistics.rank_correlation(a, b)
+        low, high = statistics.rank_correlation_interval(a, b)
+        text = numbers.interval(value, low, high, decimals=digits)
+        return Cell(text, {"": value, "_low": low, "_high": high})
+
+    return Column(f"correlation_{first}_{second}", cell, (first, second))

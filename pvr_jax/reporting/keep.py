@@ -1,0 +1,55 @@
+"""Results kept in the repository: a study as one file, and the tables and figures made from it."""
+
+import json
+from pathlib import Path
+
+import vl_convert
+
+from pvr_jax.refusal import Refusal
+from pvr_jax.reporting.exhibits import context_of
+from pvr_jax.reporting.publish import RESOLUTION, Report, render_page, tables_of, write_text
+from pvr_jax.reporting.vega import PAPER_WIDTHS, paper
+from pvr_jax.results import Study
+from pvr_jax.results.study import write_study
+
+
+def keep_study(report: Report, study: Study, directory: Path) -> None:
+    """Write what is kept of a study: results.nc, from which all else is made again.
+
+    That is replicas.csv, run.json with versions, devices and commands, the tables, every figure as
+    PNG, and the page.
+
+    Raises:
+        Refusal: a run is not finished.
+    """
+    if study.unfinished:
+        raise Refusal(
+            f"runs: given unfinished {', '.join(study.unfinished)}; allowed finished runs: give "
+            "the command that made them again"
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    write_study(directory, study)
+    for name, text in kept_files(report, study).items():
+        write_text(directory / name, text)
+    context = context_of(study, report.measures)
+    for chart in report.charts(study):
+        sized = paper(chart.spec(study, context), PAPER_WIDTHS[""])
+        png = vl_convert.vegalite_to_png(sized, ppi=RESOLUTION)
+        (directory / f"{chart.name}.png").write_bytes(png)
+
+
+def kept_files(report: Report, study: Study) -> dict[str, str]:
+    """Return the text files that are kept of a study, by name; made from its data alone."""
+    context = context_of(study, report.measures)
+    tables = tables_of(report, study, context)
+    files = {name: text for name, text in tables.items() if not name.endswith(".tex")}
+    files["replicas.csv"] = study.final().to_csv(index=False, lineterminator="\n")
+    configs = {run.attrs["run"]: json.loads(run.attrs["config"]) for run in study.runs}
+    records = {
+        name: {"config": config, "run": study.records.get(name, {})}
+        for name, config in configs.items()
+    }
+    files["run.json"] = json.dumps({"runs": records}, indent=1, ensure_ascii=False) + "\n"
+    specs = {chart.name: chart.spec(study, context) for chart in report.charts(study)}
+    files["report.html"] = render_page(report, study, context, specs, None)
+    return files

@@ -1,0 +1,262 @@
+"""Making a report: every exhibit of a study as files, and one page that opens without a network."""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import vl_convert
+from markupsafe import Markup
+
+from pvr_jax.reporting import render
+from pvr_jax.reporting.charts import Chart
+from pvr_jax.reporting.exhibits import Context, Finding, Images, Pivot, Table, Text, context_of
+from pvr_jax.reporting.vega import PAPER_WIDTHS, paper
+from pvr_jax.results import Measure, Study
+
+Exhibit = Table | Pivot | Chart | Finding | Text | Images
+RESOLUTION = 160  # pixels per inch, of a PNG
+# Of run.json: what a reader wants to know of a run.
+RECORDED = ("command", "parameters", "precision", "execution", "devices", "versions", "git_commit")
+RUN_LINKS = ("config.json", "run.json", "metrics.jsonl", "measures.nc", "predictions.nc")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is shown of an experiment, in order.
+
+    Args:
+        title: of the page.
+        question: what the experiment asks, in one or two sentences.
+        verdict: answers it from a study, in one sentence.
+        exhibits: the first chart and the first table come first on the page.
+        measures: what the columns are that the exhibits derive.
+        definitions: of further words, by the word.
+        left_out: lines about replicas that do not count in some statistic.
+    """
+
+    title: str
+    question: str
+    verdict: Callable[[Study, Context], str]
+    exhibits: Sequence[Exhibit]
+    measures: Mapping[str, Measure] = field(default_factory=dict)
+    definitions: Mapping[str, str] = field(default_factory=dict)
+    left_out: Callable[[Study], Sequence[str]] = lambda study: ()
+
+    def shown(self, study: Study) -> list[Exhibit]:
+        """Return the exhibits that a study has what they need for."""
+        return [e for e in self.exhibits if all(name in study for name in e.needs)]
+
+    def charts(self, study: Study) -> list[Chart]:
+        """Return the charts of a study."""
+        return [exhibit for exhibit in self.shown(study) if isinstance(exhibit, Chart)]
+
+
+@dataclass(frozen=True)
+class Published:
+    """The files of one report; `text` is what a terminal shows of it."""
+
+    directory: Path
+    page: Path
+    text: str
+    tables: Mapping[str, Path]
+    figures: Mapping[str, Mapping[str, Path]]
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a whole file at once, so that nobody reads half of it; return its path."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
+    return temporary.replace(path)
+
+
+def publish(report: Report, study: Study, directory: str | Path) -> Published:
+    """Write the report of a study: the page, tables (.md .csv .tex), figures, replicas.csv.
+
+    Figures are there as SVG, PDF and PNG, in two widths for paper, and as their Vega-Lite
+    description. Writing twice gives the same bytes.
+
+    Args:
+        report: what is shown.
+        study: of what.
+        directory: where to; it is made if needed.
+    """
+    directory = Path(directory)
+    (directory / "figures").mkdir(parents=True, exist_ok=True)
+    context = context_of(study, report.measures)
+    contents = tables_of(report, study, context)
+    contents["replicas.csv"] = study.final().to_csv(index=False, lineterminator="\n")
+    specs = {chart.name: chart.spec(study, context) for chart in report.charts(study)}
+    figures = {
+        name: write_figure(directory / "figures", name, spec) for name, spec in specs.items()
+    }
+    page = render_page(report, study, context, specs, directory)
+    made = [e.make(study, context) for e in report.shown(study) if isinstance(e, Table | Pivot)]
+    verdict = report.verdict(study, context)
+    brief = next((e.brief for e in report.shown(study) if isinstance(e, Table | Pivot)), ())
+    text = "\n".join([*(render.terminal(table, brief) for table in made[:1]), verdict])
+    return Published(
+        directory=directory,
+        page=write_text(directory / "report.html", page),
+        text=text,
+        tables={name: write_text(directory / name, text) for name, text in contents.items()},
+        figures=figures,
+    )
+
+
+def tables_of(report: Report, study: Study, context: Context) -> dict[str, str]:
+    """Return the contents of the table files of a report by file name, and its findings."""
+    files, sentences = {}, []
+    for exhibit in report.shown(study):
+        if isinstance(exhibit, Table | Pivot) and len(table := exhibit.make(study, context)):
+            files[f"{exhibit.name}.md"] = render.markdown(table)
+            files[f"{exhibit.name}.csv"] = render.csv(table)
+            files[f"{exhibit.name}.tex"] = render.latex(table, exhibit.name)
+        elif isinstance(exhibit, Finding):
+            sentences += exhibit.make(study, context)
+    listed = "".join(f"- {sentence}\n" for sentence in sentences)
+    files["findings.md"] = f"{report.verdict(study, context)}\n\n{listed}"
+    return files
+
+
+def write_figure(directory: Path, name: str, spec: Mapping[str, Any]) -> dict[str, Path]:
+    """Write a figure as SVG, PDF and PNG, and its description; return the path of each."""
+    paths = {"vl.json": write_text(directory / f"{name}.vl.json", _json(spec))}
+    for ending, width in PAPER_WIDTHS.items():
+        sized = paper(spec, width)
+        made = {
+            "svg": vl_convert.vegalite_to_svg(sized).encode(),
+            "pdf": vl_convert.vegalite_to_pdf(sized),
+        }
+        if not ending:
+            made["png"] = vl_convert.vegalite_to_png(sized, ppi=RESOLUTION)
+        for kind, content in made.items():
+            paths[f"{kind}{ending}"] = directory / f"{name}{ending}.{kind}"
+            paths[f"{kind}{ending}"].write_bytes(content)
+    return paths
+
+
+def render_page(
+    report: Report,
+    study: Study,
+    context: Context,
+    specs: Mapping[str, Mapping[str, Any]],
+    directory: Path | None,
+) -> str:
+    """Return the page that will stand in `directory`; links are relative to it.
+
+    A page of kept results, without a directory, has no links to the files of runs.
+    """
+    parts = [part for e in report.shown(study) if (part := _part(e, study, context, specs))]
+    leading = [
+        next((part for part in parts if part["kind"] == kind), None) for kind in ("chart", "table")
+    ]
+    leading = [part for part in leading if part]
+    sentences = [s for part in parts if part["kind"] == "sentences" for s in part["sentences"]]
+    reading = (
+        [{"kind": "sentences", "title": "Reading", "sentences": sentences}] if sentences else []
+    )
+    rest = [part for part in parts if part not in leading and part["kind"] != "sentences"]
+    measures = {**study.measures, **report.measures}
+    defined = [(_titled(m), m.description) for m in measures.values() if m.description]
+    page = _template().render(
+        title=report.title,
+        question=report.question,
+        verdict=report.verdict(study, context),
+        parts=[*leading, *reading, *rest],
+        definitions=[*report.definitions.items(), *dict(defined).items()],
+        left_out=_left_out(report, study),
+        runs=[_run_facts(run, study, directory) for run in study.runs],
+        script=_script() if specs else "",
+    )
+    return "\n".join(line.rstrip() for line in page.splitlines() if line.strip()) + "\n"
+
+
+def _part(
+    exhibit: Exhibit, study: Study, context: Context, specs: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any] | None:
+    if isinstance(exhibit, Chart):
+        links = [(k, f"figures/{exhibit.name}.{k}") for k in ("svg", "pdf", "png", "vl.json")]
+        return {
+            "kind": "chart",
+            "name": exhibit.name,
+            "title": exhibit.title,
+            "caption": exhibit.caption,
+            "spec": specs[exhibit.name],
+            "links": links,
+        }
+    if isinstance(exhibit, Finding):
+        return {"kind": "sentences", "title": "Reading", "sentences": exhibit.make(study, context)}
+    if isinstance(exhibit, Text):
+        return {"kind": "sentences", "title": "Reading", "sentences": [exhibit.words]}
+    if isinstance(exhibit, Images):
+        html = exhibit.render(study)
+        return {"kind": "html", "name": exhibit.name, "title": exhibit.title, "html": Markup(html)}
+    table = exhibit.make(study, context)
+    links = [(kind, f"{exhibit.name}.{kind}") for kind in ("csv", "md", "tex")]
+    numeric = render.numeric(table)
+    return (
+        {"kind": "table", "name": exhibit.name, "table": table, "links": links, "numeric": numeric}
+        if len(table)
+        else None
+    )
+
+
+def _titled(measure: Measure) -> str:
+    more = ", ".join(filter(None, [measure.symbol, measure.units, measure.domain]))
+    return f"{measure.long_name} ({more})" if more else measure.long_name
+
+
+def _left_out(report: Report, study: Study) -> list[str]:
+    frame = study.final()
+    lost = frame[frame["diverged_at"] >= 0] if "diverged_at" in frame else frame.iloc[:0]
+    unit = study.runs[0].attrs.get("step_unit", "step")
+    lines = [
+        f"{row.run}: {row.replica} diverged at {unit} {row.diverged_at}; not in the means"
+        for row in lost.itertuples()
+    ]
+    return [*lines, *report.left_out(study), *(f"{n}: not finished" for n in study.unfinished)]
+
+
+def _run_facts(run: Any, study: Study, directory: Path | None) -> dict[str, Any]:
+    name = run.attrs["run"]
+    record = study.records.get(name, {})
+    facts = [("task", run.attrs["task"]), ("model", run.attrs["model"])]
+    facts += [("replicas", run.sizes.get("replica", 0))]
+    facts += [(k.replace("_", " "), _short(record[k])) for k in RECORDED if record.get(k)]
+    links = []
+    if directory:
+        own = directory.parent / name
+        links = [(n, os.path.relpath(own / n, directory)) for n in RUN_LINKS if (own / n).exists()]
+    config = json.loads(run.attrs.get("config", "{}"))
+    return {"name": name, "facts": facts, "links": links, "config": json.dumps(config, indent=1)}
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_short(part)}" for name, part in value.items())
+    return str(value)
+
+
+def _json(document: Any) -> str:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+@cache
+def _template() -> jinja2.Template:
+    text = resources.files("pvr_jax.reporting").joinpath("page.html.jinja").read_text("utf-8")
+    return jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
+        text
+    )
+
+
+@cache
+def _script() -> str:
+    """Return Vega, Vega-Lite and vegaEmbed as one script, which ends no element of the page."""
+    script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    return script.replace("</script", "<\\/script")

@@ -1,0 +1,269 @@
+"""The parts of a chart's Vega-Lite description, over one long table.
+
+Its columns are always the same (`x`, `y`, `low`, `high`, `panel`, `color`, `dash`, …), and `role`
+says what a row is: a mean with its band, a single replica, a level that is known exactly, an event.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from pvr_jax.reporting.columns import Context
+from pvr_jax.reporting.exhibits import HEADINGS, shown, sorted_values
+from pvr_jax.results import statistics
+
+Spec = dict[str, Any]
+# Okabe and Ito 2008: told apart by the color-blind, and in print.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
+DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3])
+SHAPES = ("diamond", "cross", "triangle-up", "square", "triangle-down")
+GRAYS = ("#6B6B6B", "#A9885A", "#5A86A9", "#A0A0A0")
+MAX_REPLICA_ROWS = 2000  # of single replicas that are drawn besides their means
+MAX_PANELS = 12
+PANELS_PER_ROW = 3
+WIDTH, HEIGHT = 250, 190  # pixels, of one of several panels
+TITLED = ("task", "model", "setting", "training")  # whose values need no name before them
+ALONE = (520, 300)  # of the only panel
+DIGITS = 5  # of a number in a description
+TEXTS = ("panel", "color", "dash", "role", "level", "replica")
+# Widths for paper, in pixels of 1/72 inch: one column of two, and both.
+PAPER_WIDTHS = {"": 486, "-column": 234}
+CONFIG = {
+    "background": "transparent",
+    "font": "Helvetica, Arial, sans-serif",
+    "view": {"stroke": None},
+    "axis": {"grid": False, "labelFontSize": 10, "titleFontSize": 11, "titleFontWeight": "normal"},
+    "legend": {"labelFontSize": 10, "titleFontSize": 10, "orient": "bottom", "labelLimit": 400},
+    "header": {
+        "labelFontSize": 11,
+        "labelFontWeight": "bold",
+        "labelAnchor": "start",
+        "title": None,
+    },
+}
+# A page scrolls, so the wheel zooms with the shift key only.
+ZOOM = {
+    "type": "interval",
+    "zoom": "wheel![event.shiftKey]",
+    "translate": "[mousedown[event.shiftKey], window:mouseup] > window:mousemove!",
+}
+
+
+class Described(Protocol):
+    """What a description needs to know of a chart."""
+
+    panel: str
+    floor: float | None
+    log_y: bool
+
+
+def paper(spec: Spec, width: int) -> Spec:
+    """Return a description whose panels fill a width on paper, on white ground."""
+    found = copy.deepcopy(spec)
+    found["config"] = {**found["config"], "background": "white"}
+    inner = found.get("spec", found)
+    columns = found.get("columns", 1)
+    if width < 300:
+        columns = 1
+    if "columns" in found:
+        found["columns"] = columns
+    inner["width"] = (width - 70) / columns - (20 if columns > 1 else 0)
+    inner["height"] = inner["width"] * (0.75 if columns > 1 else 0.6)
+    return found
+
+
+def roles_of(**columns: str) -> dict[str, str]:
+    """Return the columns of a chart by their role, without roles that have none."""
+    return {role: name for role, name in columns.items() if name}
+
+
+def means(frame: pd.DataFrame, roles: Mapping[str, str], y: str, band: str) -> pd.DataFrame:
+    """Return the mean over the replicas of every place, with its band."""
+    keys = frame[list(dict.fromkeys(roles.values()))]
+    codes = keys.groupby(list(keys), dropna=False, sort=False).ngroup()
+    number = frame.groupby(codes).cumcount()
+    values = pd.DataFrame({"code": codes, "number": number, "y": frame[y].astype(float)})
+    table = values.pivot(index="code", columns="number", values="y").to_numpy()
+    there = np.isfinite(table).any(axis=1)
+    first = keys[~codes.duplicated()]
+    found = pd.DataFrame({role: first[name].to_numpy() for role, name in roles.items()})
+    found["y"], found["count"] = statistics.mean(table), np.isfinite(table).sum(axis=1)
+    with np.errstate(all="ignore"):
+        if band == "range":
+            bounds = (
+                np.nanmin(np.where(there[:, None], table, 0), axis=1),
+                np.nanmax(np.where(there[:, None], table, 0), axis=1),
+            )
+        else:
+            positive = "positive" if np.nanmin(table) >= 0 else "real"
+            bounds = statistics.mean_interval(table, positive)
+    found["low"], found["high"] = bounds
+    return found.assign(role="mean")[there]
+
+
+def replicas(frame: pd.DataFrame, roles: Mapping[str, str], y: str) -> pd.DataFrame:
+    """Return every replica's values."""
+    found = pd.DataFrame({role: frame[name].to_numpy() for role, name in roles.items()})
+    found["y"] = frame[y].to_numpy(float)
+    named = [name for name in ("run", "replica") if name in frame]
+    found["replica"] = [" ".join(map(str, row)) for row in frame[named].itertuples(index=False)]
+    if "seed" in frame:
+        found["seed"] = frame["seed"].to_numpy()
+    return found.assign(role="replica")
+
+
+def known_rows(
+    frame: pd.DataFrame, roles: Mapping[str, str], mark: str, words: str
+) -> pd.DataFrame:
+    """Return what is known exactly, one row per place."""
+    found = pd.DataFrame({r: frame[n].to_numpy() for r, n in roles.items() if n in frame})
+    return found.drop_duplicates().assign(role=mark, level=words)
+
+
+def finished(parts: Sequence[pd.DataFrame], chart: Described, context: Context) -> pd.DataFrame:
+    """Return all rows of a chart, of at most `MAX_PANELS` panels, with texts for what is a text."""
+    long = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    for role in ("panel", "color", "dash"):
+        if role in long:
+            order = {value: place for place, value in enumerate(sorted_values(long[role].dropna()))}
+            long[f"{role}_order"] = long[role].map(order)
+            is_named = role == "panel" and chart.panel not in TITLED
+            before = f"{heading(chart.panel, context)} " if is_named else ""
+            long[role] = [before + shown(v) if pd.notna(v) else None for v in long[role]]
+    if "panel" in long:
+        panels = order_of(long, "panel")[:MAX_PANELS]
+        long = long[long["panel"].isin(panels)].reset_index(drop=True)
+    if chart.floor is not None or chart.log_y:
+        floor = chart.floor or 0.0
+        for name in ("y", "low", "high"):
+            if name in long:
+                long[name] = long[name].clip(lower=floor)
+                long[name] = long[name].where(long[name] > 0) if chart.log_y else long[name]
+    if "at" in long:
+        steps = sorted(long["at"].dropna().unique())
+        after = dict(zip(steps, [*steps[1:], np.inf], strict=True))
+        long["until"] = long["at"].map(after).replace(np.inf, 1e300)
+    return long
+
+
+def order_of(long: pd.DataFrame, role: str) -> list[str]:
+    """Return the texts of a role in their order."""
+    if role not in long:
+        return []
+    known = long[long[role].notna()]
+    if f"{role}_order" in long:
+        known = known.sort_values(f"{role}_order", kind="stable")
+    return known[role].drop_duplicates().tolist()
+
+
+def heading(name: str, context: Context) -> str:
+    """Return the name of a variable or coordinate as an axis, a column or a legend shows it."""
+    measure = context.measures.get(name)
+    return measure.long_name if measure else HEADINGS.get(name, name.replace("_", " "))
+
+
+def colors(long: pd.DataFrame, context: Context, name: str) -> Spec:
+    """Return the color of lines and points, named in a legend where there are several."""
+    values = order_of(long, "color")
+    if not values:
+        return {"color": {"value": COLORS[0]}}
+    scale = {"domain": values, "range": [COLORS[i % len(COLORS)] for i in range(len(values))]}
+    title = None if name in TITLED else heading(name, context)
+    legend = {"title": title, "symbolOpacity": 1}
+    return {"color": {"field": "color", "type": "nominal", "legend": legend, "scale": scale}}
+
+
+def known_strokes(long: pd.DataFrame) -> Spec:
+    """Return the strokes of levels, which are no measurement: grays, named in the legend."""
+    names = order_of(long[long["role"] == "level"], "level")
+    scale = {"domain": names, "range": [GRAYS[i % len(GRAYS)] for i in range(len(names))]}
+    return {"field": "level", "type": "nominal", "title": None, "scale": scale}
+
+
+def dashes(long: pd.DataFrame, context: Context, name: str) -> Spec:
+    """Return the dashes of lines, named in a legend; nothing where there is one kind."""
+    values = order_of(long, "dash")
+    if not values:
+        return {}
+    scale = {"domain": values, "range": [DASHES[i % len(DASHES)] for i in range(len(values))]}
+    title = heading(name, context)
+    return {"strokeDash": {"field": "dash", "type": "nominal", "title": title, "scale": scale}}
+
+
+def faint(opacity: float, color: str) -> Spec:
+    """Return an opacity that a click on another entry of the legend takes away."""
+    if not color:
+        return {"value": opacity}
+    return {"condition": {"param": "chosen", "value": opacity}, "value": opacity / 12}
+
+
+def layer(mark: str, kind: Spec, **encoding: Any) -> Spec:
+    """Return a layer of the rows of one role."""
+    return {
+        "transform": [{"filter": f"datum.role == '{mark}'"}],
+        "mark": {"clip": True, **kind},
+        "encoding": encoding,
+    }
+
+
+def tip(name: str, title: Any, text: bool = False) -> Spec:
+    """Return a line of a tooltip."""
+    title = title[0] if isinstance(title, list) else title
+    if text:
+        return {"field": name, "type": "nominal", "title": title}
+    return {"field": name, "type": "quantitative", "title": title, "format": ".4~g"}
+
+
+def tips(roles: Mapping[str, str], context: Context) -> list[Spec]:
+    """Return the lines of a tooltip that say what a place is of."""
+    return [tip(r, heading(n, context), True) for r, n in roles.items() if r != "at"]
+
+
+def assembled(
+    chart: Described,
+    context: Context,
+    long: pd.DataFrame,
+    layers: Sequence[Spec],
+    roles: Mapping[str, str],
+    zoom: bool = True,
+) -> Spec:
+    """Return the whole description: layers that have rows, in panels where there are several."""
+    there = set(long["role"])
+    layers = [
+        layer for layer in layers if any(f"'{mark}'" in str(layer["transform"]) for mark in there)
+    ]
+    columns = [c for c in long if not c.endswith("_order")]
+    # As CSV a third of the size of JSON.
+    text = long[columns].to_csv(index=False, float_format=f"%.{DIGITS}g", lineterminator="\n")
+    types = {c: "string" if c in TEXTS or long[c].dtype == object else "number" for c in columns}
+    data = {"values": text, "format": {"type": "csv", "parse": types}}
+    params = [{"name": "zoom", "select": ZOOM, "bind": "scales"}] if zoom else []
+    if "color" in roles:
+        params.append(
+            {"name": "chosen", "select": {"type": "point", "fields": ["color"]}, "bind": "legend"}
+        )
+    if params:
+        layers = [*layers[:-1], {**layers[-1], "params": params}]
+    width, height = (WIDTH, HEIGHT) if len(order_of(long, "panel")) > 1 else ALONE
+    inner: Spec = {"width": width, "height": height, "layer": layers}
+    spec: Spec = {"data": data, "config": CONFIG}
+    if "at" in roles:
+        steps = long["at"].dropna()
+        bind = {
+            "input": "range",
+            "min": float(steps.min()),
+            "max": float(steps.max()),
+            "name": f"{roles['at']} ",
+        }
+        bind["step"] = max((bind["max"] - bind["min"]) / 400, 1)
+        spec["params"] = [{"name": "at", "value": float(steps.max()), "bind": bind}]
+        spec["transform"] = [
+            {"filter": "!isValid(datum.at) || (datum.at <= at && at < datum.until)"}
+        ]
+    if len(panels := order_of(long, "panel")) > 1:
+        facet = {"field": "panel", "type": "nominal", "title": None, "sort": panels}
+        return spec | {"facet": facet, "columns": min(PANELS_PER_ROW, len(panels)), "spec": inner}
+    return spec | inner

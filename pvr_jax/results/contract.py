@@ -1,0 +1,212 @@
+"""The result contract: one labeled dataset per run, in a netCDF file.
+
+Dimensions stand in the order (`step`, `replica`, own ones). The columns of the replica table are
+coordinates on `replica`. What a number is travels with it, as the attributes of its variable.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from pvr_jax.refusal import Refusal
+from pvr_jax.results.statistics import Scale
+
+SCHEMA = "pvr_jax/1"
+MEASURES_FILE, PREDICTIONS_FILE = "measures.nc", "predictions.nc"
+STAGES = {MEASURES_FILE: "analyse", PREDICTIONS_FILE: "predict"}
+# Columns of every replica table. `diverged_at` is a step, or -1.
+REPLICA_COLUMNS = ("name", "seed", "learning_rate", "init_scale", "diverged_at")
+REQUIRED_ATTRIBUTES = ("schema", "experiment", "run", "task", "model")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a variable is; stored as its attributes, and shown wherever its values are.
+
+    Args:
+        long_name: the heading of a column, the title of an axis.
+        description: one or two sentences; the report's definition of it.
+        symbol: how formulas write it, such as "E[gf] / E[f²]".
+        units: such as "half squared error".
+        domain: over which inputs, such as "whole cube".
+        bounds: of its range; (0, 1) and (0, inf) decide the scale of its intervals.
+        kind: "exact" is a fact about the target, "state" is of training itself.
+        dims: its own dimensions, after `step` and `replica`.
+    """
+
+    long_name: str
+    description: str = ""
+    symbol: str = ""
+    units: str = ""
+    domain: str = ""
+    bounds: tuple[float, float] = (-math.inf, math.inf)
+    kind: Literal["measure", "exact", "prediction", "state"] = "measure"
+    dims: tuple[str, ...] = ()
+
+    @property
+    def scale(self) -> Scale:
+        """The scale on which an interval of its mean is made."""
+        low, high = self.bounds
+        return "real" if low != 0 else "unit" if high == 1 else "positive"
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """Its attributes in a file; `bounds` is a text such as "0,1", or missing."""
+        fields = {name: value for name, value in asdict(self).items() if name != "dims" and value}
+        bounds = fields.pop("bounds")
+        if any(map(math.isfinite, bounds)):
+            fields["bounds"] = ",".join(f"{bound:g}" for bound in bounds)
+        return fields
+
+    @classmethod
+    def of(cls, variable: xr.DataArray) -> "Measure":
+        """Return what a variable's attributes and dimensions say."""
+        known = {name: variable.attrs[name] for name in _TEXTS if name in variable.attrs}
+        bounds = variable.attrs.get("bounds", "-inf,inf").split(",")
+        own = tuple(str(dim) for dim in variable.dims if dim not in ("step", "replica"))
+        return cls(
+            **{"long_name": str(variable.name), **known}, bounds=(*map(float, bounds),), dims=own
+        )
+
+
+_TEXTS = ("long_name", "description", "symbol", "units", "domain", "kind")
+
+
+def dataset(
+    replicas: pd.DataFrame,
+    values: Mapping[str, Any],
+    measures: Mapping[str, Measure],
+    *,
+    steps: Sequence[int] = (),
+    coordinates: Mapping[str, Sequence[Any]] | None = None,
+    **attributes: Any,
+) -> xr.Dataset:
+    """Label what was measured of one run.
+
+    Args:
+        replicas: the replica table, a row per replica; its column `name` is the coordinate of the
+            dimension `replica`.
+        values: arrays by name of a measure, [step, replica, *own], [replica, *own] or [*own].
+        measures: what they are.
+        steps: coordinate of the dimension `step`.
+        coordinates: of own dimensions, by name; 0, 1, … where none is given.
+        attributes: of the dataset, such as experiment, run, task, model, n; `config` may be a
+            mapping.
+    """
+    names = {"replica": replicas["name"].tolist()}
+    names |= {"step": list(steps)} if len(steps) else {}
+    data, sizes = {}, dict(coordinates or {})
+    for name, array in values.items():
+        measure, array = measures[name], np.asarray(array)
+        shared = ("step", "replica")[2 - (array.ndim - len(measure.dims)) :]
+        shared = shared if array.ndim > len(measure.dims) else ()
+        data[name] = ((*shared, *measure.dims), array, measure.attributes)
+        for dim, size in zip(measure.dims, array.shape[len(shared) :], strict=True):
+            sizes.setdefault(dim, np.arange(size))
+    columns = {
+        column: ("replica", replicas[column].to_numpy()) for column in replicas if column != "name"
+    }
+    if not isinstance(attributes.get("config", ""), str):
+        attributes["config"] = json.dumps(attributes["config"])
+    found = xr.Dataset(data, {**names, **sizes, **columns}, {"schema": SCHEMA, **attributes})
+    diverged = found["diverged_at"] >= 0
+    for name, variable in found.data_vars.items():
+        if variable.attrs.get("kind", "measure") == "measure" and "replica" in variable.dims:
+            lost = (
+                diverged
+                if "step" not in variable.dims
+                else diverged & (found["step"] >= found["diverged_at"])
+            )
+            found[name] = (
+                variable.where(~lost).transpose(*variable.dims).assign_attrs(variable.attrs)
+            )
+    return found
+
+
+def check(found: xr.Dataset) -> list[str]:
+    """Return what is wrong with a dataset, one line per complaint; an empty list if nothing is.
+
+    Dimensions need coordinates, in order; replicas need their columns, and measures need a
+    description and units, except where a quantity has none by its bounds. A replica's measures are
+    missing from where it diverged.
+    """
+    wrong = [
+        f"attribute {name}: missing" for name in REQUIRED_ATTRIBUTES if name not in found.attrs
+    ]
+    if "replica" in found.dims:
+        columns = {"replica", *(REPLICA_COLUMNS[1:])}
+        wrong += [f"coordinate {name}: missing" for name in sorted(columns - set(found.coords))]
+    for name, variable in found.data_vars.items():
+        measure = Measure.of(variable)
+        own = [dim for dim in ("step", "replica") if dim in variable.dims]
+        if list(variable.dims[: len(own)]) != own:
+            wrong.append(f"{name}: dimensions {variable.dims}; expected step, replica, own ones")
+        wrong += [
+            f"{name}: dimension {d} has no coordinate"
+            for d in variable.dims
+            if d not in found.coords
+        ]
+        if not measure.description:
+            wrong.append(f"{name}: no description")
+        if variable.dtype == object and not isinstance(variable.values.flat[0], str):
+            wrong.append(f"{name}: dtype object")
+    return wrong
+
+
+def write(path: Path, found: xr.Dataset) -> None:
+    """Write a dataset as a netCDF file, so that nobody ever reads half of it.
+
+    Raises:
+        ValueError: the dataset breaks the contract; a fault of whoever made it.
+    """
+    if wrong := check(found):
+        raise TypeError(f"{path.name}: {'; '.join(wrong)}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    large = {
+        name: {"zlib": True, "shuffle": True}
+        for name, variable in found.data_vars.items()
+        if variable.size > 1000 and variable.dtype.kind in "fiu"
+    }
+    found.to_netcdf(temporary, engine="h5netcdf", encoding=large)
+    temporary.replace(path)
+
+
+def read(path: Path) -> xr.Dataset:
+    """Return the dataset at `path`, in memory.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        Refusal: it is damaged, or of another schema; one line that names it and says what to type.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there")
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as opened:
+            found = opened.load()
+        if wrong := check(found):
+            raise TypeError(wrong[0])
+        if found.attrs["schema"] != SCHEMA:
+            raise TypeError(f"schema {found.attrs['schema']}, and {SCHEMA} is read")
+    except Exception as error:  # whatever HDF5, netCDF and xarray make of a damaged file
+        reason = os.strerror(error.errno) if getattr(error, "errno", None) else str(error)
+        reason = reason.strip().splitlines()[0] if reason.strip() else type(error).__name__
+        raise Refusal(f"damaged file {path}: {reason}; {_remedy(path)}") from error
+    return found
+
+
+def _remedy(path: Path) -> str:
+    if path.name not in STAGES:
+        return "allowed a file that pvr_jax wrote"
+    stage = STAGES[path.name]
+    return (
+        f"delete it and {stage}.done beside it, then give the run's command again (run.json has "
+        f"it): ./launch.sh run CONFIG --stage={stage} --workdir={path.parent.parent.parent}"
+    )

@@ -1,0 +1,314 @@
+"""A study: the runs of one experiment, and their replicas as one table."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from pvr_jax.number_text import exact
+from pvr_jax.refusal import Refusal
+from pvr_jax.results.contract import MEASURES_FILE, PREDICTIONS_FILE, Measure, read
+
+STUDY_FILE, LAST = "results.nc", "__last"
+RUN_FILES = ("config.json", "run.json", "metrics.jsonl", MEASURES_FILE, "checkpoints")
+# Columns that every row has of its run, as far as the run has them.
+OF_RUN = ("run", "task", "model", "optimizer", "setting", "size", "n")
+# Fields that change no number of a replica, or are coordinates of replicas.
+UNNAMED = ("experiment", "size", "train.seeds", "train.first_seed", "train.execution")
+UNNAMED += ("train.group_size", "train.batch_devices", "checkpoint", "evaluation")
+
+
+@dataclass(frozen=True)
+class Study:
+    """The finished runs of an experiment.
+
+    Args:
+        runs: a dataset each, measures and predictions together.
+        unfinished: names of runs that have no measures yet.
+        records: run.json of every run by its name: versions, devices, commit, command, times.
+    """
+
+    runs: tuple[xr.Dataset, ...]
+    unfinished: tuple[str, ...] = ()
+    records: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def experiment(self) -> str:
+        """The name of the experiment."""
+        return self.runs[0].attrs["experiment"]
+
+    def __contains__(self, name: str) -> bool:
+        """Whether some run has a measure, a coordinate or a dimension of this name."""
+        return any(name in run.variables or name in run.dims for run in self.runs)
+
+    @cached_property
+    def measures(self) -> dict[str, Measure]:
+        """What every variable is, by name."""
+        return {
+            str(name): Measure.of(variable)
+            for run in reversed(self.runs)
+            for name, variable in run.data_vars.items()
+        }
+
+    @cached_property
+    def coordinates(self) -> list[str]:
+        """The names of the columns that say what a replica is, in order, without measures."""
+        own = {str(name): None for run in self.runs for name in _columns(run)}
+        return [*OF_RUN, "replica", *own]
+
+    def final(self) -> pd.DataFrame:
+        """Return a row per replica: what it is, and its last values.
+
+        Columns are those in `coordinates`, every measure that is one number per replica, and the
+        last `step`. A replica that several runs of one setting have trained is in it once. This is
+        what replicas.csv holds.
+        """
+        frames = []
+        for run, settings in self._with_settings():
+            names = [n for n, v in run.data_vars.items() if not {*v.dims} - {"step", "replica"}]
+            last = run[[*names, *_columns(run)]]
+            step = last.sizes.get("step") and int(last["step"][-1])
+            last = last.isel(step=-1, drop=True) if step is not None else last
+            frame = last.to_dataframe().reset_index() if "replica" in last.dims else _one_row(last)
+            frame = frame[["replica", *_columns(run), *names]] if "replica" in frame else frame
+            if step is not None:
+                frame["step"] = step
+            frames.append(_labeled(frame, settings))
+        found = _concatenated(frames)
+        same = [name for name in self.coordinates if name in found and name not in ("run", "size")]
+        return found.drop_duplicates(same, ignore_index=True)
+
+    def curve(self, *names: str) -> pd.DataFrame:
+        """Return the values of measures with the same dimensions at every step, a row per value."""
+        frames = []
+        for run, settings in self._with_settings():
+            if set(names) <= set(run.data_vars):
+                frame = run[list(names)].to_dataframe().reset_index()
+                frames.append(_labeled(frame, settings))
+        if not frames:
+            known = ", ".join(sorted(self.measures))
+            raise Refusal(f"measures: given {', '.join(names)}; allowed {known}")
+        return _concatenated(frames)
+
+    def array(self, name: str) -> xr.DataArray:
+        """Return a measure of all replicas of all runs as one labeled array.
+
+        Steps and other coordinates that a run lacks are NaN. `replica` holds the names within their
+        runs, and the coordinate `run` says which.
+        """
+        found = []
+        for run, settings in self._with_settings():
+            if name in run:
+                labels = {"run": ("replica", [settings["run"]] * run.sizes["replica"])}
+                found.append(run[name].assign_coords(labels if "replica" in run[name].dims else {}))
+        if not found:
+            raise Refusal(f"measure: given {name}; allowed {', '.join(sorted(self.measures))}")
+        if "replica" not in found[0].dims:
+            return found[0]
+        return xr.concat(
+            found,
+            "replica",
+            join="outer",
+            combine_attrs="override",
+            coords="minimal",
+            compat="override",
+        )
+
+    @cached_property
+    def labels(self) -> dict[str, dict[str, str]]:
+        """The shortest texts that tell runs apart: `task`, `model` and `setting` of every run."""
+        flat = [_flat(json.loads(run.attrs.get("config", "{}"))) for run in self.runs]
+        labels = {}
+        for section, fields in (("task", ("task", "holdout")), ("model", ("model",))):
+            own = [{k: v for k, v in f.items() if k.split(".")[0] in fields} for f in flat]
+            labels[section] = _distinct([str(run.attrs[section]) for run in self.runs], own)
+        labels["setting"] = _distinct([""] * len(self.runs), flat, *labels.values())
+        rows = zip(*labels.values(), strict=True)
+        return {
+            run.attrs["run"]: dict(zip(labels, row, strict=True))
+            for run, row in zip(self.runs, rows, strict=True)
+        }
+
+    def _with_settings(self) -> Iterator[tuple[xr.Dataset, dict[str, Any]]]:
+        for run in self.runs:
+            known = {name: run.attrs[name] for name in OF_RUN if name in run.attrs}
+            labels = self.labels[run.attrs["run"]]
+            yield run, {name: {**known, **labels}.get(name, "") for name in OF_RUN}
+
+
+def open_study(path: str | Path) -> Study:
+    """Return the study of all runs in `path`.
+
+    Args:
+        path: WORKDIR/<experiment>, one run's directory in it, a WORKDIR of one experiment, or a
+            directory of kept results.
+
+    Raises:
+        FileNotFoundError: no finished run is there; one line that says what to type.
+        Refusal: a damaged file, named.
+    """
+    path = Path(path)
+    if (path / STUDY_FILE).is_file():
+        return _kept(path)
+    if (path / MEASURES_FILE).is_file():
+        directories = [path]
+    else:
+        directories = run_directories(path) or [
+            run for experiment in _directories(path) for run in run_directories(experiment)
+        ]
+    finished = [d for d in directories if (d / MEASURES_FILE).is_file()]
+    unfinished = tuple(d.name for d in directories if d not in finished)
+    runs = tuple(_run(directory) for directory in finished)
+    if not runs:
+        workdir = path.parent if unfinished and path.name else path
+        found = (
+            f"only unfinished: {', '.join(unfinished)}; finish with" if unfinished else "make one"
+        )
+        raise FileNotFoundError(
+            f"no finished run in {path}: {found}: ./launch.sh run CONFIG --workdir={workdir}"
+        )
+    if len(names := {run.attrs["experiment"] for run in runs}) > 1:
+        raise Refusal(f"{path}: holds runs of {', '.join(sorted(names))}; allowed one of them")
+    records = {d.name: _json(d / "run.json") for d in finished}
+    return Study(runs, unfinished, records)
+
+
+def write_study(directory: Path, study: Study) -> None:
+    """Write all runs of a study to results.nc, a group each.
+
+    Curves are float32, which halves the file. Their last values, which tables are made of, keep all
+    their digits, as variables of their own.
+    """
+    groups = {}
+    for run in study.runs:
+        curves = [n for n, v in run.data_vars.items() if "step" in v.dims and v.dtype == "float64"]
+        small = {n: run[n].astype("float32").assign_attrs(run[n].attrs) for n in curves}
+        last = {f"{n}{LAST}": run[n].isel(step=-1, drop=True) for n in curves}
+        groups[run.attrs["run"]] = run.assign({**small, **last})
+    tree = xr.DataTree.from_dict(groups)
+    packed = {"zlib": True, "complevel": 9, "shuffle": True}
+    encoding = {
+        f"/{name}": {
+            n: packed for n, v in run.data_vars.items() if v.dtype.kind in "fiu" and v.ndim
+        }
+        for name, run in groups.items()
+    }
+    temporary = directory / f".{STUDY_FILE}"
+    tree.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+    temporary.replace(directory / STUDY_FILE)
+
+
+def _kept(directory: Path) -> Study:
+    path = directory / STUDY_FILE
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as opened:
+            runs = [_whole(node.load().to_dataset()) for node in opened.children.values()]
+        record = json.loads((directory / "run.json").read_text())["runs"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Refusal(f"damaged file {path}: {error}; take it from the repository again") from error
+    return Study(tuple(runs), records={name: own["run"] for name, own in record.items()})
+
+
+def _whole(run: xr.Dataset) -> xr.Dataset:
+    """Put the last values of curves, which have all their digits, in their places."""
+    last = [str(name) for name in run.data_vars if str(name).endswith(LAST)]
+    for name in last:
+        curve = run[name.removesuffix(LAST)]
+        whole = curve.astype(float).assign_attrs(curve.attrs)
+        whole[{"step": -1}] = run[name].values
+        run[name.removesuffix(LAST)] = whole
+    return run.drop_vars(last)
+
+
+def run_directories(experiment: Path) -> list[Path]:
+    """Return the directories of an experiment that hold a run, finished or not, by name."""
+    return [d for d in _directories(experiment) if any((d / name).exists() for name in RUN_FILES)]
+
+
+def _directories(path: Path) -> list[Path]:
+    return sorted(d for d in path.iterdir() if d.is_dir()) if path.is_dir() else []
+
+
+def _run(directory: Path) -> xr.Dataset:
+    found = read(directory / MEASURES_FILE)
+    if (path := directory / PREDICTIONS_FILE).is_file():
+        predicted = read(path)
+        if not found["replica"].equals(predicted["replica"]):
+            raise Refusal(f"damaged file {path}: its replicas are not those of {MEASURES_FILE}")
+        found = found.merge(predicted.drop_attrs(deep=False), join="exact", compat="override")
+    return found.assign_attrs(run=directory.name)
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text()) if path.is_file() else {}
+    except ValueError as error:
+        raise Refusal(f"damaged file {path}: {error}; remove it and report again") from error
+
+
+def _columns(run: xr.Dataset) -> list[str]:
+    return [str(n) for n, c in run.coords.items() if c.dims == ("replica",) and n != "replica"]
+
+
+def _one_row(found: xr.Dataset) -> pd.DataFrame:
+    return pd.DataFrame({name: [variable.item()] for name, variable in found.data_vars.items()})
+
+
+def _labeled(frame: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+    known = {name: value for name, value in settings.items() if value != ""}
+    labels = pd.DataFrame({name: [value] * len(frame) for name, value in known.items()})
+    return pd.concat([labels, frame], axis=1)
+
+
+def _concatenated(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    columns = list(dict.fromkeys(name for frame in frames for name in frame))
+    first = [name for name in OF_RUN if name in columns]
+    frame = pd.concat(frames, ignore_index=True)
+    return frame[[*first, *(name for name in columns if name not in first)]]
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return the fields of a configuration that may name a run, as texts.
+
+    Lists outside the model are axes: their values are coordinates of the replicas.
+    """
+    found = {}
+    for name, value in config.items():
+        path = f"{prefix}{name}"
+        if path in UNNAMED or (isinstance(value, list) and not path.startswith("model.")):
+            continue
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{path}.")
+        else:
+            found[path] = exact(value) if isinstance(value, float) else str(value)
+    return found
+
+
+def _distinct(
+    labels: Sequence[str], fields: Sequence[Mapping[str, str]], *others: Sequence[str]
+) -> list[str]:
+    """Add to labels of the same text the fields that differ, as few as tell all apart.
+
+    Where `others`, labels of the same runs, differ, nothing needs to be added. Runs whose fields
+    are all the same keep one label: they are one setting.
+    """
+    found = list(labels)
+    keys = list(zip(labels, *others, strict=True))
+    for key in set(keys):
+        same, label = [i for i, other in enumerate(keys) if other == key], key[0]
+        parts: dict[int, list[str]] = {i: [] for i in same}
+        for name in dict.fromkeys(name for i in same for name in fields[i]):
+            told = {i: (tuple(parts[i]), fields[i].get(name, "–")) for i in same}
+            if len(set(told.values())) > len({tuple(own) for own in parts.values()}):
+                for i in same:
+                    parts[i].append(f"{name.rsplit('.', 1)[-1]}={fields[i].get(name, '–')}")
+        for i in same:
+            if parts[i]:
+                text = ", ".join(parts[i])
+                found[i] = f"{label} ({text})" if label else text
+    return found
