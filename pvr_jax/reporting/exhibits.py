@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from string import Formatter
 from typing import Any
 
 import pandas as pd
@@ -160,15 +161,15 @@ class Finding:
         frame = self.data(study)
         keys = settings(frame, context, self.rows, self.over)
         sentences = []
+        named = {name for _, name, _, _ in Formatter().parse(self.template) if name}
         for group in groups(frame, keys):
-            cells = {name: Cell(shown(group[name].iloc[0])) for name in keys}
+            shown_names = dict.fromkeys([*keys, *(name for name in named if name in frame)])
+            cells = {name: Cell(shown(group[name].iloc[0])) for name in shown_names}
             cells |= {name: column.cell(group, context) for name, column in self.values.items()}
             texts = {name: cell.text for name, cell in cells.items()}
-            where = ", ".join(
-                f"{HEADINGS.get(k, k)} {texts[k]}" for k in keys if f"{{{k}}}" not in self.template
-            )
+            where = [f"{HEADINGS.get(key, key)} {texts[key]}" for key in keys if key not in named]
             sentence = self.template.format(**texts, verdict=self.verdict(cells))
-            sentences.append(f"{where}: {sentence}" if where else sentence)
+            sentences.append(": ".join(filter(None, [", ".join(where), sentence])))
         return sentences
 
 

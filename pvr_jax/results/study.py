@@ -122,7 +122,7 @@ class Study:
     @cached_property
     def labels(self) -> dict[str, dict[str, str]]:
         """The shortest texts that tell runs apart: `task`, `model` and `setting` of every run."""
-        flat = [_flat(json.loads(run.attrs.get("config", "{}"))) for run in self.runs]
+        flat = [config_fields(run) for run in self.runs]
         labels = {}
         for section, fields in (("task", ("task", "holdout")), ("model", ("model",))):
             own = [{k: v for k, v in f.items() if k.split(".")[0] in fields} for f in flat]
@@ -270,6 +270,11 @@ def _concatenated(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     first = [name for name in OF_RUN if name in columns]
     frame = pd.concat(frames, ignore_index=True)
     return frame[[*first, *(name for name in columns if name not in first)]]
+
+
+def config_fields(run: xr.Dataset) -> dict[str, str]:
+    """Return the fields of a run's configuration that may name it, as texts by their path."""
+    return _flat(json.loads(run.attrs.get("config", "{}")))
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -1,0 +1,213 @@
+"""Whether two people got the same results: a fresh and a kept study, joined on coordinates."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pvr_jax.results import statistics
+from pvr_jax.results.study import Study, config_fields
+
+# Rounding differs between machines, JAX versions and ways to share a device, and training
+# amplifies it: a single replica may end elsewhere, a mean over seeds may not. Two means agree where
+# the 95 % interval of their difference holds 0, or where they differ by no more than this share of
+# the kept one, as few seeds may happen to lie close together. Of errors and accuracies the share is
+# of the best constant's error where that is larger: a fitted error can be a few thousandths of it.
+TOLERANCE = 0.02
+# Values that are rounding beside the largest of their measure are no share of anything.
+ROUNDING = 1e-9
+# An interval wider than this share of the mean, on either side, agrees with almost anything.
+LOOSE = 0.25
+NAMED = 3  # places that the line names
+_GIVEN = ("replica", "name", "diverged_at", "step")
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far fresh results are from kept ones.
+
+    Args:
+        replicas: number compared.
+        kept: number of kept replicas.
+        identical: number that have the same digits in every measure.
+        means: a row per mean that was compared: `place`, `measure`, `before`, `after`, `agree`,
+            `loose` (it could hardly have disagreed) and `alone` (without an interval).
+        missing: kept replicas that the fresh study lacks.
+        one_sided: replicas that diverged on one side only.
+        lacking: measures that the fresh study lacks.
+    """
+
+    replicas: int
+    kept: int
+    identical: int
+    means: pd.DataFrame
+    missing: Sequence[str] = ()
+    one_sided: Sequence[str] = ()
+    lacking: Sequence[str] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything was compared, and no difference of means is shown."""
+        whole = not (self.missing or self.one_sided or self.lacking)
+        return bool(whole and self.replicas and self.means["agree"].all())
+
+    def __str__(self) -> str:
+        if not self.replicas:
+            return "kept results: none of these runs is among them; nothing was compared"
+        parts = []
+        if not self.means["agree"].all():
+            apart = self.means[~self.means["agree"]]
+            parts.append(f"they do NOT agree ({_listed(apart['place'] + ': ' + apart['measure'])})")
+        for words, names in (
+            ("replicas are missing", self.missing),
+            ("replicas diverged on one side only", self.one_sided),
+            ("measures are missing", self.lacking),
+        ):
+            if len(names):
+                parts.append(f"{words} ({_listed(names)})")
+        verdict = "; ".join(parts) or "they agree"
+        if parts and self.means["agree"].all():
+            verdict = f"what was compared agrees, but {verdict}"
+        largest = self.means.loc[self.means["difference"].idxmax()]
+        return (
+            f"kept results: {self.replicas} of {self.kept} replicas compared, {self.identical} "
+            f"with the same digits; {self.means['measure'].nunique()} measures in "
+            f"{self.means['place'].nunique()} cells; the largest difference of an error over seeds "
+            f"is {largest['difference']:.2%} ({largest['place']}); two means agree where the 95 % "
+            "interval of their difference (Welch) holds 0, or within "
+            f"{TOLERANCE:.0%}: {verdict}; of {len(self.means)} means "
+            f"{int(self.means['loose'].sum())} could hardly have disagreed, as that interval is "
+            f"wider than ±{LOOSE:.0%}, and {int(self.means['alone'].sum())} have none"
+        )
+
+
+def agreement(fresh: Study, kept: Study) -> Agreement:
+    """Compare all measures of two studies, at the end of training.
+
+    Replicas are the same where their coordinates, their seed and the configurations of their runs
+    are; a field that one side does not know, as it is newer, tells nothing apart.
+
+    Args:
+        fresh: results of today.
+        kept: what they should be.
+    """
+    fields = _common_fields([*fresh.runs, *kept.runs])
+    before, after = (_long(study, fields) for study in (kept, fresh))
+    known = {*before.columns} & {*after.columns} - {"value", *_GIVEN}
+    keys = [name for name in before if name in known]
+    lacking = sorted({*before["measure"]} - {*after["measure"]})
+    both = before[~before["measure"].isin(lacking)].merge(
+        after[[*keys, "value", "diverged_at"]], on=keys, how="left", suffixes=("", "_fresh"),
+        indicator="side",
+    )  # fmt: skip
+    of_replica = [name for name in keys if name not in ("measure", "element")]
+    replicas = both[both["seed"].notna()].drop_duplicates(of_replica)
+    there = replicas[replicas["side"] == "both"]
+    lost = (there["diverged_at"] >= 0) != (there["diverged_at_fresh"] >= 0)
+    compared = both[both["side"] == "both"]
+    same = (compared["value"] == compared["value_fresh"]) | (
+        compared["value"].isna() & compared["value_fresh"].isna()
+    )
+    identical = same.groupby([compared[name] for name in of_replica], dropna=False).all()
+    identical = identical[identical.index.get_level_values("seed").notna()]
+    return Agreement(
+        replicas=len(there),
+        kept=len(replicas),
+        identical=int(identical.sum()) if len(there) else 0,
+        means=_means(compared, [name for name in keys if name != "seed"], kept),
+        missing=replicas["replica"][replicas["side"] != "both"].tolist(),
+        one_sided=there["replica"][lost].tolist(),
+        lacking=lacking,
+    )
+
+
+def _common_fields(runs: Sequence) -> list[str]:
+    own = [config_fields(run) for run in runs]
+    return [name for name in own[0] if all(name in fields for fields in own)]
+
+
+def _long(study: Study, fields: Sequence[str]) -> pd.DataFrame:
+    """Return a row per number at the end of training: what it is of, `measure`, and `value`."""
+    parts = []
+    for run in study.runs:
+        config = config_fields(run)
+        setting = ", ".join(f"{name}={config[name]}" for name in fields)
+        last = run.isel(step=-1, drop=True) if "step" in run.dims else run
+        for name, variable in last.data_vars.items():
+            if variable.dtype.kind not in "biuf":
+                continue
+            frame = variable.astype(float).to_series().reset_index() if variable.dims else None
+            if frame is None:
+                frame = pd.DataFrame({name: [float(variable)]})
+            own = [dim for dim in variable.dims if dim != "replica"]
+            element = frame[own].astype(str).agg(" ".join, axis=1) if own else ""
+            frame = frame.rename(columns={name: "value"}).drop(columns=own)
+            if "replica" in frame:
+                own = [c for c, v in run.coords.items() if v.dims == ("replica",)]
+                table = run[own].to_dataframe()
+                frame = frame.join(table, on="replica")
+            frame = frame.assign(
+                task=run.attrs["task"], model=run.attrs["model"], setting=setting,
+                measure=str(name), element=element,
+            )  # fmt: skip
+            parts.append(frame)
+    found = pd.concat(parts, ignore_index=True)
+    first = ["task", "model", "setting"]
+    return found[[*first, *(name for name in found if name not in first)]]
+
+
+def _means(both: pd.DataFrame, keys: Sequence[str], kept: Study) -> pd.DataFrame:
+    """Compare the means over seeds, of replicas that have a value on both sides."""
+    largest = both["value"].abs().replace(np.inf, np.nan).groupby(both["measure"]).max()
+    constants = both[both["measure"] == "constant_error"]["value"]
+    constant = float(constants.iloc[0]) if len(constants) else math.nan
+    shown = [name for name in keys if name not in ("measure", "setting")]
+    shown = [name for name in shown if both[name].nunique() > 1] or ["task"]
+    rows = []
+    for _, cell in both.groupby(list(keys), dropna=False, sort=False):
+        measure = str(cell["measure"].iloc[0])
+        values = cell[["value", "value_fresh"]].to_numpy().T
+        if np.isinf(values).any():  # never, as of samples to a threshold
+            with np.errstate(divide="ignore"):
+                values = 1 / values
+        there = np.isfinite(values).all(axis=0)
+        if not np.isfinite(values).any():
+            continue
+        before, after = values[:, there]
+        means = [float(statistics.mean(side)) for side in (before, after)]
+        is_error = measure.endswith(("_error", "_accuracy"))
+        unit = np.nanmax([abs(means[0]), constant]) if is_error else abs(means[0])
+        allowed = TOLERANCE * unit + ROUNDING * largest.get(measure, 0.0)
+        low, high = statistics.difference_interval(before, after)
+        difference = abs(means[1] - means[0])
+        agree = difference <= allowed or statistics.against(low, high, 0.0) == "inside"
+        agree = agree and not (np.isfinite(values[0]) != np.isfinite(values[1])).any()
+        names = [_shown(name, cell[name].iloc[0]) for name in shown]
+        rows.append(
+            {
+                "place": " ".join(filter(None, names)),
+                "measure": measure,
+                "before": means[0],
+                "after": means[1],
+                "difference": difference / unit if is_error and unit else 0.0,
+                "agree": bool(agree),
+                "loose": bool((high - low) / 2 > LOOSE * abs(means[0])),
+                "alone": not math.isfinite(low),
+            }
+        )
+    columns = ("place", "measure", "before", "after", "difference", "agree", "loose", "alone")
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _shown(name: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if pd.isna(value) else f"{name} {value:g}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    names = list(dict.fromkeys(names))
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
