@@ -318,7 +318,7 @@ class Heatmap(Chart):
                 "axis": {"labelAngle": 0},
             }
         scale = {"scheme": "viridis"} | (
-            {"domain": self.limits, "clamp": True} if self.limits else {}
+            {"domain": [*self.limits], "clamp": True} if self.limits else {}
         )
         color = {"field": "y", "type": "quantitative", "title": measure.long_name, "scale": scale}
         tips = [

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -130,7 +131,7 @@ def write_figure(directory: Path, name: str, spec: Mapping[str, Any]) -> dict[st
     for ending, width in PAPER_WIDTHS.items():
         sized = paper(spec, width)
         made = {
-            "svg": vl_convert.vegalite_to_svg(sized).encode(),
+            "svg": _numbered(vl_convert.vegalite_to_svg(sized)).encode(),
             "pdf": vl_convert.vegalite_to_pdf(sized),
         }
         if not ending:
@@ -139,6 +140,14 @@ def write_figure(directory: Path, name: str, spec: Mapping[str, Any]) -> dict[st
             paths[f"{kind}{ending}"] = directory / f"{name}{ending}.{kind}"
             paths[f"{kind}{ending}"].write_bytes(content)
     return paths
+
+
+def _numbered(svg: str) -> str:
+    """Return an SVG whose clip paths count from 0: their names count what was drawn before it."""
+    names = list(dict.fromkeys(re.findall(r'id="((?:clip|gradient_)\d+)"', svg)))
+    for number, name in enumerate(names):
+        svg = re.sub(rf"\b{name}\b", f"part{number}", svg)
+    return svg
 
 
 def render_page(
@@ -259,4 +268,5 @@ def _template() -> jinja2.Template:
 def _script() -> str:
     """Return Vega, Vega-Lite and vegaEmbed as one script, which ends no element of the page."""
     script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    return script.replace("</script", "<\\/script")
+    script = script.replace("</script", "<\\/script")
+    return f"(() => {{\n{script}\n}})();"  # its names stay inside

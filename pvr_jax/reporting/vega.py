@@ -240,13 +240,13 @@ def assembled(
     text = long[columns].to_csv(index=False, float_format=f"%.{DIGITS}g", lineterminator="\n")
     types = {c: "string" if c in TEXTS or long[c].dtype == object else "number" for c in columns}
     data = {"values": text, "format": {"type": "csv", "parse": types}}
-    params = [{"name": "zoom", "select": ZOOM, "bind": "scales"}] if zoom else []
+    # Selections stand at the top and name their view: so Altair writes them, and reads them back.
+    view = {"views": ["points"]}
+    params = [{"name": "zoom", "select": ZOOM, "bind": "scales", **view}] if zoom else []
     if "color" in roles:
-        params.append(
-            {"name": "chosen", "select": {"type": "point", "fields": ["color"]}, "bind": "legend"}
-        )
-    if params:
-        layers = [*layers[:-1], {**layers[-1], "params": params}]
+        chosen = {"type": "point", "fields": ["color"]}
+        params.append({"name": "chosen", "select": chosen, "bind": "legend", **view})
+    layers = [*layers[:-1], {**layers[-1], "name": "points"}]
     width, height = (WIDTH, HEIGHT) if len(order_of(long, "panel")) > 1 else ALONE
     inner: Spec = {"width": width, "height": height, "layer": layers}
     spec: Spec = {"data": data, "config": CONFIG}
@@ -259,10 +259,11 @@ def assembled(
             "name": f"{roles['at']} ",
         }
         bind["step"] = max((bind["max"] - bind["min"]) / 400, 1)
-        spec["params"] = [{"name": "at", "value": float(steps.max()), "bind": bind}]
+        params.append({"name": "at", "value": float(steps.max()), "bind": bind})
         spec["transform"] = [
             {"filter": "!isValid(datum.at) || (datum.at <= at && at < datum.until)"}
         ]
+    spec |= {"params": params} if params else {}
     if len(panels := order_of(long, "panel")) > 1:
         facet = {"field": "panel", "type": "nominal", "title": None, "sort": panels}
         return spec | {"facet": facet, "columns": min(PANELS_PER_ROW, len(panels)), "spec": inner}
