@@ -91,13 +91,12 @@ const at = (element, kind) => {
 window.onload = () => drive().catch((error) => log.errors.push(String(error))).finally(
   () => { document.title = JSON.stringify(log); });
 async function drive() {
-  const find = async (selector) => {  // a chart is drawn anew where the window gets its scroll bar
+  const find = async (selector) => {
     for (let i = 0; i < 100 && !document.querySelector(selector); i++) await wait(100);
     return document.querySelector(selector);
   };
-  await find("#chart-errors .role-legend-symbol path");
-  await find("#chart-profile input[type=range]");
-  await wait(1500);
+  await find("#chart-errors .mark-symbol.role-mark path");
+  await find("#chart-profile .mark-line path");
   log.charts = document.querySelectorAll(".chart svg").length;
   log.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
   const points = document.querySelectorAll("#chart-errors .mark-symbol.role-mark path");
@@ -137,9 +136,10 @@ def test_in_a_browser(tmp_path, width):
     page = publish(REPORT, STUDY, tmp_path / "report").page.read_text()
     page = page.replace("<head>", f"<head>{DRIVE}", 1)
     (tmp_path / "driven.html").write_text(page)
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync", "--dump-dom", "--disable-background-networking", "--disable-component-update"]  # fmt: skip
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
+    flags += ["--disable-background-networking", "--disable-component-update", "--dump-dom"]
     flags += [f"--user-data-dir={tmp_path}/profile", f"--window-size={width},1600"]
-    flags += ["--virtual-time-budget=20000", f"file://{tmp_path}/driven.html"]
+    flags += ["--virtual-time-budget=60000", f"file://{tmp_path}/driven.html"]
     found = subprocess.run(
         [CHROMIUM, *flags], capture_output=True, text=True, timeout=180, check=True
     )
