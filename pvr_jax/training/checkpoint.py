@@ -26,12 +26,14 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import SingleDeviceSharding
+from orbax import checkpoint as orbax_checkpoint
 from orbax.checkpoint import v1 as orbax
 
 from pvr_jax.training import hosts, run_log
 from pvr_jax.training.run_log import RunError
 from pvr_jax.training.state import State
 
+ORBAX = Path(orbax_checkpoint.__file__).parent
 RESUMABLE = 2
 # What becomes of an old checkpoint.
 KEEP, DROP_OPTIMIZER, DROP = 0.0, 1.0, 2.0
@@ -298,14 +300,20 @@ def _context() -> orbax.Context:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence Orbax's log, a page of tracebacks for one failure: what matters is raised here."""
+    """Silence Orbax's log, a page of tracebacks for one failure: what matters is raised here.
+
+    Orbax writes to the logger that all users of absl share, whose other records pass.
+    """
+
+    def from_elsewhere(record: logging.LogRecord) -> bool:
+        return not Path(record.pathname).is_relative_to(ORBAX)
+
     logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+    logger.addFilter(from_elsewhere)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        logger.removeFilter(from_elsewhere)
 
 
 def _parts(state: State) -> dict[str, Any]:
