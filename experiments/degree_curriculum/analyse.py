@@ -52,7 +52,7 @@ def _measures(config: ConfigDict, directory: Path) -> dict[str, Any]:
     final = final_measures(members, problem, state, samples)
     records = run.evaluations(directory, schedule(config))
     diverged = run.diverged_steps(directory, final["finite"])
-    progress = to_host(state.optimizer, members.count)
+    progress = to_host(state.carry, members.count)
     return document(config, problem, records, final, progress, samples, diverged)
 
 

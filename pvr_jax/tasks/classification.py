@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from pvr_jax import checks
 from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import (
-    checks,
     conditional_pvr,
     digit_pictures,
     token_holdouts,

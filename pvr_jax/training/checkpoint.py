@@ -204,6 +204,9 @@ class Checkpoints:
     def _verify(self, step: int, abstract: dict[str, Any], count: int) -> None:
         """Raise CheckpointError unless the parts of a checkpoint are as saved, and as expected."""
         seal, stored = self._intact(step, abstract)
+        if missing := abstract.get("optimizer", {}).keys() - stored.get("optimizer", {}).keys():
+            detail = f"it has no {missing.pop()}, being of an earlier version"
+            raise CheckpointError(self._unusable(step, "foreign", detail))
         saved = seal.get("replicas")  # older checkpoints have no padding, and do not say
         if mismatch := _first_mismatch(abstract["params"], stored["params"], count, saved):
             raise CheckpointError(self._unusable(step, "foreign", mismatch))
@@ -318,6 +321,8 @@ def _quiet() -> Iterator[None]:
 
 def _parts(state: State) -> dict[str, Any]:
     rest = state._asdict()
+    if not jax.tree.leaves(state.carry):
+        del rest["carry"]  # as in checkpoints from before there was one
     return {"params": rest.pop("params"), "optimizer": rest}
 
 

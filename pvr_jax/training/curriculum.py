@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import lax
 
 from pvr_jax.training.ensemble import (
@@ -32,7 +31,7 @@ SHUFFLES = 1
 
 
 class CurriculumState(NamedTuple):
-    """What a replica under a curriculum carries beside its parameters, as `State.optimizer`.
+    """What a replica under a curriculum carries, as `State.carry`.
 
     Shown are the samples of level `radius` or below. `iterations` counts the optimiser steps taken;
     `finished_at` is the number of epochs after which the last stage was passed, or -1.
@@ -40,7 +39,6 @@ class CurriculumState(NamedTuple):
     stage was passed, -1 for the stages still to come.
     """
 
-    optimizer: optax.OptState
     radius: jax.Array
     iterations: jax.Array
     finished_at: jax.Array
@@ -153,8 +151,7 @@ def _start(
     data = samples(replica.data_key, **replica.conditions)
     leap = replica.conditions["leap"].astype(jnp.int32)
     return state._replace(
-        optimizer=CurriculumState(
-            optimizer=state.optimizer,
+        carry=CurriculumState(
             radius=first_radius(data["level"], data["present"], leap),
             iterations=jnp.int32(0),
             finished_at=jnp.int32(-1),
@@ -195,7 +192,7 @@ def _epoch(state: State, data: Samples, key: jax.Array, step: Any, batch_size: i
 
     A replica that has ended or diverged takes no step.
     """
-    progress = state.optimizer
+    progress = state.carry
     running = (progress.finished_at < 0) & (state.diverged_at < 0)
     inside = data["present"] & (data["level"] <= progress.radius)
     count = jnp.sum(inside, dtype=jnp.int32)
@@ -216,9 +213,7 @@ def _epoch(state: State, data: Samples, key: jax.Array, step: Any, batch_size: i
         return step(inner, batch)[0]._replace(step=inner.step)
 
     begin = state._replace(
-        optimizer=progress.optimizer,
-        loss_sum=jnp.zeros_like(state.loss_sum),
-        loss_count=jnp.zeros_like(state.loss_count),
+        loss_sum=jnp.zeros_like(state.loss_sum), loss_count=jnp.zeros_like(state.loss_count)
     )
     batches = jnp.where(running, -(-count // batch_size), 0)
     return lax.fori_loop(0, batches, take, begin)
@@ -228,7 +223,7 @@ def _next_stage(
     before: State, trained: State, leap: jax.Array, highest: int, threshold: float
 ) -> State:
     """Return the state after an epoch: counts brought forward, the next stage where it is due."""
-    progress = before.optimizer
+    progress = before.carry
     iterations = progress.iterations + trained.loss_count
     epochs = before.step + 1
     mean_loss = trained.loss_sum / jnp.maximum(trained.loss_count, 1)
@@ -237,8 +232,7 @@ def _next_stage(
     stage = jnp.sum(progress.stage_epochs >= 0, dtype=jnp.int32)
     passes = passed & (jnp.arange(progress.stage_epochs.shape[0]) == stage)
     return trained._replace(
-        optimizer=CurriculumState(
-            optimizer=trained.optimizer,
+        carry=CurriculumState(
             radius=jnp.where(passed & ~ended, progress.radius + leap, progress.radius),
             iterations=iterations,
             finished_at=jnp.where(ended, epochs, progress.finished_at),
