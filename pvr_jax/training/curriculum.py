@@ -22,6 +22,7 @@ from pvr_jax.training.ensemble import (
     member_step,
 )
 from pvr_jax.training.replicas import Replicas
+from pvr_jax.training.settings import TrainSettings
 from pvr_jax.training.state import Optimizer, State, for_traced_rates
 
 Samples = dict[str, jax.Array]
@@ -53,20 +54,17 @@ def most_stages(highest: int, leaps: tuple[int, ...]) -> int:
 
 def curriculum_ensemble(
     replicas: Replicas,
+    settings: TrainSettings,
     *,
     init: Callable[[jax.Array], Any],
     apply: Callable[[Any, jax.Array], jax.Array],
     samples: Callable[..., Samples],
     evaluate: Callable[..., dict[str, jax.Array]],
-    optimizer: Optimizer,
     highest: int,
     stages: int,
     threshold: float,
     batch_size: int,
-    execution: str = "auto",
-    group_size: int = 1,
-    matmul_precision: str = "highest",
-    dtype: str = "float32",
+    optimizer: Optimizer | None = None,
 ) -> Ensemble:
     """Build the programs of replicas that train under a curriculum, on all devices.
 
@@ -78,25 +76,30 @@ def curriculum_ensemble(
 
     Args:
         replicas: leading axis R; `conditions` hold at least "leap" [R].
+        settings: how they are trained, the rows of a batch on one device.
         init: `init(key) -> params`.
         apply: `apply(params, x[b, ...]) -> predictions[b]`.
         samples: `samples(data_key, **conditions) -> {x [N, ...], y [N], level [N], present [N]}`
             and whatever else `evaluate` needs; pure, and not from the key's stream `SHUFFLES`.
             Rows that are not present belong to larger sets of other replicas.
         evaluate: `evaluate(params, samples, **conditions) -> {name: array}`, at "highest".
-        optimizer: as for `ensemble.ensemble`; a schedule counts optimiser steps, not epochs.
         highest: the level of the last samples.
         stages: the most stages of a replica; see `most_stages`.
         threshold: of the mean batch loss, the full squared error.
         batch_size: rows of a batch; the last one of an epoch is filled up with weight 0.
-        execution, group_size, matmul_precision, dtype: as for `ensemble.ensemble`.
+        optimizer: as for `ensemble.ensemble`; a schedule counts optimizer steps, not epochs. None:
+            that of the settings.
 
     Source: Abbe et al. 2023, "Generalization on the Unseen, Logic Reasoning and Degree Curriculum".
     """
-    optimizer = for_traced_rates(optimizer, np.asarray(replicas.learning_rate))
+    optimizer = for_traced_rates(
+        optimizer or settings.transformation, np.asarray(replicas.learning_rate)
+    )
     start = partial(
         _start,
-        begin=partial(member_start, init=init, optimizer=optimizer, dtype=jnp.dtype(dtype)),
+        begin=partial(
+            member_start, init=init, optimizer=optimizer, dtype=jnp.dtype(settings.dtype)
+        ),
         samples=samples,
         stages=stages,
     )
@@ -116,9 +119,9 @@ def curriculum_ensemble(
     return assemble(
         replicas,
         Member(start=start, advance=advance, evaluate=member_evaluate),
-        execution=execution,
-        group_size=group_size,
-        matmul_precision=matmul_precision,
+        execution=settings.execution,
+        group_size=settings.group_size,
+        matmul_precision=settings.matmul_precision,
     )
 
 

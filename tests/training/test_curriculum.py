@@ -22,6 +22,7 @@ from pvr_jax.training.curriculum import (
 )
 from pvr_jax.training.progress import ProgressDisplay
 from pvr_jax.training.replicas import Replicas
+from pvr_jax.training.settings import TrainSettings
 from pvr_jax.training.state import optimizer
 
 N, BATCH, RATE, THRESHOLD, EPOCHS = 6, 4, 0.1, 1e-3, 150
@@ -69,6 +70,7 @@ def build(
     )
     return curriculum_ensemble(
         replicas,
+        TrainSettings(execution=execution, dtype=dtype),
         init=lambda key: {
             "slopes": 0.1 * jax.random.normal(key, (N,), jnp.float32),
             "shift": jnp.zeros(()),
@@ -84,8 +86,6 @@ def build(
         stages=most_stages(N, (2, 3, 6)),
         threshold=threshold,
         batch_size=BATCH,
-        execution=execution,
-        dtype=dtype,
     )
 
 
