@@ -10,9 +10,17 @@ setup(
     version="0.1.0",
     description="How neural networks generalize to inputs that training never showed: "
     "canonical holdouts, Boolean influence and Fourier analysis in JAX",
-    packages=find_packages(
-        include=["pvr_jax", "pvr_jax.*", "experiments", "experiments.*", "configs"]
-    ),
+    license="Apache-2.0",
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "Operating System :: MacOS",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3 :: Only",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+    # The library alone: experiments and configs, names that others use too, run from a checkout.
+    packages=find_packages(include=["pvr_jax", "pvr_jax.*"]),
     package_data={"pvr_jax.reporting": ["*.jinja"]},
     python_requires=">=3.11",
     install_requires=[

@@ -21,6 +21,8 @@ ALLOWED_ROOMS = {
     "results": set(),
     "reporting": {"results"},
 }
+# Files beside the rooms that every room may import, and that import no room.
+FOUNDATIONS = ("checks", "number_text", "refusal")
 # Third-party packages that only certain rooms may use.
 RESERVED = {
     "flax": {"models"},
@@ -65,6 +67,14 @@ def test_imports_point_the_right_way(path):
             assert room in RESERVED[parts[0]], f"{room} imports {name}"
         if room in ("results", "reporting"):
             assert parts[0] not in {"jax", "flax", "optax", "orbax"}, f"{room} imports {name}"
+
+
+@pytest.mark.parametrize("name", FOUNDATIONS)
+def test_what_all_rooms_import_imports_none(name):
+    for found in imports(PACKAGE / f"{name}.py"):
+        parts = found.split(".")
+        assert parts[0] != "experiments", found
+        assert parts[0] != "pvr_jax" or parts[1] in FOUNDATIONS, found
 
 
 @pytest.mark.parametrize("path", FILES, ids=identifier)

@@ -1,15 +1,21 @@
 """The lock, the launcher and the README say what is true of this checkout."""
 
+import importlib.util
 import json
 import os
 import re
 import shutil
 import subprocess
+import sys
+import zipfile
+from email.parser import Parser
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
+import pvr_jax
 from pvr_jax.reporting import stored
 
 ROOT = Path(__file__).parents[1]
@@ -47,6 +53,53 @@ def test_the_lock_is_universal(python, jax):
 
 def test_the_lock_names_no_index():
     assert "://" not in LOCK and "--" not in LOCK
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Return {name: text} of the files of a wheel, built from a copy without older builds."""
+    place = tmp_path_factory.mktemp("wheel")
+    source = place / "source"
+    left_out = shutil.ignore_patterns(
+        ".*", "__pycache__", "results", "runs", "build", "*.egg-info", "tests"
+    )
+    shutil.copytree(ROOT, source, ignore=left_out)
+    # Where the tools of building are installed, nothing is fetched.
+    tools = all(map(importlib.util.find_spec, ("setuptools", "wheel")))
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+        + ["--no-build-isolation"] * tools
+        + ["--disable-pip-version-check", "--wheel-dir", place, source],
+        check=True,
+        timeout=120,
+    )
+    (path,) = place.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name).decode() for name in archive.namelist()}
+
+
+def test_an_installed_wheel_is_the_library_alone(wheel):
+    metadata = f"pvr_jax-{pvr_jax.__version__}.dist-info"
+    assert {name.split("/")[0] for name in wheel} == {"pvr_jax", metadata}
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "pvr_jax").rglob("*.py")}
+    assert modules == {name for name in wheel if name.startswith("pvr_jax/")}
+
+
+def test_an_installed_wheel_has_its_license(wheel):
+    text = (ROOT / "LICENSE").read_text()
+    assert "Apache License" in text and "Copyright 2026 The pvr_jax Authors" in text
+    assert [wheel[name] for name in wheel if name.endswith("/LICENSE")] == [text]
+    (name,) = (name for name in wheel if name.endswith(".dist-info/METADATA"))
+    metadata = Parser().parsestr(wheel[name])
+    assert "Apache-2.0" in (metadata["License"], metadata["License-Expression"])
+
+
+def test_the_citation_is_of_this_version_and_its_papers():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == pvr_jax.__version__
+    assert citation["license"] == "Apache-2.0"
+    papers = [paper["url"].rpartition("/")[2] for paper in citation["references"]]
+    assert papers == ["2205.13647", "2301.13105", "2107.12580"]
 
 
 def launch(*arguments, **environment):

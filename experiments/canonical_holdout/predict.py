@@ -17,6 +17,11 @@ from pvr_jax.results import statistics
 from pvr_jax.training import run, run_log
 
 PREDICTIONS_FILE = "predictions.json"
+# The second is in files of earlier versions.
+HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 STAGE = run.Stage("predict", after="analyse", product=PREDICTIONS_FILE)
 
 
@@ -97,9 +102,8 @@ def last_spectra(directory: Path) -> Iterator[np.ndarray]:
         zipfile.ZipFile(path) as archive,
         archive.open("coefficients.npy") as numbers,
     ):
-        np.lib.format.read_magic(numbers)
-        shape, _, dtype = np.lib.format.read_array_header_2_0(numbers)
-        steps, replicas, size = shape
+        version = np.lib.format.read_magic(numbers)
+        (steps, replicas, size), _, dtype = HEADERS[version](numbers)
         bytes_each = size * dtype.itemsize
         numbers.seek((steps - 1) * replicas * bytes_each, 1)
         for _ in range(replicas):

@@ -11,28 +11,29 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from pvr_jax import models, tasks
+from pvr_jax.checks import Rule, integer, invalid, one_of
 from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import datasets
 from pvr_jax.tasks.contents import Content, of_problem
 from pvr_jax.training import fields
-from pvr_jax.training.fields import one_of, prefix_errors, whole
+from pvr_jax.training.fields import prefix_errors
 from pvr_jax.training.replicas import device_mesh
 
 # Errors and spectra are exact, over all 2^n points, for every replica at every evaluation.
 MAX_BITS = 24
 
 
-RULES: dict[str, fields.Rule] = {
+RULES: dict[str, Rule] = {
     **fields.NAMES,
     "holdout.value": one_of(1, -1),
     "data.source": one_of(*datasets.SOURCES),
-    "data.samples": whole(1),
-    "data.batch_size": whole(1),
+    "data.samples": integer(1),
+    "data.batch_size": integer(1),
     "data.order": one_of(*datasets.ORDERS),
     "data.drop_remainder": one_of(True, False),
     **fields.TRAINING,
-    "train.batch_devices": whole(1),
-    "evaluation.tracked_pairs": whole(0, 4096),
+    "train.batch_devices": integer(1),
+    "evaluation.tracked_pairs": integer(0, 4096),
     "evaluation.spectra": one_of("last", "all"),
 }
 SECTIONS = ("task", "model", "holdout", "data", "train", "evaluation", "checkpoint")
@@ -49,7 +50,7 @@ def validate(config: ConfigDict) -> None:
     prefix_errors("config.train.", lambda: device_mesh(batch_devices=config.train.batch_devices))
     task = make_task(config)
     if task.n > MAX_BITS:
-        raise fields.refuse("task", f"n = {task.n}", f"tasks of up to {MAX_BITS} bits")
+        raise invalid("config.task", f"n = {task.n}", f"tasks of up to {MAX_BITS} bits")
     prefix_errors("config.model.", lambda: models.build(n=task.n, **config.model.to_dict()))
     prefix_errors("config.holdout.", lambda: frozen_bits(config.holdout.get("bits"), task.n))
     training_set(config, task)

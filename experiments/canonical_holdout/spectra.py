@@ -1,9 +1,7 @@
 """spectra.npz, written piece by piece: all spectra together need not fit into memory."""
 
 import os
-import shutil
 import tempfile
-import zipfile
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -44,18 +42,9 @@ class SpectraFile:
 
     def finish(self, **arrays: Any) -> None:
         """Write spectra.npz with everything appended, and `arrays` beside it."""
+        self._numbers.flush()
+        shape = (len(self._steps), *self._shape)
+        coefficients = np.memmap(self._numbers, np.float32, "r", shape=shape)
         temporary = self._directory / f".spectra.{os.getpid()}.npz"
-        header = {
-            "descr": np.lib.format.dtype_to_descr(np.dtype(np.float32)),
-            "fortran_order": False,
-            "shape": (len(self._steps), *self._shape),
-        }
-        with zipfile.ZipFile(temporary, "w") as archive:
-            with archive.open("coefficients.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array_header_2_0(member, header)
-                self._numbers.seek(0)
-                shutil.copyfileobj(self._numbers, member, 1 << 20)
-            for name, array in {"step": np.array(self._steps), **arrays}.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+        np.savez(temporary, coefficients=coefficients, step=self._steps, **arrays)
         temporary.replace(self._directory / "spectra.npz")

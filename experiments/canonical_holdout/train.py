@@ -6,9 +6,7 @@ Or of several that agree in all that is compiled: see `pack`.
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
@@ -17,10 +15,10 @@ from experiments.canonical_holdout import pack as packs
 from experiments.canonical_holdout import problem as problems
 from experiments.canonical_holdout import settings
 from experiments.canonical_holdout.pack import Pack
-from pvr_jax import models
 from pvr_jax.training import run
 from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.loop import Schedule
+from pvr_jax.training.settings import TrainSettings
 from pvr_jax.training.shown_rows import count_rows
 
 
@@ -85,19 +83,9 @@ def build_ensemble(config: ConfigDict, pack: Pack) -> Ensemble:
     truths = jnp.asarray(pack.truths, config.train.dtype)
     return run.build_ensemble(
         packs.make_replicas(pack),
-        init=partial(_init, problem.model, jnp.ones((1, problem.task.n))),
+        TrainSettings.of(config.train),
+        init=partial(problem.model.init, x=jnp.ones((1, problem.task.n))),
         apply=problem.model.apply,
         batch=packs.batches(problem.training_set, truths),
         evaluate=packs.evaluator(problem.model.apply, truths, problems.seen_inputs(problem)),
-        optimizer_name=config.train.optimizer,
-        momentum=config.train.momentum,
-        execution=config.train.execution,
-        group_size=config.train.group_size,
-        batch_devices=config.train.batch_devices,
-        matmul_precision=config.train.matmul_precision,
-        dtype=config.train.dtype,
     )
-
-
-def _init(model: models.Model, example: jax.Array, key: jax.Array) -> Any:
-    return model.init(key, example)

@@ -110,7 +110,7 @@ def _measures(config: ConfigDict, directory: Path) -> xr.Dataset:
     final = final_measures(members, problem, state, samples)
     records = run.evaluations(directory, schedule(config))
     diverged = run.diverged_steps(directory, final["finite"])
-    progress = to_host(state.optimizer, members.count)
+    progress = to_host(state.carry, members.count)
     return labeled(config, problem, records, final, progress, samples, diverged)
 
 

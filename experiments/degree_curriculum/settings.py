@@ -8,22 +8,23 @@ import re
 from ml_collections import ConfigDict
 
 from pvr_jax import models, tasks
+from pvr_jax.checks import Rule, above, integer, invalid, list_of
 from pvr_jax.tasks.contents import Content, of_problem
 from pvr_jax.training import fields
-from pvr_jax.training.fields import number, prefix_errors, several, whole
+from pvr_jax.training.fields import prefix_errors
 
 # Errors and spectra are exact, over all 2^n points, for every replica at every evaluation.
 MAX_BITS = 20
 MOST_SAMPLES = 1 << 20  # they are held in memory
 
-RULES: dict[str, fields.Rule] = {
+RULES: dict[str, Rule] = {
     **fields.NAMES,
-    "curriculum.leaps": several(whole(1), "4,10"),
-    "curriculum.threshold": number(0),
-    "data.samples": several(whole(1, MOST_SAMPLES), "500,900"),
-    "data.batch_size": whole(1),
+    "curriculum.leaps": list_of(integer(1), "4,10"),
+    "curriculum.threshold": above(0),
+    "data.samples": list_of(integer(1, MOST_SAMPLES), "500,900"),
+    "data.batch_size": integer(1),
     **fields.TRAINING,
-    "evaluation.logarithmic": whole(2),
+    "evaluation.logarithmic": integer(2),
 }
 SECTIONS = ("task", "model", "curriculum", "data", "train", "evaluation", "checkpoint")
 
@@ -38,12 +39,12 @@ def validate(config: ConfigDict) -> None:
     fields.check(config, SECTIONS, RULES)
     task = make_task(config)
     if task.n > MAX_BITS:
-        raise fields.refuse("task", f"n = {task.n}", f"tasks of up to {MAX_BITS} bits")
+        raise invalid("config.task", f"n = {task.n}", f"tasks of up to {MAX_BITS} bits")
     prefix_errors("config.model.", lambda: models.build(n=task.n, **config.model.to_dict()))
     leaps = tuple(config.curriculum.leaps)
     if max(leaps) != task.n or len(leaps) < 2:
         allowed = f"{task.n} (normal training) and one or more smaller whole numbers"
-        raise fields.refuse("curriculum.leaps", leaps, allowed)
+        raise invalid("config.curriculum.leaps", leaps, allowed)
 
 
 def make_task(config: ConfigDict) -> tasks.Task:

@@ -3,21 +3,18 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from experiments import stages
 from experiments.degree_curriculum import problem as problems
 from experiments.degree_curriculum import settings
-from pvr_jax import models
 from pvr_jax.training import run
 from pvr_jax.training.curriculum import curriculum_ensemble, most_stages
 from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.loop import Schedule, logarithmic_steps
-from pvr_jax.training.state import optimizer
+from pvr_jax.training.settings import TrainSettings
 
 
 def train(config: ConfigDict, workdir: Path) -> Path:
@@ -59,24 +56,15 @@ def schedule(config: ConfigDict) -> Schedule:
 
 def build_ensemble(config: ConfigDict, problem: problems.Problem) -> Ensemble:
     """Build the programs of the run."""
-    chosen = config.train
     return curriculum_ensemble(
         problems.make_replicas(problem),
-        init=partial(_init, problem.model, jnp.ones((1, problem.task.n))),
+        TrainSettings.of(config.train),
+        init=partial(problem.model.init, x=jnp.ones((1, problem.task.n))),
         apply=problem.model.apply,
         samples=problems.sampler(problem),
-        evaluate=problems.evaluator(problem, chosen.dtype),
-        optimizer=lambda rate: optimizer(chosen.optimizer, rate, chosen.momentum),
+        evaluate=problems.evaluator(problem, config.train.dtype),
         highest=problem.task.n,
         stages=most_stages(problem.task.n, tuple(config.curriculum.leaps)),
         threshold=config.curriculum.threshold,
         batch_size=config.data.batch_size,
-        execution=chosen.execution,
-        group_size=chosen.group_size,
-        matmul_precision=chosen.matmul_precision,
-        dtype=chosen.dtype,
     )
-
-
-def _init(model: models.Model, example: jax.Array, key: jax.Array) -> Any:
-    return model.init(key, example)

@@ -6,32 +6,33 @@ Every complaint is one line: the field, what was given, what is allowed.
 from ml_collections import ConfigDict
 
 from pvr_jax import models
+from pvr_jax.checks import Rule, above, integer, invalid, list_of, nonnegative, one_of
 from pvr_jax.tasks import classification, digit_pictures, drawn_sets
 from pvr_jax.tasks.contents import Content, of_file
 from pvr_jax.training import fields
-from pvr_jax.training.fields import from_zero, number, one_of, prefix_errors, several, whole
+from pvr_jax.training.fields import prefix_errors
 from pvr_jax.training.replicas import device_mesh
 
 MOST_SAMPLES = 2**30
 
 # Sets of different sizes train side by side, so training is measured in steps, not in epochs.
 IN_EPOCHS = ("train.epochs", "evaluation.every_epochs")
-RULES: dict[str, fields.Rule] = {
+RULES: dict[str, Rule] = {
     **fields.NAMES,
     "data.source": one_of(*drawn_sets.SOURCES),
-    "data.batch_size": whole(1, 2**20),
+    "data.batch_size": integer(1, 2**20),
     **{field: rule for field, rule in fields.TRAINING.items() if field not in IN_EPOCHS},
-    "train.steps": whole(1),
-    "train.warmup_steps": whole(0),
+    "train.steps": integer(1),
+    "train.warmup_steps": integer(0),
     "train.decay": one_of("constant", "cosine"),
-    "train.weight_decay": from_zero(),
-    "train.batch_devices": whole(1),
-    "evaluation.count": whole(2),
-    "evaluation.test_samples": whole(1, 2**24),
-    "evaluation.training_samples": whole(1, 2**24),
-    "evaluation.chunk": whole(1, 2**20),
-    "evaluation.noise": number(0, 1),
-    "evaluation.examples": whole(1, 256),
+    "train.weight_decay": nonnegative(),
+    "train.batch_devices": integer(1),
+    "evaluation.count": integer(2),
+    "evaluation.test_samples": integer(1, 2**24),
+    "evaluation.training_samples": integer(1, 2**24),
+    "evaluation.chunk": integer(1, 2**20),
+    "evaluation.noise": above(0, 1),
+    "evaluation.examples": integer(1, 256),
 }
 SECTIONS = ("task", "model", "data", "train", "evaluation", "checkpoint")
 
@@ -46,18 +47,20 @@ def validate(config: ConfigDict) -> None:
     fields.check(config, SECTIONS, RULES)
     sizes = config.data.get("samples")
     if not isinstance(sizes, (tuple, list)):
-        raise fields.refuse("data.samples", sizes, "whole numbers separated by commas, or none, ()")
+        raise invalid(
+            "config.data.samples", sizes, "whole numbers separated by commas, or none, ()"
+        )
     sizes = tuple(sizes)
     if config.data.source == "sampled":
-        is_allowed, allowed = several(whole(1, MOST_SAMPLES), "1000,10000")
+        is_allowed, allowed = list_of(integer(1, MOST_SAMPLES), "1000,10000")
         if not is_allowed(sizes):
-            raise fields.refuse("data.samples", sizes, allowed)
+            raise invalid("config.data.samples", sizes, allowed)
     elif sizes:
         allowed = "none, (), as a stream of fresh samples has no size"
-        raise fields.refuse("data.samples", sizes, allowed)
+        raise invalid("config.data.samples", sizes, allowed)
     if config.train.warmup_steps > config.train.steps:
         allowed = f"0 to train.steps, {config.train.steps}"
-        raise fields.refuse("train.warmup_steps", config.train.warmup_steps, allowed)
+        raise invalid("config.train.warmup_steps", config.train.warmup_steps, allowed)
     prefix_errors("config.train.", lambda: device_mesh(batch_devices=config.train.batch_devices))
     make_model(config, make_task(config))
 

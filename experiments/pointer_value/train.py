@@ -3,7 +3,6 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +11,12 @@ from ml_collections import ConfigDict
 from experiments import stages
 from experiments.pointer_value import problem as problems
 from experiments.pointer_value import settings
-from pvr_jax import models
 from pvr_jax.training import run
 from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.loop import Schedule, logarithmic_steps
 from pvr_jax.training.losses import cross_entropy
+from pvr_jax.training.settings import TrainSettings
 from pvr_jax.training.shown_rows import count_rows
-from pvr_jax.training.state import warmup
 
 
 def train(config: ConfigDict, workdir: Path) -> Path:
@@ -74,7 +72,6 @@ def schedule(config: ConfigDict) -> Schedule:
 
 def build_ensemble(config: ConfigDict, problem: problems.Problem) -> Ensemble:
     """Build the programs of the run."""
-    chosen = config.train
     count = problems.tallies(
         problem,
         problem.parts,
@@ -84,34 +81,16 @@ def build_ensemble(config: ConfigDict, problem: problems.Problem) -> Ensemble:
     )
     return run.build_ensemble(
         problems.make_replicas(problem),
-        init=partial(_init, problem.model, _example(problem)),
+        TrainSettings.of(config.train),
+        init=partial(problem.model.init, x=_example(problem)),
         apply=problem.model.apply,
         batch=problems.batches(problem, config.data.source, config.data.batch_size),
         evaluate=problems.evaluator(count),
         loss=cross_entropy,
-        optimizer_name=chosen.optimizer,
-        momentum=chosen.momentum,
-        weight_decay=chosen.weight_decay,
-        rate_schedule=_rate_schedule(chosen.warmup_steps, chosen.decay, chosen.steps),
-        execution=chosen.execution,
-        group_size=chosen.group_size,
-        batch_devices=chosen.batch_devices,
-        matmul_precision=chosen.matmul_precision,
-        dtype=chosen.dtype,
     )
-
-
-def _rate_schedule(warmup_steps: int, decay: str, steps: int) -> Any:
-    if not warmup_steps and decay == "constant":
-        return None
-    return warmup(warmup_steps, steps - warmup_steps if decay == "cosine" else 0)
 
 
 def _example(problem: problems.Problem) -> jax.Array:
     """Return one input like those of the task [1, ...]; its values do not matter."""
     shape, alphabet = problem.task.inputs
     return jnp.zeros((1, *shape), jnp.float32 if alphabet is None else jnp.int32)
-
-
-def _init(model: models.Model, example: jax.Array, key: jax.Array) -> Any:
-    return model.init(key, example)

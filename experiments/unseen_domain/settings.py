@@ -10,31 +10,32 @@ from dataclasses import replace
 from ml_collections import ConfigDict
 
 from pvr_jax import models, tasks
+from pvr_jax.checks import Rule, absent, integer, invalid, nonnegative, one_of, text
 from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import datasets
 from pvr_jax.tasks.contents import Content, of_problem
 from pvr_jax.training import fields
-from pvr_jax.training.fields import from_zero, one_of, prefix_errors, text, whole
+from pvr_jax.training.fields import prefix_errors
 from pvr_jax.training.replicas import device_mesh
 
 # Up to here every input of the cube is evaluated; beyond, a sample.
 MAX_BITS = 20
 
-RULES: dict[str, fields.Rule] = {
+RULES: dict[str, Rule] = {
     **fields.NAMES,
     "holdout.name": text(),
-    "holdout.n": fields.absent("the task"),
+    "holdout.n": absent("the task"),
     "data.source": one_of(*datasets.SOURCES),
-    "data.samples": whole(1),
-    "data.batch_size": whole(1),
+    "data.samples": integer(1),
+    "data.batch_size": integer(1),
     "data.order": one_of(*datasets.ORDERS),
     **fields.TRAINING,
-    "train.batch_devices": whole(1),
-    "train.weight_decay": from_zero(),
-    "evaluation.monomials": whole(1, 64),
-    "evaluation.relevant": whole(0, MAX_BITS),
-    "evaluation.points": whole(1, 2**20),
-    "evaluation.chunk": whole(1, 2**16),
+    "train.batch_devices": integer(1),
+    "train.weight_decay": nonnegative(),
+    "evaluation.monomials": integer(1, 64),
+    "evaluation.relevant": integer(0, MAX_BITS),
+    "evaluation.points": integer(1, 2**20),
+    "evaluation.chunk": integer(1, 2**16),
 }
 SECTIONS = ("task", "model", "holdout", "data", "train", "evaluation", "checkpoint")
 
@@ -57,9 +58,9 @@ def validate(config: ConfigDict) -> None:
             f"1 to {MAX_BITS}, how many first coordinates target and seen set depend on, as n = "
             f"{task.n} is too many to enumerate"
         )
-        raise fields.refuse("evaluation.relevant", relevant, allowed)
+        raise invalid("config.evaluation.relevant", relevant, allowed)
     if relevant > task.n:
-        raise fields.refuse("evaluation.relevant", relevant, f"0 to {task.n}")
+        raise invalid("config.evaluation.relevant", relevant, f"0 to {task.n}")
     training_set(config, task, seen)
 
 

@@ -11,10 +11,10 @@ from ml_collections import ConfigDict
 from experiments import stages
 from experiments.unseen_domain import problem as problems
 from experiments.unseen_domain import settings
-from pvr_jax import models
 from pvr_jax.training import run
 from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.loop import Schedule
+from pvr_jax.training.settings import TrainSettings
 from pvr_jax.training.shown_rows import count_rows
 
 
@@ -90,20 +90,9 @@ def build_ensemble(config: ConfigDict, problem: problems.Problem) -> Ensemble:
 
     return run.build_ensemble(
         problems.make_replicas(problem),
-        init=partial(_init, problem.model, jnp.ones((1, problem.task.n))),
+        TrainSettings.of(config.train),
+        init=partial(problem.model.init, x=jnp.ones((1, problem.task.n))),
         apply=problem.model.apply,
         batch=problem.training_set.batch,
         evaluate=evaluate,
-        optimizer_name=config.train.optimizer,
-        momentum=config.train.momentum,
-        weight_decay=config.train.weight_decay,
-        execution=config.train.execution,
-        group_size=config.train.group_size,
-        batch_devices=config.train.batch_devices,
-        matmul_precision=config.train.matmul_precision,
-        dtype=config.train.dtype,
     )
-
-
-def _init(model: models.Model, example: jax.Array, key: jax.Array) -> Any:
-    return model.init(key, example)

@@ -15,32 +15,16 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from pvr_jax.boolean import checks
+from pvr_jax import checks
 from pvr_jax.refusal import Refusal
 
-# Numbers of points and indices of sets are int32.
-MAX_DIMENSION = 30
+MAX_DIMENSION = checks.MAX_DIMENSION
+dimension = checks.dimension
 
 
 def _check_dimension(n: int) -> None:
     if not isinstance(n, int | np.integer) or not 1 <= n <= MAX_DIMENSION:
         raise Refusal(f"n: given {n}; allowed 1 to {MAX_DIMENSION}")
-
-
-def dimension(array: jax.Array, name: str = "values") -> int:
-    """The n of an array [..., 2^n] whose last axis runs over all points or over all sets.
-
-    Raises ValueError if the last axis is not 2^n long with n from 1 to 30; `name` is what the
-    message calls the array.
-    """
-    size = checks.one_dimensional_size(name, array)
-    n = size.bit_length() - 1
-    if size != 2**n or not 1 <= n <= MAX_DIMENSION:
-        raise Refusal(
-            f"{name}: given a last axis of length {size}; "
-            f"allowed 2^n with n from 1 to {MAX_DIMENSION}"
-        )
-    return n
 
 
 def points(n: int) -> jax.Array:

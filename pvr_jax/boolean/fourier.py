@@ -13,7 +13,8 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from pvr_jax.boolean import checks, cube
+from pvr_jax import checks
+from pvr_jax.boolean import cube
 
 FEWEST_FOR_SUMS = 10  # coordinates from which signed sums beat one product on a CPU
 

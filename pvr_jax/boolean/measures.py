@@ -14,7 +14,8 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 
-from pvr_jax.boolean import checks, cube, fourier
+from pvr_jax import checks
+from pvr_jax.boolean import cube, fourier
 
 
 def influences(coefficients: ArrayLike) -> jax.Array:

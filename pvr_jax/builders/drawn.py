@@ -14,9 +14,10 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.data_sources.array_record import ArrayRecordDataSource
 from tensorflow_datasets.core.data_sources.base import file_instructions
 
+from pvr_jax import checks
 from pvr_jax.builders.records import Records
 from pvr_jax.refusal import Refusal
-from pvr_jax.tasks import checks, drawn_sets
+from pvr_jax.tasks import drawn_sets
 from pvr_jax.tasks.classification import Classification
 from pvr_jax.tasks.drawn_sets import Example
 
@@ -48,9 +49,9 @@ class DrawnConfig(tfds.core.BuilderConfig, abc.ABC):
     EXAMPLE: ClassVar[str]
 
     def __post_init__(self) -> None:
-        checks.whole_number("train_samples", self.train_samples, 1, MOST_SAMPLES)
-        checks.whole_number("test_samples", self.test_samples, 1, MOST_SAMPLES)
-        checks.whole_number("seed", self.seed, 0, 2**31 - 3)
+        checks.integer(1, MOST_SAMPLES).check("train_samples", self.train_samples)
+        checks.integer(1, MOST_SAMPLES).check("test_samples", self.test_samples)
+        checks.integer(0, 2**31 - 3).check("seed", self.seed)
         self.name = self.subtask_name()
         for field, word in (("train_samples", "train"), ("test_samples", "test"), ("seed", "seed")):
             if getattr(self, field) != getattr(DrawnConfig, field):
@@ -70,7 +71,7 @@ class DrawnConfig(tfds.core.BuilderConfig, abc.ABC):
         found = re.fullmatch(cls.SUBTASK + cls.REST, name)
         if found is None:
             allowed = f"names such as {cls.EXAMPLE}, and with -train50000, -test5000, -seed1 behind"
-            checks.refuse("config", name, allowed)
+            raise checks.invalid("config", name, allowed)
         given = {field: text for field, text in found.groupdict().items() if text is not None}
         numbers = {field: int(text) for field, text in given.items() if text.isdecimal()}
         return cls(**{**given, **numbers})

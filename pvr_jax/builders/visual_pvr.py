@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import tensorflow_datasets as tfds
 
+from pvr_jax import checks
 from pvr_jax.builders.drawn import DrawnBuilder, DrawnConfig
-from pvr_jax.tasks import checks, classification, digit_pictures, visual_pvr
+from pvr_jax.tasks import classification, digit_pictures, visual_pvr
 from pvr_jax.tasks.classification import Classification
 
 
@@ -26,8 +27,8 @@ class VisualConfig(DrawnConfig):
 
     def subtask_name(self) -> str:
         """Return such as "withheld1"; scikit-learn's digits go without saying."""
-        checks.one_of("withheld", self.withheld, (0, 1))
-        source = checks.one_of("source", self.source, digit_pictures.SOURCES)
+        checks.one_of(0, 1).check("withheld", self.withheld)
+        source = checks.one_of(*digit_pictures.SOURCES).check("source", self.source)
         return f"withheld{self.withheld}" + (f"-{source}" if source != "digits" else "")
 
     def task(self, data_dir: str | None = None) -> Classification:

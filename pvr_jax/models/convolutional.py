@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 from jax import lax
 
-from pvr_jax.models.checks import choice, whole_number, whole_numbers
+from pvr_jax import checks
 from pvr_jax.models.initialisation import DRAWN
 from pvr_jax.models.transformer import dense, read_off
 from pvr_jax.refusal import Refusal
@@ -207,18 +207,18 @@ def resnet(
         ValueError: a size out of range, an even `stem_size`, or `stem_pool` where the stem leaves
             less than 2 pixels of the picture.
     """
-    widths = whole_numbers("widths", widths, 1, (64, 128, 256, 512))
+    widths = checks.shape("widths", widths, (64, 128, 256, 512))
     if not widths:
         raise Refusal("widths: given (); allowed one or more, such as (64, 128, 256, 512)")
-    if whole_number("stem_size", stem_size, 1) % 2 == 0:
+    if checks.size("stem_size", stem_size) % 2 == 0:
         raise Refusal(f"stem_size: given {stem_size}; allowed odd numbers")
-    stem_stride = whole_number("stem_stride", stem_stride, 1)
-    if choice("stem_pool", stem_pool, (True, False)) and min(shape) <= stem_stride:
+    stem_stride = checks.size("stem_stride", stem_stride)
+    if checks.one_of(True, False).check("stem_pool", stem_pool) and min(shape) <= stem_stride:
         raise Refusal(
             f"stem_pool: given True; allowed False where the stem's stride of {stem_stride} leaves "
             f"1 pixel of {min(shape)}"
         )
-    blocks = whole_number("blocks", blocks, 1)
+    blocks = checks.size("blocks", blocks)
     return ResNet(widths, blocks, stem_size, stem_stride, stem_pool, classes)
 
 
@@ -239,8 +239,8 @@ def vgg(
     Raises:
         ValueError: a size out of range, or more stages than the picture can be halved.
     """
-    widths = whole_numbers("widths", widths, 1, (64, 128, 256))
-    convolutions = whole_numbers("convolutions", convolutions, 1, (1, 1, 2))
+    widths = checks.shape("widths", widths, (64, 128, 256))
+    convolutions = checks.shape("convolutions", convolutions, (1, 1, 2))
     if len(widths) != len(convolutions):
         allowed = f"{len(widths)} numbers, one for each of widths"
         raise Refusal(f"convolutions: given {convolutions!r}; allowed {allowed}")
@@ -250,4 +250,4 @@ def vgg(
         raise Refusal(
             f"widths: given {widths!r}; allowed 1 to {most} of them for pictures of {picture}"
         )
-    return VGG(widths, convolutions, whole_numbers("head_widths", head_widths, 1, (64,)), classes)
+    return VGG(widths, convolutions, checks.shape("head_widths", head_widths, (64,)), classes)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from pvr_jax.models.checks import choice
+from pvr_jax import checks
 
 Initializer = Callable[..., jax.Array]
 
@@ -67,7 +67,7 @@ def dense_initializers(
         "scaled": (uniform_fan_in(fan_in, alpha), uniform_fan_in(fan_in, alpha)),
         "zero": (zeros, zeros),
     }
-    return laws[choice("initialisation", name, tuple(laws))]
+    return laws[checks.one_of(*laws).check("initialisation", name)]
 
 
 def dense_law(
@@ -95,7 +95,7 @@ def dense_law(
         ValueError: another name.
     """
     zeros = jax.nn.initializers.zeros
-    choice("initialisation", name, NAMES)
+    checks.one_of(*NAMES).check("initialisation", name)
     if name == "ntk":
         return DenseLaw(normal(1.0), normal(1.0), fan_in**-0.5, NTK_BIAS_SCALE)
     if name in ("mup", "mup_adam"):

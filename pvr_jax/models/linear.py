@@ -6,7 +6,7 @@ Both learn linear functions only; what differs is which one of those that fit th
 import flax.linen as nn
 import jax
 
-from pvr_jax.models.checks import choice, real_number, whole_number
+from pvr_jax import checks
 from pvr_jax.models.initialisation import dense_initializers
 
 
@@ -41,7 +41,7 @@ def linear_regression(n: int, initialisation: str = "pytorch") -> nn.Module:
 
     Source: Abbe et al. 2022.
     """
-    return Linear((), choice("initialisation", initialisation, ("pytorch", "zero")))
+    return Linear((), checks.one_of("pytorch", "zero").check("initialisation", initialisation))
 
 
 def deep_linear(n: int, depth: int = 3, width: int = 256, alpha: float = 0.5) -> nn.Module:
@@ -65,5 +65,5 @@ def deep_linear(n: int, depth: int = 3, width: int = 256, alpha: float = 0.5) ->
     Source: Abbe et al. 2022, the authors' code. The numbers above are our own, from population
     gradient descent on the paper's linear function.
     """
-    widths = (whole_number("width", width, 1),) * (whole_number("depth", depth, 1) - 1)
-    return Linear(widths, "scaled", real_number("alpha", alpha))
+    widths = (checks.size("width", width),) * (checks.size("depth", depth) - 1)
+    return Linear(widths, "scaled", checks.finite("alpha", alpha, "finite numbers"))

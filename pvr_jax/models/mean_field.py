@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from pvr_jax.models.checks import real_number, whole_number
+from pvr_jax import checks
 from pvr_jax.models.initialisation import dense_initializers
 
 
@@ -60,4 +60,4 @@ def mean_field(n: int, width: int = 65536, alpha: float = 0.0) -> nn.Module:
 
     Source: Abbe et al. 2023 (generalization on the unseen), the authors' code.
     """
-    return MeanField(whole_number("width", width, 1), real_number("alpha", alpha))
+    return MeanField(checks.size("width", width), checks.finite("alpha", alpha, "finite numbers"))

@@ -6,7 +6,7 @@ Inside, arrays are [tokens, batch, width] (see `transformer`).
 import flax.linen as nn
 import jax
 
-from pvr_jax.models.checks import checked_sizes, whole_number
+from pvr_jax import checks
 from pvr_jax.models.initialisation import dense_initializers
 from pvr_jax.models.transformer import TokenEmbedding, dense, gelu, layer_norm, read_off, repeated
 
@@ -108,5 +108,5 @@ def mixer(
         ValueError: a size that is not a whole number of at least 1.
     """
     sizes = {"depth": depth, "token_expansion": token_expansion, "channel_width": channel_width}
-    width = whole_number("width", width, 1)
-    return Mixer(**checked_sizes(sizes), embedding=TokenEmbedding(width))
+    width = checks.size("width", width)
+    return Mixer(**checks.sizes(sizes), embedding=TokenEmbedding(width))

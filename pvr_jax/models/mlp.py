@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 
-from pvr_jax.models.checks import choice, real_number, whole_numbers
+from pvr_jax import checks
 from pvr_jax.models.initialisation import NAMES, dense_law
 from pvr_jax.refusal import Refusal
 
@@ -75,11 +75,11 @@ def mlp(
 
     Source: Abbe et al. 2022, the authors' code.
     """
-    widths = whole_numbers("widths", widths, 1, PAPER_WIDTHS)
-    choice("initialisation", initialisation, NAMES)
-    alpha = real_number("alpha", alpha)
+    widths = checks.shape("widths", widths, PAPER_WIDTHS)
+    checks.one_of(*NAMES).check("initialisation", initialisation)
+    alpha = checks.finite("alpha", alpha, "finite numbers")
     if initialisation != "scaled" and alpha != PYTORCH_ALPHA:
         raise Refusal(
             f"alpha: given {alpha!r}; allowed {PYTORCH_ALPHA} unless initialisation is scaled"
         )
-    return MLP(widths, initialisation, alpha, choice("biases", biases, (True, False)))
+    return MLP(widths, initialisation, alpha, checks.one_of(True, False).check("biases", biases))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 
-from pvr_jax.models.checks import checked_sizes, whole_number, whole_numbers
+from pvr_jax import checks
 from pvr_jax.models.mixer import Mixer
 from pvr_jax.models.mlp import MLP, PAPER_WIDTHS, PYTORCH_ALPHA
 from pvr_jax.models.transformer import dense, transformer_over
@@ -52,7 +52,7 @@ def picture_mlp(
     Raises:
         ValueError: a width that is not a whole number of at least 1.
     """
-    widths = whole_numbers("widths", widths, 1, PAPER_WIDTHS)
+    widths = checks.shape("widths", widths, PAPER_WIDTHS)
     return FlatMLP(MLP(widths, "pytorch", PYTORCH_ALPHA, outputs=classes))
 
 
@@ -105,9 +105,9 @@ def picture_mixer(
             the picture.
     """
     sizes = {"depth": depth, "token_expansion": token_expansion, "channel_width": channel_width}
-    width = whole_number("width", width, 1)
+    width = checks.size("width", width)
     embedding = PatchEmbedding(_patch(patch, shape), width)
-    return Mixer(**checked_sizes(sizes), embedding=embedding, outputs=classes)
+    return Mixer(**checks.sizes(sizes), embedding=embedding, outputs=classes)
 
 
 def _patch(patch: int, shape: tuple[int, ...]) -> int:

@@ -3,7 +3,7 @@
 import flax.linen as nn
 import jax
 
-from pvr_jax.models.checks import choice, whole_number
+from pvr_jax import checks
 from pvr_jax.models.initialisation import normal
 
 KINDS = ("relu", "polynomial")
@@ -87,8 +87,8 @@ def random_features(
     Source: Abbe et al. 2023 (generalization on the unseen), the authors' code.
     """
     return RandomFeatures(
-        whole_number("features", features, 1),
-        choice("kind", kind, KINDS),
-        choice("trainable", trainable, (False, True)),
-        choice("scale", scale, SCALES),
+        checks.size("features", features),
+        checks.one_of(*KINDS).check("kind", kind),
+        checks.one_of(False, True).check("trainable", trainable),
+        checks.one_of(*SCALES).check("scale", scale),
     )

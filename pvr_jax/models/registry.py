@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 
-from pvr_jax.models.checks import checked_sizes, is_of_signs, is_of_tokens, whole_numbers
+from pvr_jax import checks
 from pvr_jax.models.convolutional import resnet, vgg
 from pvr_jax.models.linear import deep_linear, linear_regression
 from pvr_jax.models.mean_field import mean_field
@@ -123,7 +123,7 @@ def build(name: str, n: int, **params: Any) -> Model:
     """
     maker = _lookup(name, _MODELS)
     _check_parameters(name, maker, params)
-    return _pure(maker(n, **params), is_of_signs)
+    return _pure(maker(n, **params), partial(checks.signs, with_shape=False))
 
 
 def build_classifier(
@@ -149,12 +149,12 @@ def build_classifier(
     )
     maker = _lookup(name, kinds, f" with {inputs}:")
     _check_parameters(name, maker, params)
-    shape = whole_numbers("shape", shape, 1, (24, 24) if pictures else (11,))
+    shape = checks.shape("shape", shape, (24, 24) if pictures else (11,))
     if len(shape) != 1 + pictures:
         form = "(height, width)" if pictures else "(tokens,)"
         raise Refusal(f"shape: given {shape!r}; allowed {form} with {inputs}")
-    checked_sizes({"classes": classes, "alphabet": 1 if pictures else alphabet})
-    check = (lambda x: None) if pictures else partial(is_of_tokens, alphabet=alphabet)
+    checks.sizes({"classes": classes, "alphabet": 1 if pictures else alphabet})
+    check = (lambda x: None) if pictures else partial(checks.tokens, "x", alphabet=alphabet)
     return _pure(maker(shape, alphabet, classes, **params), check)
 
 

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from pvr_jax.models.checks import checked_sizes, whole_number, whole_numbers
+from pvr_jax import checks
 from pvr_jax.models.initialisation import normal
 from pvr_jax.models.mixer import Mixer
 from pvr_jax.models.mlp import MLP, PAPER_WIDTHS, PYTORCH_ALPHA
@@ -59,8 +59,8 @@ def token_mlp(
     Raises:
         ValueError: a size that is not a whole number of at least 1.
     """
-    width = whole_number("embedding_width", embedding_width, 1)
-    widths = whole_numbers("widths", widths, 1, PAPER_WIDTHS)
+    width = checks.size("embedding_width", embedding_width)
+    widths = checks.shape("widths", widths, PAPER_WIDTHS)
     mlp = MLP(widths, "pytorch", PYTORCH_ALPHA, outputs=classes)
     return ConcatenatedMLP(TableEmbedding(alphabet, width), mlp)
 
@@ -106,5 +106,5 @@ def token_mixer(
         ValueError: a size that is not a whole number of at least 1.
     """
     sizes = {"depth": depth, "token_expansion": token_expansion, "channel_width": channel_width}
-    embedding = TableEmbedding(alphabet, whole_number("width", width, 1))
-    return Mixer(**checked_sizes(sizes), embedding=embedding, outputs=classes)
+    embedding = TableEmbedding(alphabet, checks.size("width", width))
+    return Mixer(**checks.sizes(sizes), embedding=embedding, outputs=classes)

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from pvr_jax.models.checks import checked_sizes
+from pvr_jax import checks
 from pvr_jax.models.initialisation import dense_initializers, normal
 
 # As in the authors' code: PyTorch's value, ten times Flax's.
@@ -156,7 +156,7 @@ def transformer_over(embedding: nn.Module, outputs: int | None, **sizes: int) ->
     Raises:
         ValueError: a size that is not a whole number of at least 1.
     """
-    return Transformer(**checked_sizes(sizes), embedding=embedding, outputs=outputs)
+    return Transformer(**checks.sizes(sizes), embedding=embedding, outputs=outputs)
 
 
 def transformer(

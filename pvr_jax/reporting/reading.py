@@ -20,14 +20,7 @@ INFLUENCE = "influence"
 _STAGE_OF = {MEASURES_FILE: "analyse", EXAMPLES_FILE: "analyse", PREDICTIONS_FILE: "predict"}
 # What reading a document of another form than expected raises.
 DAMAGES = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
-RUN_FILES = (
-    "config.json",
-    "run.json",
-    "metrics.jsonl",
-    MEASURES_FILE,
-    "measures.nc",
-    "checkpoints",
-)
+RUN_FILES = "config.json run.json metrics.jsonl measures.nc measures.json checkpoints".split()  # noqa: SIM905
 
 
 class Theories(NamedTuple):

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from pvr_jax import checks
 from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import (
-    checks,
     conditional_pvr,
     digit_pictures,
     token_holdouts,
@@ -126,7 +126,7 @@ def make(name: str, **params: Any) -> Classification:
     for parameter, value in params.items():
         if parameter not in known:
             allowed = f"parameters of {name}: {', '.join(known)}"
-            checks.refuse(parameter, value, allowed)
+            raise checks.invalid(parameter, value, allowed)
     return _TASKS[name](**params)
 
 
@@ -138,7 +138,7 @@ def token_task(
 ) -> Classification:
     """Token PVR: every aggregation with every complexity and number of withheld permutations."""
     subtasks = _subtasks(aggregations, complexities, withheld)
-    checks.one_of("boundary", boundary, token_pvr.BOUNDARIES)
+    checks.one_of(*token_pvr.BOUNDARIES).check("boundary", boundary)
     return Classification(
         name="token_pvr",
         label=f"token PVR, {boundary} pointer",
@@ -185,7 +185,7 @@ def visual_task(
 ) -> Classification:
     """Visual PVR in block style; withheld 1 is the positional holdout."""
     for value in _several("withheld", withheld):
-        checks.one_of("withheld", value, (0, 1))
+        checks.one_of(0, 1).check("withheld", value)
     pools = _pools(source, data_dir)
 
     def draw(key: jax.Array, part: str, conditions: dict[str, Any]) -> Example:
@@ -219,7 +219,7 @@ def visual_task(
 
 def conditional_task(length: int = 100) -> Classification:
     """Conditional PVR on `length` numbers (Abnar et al. 2023: 100); the label is the hops made."""
-    length = checks.whole_number("length", length, 2, 1000)
+    length = checks.integer(2, 1000).check("length", length)
 
     def draw(key: jax.Array, part: str, conditions: dict[str, Any]) -> Example:
         numbers = conditional_pvr.draw(key, length)
@@ -263,7 +263,7 @@ def _subtasks(
     """
     aggregations = _several("aggregations", aggregations)
     for complexity in _several("complexities", complexities):
-        checks.whole_number("complexities", complexity, 0, token_pvr.MOST_COMPLEX)
+        checks.integer(0, token_pvr.MOST_COMPLEX).check("complexities", complexity)
         for count in _several("withheld", withheld):
             token_holdouts.check_withheld(count, complexity)
     found = []
@@ -278,7 +278,9 @@ def _several(parameter: str, given: Any) -> tuple[Any, ...]:
     """Return one or more values as a tuple."""
     allowed = "one or more values separated by commas"
     chosen = checks.sequence(parameter, given, allowed)
-    return chosen if chosen else checks.refuse(parameter, given, allowed)
+    if not chosen:
+        raise checks.invalid(parameter, given, allowed)
+    return chosen
 
 
 def same_as(aggregation: str, complexity: int) -> str:

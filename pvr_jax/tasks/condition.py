@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, NoReturn
 
 import jax
 
+from pvr_jax import checks
 from pvr_jax.refusal import Refusal
-from pvr_jax.tasks import checks, exact_sign, polynomial
+from pvr_jax.tasks import exact_sign, polynomial
 
 Condition = Callable[[jax.Array], jax.Array]
 
@@ -48,12 +49,12 @@ def parse(text: str) -> list[Part]:
     Raises ValueError that names the part of the text that is not allowed.
     """
     if not isinstance(text, str) or not text.strip():
-        checks.refuse("condition", text, GRAMMAR)
+        raise checks.invalid("condition", text, GRAMMAR)
     source = _SINGLE_EQUALS.sub("==", polynomial.one_line(text))
     try:
         tree = ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
-        checks.refuse("condition", text, GRAMMAR)
+        raise checks.invalid("condition", text, GRAMMAR) from None
     is_conjunction = isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And)
     parts: list[Part] = []
     for node in tree.values if is_conjunction else [tree]:
@@ -122,4 +123,4 @@ def _polynomial(source: str, node: ast.AST) -> polynomial.Program:
 
 
 def _refuse(source: str, node: ast.AST) -> NoReturn:
-    checks.refuse("condition", ast.get_source_segment(source, node) or source, GRAMMAR)
+    raise checks.invalid("condition", ast.get_source_segment(source, node) or source, GRAMMAR)

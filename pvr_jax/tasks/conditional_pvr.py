@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pvr_jax.tasks import checks
+from pvr_jax import checks
 
 
 def draw(key: jax.Array, length: int) -> jax.Array:
@@ -26,7 +26,7 @@ def label(numbers: jax.Array) -> jax.Array:
     Raises ValueError for inputs that are not in 0..n-1, unless they are traced.
     """
     numbers = jnp.asarray(numbers)
-    numbers = checks.tokens(numbers, numbers.shape[-1])
+    numbers = checks.tokens("tokens", numbers, numbers.shape[-1])
 
     def hops(row: jax.Array) -> jax.Array:
         def hop(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:

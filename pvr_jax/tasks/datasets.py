@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pvr_jax import checks
 from pvr_jax.boolean.cube import coordinate_mask, points_at
-from pvr_jax.tasks import checks
 from pvr_jax.tasks.holdouts import VALUES, freeze
 from pvr_jax.tasks.permutation import permuted
 from pvr_jax.tasks.seen_sets import SeenSet
@@ -74,18 +74,18 @@ def canonical_training_set(
     Raises ValueError for a parameter out of range. Source: Abbe et al. 2022, the authors' code.
     """
     if not callable(target):
-        checks.refuse("target", target, "a function target(x[..., n]) -> y[...]")
-    n = checks.whole_number("n", n, 1, LARGEST_N)
-    value = checks.one_of("value", value, VALUES)
-    source = checks.one_of("source", source, SOURCES)
+        raise checks.invalid("target", target, "a function target(x[..., n]) -> y[...]")
+    n = checks.integer(1, LARGEST_N).check("n", n)
+    value = checks.one_of(*VALUES).check("value", value)
+    source = checks.one_of(*SOURCES).check("source", source)
     orders = ("fixed",) if source == "fresh" else ORDERS
-    order = checks.one_of("order", order, orders)
-    drop_remainder = checks.one_of("drop_remainder", drop_remainder, (False, True))
-    frozen = checks.one_of("frozen", frozen, (True, False))
+    order = checks.one_of(*orders).check("order", order)
+    drop_remainder = checks.one_of(False, True).check("drop_remainder", drop_remainder)
+    frozen = checks.one_of(True, False).check("frozen", frozen)
     size = _size(n - frozen, source, samples)
     note = " (samples) with drop_remainder" if drop_remainder else ""
     most = size if drop_remainder else MOST_SAMPLES
-    batch_size = checks.whole_number("batch_size", batch_size, 1, most, note)
+    batch_size = checks.integer(1, most, f"1 to {most}{note}").check("batch_size", batch_size)
     steps = size // batch_size if drop_remainder else -(-size // batch_size)
 
     def numbers(key: jax.Array, step: jax.Array, bit: Any) -> tuple[jax.Array, jax.Array]:
@@ -134,20 +134,22 @@ def seen_training_set(
     Raises ValueError for a parameter out of range, and as `SeenSet.sample`. Source: Abbe et al.
     2023, the authors' code.
     """
-    source = checks.one_of("source", source, SOURCES)
-    order = checks.one_of("order", order, ("fixed",) if source == "fresh" else ORDERS)
+    source = checks.one_of(*SOURCES).check("source", source)
+    order = checks.one_of(*(("fixed",) if source == "fresh" else ORDERS)).check("order", order)
     numbers = None if mask is None else np.flatnonzero(mask).astype(np.int32)
     if source == "whole":
         if numbers is None:
             allowed = "sampled, fresh (the cube is too large to show as a whole)"
-            checks.refuse("source", source, allowed)
+            raise checks.invalid("source", source, allowed)
         if samples is not None:
-            checks.refuse("samples", samples, f"None with source whole ({len(numbers)} points)")
+            raise checks.invalid(
+                "samples", samples, f"None with source whole ({len(numbers)} points)"
+            )
         size = len(numbers)
     else:
-        size = checks.whole_number("samples", samples, 1, MOST_SAMPLES)
+        size = checks.integer(1, MOST_SAMPLES).check("samples", samples)
         draw = seen.sample
-    batch_size = checks.whole_number("batch_size", batch_size, 1, MOST_SAMPLES)
+    batch_size = checks.integer(1, MOST_SAMPLES).check("batch_size", batch_size)
     steps = -(-size // batch_size)
 
     def batch(key: jax.Array, step: jax.Array) -> Batch:
@@ -228,7 +230,7 @@ def _first_bits(words: jax.Array, n: int) -> jax.Array:
 def _size(free: int, source: str, samples: Any) -> int:
     """Rows of one epoch, `free` coordinates being free."""
     if source != "whole":
-        return checks.whole_number("samples", samples, 1, MOST_SAMPLES)
+        return checks.integer(1, MOST_SAMPLES).check("samples", samples)
     if samples is not None:
-        checks.refuse("samples", samples, f"None with source whole (all {2**free} points)")
+        raise checks.invalid("samples", samples, f"None with source whole (all {2**free} points)")
     return 2**free

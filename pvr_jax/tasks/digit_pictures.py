@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from pvr_jax import on_disk
-from pvr_jax.tasks import checks
+from pvr_jax import checks, on_disk
 
 # Source -> height and width of its pictures, in pixels.
 SIZES = {"digits": 8, "mnist": 28}
@@ -49,7 +48,7 @@ def load(source: str = "digits", data_dir: str | None = None) -> DigitPictures:
     Raises ValueError for another source, and for "mnist" where it is not prepared or where the
     packages that read it are not installed; the line says how to mend that.
     """
-    source = checks.one_of("source", source, SOURCES)
+    source = checks.one_of(*SOURCES).check("source", source)
     if source == "digits":
         return _scikit_learn_digits()
     return _mnist(on_disk.mnist(data_dir))

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from pvr_jax.tasks import checks
+from pvr_jax import checks
 from pvr_jax.tasks.datasets import FRESH_ROWS, ROWS, epoch_rows
 
 # The stream of a seed's key that training sets are drawn from.
@@ -36,7 +36,7 @@ def training_rows(draw: Draw, key: jax.Array, rows: jax.Array, conditions: Any) 
 
 def test_rows(draw: Draw, part: str, rows: jax.Array, conditions: Any) -> Example:
     """Return rows int32[b] of a test set, "iid" or "withheld"; as `training_rows` otherwise."""
-    part = checks.one_of("part", part, tuple(TEST_SEEDS))
+    part = checks.one_of(*TEST_SEEDS).check("part", part)
     key = jax.random.key(TEST_SEEDS[part])
     return _rows(partial(draw, part=part, conditions=conditions), key, ROWS, rows)
 
@@ -52,8 +52,8 @@ def drawn_batches(
 
     Raises ValueError for another source or a batch_size below 1.
     """
-    source = checks.one_of("source", source, SOURCES)
-    batch_size = checks.whole_number("batch_size", batch_size, 1, 2**20)
+    source = checks.one_of(*SOURCES).check("source", source)
+    batch_size = checks.integer(1, 2**20).check("batch_size", batch_size)
 
     def batch(
         key: jax.Array, step: jax.Array, *, samples: jax.Array, **conditions: jax.Array

@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from pvr_jax import checks
 from pvr_jax.boolean import cube
 from pvr_jax.boolean.cube import coordinate_mask
-from pvr_jax.tasks import checks
 
 VALUES = (-1, 1)
 LARGEST_MASK_N = 24
@@ -26,9 +26,9 @@ def canonical(n: int, bit: int | jax.Array, value: int = 1) -> jax.Array:
     Raises ValueError for a bit that is not in 0..n-1 and for a value that is not -1 or +1.
     Source: Abbe et al. 2022, canonical holdout.
     """
-    n = checks.whole_number("n", n, 1, LARGEST_MASK_N)
+    n = checks.integer(1, LARGEST_MASK_N).check("n", n)
     bit = checks.bit_number(bit, n)
-    value = checks.one_of("value", value, VALUES)
+    value = checks.one_of(*VALUES).check("value", value)
     is_up = (jnp.arange(2**n, dtype=jnp.int32) & coordinate_mask(bit, n)) != 0
     return is_up if value == 1 else ~is_up
 
@@ -47,7 +47,7 @@ def freeze(x: Any, bit: int | jax.Array, value: int = 1) -> jax.Array:
     x = checks.signs(x)
     n = x.shape[-1]
     bit = checks.bit_number(bit, n)
-    value = checks.one_of("value", value, VALUES)
+    value = checks.one_of(*VALUES).check("value", value)
     places = jnp.arange(n, dtype=jnp.int32).reshape((1,) * (x.ndim - 1) + (n,))
     return jnp.where(places == bit, jnp.asarray(value, x.dtype), x)
 
@@ -61,13 +61,13 @@ def where(n: int, predicate: Callable[[jax.Array], Any]) -> jax.Array:
     Raises ValueError if it does not give one boolean per point, or shows nothing.
     Source: Abbe et al. 2023, generalization on the unseen.
     """
-    n = checks.whole_number("n", n, 1, LARGEST_MASK_N)
+    n = checks.integer(1, LARGEST_MASK_N).check("n", n)
     seen = jnp.asarray(predicate(cube.points(n)))
     if seen.shape != (2**n,) or seen.dtype != bool:
         given = f"{seen.dtype}{list(seen.shape)}"
-        checks.refuse("predicate", given, f"a function whose result is bool[{2**n}]")
+        raise checks.invalid("predicate", given, f"a function whose result is bool[{2**n}]")
     if not seen.any():
-        checks.refuse("predicate", "one that holds nowhere", "one that holds for some input")
+        raise checks.invalid("predicate", "one that holds nowhere", "one that holds for some input")
     return seen
 
 
@@ -77,7 +77,7 @@ def subcube(n: int, values: Mapping[int, int]) -> jax.Array:
     One pair is the canonical holdout, none the whole cube.
     Raises ValueError for a coordinate not in 0..n-1 or a value that is not -1 or +1.
     """
-    n = checks.whole_number("n", n, 1, LARGEST_MASK_N)
+    n = checks.integer(1, LARGEST_MASK_N).check("n", n)
     seen = jnp.ones(2**n, bool)
     for bit, value in values.items():
         seen &= canonical(n, bit, value)
@@ -90,11 +90,11 @@ def parity(n: int, coordinates: Iterable[int], value: int = 1) -> jax.Array:
     Raises ValueError for no coordinates, one twice or out of range, or a value that is not -1 or
     +1.
     """
-    n = checks.whole_number("n", n, 1, LARGEST_MASK_N)
-    value = checks.one_of("value", value, VALUES)
+    n = checks.integer(1, LARGEST_MASK_N).check("n", n)
+    value = checks.one_of(*VALUES).check("value", value)
     coordinates = tuple(coordinates)
     if not coordinates:
-        checks.refuse("coordinates", coordinates, f"one or more of 0 to {n - 1}")
+        raise checks.invalid("coordinates", coordinates, f"one or more of 0 to {n - 1}")
     return cube.character(cube.index(coordinates, n), n) == value
 
 
@@ -105,9 +105,9 @@ def hamming_ball(n: int, radius: int, centre: int | None = None) -> jax.Array:
     with at most `radius` entries -1, and longer ones are unseen (length generalization).
     Raises ValueError for a radius not in 0..n or a centre not in 0..2^n - 1.
     """
-    n = checks.whole_number("n", n, 1, LARGEST_MASK_N)
-    radius = checks.whole_number("radius", radius, 0, n)
-    centre = 2**n - 1 if centre is None else checks.whole_number("centre", centre, 0, 2**n - 1)
+    n = checks.integer(1, LARGEST_MASK_N).check("n", n)
+    radius = checks.integer(0, n).check("radius", radius)
+    centre = 2**n - 1 if centre is None else checks.integer(0, 2**n - 1).check("centre", centre)
     numbers = jnp.arange(2**n, dtype=jnp.int32)
     return jax.lax.population_count(numbers ^ centre) <= radius
 
@@ -118,10 +118,10 @@ def random(n: int, fraction: float, key: jax.Array) -> jax.Array:
     It holds `fraction` 2^n of them, rounded, and at least one.
     Raises ValueError for a fraction that is not above 0 and up to 1.
     """
-    n = checks.whole_number("n", n, 1, LARGEST_MASK_N)
-    fraction = checks.real_number("fraction", fraction)
+    n = checks.integer(1, LARGEST_MASK_N).check("n", n)
+    fraction = checks.finite("fraction", fraction)
     if not 0 < fraction <= 1:
-        checks.refuse("fraction", fraction, "numbers above 0 and up to 1")
+        raise checks.invalid("fraction", fraction, "numbers above 0 and up to 1")
     count = max(1, round(fraction * 2**n))
     chosen = jax.random.permutation(key, 2**n)[:count]
     return jnp.zeros(2**n, bool).at[chosen].set(True)

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pvr_jax.tasks import checks
+from pvr_jax import checks
 
 Program = tuple[tuple[str, Any], ...]
 
@@ -55,7 +55,7 @@ def _refuse(expression: str, node: ast.AST | None, allowed: str = GRAMMAR) -> No
     """Raise the one-line error that names the part of the expression at fault."""
     part = expression if node is None else ast.get_source_segment(expression, node)
     where = "" if part == expression else f" (in {_shortened(expression)!r})"
-    checks.refuse("expression", _shortened(part or expression), allowed + where)
+    raise checks.invalid("expression", _shortened(part or expression), allowed + where)
 
 
 def _shortened(text: str) -> str:
@@ -176,7 +176,7 @@ def parse(expression: str, exact: bool = False) -> tuple[Program, int]:
     numbers, x0, x1, ..., + - *, division by a number, small whole powers and parentheses.
     """
     if not isinstance(expression, str) or len(expression) > LONGEST_EXPRESSION:
-        checks.refuse("expression", expression, "text such as 'x0*x1 - 1.25*x1*x2'")
+        raise checks.invalid("expression", expression, "text such as 'x0*x1 - 1.25*x1*x2'")
     expression = one_line(expression)
     program: list[tuple[str, Any]] = []
     bounds: list[Bound] = []
@@ -252,8 +252,8 @@ def polynomial(
     """
     program, needed = parse(expression)
     if n is None and needed == 0:
-        checks.refuse("n", n, "a whole number from 1 (the expression has no coordinate)")
-    size = needed if n is None else checks.whole_number("n", n, 1, checks.LARGEST_N)
+        raise checks.invalid("n", n, "a whole number from 1 (the expression has no coordinate)")
+    size = needed if n is None else checks.integer(1, checks.LARGEST_N).check("n", n)
     if needed > size:
         _refuse_index(program, expression, size)
 
@@ -267,4 +267,4 @@ def _refuse_index(program: Program, expression: str, n: int) -> NoReturn:
     """Raise the error for a coordinate that n leaves out."""
     beyond = max(argument for operation, argument in program if operation == "x")
     allowed = f"x0 to x{n - 1} with n = {n} (in {_shortened(one_line(expression))!r})"
-    checks.refuse("expression", f"x{beyond}", allowed)
+    raise checks.invalid("expression", f"x{beyond}", allowed)

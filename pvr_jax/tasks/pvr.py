@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pvr_jax.tasks import checks
+from pvr_jax import checks
 
 AGGREGATIONS = ("parity", "majority", "min", "max")
 BOUNDARIES = ("cyclic", "truncated")
@@ -87,14 +87,14 @@ def pvr(
 
     Raises ValueError for parameters out of range. Source: Abbe et al. 2022, the authors' code.
     """
-    bits = checks.whole_number("pointer_bits", pointer_bits, 1, MOST_POINTER_BITS)
+    bits = checks.integer(1, MOST_POINTER_BITS).check("pointer_bits", pointer_bits)
     note = " (2**pointer_bits value bits)"
     chosen = {
         "pointer_bits": bits,
-        "window": checks.whole_number("window", window, 1, 2**bits, note),
-        "aggregation": checks.one_of("aggregation", aggregation, AGGREGATIONS),
-        "boundary": checks.one_of("boundary", boundary, BOUNDARIES),
-        "tie": checks.one_of("tie", tie, TIES),
+        "window": checks.integer(1, 2**bits, f"1 to {2**bits}{note}").check("window", window),
+        "aggregation": checks.one_of(*AGGREGATIONS).check("aggregation", aggregation),
+        "boundary": checks.one_of(*BOUNDARIES).check("boundary", boundary),
+        "tie": checks.one_of(*TIES).check("tie", tie),
     }
     return bits + 2**bits, partial(evaluate, **chosen), chosen
 

@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pvr_jax import checks
 from pvr_jax.number_text import exact
-from pvr_jax.tasks import checks, holdouts, polynomial, seen_draws, user_function
 from pvr_jax.tasks import condition as conditions
+from pvr_jax.tasks import holdouts, polynomial, seen_draws, user_function
 from pvr_jax.tasks.seen_draws import Draw, Predicate
 
 # Coordinates of a part of a condition whose points are listed to draw from them.
@@ -55,7 +56,7 @@ class SeenSet:
 
         Raises ValueError if nothing is seen.
         """
-        checks.whole_number("n", self.n, 1, holdouts.LARGEST_MASK_N)
+        checks.integer(1, holdouts.LARGEST_MASK_N).check("n", self.n)
         mask = np.zeros(2 ** len(self._listed), bool)
         mask[self._numbers] = True
         return np.repeat(mask, 2 ** (self.n - len(self._listed)))
@@ -82,7 +83,7 @@ class SeenSet:
                 "and, whose rows are drawn directly"
             )
             tried = f"it holds for {100 * share:.2g} % of {seen_draws.SHARE_POINTS:,} random inputs"
-            checks.refuse(self._field, f"{self.words} ({tried})", allowed)
+            raise checks.invalid(self._field, f"{self.words} ({tried})", allowed)
         return seen_draws.by_trial(self.n, self.predicate)
 
     @cached_property
@@ -90,7 +91,7 @@ class SeenSet:
         """The numbers of the seen points on the relevant coordinates, int32[m]; up to 24."""
         found = seen_draws.numbers_where(self.predicate, self._listed, self.n)
         if not len(found):
-            checks.refuse(self._field, self.words, "one that holds for some input")
+            raise checks.invalid(self._field, self.words, "one that holds for some input")
         return found
 
     @property
@@ -115,7 +116,7 @@ def where(n: int, condition: str | None = None) -> Made:
     parts = conditions.parse(condition)
     whole = conditions.joined(operator.and_, parts)
     if max(whole.coordinates, default=0) >= n:
-        checks.refuse("condition", condition, f"coordinates x0 to x{n - 1} with n = {n}")
+        raise checks.invalid("condition", condition, f"coordinates x0 to x{n - 1} with n = {n}")
     words = polynomial.one_line(condition)
 
     def draw() -> Draw | None:
@@ -126,7 +127,7 @@ def where(n: int, condition: str | None = None) -> Made:
             own = sorted(mentioned) or [0]
             numbers = seen_draws.numbers_where(holds, own, n)
             if not len(numbers):
-                checks.refuse("condition", condition, "one that holds for some input")
+                raise checks.invalid("condition", condition, "one that holds for some input")
             factors.append((own, numbers))
             share *= len(numbers) / 2 ** len(own)
         # Where most inputs are seen, the first tries find one.
@@ -140,7 +141,7 @@ def where(n: int, condition: str | None = None) -> Made:
 def parity(n: int, coordinates: Sequence[int] = (), value: int = 1) -> Made:
     """The inputs whose product over some coordinates is `value`."""
     chosen = _coordinates(coordinates, n)
-    value = checks.one_of("value", value, holdouts.VALUES)
+    value = checks.one_of(*holdouts.VALUES).check("value", value)
     words = "*".join(f"x{i}" for i in chosen) + f" = {value}"
     return Made(
         lambda x: jnp.prod(x[..., jnp.array(chosen)], axis=-1) == value,
@@ -155,8 +156,8 @@ def subcube(n: int, coordinates: Sequence[int] = (), values: Sequence[int] = ())
     chosen = _coordinates(coordinates, n)
     values = checks.sequence("values", values, "one value of -1 or 1 per coordinate")
     if len(values) != len(chosen):
-        checks.refuse("values", values, f"{len(chosen)} values, one per coordinate")
-    values = tuple(checks.one_of("values", value, holdouts.VALUES) for value in values)
+        raise checks.invalid("values", values, f"{len(chosen)} values, one per coordinate")
+    values = tuple(checks.one_of(*holdouts.VALUES).check("values", value) for value in values)
     words = " and ".join(f"x{i} = {v}" for i, v in zip(chosen, values, strict=True))
 
     def predicate(x: jax.Array) -> jax.Array:
@@ -168,7 +169,7 @@ def subcube(n: int, coordinates: Sequence[int] = (), values: Sequence[int] = ())
 
 def hamming_ball(n: int, radius: int | None = None) -> Made:
     """The inputs with at most `radius` entries -1: shorter ones, in length generalization."""
-    radius = checks.whole_number("radius", radius, 0, n)
+    radius = checks.integer(0, n).check("radius", radius)
     return Made(
         lambda x: jnp.sum(x < 0, axis=-1) <= radius,
         f"at most {radius} entries −1",
@@ -179,9 +180,9 @@ def hamming_ball(n: int, radius: int | None = None) -> Made:
 
 def random(n: int, fraction: float = 0.5, seed: int = 0) -> Made:
     """A random share of the inputs, without replacement; the seed chooses which."""
-    seed = checks.whole_number("seed", seed, 0, 2**31 - 1)
+    seed = checks.integer(0, 2**31 - 1).check("seed", seed)
     if n > holdouts.LARGEST_MASK_N:
-        checks.refuse("n", n, f"1 to {holdouts.LARGEST_MASK_N} for a random seen set")
+        raise checks.invalid("n", n, f"1 to {holdouts.LARGEST_MASK_N} for a random seen set")
     shown = holdouts.random(n, fraction, jax.random.key(seed))
     weights = 1 << np.arange(n - 1, -1, -1)
 
@@ -216,22 +217,24 @@ def make_seen_set(name: str, n: int, **params: Any) -> SeenSet:
     Raises ValueError for an unknown name, an unknown parameter or a value out of range, in one
     line "<parameter>: given <value>; allowed <what>".
     """
-    n = checks.whole_number("n", n, 1, checks.LARGEST_N)
+    n = checks.integer(1, checks.LARGEST_N).check("n", n)
     if isinstance(name, str) and ":" in name:
         if params:
-            checks.refuse(next(iter(params)), params, f"no parameters of {name}")
+            raise checks.invalid(next(iter(params)), params, f"no parameters of {name}")
         made = Made(user_function.user_predicate(name, n), name, {})
         return _of_signs(SeenSet(name, n, *made))
     if name not in _SEEN_SETS:
         near = difflib.get_close_matches(str(name), _SEEN_SETS, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         allowed = f"{', '.join(names())}, or your own 'module:function'{hint}"
-        checks.refuse("name", name, allowed)
+        raise checks.invalid("name", name, allowed)
     maker = _SEEN_SETS[name]
     known = [parameter for parameter in inspect.signature(maker).parameters if parameter != "n"]
     for key, value in params.items():
         if key not in known:
-            checks.refuse(key, value, f"parameters of {name} are {', '.join(known) or 'none'}")
+            raise checks.invalid(
+                key, value, f"parameters of {name} are {', '.join(known) or 'none'}"
+            )
     return _of_signs(SeenSet(name, n, *maker(n, **params)))
 
 
@@ -244,7 +247,7 @@ def _of_signs(seen: SeenSet) -> SeenSet:
 def _coordinates(coordinates: Any, n: int) -> tuple[int, ...]:
     allowed = f"one or more different coordinates of 0 to {n - 1}"
     chosen = checks.sequence("coordinates", coordinates, allowed)
-    chosen = tuple(checks.whole_number("coordinates", i, 0, n - 1) for i in chosen)
+    chosen = tuple(checks.integer(0, n - 1).check("coordinates", i) for i in chosen)
     if not chosen or len(set(chosen)) < len(chosen):
-        checks.refuse("coordinates", coordinates, allowed)
+        raise checks.invalid("coordinates", coordinates, allowed)
     return chosen

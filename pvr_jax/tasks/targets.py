@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pvr_jax import checks
 from pvr_jax.boolean.cube import points_at
 from pvr_jax.refusal import Refusal
-from pvr_jax.tasks import checks
 from pvr_jax.tasks.polynomial import polynomial
 from pvr_jax.tasks.pvr import binary_number, pvr, pvr_majority
 from pvr_jax.tasks.user_function import user_function
@@ -58,7 +58,7 @@ def quadratic_chain(n: int = 11) -> Made:
 
     Source: Abbe et al. 2022, f1.
     """
-    n = checks.whole_number("n", n, 2, checks.LARGEST_N)
+    n = checks.integer(2, checks.LARGEST_N).check("n", n)
     weights = np.arange(1, n)
 
     def target(x: jax.Array) -> jax.Array:
@@ -73,7 +73,7 @@ def staircase(n: int = 14) -> Made:
 
     Source: Abbe et al. 2022, f2.
     """
-    n = checks.whole_number("n", n, 1, checks.LARGEST_N)
+    n = checks.integer(1, checks.LARGEST_N).check("n", n)
 
     def target(x: jax.Array) -> jax.Array:
         return jnp.sum(jnp.cumprod(x, axis=-1), axis=-1)
@@ -94,18 +94,18 @@ def linear(
     Source: Abbe et al. 2022, linear regression.
     """
     if coefficients is None:
-        size = 11 if n is None else checks.whole_number("n", n, 1, checks.LARGEST_N)
+        size = 11 if n is None else checks.integer(1, checks.LARGEST_N).check("n", n)
         chosen = tuple((-1.0) ** i * (i + 2) for i in range(size))
     else:
         allowed = "a tuple of finite real numbers"
         given = checks.sequence("coefficients", coefficients, allowed)
-        chosen = tuple(checks.real_number("coefficients", value) for value in given)
+        chosen = tuple(checks.finite("coefficients", value) for value in given)
         if not 1 <= len(chosen) <= checks.LARGEST_N:
-            checks.refuse("coefficients", coefficients, f"1 to {checks.LARGEST_N} numbers")
+            raise checks.invalid("coefficients", coefficients, f"1 to {checks.LARGEST_N} numbers")
         size = len(chosen)
-        if n is not None and checks.whole_number("n", n, 1, checks.LARGEST_N) != size:
-            checks.refuse("n", n, f"{size}, the number of coefficients (or leave it out)")
-    constant = checks.real_number("intercept", intercept)
+        if n is not None and checks.integer(1, checks.LARGEST_N).check("n", n) != size:
+            raise checks.invalid("n", n, f"{size}, the number of coefficients (or leave it out)")
+    constant = checks.finite("intercept", intercept)
     weights = np.asarray(chosen)
 
     def target(x: jax.Array) -> jax.Array:
@@ -122,19 +122,19 @@ def parity(
 
     degree = 0 and coordinates = () are the constant 1.
     """
-    n = checks.whole_number("n", n, 1, checks.LARGEST_N)
+    n = checks.integer(1, checks.LARGEST_N).check("n", n)
     if coordinates is None:
-        degree = n if degree is None else checks.whole_number("degree", degree, 0, n)
+        degree = n if degree is None else checks.integer(0, n).check("degree", degree)
         chosen = tuple(range(degree))
         params = {"n": n, "degree": degree, "coordinates": None}
     else:
         allowed = f"a tuple of different whole numbers 0 to {n - 1}"
         chosen = checks.sequence("coordinates", coordinates, allowed)
-        chosen = tuple(checks.whole_number("coordinates", value, 0, n - 1) for value in chosen)
+        chosen = tuple(checks.integer(0, n - 1).check("coordinates", value) for value in chosen)
         if len(set(chosen)) != len(chosen):
-            checks.refuse("coordinates", coordinates, allowed)
+            raise checks.invalid("coordinates", coordinates, allowed)
         if degree is not None:
-            checks.refuse("degree", degree, "None where coordinates are given")
+            raise checks.invalid("degree", degree, "None where coordinates are given")
         params = {"n": n, "degree": None, "coordinates": chosen}
     places = np.asarray(chosen, np.int32)
 
@@ -163,30 +163,34 @@ def from_file(
     ever read), holds anything else, or does not fit its encoding.
     """
     if not isinstance(path, str | Path) or not str(path):
-        checks.refuse("path", path, "the path of a .npy file with 2**n values")
+        raise checks.invalid("path", path, "the path of a .npy file with 2**n values")
     path = Path(path)
     there = False
     with contextlib.suppress(OSError, ValueError):  # an over-long path is none
         there = path.is_file()
     if not there:
-        checks.refuse("path", str(path), "the path of a .npy file that exists")
+        raise checks.invalid("path", str(path), "the path of a .npy file that exists")
     try:
         # Mapped, not read: a header may promise more numbers than there are, or than memory holds.
         values = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError, EOFError, OverflowError, TypeError) as error:
-        checks.refuse("path", str(path), "a .npy file of numbers, nothing pickled", cause=error)
+        raise checks.invalid(
+            "path", str(path), "a .npy file of numbers, nothing pickled"
+        ) from error
     is_real = any(np.issubdtype(values.dtype, kind) for kind in (np.floating, np.integer, np.bool_))
     shown = f"{path} ({values.dtype}{list(values.shape)})"
     if not is_real:
-        checks.refuse("path", shown, "an array of real numbers")
+        raise checks.invalid("path", shown, "an array of real numbers")
     n = values.size.bit_length() - 1
     if values.ndim != 1 or not 1 <= n <= LARGEST_TABLE_N or values.size != 2**n:
-        checks.refuse("path", shown, f"one axis of length 2**n, n from 1 to {LARGEST_TABLE_N}")
+        raise checks.invalid(
+            "path", shown, f"one axis of length 2**n, n from 1 to {LARGEST_TABLE_N}"
+        )
     values = np.array(values)  # the file may change later
     if not np.all(np.abs(values.astype(np.float64)) <= np.finfo(np.float32).max):
-        checks.refuse("path", shown, "finite numbers that float32 can hold")
+        raise checks.invalid("path", shown, "finite numbers that float32 can hold")
     encoding = _encoding(values, encoding)
-    order = checks.one_of("order", order, ORDERS)
+    order = checks.one_of(*ORDERS).check("order", order)
     values = 2.0 * values - 1 if encoding == "bit" else values
     if order == "lsb_first":
         values = values.reshape((2,) * n).T.reshape(2**n)
@@ -202,19 +206,21 @@ def _encoding(values: np.ndarray, given: str | None) -> str:
     found = set(np.unique(values).tolist())
     if given is None and values.dtype != np.bool_:
         if 0 in found and found <= {0, 1}:
-            checks.refuse(
+            raise checks.invalid(
                 "encoding",
                 given,
                 "for a table of 0 and 1: bit (they stand for -1 and +1), or real (they are the "
                 "values of the function)",
             )
         return "real"
-    encoding = checks.one_of("encoding", "bit" if given is None else given, tuple(ENCODINGS))
+    encoding = checks.one_of(*ENCODINGS).check("encoding", "bit" if given is None else given)
     allowed = ENCODINGS[encoding]
     if allowed is not None and not found <= allowed:
         other = next(value for value in sorted(found) if value not in allowed)
         text = " and ".join(f"{value:g}" for value in sorted(allowed))
-        checks.refuse("encoding", encoding, f"{encoding} for a table of {text} alone, not {other}")
+        raise checks.invalid(
+            "encoding", encoding, f"{encoding} for a table of {text} alone, not {other}"
+        )
     return encoding
 
 
@@ -256,7 +262,7 @@ def make(name: str, **params: Any) -> Task:
     known = parameters(name)
     for key, value in params.items():
         if key not in known:
-            checks.refuse(key, value, f"parameters of {name} are {', '.join(known)}")
+            raise checks.invalid(key, value, f"parameters of {name} are {', '.join(known)}")
     n, target, full = maker(**params)
     return Task(name, n, _in_the_type_of_x(target, n), full)
 
@@ -269,7 +275,9 @@ def truth_table(task: Task) -> jax.Array:
 
     Raises ValueError where n is larger than 24.
     """
-    n = checks.whole_number("n", task.n, 1, LARGEST_TABLE_N, " for a truth table")
+    n = checks.integer(1, LARGEST_TABLE_N, f"1 to {LARGEST_TABLE_N} for a truth table").check(
+        "n", task.n
+    )
     chunk = min(2**n, CHUNK)
     float_type = jnp.result_type(float)
 
@@ -306,7 +314,7 @@ def _maker(name: str) -> Callable[..., Made]:
     near = difflib.get_close_matches(str(name), _TASKS, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     allowed = f"{', '.join(names())}, or your own 'module:function'{hint}"
-    return checks.refuse("name", name, allowed)
+    raise checks.invalid("name", name, allowed)
 
 
 def _named(name: str, /, n: int | None = None) -> Made:

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pvr_jax.tasks import checks, token_pvr
+from pvr_jax import checks
+from pvr_jax.tasks import token_pvr
 from pvr_jax.tasks.token_pvr import DIGITS, MOST_COMPLEX, VALUES
 
 
@@ -25,9 +26,11 @@ def check_withheld(withheld: int, complexity: int) -> int:
     """
     if complexity == MOST_COMPLEX:
         note = " (a window of all ten digits cannot be repaired)"
-        return checks.whole_number("withheld", withheld, 0, 0, note)
+        return checks.integer(0, 0, f"0 to 0{note}").check("withheld", withheld)
     most = math.factorial(complexity + 1)
-    return checks.whole_number("withheld", withheld, 0, most, f" with complexity {complexity}")
+    return checks.integer(0, most, f"0 to {most} with complexity {complexity}").check(
+        "withheld", withheld
+    )
 
 
 def share_removed(withheld: int, complexity: int) -> float:
@@ -42,7 +45,7 @@ def is_withheld(
 
     -> bool[...]. Raises ValueError for inputs that are no digits, unless they are traced.
     """
-    return _is_withheld(checks.tokens(tokens, DIGITS), withheld, complexity)
+    return _is_withheld(checks.tokens("tokens", tokens, DIGITS), withheld, complexity)
 
 
 @partial(jnp.vectorize, signature="(n),(),()->()")
@@ -102,7 +105,7 @@ def repair(tokens: jax.Array, withheld: int | jax.Array, complexity: int | jax.A
 
     Raises ValueError for inputs that are no digits, unless they are traced.
     """
-    return _repair(checks.tokens(tokens, DIGITS), withheld, complexity)
+    return _repair(checks.tokens("tokens", tokens, DIGITS), withheld, complexity)
 
 
 @partial(jnp.vectorize, signature="(n),(),()->(n)")

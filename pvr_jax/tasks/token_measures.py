@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 
-from pvr_jax.tasks import checks, token_pvr
+from pvr_jax import checks
+from pvr_jax.tasks import token_pvr
 from pvr_jax.tasks.token_pvr import DIGITS
 
 # Windows of up to so many digits are listed: 10^6 of them.
@@ -126,9 +127,9 @@ def _counted(labelled: Callable[[jax.Array], jax.Array], classes: int, seed: int
 
 
 def _probability(delta: float) -> float:
-    delta = checks.real_number("delta", delta)
+    delta = checks.finite("delta", delta)
     if not 0 <= delta <= 1:
-        checks.refuse("delta", delta, "0 to 1")
+        raise checks.invalid("delta", delta, "0 to 1")
     return delta
 
 

@@ -13,7 +13,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from pvr_jax.tasks import checks
+from pvr_jax import checks
 
 DIGITS = 10
 VALUES = 10
@@ -26,7 +26,7 @@ BOUNDARIES = ("bounded", "cyclic")
 
 def aggregation_number(name: str) -> int:
     """Return the place of an aggregation in `AGGREGATIONS`; ValueError for another name."""
-    return AGGREGATIONS.index(checks.one_of("aggregation", name, AGGREGATIONS))
+    return AGGREGATIONS.index(checks.one_of(*AGGREGATIONS).check("aggregation", name))
 
 
 def pointers(complexity: int | jax.Array, boundary: str) -> int | jax.Array:
@@ -35,7 +35,7 @@ def pointers(complexity: int | jax.Array, boundary: str) -> int | jax.Array:
     "bounded", the paper's: 10 - complexity, so that every window fits. "cyclic": all ten, and the
     window goes on from v_9 to v_0.
     """
-    if checks.one_of("boundary", boundary, BOUNDARIES) == "cyclic":
+    if checks.one_of(*BOUNDARIES).check("boundary", boundary) == "cyclic":
         return DIGITS
     return DIGITS - complexity
 
@@ -71,7 +71,7 @@ def label(
 
     Raises ValueError for inputs that are no digits, unless they are traced.
     """
-    tokens = checks.tokens(tokens, DIGITS)
+    tokens = checks.tokens("tokens", tokens, DIGITS)
     return aggregate(counts(window(tokens), complexity), aggregation)
 
 

@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import checkify
 
+from pvr_jax import checks
 from pvr_jax.boolean.cube import points_at
-from pvr_jax.tasks import checks, seen_draws
+from pvr_jax.tasks import seen_draws
 
 # Leading axes to try: one point, a batch, a batch of batches.
 LEADING_SHAPES = ((), (3,), (2, 3))
@@ -50,24 +51,28 @@ def _find(name: str) -> Callable[[jax.Array], Any]:
     module_name, _, function_name = name.partition(":")
     parts = [*module_name.split("."), function_name]
     if not all(part.isidentifier() for part in parts):
-        checks.refuse("name", name, "'module:function' with a module and a function of Python")
+        raise checks.invalid(
+            "name", name, "'module:function' with a module and a function of Python"
+        )
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         missing = error.name or module_name
         if module_name == missing or module_name.startswith(missing + "."):
             allowed = "a module that is installed or lies in the working directory"
-            checks.refuse("name", name, f"{allowed} (no module named {missing!r})", cause=error)
-        checks.refuse("name", name, f"a module that imports ({_one_line(error)})", cause=error)
+            raise checks.invalid(
+                "name", name, f"{allowed} (no module named {missing!r})"
+            ) from error
+        raise checks.invalid("name", name, f"a module that imports ({_one_line(error)})") from error
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever the user's module raises, exit() too, is told
-        checks.refuse("name", name, f"a module that imports ({_one_line(error)})", cause=error)
+        raise checks.invalid("name", name, f"a module that imports ({_one_line(error)})") from error
     function = getattr(module, function_name, None)
     if not callable(function):
         kind = "is not a function" if hasattr(module, function_name) else "is not there"
         allowed = f"a function of module {module_name!r} ({function_name!r} {kind})"
-        checks.refuse("name", name, allowed)
+        raise checks.invalid("name", name, allowed)
     return function
 
 
@@ -81,12 +86,12 @@ def _check_shapes(name: str, function: Callable[[jax.Array], Any], n: int, kind:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever the user's function raises is told in one line
-            checks.refuse("name", name, f"{allowed} ({_one_line(error)})", cause=error)
+            raise checks.invalid("name", name, f"{allowed} ({_one_line(error)})") from error
         if not isinstance(y, jax.ShapeDtypeStruct):
-            checks.refuse("name", name, f"{allowed} (it returns {type(y).__name__})")
+            raise checks.invalid("name", name, f"{allowed} (it returns {type(y).__name__})")
         if y.shape != leading or not any(jnp.issubdtype(y.dtype, type_) for type_ in KINDS[kind]):
             got = f"{y.dtype}{list(y.shape)} for x{list(x.shape)}"
-            checks.refuse("name", name, f"{allowed} (it returns {got})")
+            raise checks.invalid("name", name, f"{allowed} (it returns {got})")
 
 
 def _check_indices(name: str, function: Callable[[jax.Array], Any], n: int) -> None:
@@ -99,18 +104,18 @@ def _check_indices(name: str, function: Callable[[jax.Array], Any], n: int) -> N
     try:
         error, _ = checkify.checkify(function, errors=checkify.index_checks)(x)
     except Exception as error:  # whatever the user's function raises is told in one line
-        checks.refuse("name", name, f"{allowed} ({_one_line(error)})", cause=error)
+        raise checks.invalid("name", name, f"{allowed} ({_one_line(error)})") from error
     message = error.get()
     if message is None:
         return
     found = re.search(r"index (-?\d+) is out of bounds for axis \d+ with size (\d+)", message)
     if found is None:
-        checks.refuse("name", name, f"{allowed} ({message.splitlines()[0]})")
+        raise checks.invalid("name", name, f"{allowed} ({message.splitlines()[0]})")
     index, size = map(int, found.groups())
     index -= size if index < 0 else 0  # JAX has added the size to a negative index
     where = f"n = {n}" if size == n else f"an axis of {size} with n = {n}"
     note = f"it reads index {index} of {where}; clip an index yourself where you mean that"
-    checks.refuse("name", name, f"{allowed} ({note})")
+    raise checks.invalid("name", name, f"{allowed} ({note})")
 
 
 def user_function(
@@ -125,7 +130,9 @@ def user_function(
     Raises ValueError where the module or the function is not found, does not import, cannot be
     traced, reads an index beyond n, or returns another shape or complex or Boolean values.
     """
-    n = checks.whole_number("n", n, 1, checks.LARGEST_N, f" (the number of bits of {name})")
+    n = checks.integer(
+        1, checks.LARGEST_N, f"1 to {checks.LARGEST_N} (the number of bits of {name})"
+    ).check("n", n)
     with _working_directory_importable():
         function = _find(name)
         _check_shapes(name, function, n, "real")

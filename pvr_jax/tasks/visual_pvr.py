@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pvr_jax.tasks import checks
+from pvr_jax import checks
 from pvr_jax.tasks.digit_pictures import Pictures
 
 DIGITS = 10
@@ -60,7 +60,9 @@ def pool_of(pictures: Pictures) -> Pool:
     count = np.bincount(labels, minlength=DIGITS)
     for digit in range(DIGITS):
         if not count[digit]:
-            checks.refuse("pictures", f"none of digit {digit}", "at least one of every digit")
+            raise checks.invalid(
+                "pictures", f"none of digit {digit}", "at least one of every digit"
+            )
     rank = np.argsort(ORDER)
     sorted_by_digit = np.argsort(rank[labels], kind="stable")
     first = np.zeros(DIGITS, np.int64)
@@ -117,7 +119,7 @@ def label_of(digits: jax.Array) -> jax.Array:
 
     Raises ValueError for digits that are not in 0..9, unless they are traced.
     """
-    digits = checks.tokens(digits, DIGITS)
+    digits = checks.tokens("tokens", digits, DIGITS)
     where = target_place(digits[..., TOP_LEFT])
     return jnp.take_along_axis(digits, where[..., None], axis=-1)[..., 0].astype(jnp.int32)
 
@@ -127,7 +129,7 @@ def is_withheld(digits: jax.Array) -> jax.Array:
 
     Raises ValueError for digits that are not in 0..9, unless they are traced.
     """
-    digits = checks.tokens(digits, DIGITS)
+    digits = checks.tokens("tokens", digits, DIGITS)
     table = np.zeros((4, DIGITS), bool)
     for place, withheld in enumerate(WITHHELD):
         table[place, list(withheld)] = True
@@ -151,7 +153,7 @@ def block_example(
 
     Raises ValueError for another part.
     """
-    part = checks.one_of("part", part, PARTS)
+    part = checks.one_of(*PARTS).check("part", part)
     law = UNSEEN if part == "withheld" else jnp.where(positional == 1, SEEN, EVERYTHING)
     numbers, cells = _drawn_cells(key, pool, pool.starts[law], pool.sizes[law])
     digits = pool.labels[numbers]
@@ -193,7 +195,7 @@ def share_removed(pool: Pool | None, positional: int) -> float:
     1 minus the share of pictures withheld there. pool None: all ten digits equally frequent, where
     it is 1 - .7 x .7 x .6 = .706. 0 with nothing withheld.
     """
-    if not checks.one_of("positional", int(positional), (0, 1)):
+    if not checks.one_of(0, 1).check("positional", int(positional)):
         return 0.0
     count = _digit_counts(pool)
     total = sum(count)
@@ -209,7 +211,7 @@ def label_distribution(pool: Pool | None, positional: int = 0) -> np.ndarray:
     With nothing withheld it is the shares of the pool's digits, as the label is one of four
     pictures with the same law. pool None: all ten digits equally frequent.
     """
-    positional = checks.one_of("positional", int(positional), (0, 1))
+    positional = checks.one_of(0, 1).check("positional", int(positional))
     count = np.asarray(_digit_counts(pool), np.float64)
     pointed = np.zeros(4)
     for pointer in range(DIGITS):

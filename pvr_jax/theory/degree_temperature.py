@@ -10,8 +10,9 @@ import numpy as np
 import scipy.optimize
 from jax.typing import ArrayLike
 
+from pvr_jax import checks
 from pvr_jax.refusal import Refusal
-from pvr_jax.theory import checks, closed_forms
+from pvr_jax.theory import closed_forms
 from pvr_jax.theory.kernel_limit import kernel_interpolator
 from pvr_jax.theory.min_degree import min_degree_interpolator
 from pvr_jax.theory.symmetry import without_free_coordinates

@@ -9,9 +9,10 @@ degree in turn asks for the least norm on what the degrees above left open.
 import numpy as np
 from jax.typing import ArrayLike
 
+from pvr_jax import checks
 from pvr_jax.boolean import float64
 from pvr_jax.refusal import Refusal
-from pvr_jax.theory import checks, closed_forms
+from pvr_jax.theory import closed_forms
 from pvr_jax.theory.levels import Level, levels
 from pvr_jax.theory.symmetry import without_free_and_constant_coordinates
 

@@ -10,8 +10,8 @@ from fractions import Fraction
 import numpy as np
 from jax.typing import ArrayLike
 
+from pvr_jax import checks
 from pvr_jax.refusal import Refusal
-from pvr_jax.theory import checks
 from pvr_jax.theory.krawtchouk import distances, krawtchouk
 
 LARGEST_N = 7

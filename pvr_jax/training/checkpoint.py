@@ -26,12 +26,14 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import SingleDeviceSharding
+from orbax import checkpoint as orbax_checkpoint
 from orbax.checkpoint import v1 as orbax
 
 from pvr_jax.training import hosts, run_log
 from pvr_jax.training.run_log import RunError
 from pvr_jax.training.state import State
 
+ORBAX = Path(orbax_checkpoint.__file__).parent
 RESUMABLE = 2
 # What becomes of an old checkpoint.
 KEEP, DROP_OPTIMIZER, DROP = 0.0, 1.0, 2.0
@@ -202,6 +204,9 @@ class Checkpoints:
     def _verify(self, step: int, abstract: dict[str, Any], count: int) -> None:
         """Raise CheckpointError unless the parts of a checkpoint are as saved, and as expected."""
         seal, stored = self._intact(step, abstract)
+        if missing := abstract.get("optimizer", {}).keys() - stored.get("optimizer", {}).keys():
+            detail = f"it has no {missing.pop()}, being of an earlier version"
+            raise CheckpointError(self._unusable(step, "foreign", detail))
         saved = seal.get("replicas")  # older checkpoints have no padding, and do not say
         if mismatch := _first_mismatch(abstract["params"], stored["params"], count, saved):
             raise CheckpointError(self._unusable(step, "foreign", mismatch))
@@ -298,18 +303,26 @@ def _context() -> orbax.Context:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence Orbax's log, a page of tracebacks for one failure: what matters is raised here."""
+    """Silence Orbax's log, a page of tracebacks for one failure: what matters is raised here.
+
+    Orbax writes to the logger that all users of absl share, whose other records pass.
+    """
+
+    def from_elsewhere(record: logging.LogRecord) -> bool:
+        return not Path(record.pathname).is_relative_to(ORBAX)
+
     logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
+    logger.addFilter(from_elsewhere)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        logger.removeFilter(from_elsewhere)
 
 
 def _parts(state: State) -> dict[str, Any]:
     rest = state._asdict()
+    if not jax.tree.leaves(state.carry):
+        del rest["carry"]  # as in checkpoints from before there was one
     return {"params": rest.pop("params"), "optimizer": rest}
 
 

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import lax
 
 from pvr_jax.training.ensemble import (
@@ -23,6 +22,7 @@ from pvr_jax.training.ensemble import (
     member_step,
 )
 from pvr_jax.training.replicas import Replicas
+from pvr_jax.training.settings import TrainSettings
 from pvr_jax.training.state import Optimizer, State, for_traced_rates
 
 Samples = dict[str, jax.Array]
@@ -32,7 +32,7 @@ SHUFFLES = 1
 
 
 class CurriculumState(NamedTuple):
-    """What a replica under a curriculum carries beside its parameters, as `State.optimizer`.
+    """What a replica under a curriculum carries, as `State.carry`.
 
     Shown are the samples of level `radius` or below. `iterations` counts the optimiser steps taken;
     `finished_at` is the number of epochs after which the last stage was passed, or -1.
@@ -40,7 +40,6 @@ class CurriculumState(NamedTuple):
     stage was passed, -1 for the stages still to come.
     """
 
-    optimizer: optax.OptState
     radius: jax.Array
     iterations: jax.Array
     finished_at: jax.Array
@@ -55,20 +54,17 @@ def most_stages(highest: int, leaps: tuple[int, ...]) -> int:
 
 def curriculum_ensemble(
     replicas: Replicas,
+    settings: TrainSettings,
     *,
     init: Callable[[jax.Array], Any],
     apply: Callable[[Any, jax.Array], jax.Array],
     samples: Callable[..., Samples],
     evaluate: Callable[..., dict[str, jax.Array]],
-    optimizer: Optimizer,
     highest: int,
     stages: int,
     threshold: float,
     batch_size: int,
-    execution: str = "auto",
-    group_size: int = 1,
-    matmul_precision: str = "highest",
-    dtype: str = "float32",
+    optimizer: Optimizer | None = None,
 ) -> Ensemble:
     """Build the programs of replicas that train under a curriculum, on all devices.
 
@@ -80,25 +76,30 @@ def curriculum_ensemble(
 
     Args:
         replicas: leading axis R; `conditions` hold at least "leap" [R].
+        settings: how they are trained, the rows of a batch on one device.
         init: `init(key) -> params`.
         apply: `apply(params, x[b, ...]) -> predictions[b]`.
         samples: `samples(data_key, **conditions) -> {x [N, ...], y [N], level [N], present [N]}`
             and whatever else `evaluate` needs; pure, and not from the key's stream `SHUFFLES`.
             Rows that are not present belong to larger sets of other replicas.
         evaluate: `evaluate(params, samples, **conditions) -> {name: array}`, at "highest".
-        optimizer: as for `ensemble.ensemble`; a schedule counts optimiser steps, not epochs.
         highest: the level of the last samples.
         stages: the most stages of a replica; see `most_stages`.
         threshold: of the mean batch loss, the full squared error.
         batch_size: rows of a batch; the last one of an epoch is filled up with weight 0.
-        execution, group_size, matmul_precision, dtype: as for `ensemble.ensemble`.
+        optimizer: as for `ensemble.ensemble`; a schedule counts optimizer steps, not epochs. None:
+            that of the settings.
 
     Source: Abbe et al. 2023, "Generalization on the Unseen, Logic Reasoning and Degree Curriculum".
     """
-    optimizer = for_traced_rates(optimizer, np.asarray(replicas.learning_rate))
+    optimizer = for_traced_rates(
+        optimizer or settings.transformation, np.asarray(replicas.learning_rate)
+    )
     start = partial(
         _start,
-        begin=partial(member_start, init=init, optimizer=optimizer, dtype=jnp.dtype(dtype)),
+        begin=partial(
+            member_start, init=init, optimizer=optimizer, dtype=jnp.dtype(settings.dtype)
+        ),
         samples=samples,
         stages=stages,
     )
@@ -118,9 +119,9 @@ def curriculum_ensemble(
     return assemble(
         replicas,
         Member(start=start, advance=advance, evaluate=member_evaluate),
-        execution=execution,
-        group_size=group_size,
-        matmul_precision=matmul_precision,
+        execution=settings.execution,
+        group_size=settings.group_size,
+        matmul_precision=settings.matmul_precision,
     )
 
 
@@ -153,8 +154,7 @@ def _start(
     data = samples(replica.data_key, **replica.conditions)
     leap = replica.conditions["leap"].astype(jnp.int32)
     return state._replace(
-        optimizer=CurriculumState(
-            optimizer=state.optimizer,
+        carry=CurriculumState(
             radius=first_radius(data["level"], data["present"], leap),
             iterations=jnp.int32(0),
             finished_at=jnp.int32(-1),
@@ -195,7 +195,7 @@ def _epoch(state: State, data: Samples, key: jax.Array, step: Any, batch_size: i
 
     A replica that has ended or diverged takes no step.
     """
-    progress = state.optimizer
+    progress = state.carry
     running = (progress.finished_at < 0) & (state.diverged_at < 0)
     inside = data["present"] & (data["level"] <= progress.radius)
     count = jnp.sum(inside, dtype=jnp.int32)
@@ -216,9 +216,7 @@ def _epoch(state: State, data: Samples, key: jax.Array, step: Any, batch_size: i
         return step(inner, batch)[0]._replace(step=inner.step)
 
     begin = state._replace(
-        optimizer=progress.optimizer,
-        loss_sum=jnp.zeros_like(state.loss_sum),
-        loss_count=jnp.zeros_like(state.loss_count),
+        loss_sum=jnp.zeros_like(state.loss_sum), loss_count=jnp.zeros_like(state.loss_count)
     )
     batches = jnp.where(running, -(-count // batch_size), 0)
     return lax.fori_loop(0, batches, take, begin)
@@ -228,7 +226,7 @@ def _next_stage(
     before: State, trained: State, leap: jax.Array, highest: int, threshold: float
 ) -> State:
     """Return the state after an epoch: counts brought forward, the next stage where it is due."""
-    progress = before.optimizer
+    progress = before.carry
     iterations = progress.iterations + trained.loss_count
     epochs = before.step + 1
     mean_loss = trained.loss_sum / jnp.maximum(trained.loss_count, 1)
@@ -237,8 +235,7 @@ def _next_stage(
     stage = jnp.sum(progress.stage_epochs >= 0, dtype=jnp.int32)
     passes = passed & (jnp.arange(progress.stage_epochs.shape[0]) == stage)
     return trained._replace(
-        optimizer=CurriculumState(
-            optimizer=trained.optimizer,
+        carry=CurriculumState(
             radius=jnp.where(passed & ~ended, progress.radius + leap, progress.radius),
             iterations=iterations,
             finished_at=jnp.where(ended, epochs, progress.finished_at),

@@ -20,7 +20,7 @@ from pvr_jax.training.ensemble import Ensemble, ensemble
 from pvr_jax.training.losses import squared_error
 from pvr_jax.training.progress import ProgressDisplay
 from pvr_jax.training.replicas import Replicas, over_replicas, pad, to_host
-from pvr_jax.training.state import optimizer
+from pvr_jax.training.settings import TrainSettings
 
 STAGE = "train"
 
@@ -50,39 +50,28 @@ def schedule(
 
 def build_ensemble(
     replicas: Replicas,
+    settings: TrainSettings,
     *,
     init: Callable[[jax.Array], Any],
     apply: Callable[[Any, jax.Array], jax.Array],
     batch: Callable[..., dict[str, jax.Array]],
     evaluate: Callable[..., dict[str, jax.Array]],
-    optimizer_name: str,
-    momentum: float,
-    execution: str,
-    group_size: int,
-    matmul_precision: str,
-    dtype: str,
-    weight_decay: float = 0.0,
-    rate_schedule: Callable[[jax.Array], jax.Array] | None = None,
     loss: Callable[..., jax.Array] = squared_error,
-    batch_devices: int = 1,
 ) -> Ensemble:
-    """Build the programs of a run on all devices; see `ensemble` for the functions.
-
-    `rate_schedule(step)` multiplies every replica's learning rate (see `state.optimizer`).
-    """
+    """Build the programs of a run on all devices; see `ensemble` for the functions."""
     return ensemble(
         replicas,
         init=init,
         apply=apply,
         batch=batch,
-        optimizer=partial(_optimizer, optimizer_name, momentum, weight_decay, rate_schedule),
+        optimizer=settings.transformation,
         evaluate=evaluate,
         loss=loss,
-        execution=execution,
-        group_size=group_size,
-        batch_devices=batch_devices,
-        matmul_precision=matmul_precision,
-        dtype=jnp.dtype(dtype),
+        execution=settings.execution,
+        group_size=settings.group_size,
+        batch_devices=settings.batch_devices,
+        matmul_precision=settings.matmul_precision,
+        dtype=jnp.dtype(settings.dtype),
     )
 
 
@@ -305,9 +294,3 @@ def diverged_steps(directory: Path, finite: np.ndarray) -> list[int | None]:
         step if step is not None or ok else last
         for step, ok in zip(record["diverged"], finite, strict=True)
     ]
-
-
-def _optimizer(
-    name: str, momentum: float, weight_decay: float, schedule: Any, learning_rate: Any
-) -> Any:
-    return optimizer(name, learning_rate, momentum, weight_decay, schedule)

@@ -24,7 +24,8 @@ class State(NamedTuple):
 
     In an ensemble every leaf has a leading axis R. `loss_sum` and `loss_count` collect the batch
     losses since the last evaluation; `diverged_at` is the first step whose loss was not finite, or
-    -1.
+    -1. `carry` is what an algorithm around the optimizer carries, such as its place in a
+    curriculum.
     """
 
     params: Any
@@ -33,6 +34,7 @@ class State(NamedTuple):
     loss_sum: jax.Array
     loss_count: jax.Array
     diverged_at: jax.Array
+    carry: Any = ()
 
 
 def optimizer(
@@ -153,7 +155,7 @@ def train_step(
     updates, optimizer_state = update(gradients, state.optimizer, state.params, value=value)
     first_failure = (state.diverged_at < 0) & ~jnp.isfinite(value)
     return (
-        State(
+        state._replace(
             params=optax.apply_updates(state.params, updates),
             optimizer=optimizer_state,
             step=state.step + 1,

@@ -11,8 +11,8 @@ import pytest
 from experiments import command_line, main, reproduce
 from experiments.canonical_holdout import settings
 from experiments.main import prepared
+from pvr_jax import checks
 from pvr_jax.refusal import Refusal
-from pvr_jax.tasks import checks
 from pvr_jax.training import fields, hosts
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -399,7 +399,7 @@ def test_a_prefix_is_for_refusals_alone():
     with pytest.raises(ValueError, match=r"^invalid literal"):
         fields.prefix_errors("config.task.", lambda: int("x"))
     with pytest.raises(Refusal, match=r"^config.task.n: given 3; allowed 4$"):
-        fields.prefix_errors("config.task.", lambda: checks.refuse("n", 3, "4"))
+        fields.prefix_errors("config.task.", lambda: checks.integer(4, 4, "4").check("n", 3))
 
 
 def test_memory_that_runs_out_is_one_line(capsys, monkeypatch, tmp_path):

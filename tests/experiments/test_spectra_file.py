@@ -1,9 +1,12 @@
 """spectra.npz written piece by piece is what NumPy reads, and appears whole or not at all."""
 
+import zipfile
+
 import jax
 import numpy as np
 import pytest
 
+from experiments.canonical_holdout.predict import last_spectra
 from experiments.canonical_holdout.spectra import SpectraFile
 from pvr_jax.training.environment import arithmetic
 
@@ -23,6 +26,19 @@ def test_pieces_are_read_back_as_one_array(tmp_path):
         np.testing.assert_array_equal(read["coefficients"], spectra.astype(np.float32))
         np.testing.assert_array_equal(read["target"], np.arange(16.0))
     assert [path.name for path in tmp_path.iterdir()] == ["spectra.npz"]
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0)])  # the second is of earlier versions
+def test_the_last_spectra_of_either_format_are_read_one_by_one(tmp_path, version):
+    spectra = np.random.default_rng(0).standard_normal((2, 3, 2**4)).astype(np.float32)
+    with (
+        zipfile.ZipFile(tmp_path / "spectra.npz", "w") as archive,
+        archive.open("coefficients.npy", "w") as member,
+    ):
+        np.lib.format.write_array(member, spectra, version)
+    read = list(last_spectra(tmp_path))
+    assert [each.dtype for each in read] == [np.float64] * 3
+    np.testing.assert_array_equal(read, spectra[-1])
 
 
 def test_what_fails_leaves_no_file(tmp_path):

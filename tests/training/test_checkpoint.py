@@ -1,5 +1,6 @@
 """Checkpoints: what is saved comes back, and what is broken is named and passed over."""
 
+import contextlib
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,10 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl import logging
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from pvr_jax.training import checkpoint as checkpoint_module
+from pvr_jax.training import run_log
 from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
 from pvr_jax.training.replicas import AXIS, device_mesh
 
@@ -212,3 +215,22 @@ def test_leaves_on_a_mesh_are_saved_as_they_are(tmp_path):
         checkpoints.save(1, state)
         loaded, _ = checkpoints.restore(jax.eval_shape(lambda: state))
     assert_equal(loaded, state)
+
+
+def test_the_log_of_orbax_is_silent_and_that_of_others_is_not(
+    members, tmp_path, monkeypatch, caplog
+):
+    write_json = run_log.write_json
+
+    def heard(*arguments):
+        logging.warning("from elsewhere")
+        write_json(*arguments)
+
+    monkeypatch.setattr(run_log, "write_json", heard)  # of the seal, in the middle of a save
+    with caplog.at_level("DEBUG", logger="absl"):
+        saved(members, tmp_path / "quiet", steps=(0,))
+        assert [record.getMessage() for record in caplog.records] == ["from elsewhere"]
+        monkeypatch.setattr(checkpoint_module, "_quiet", contextlib.nullcontext)
+        saved(members, tmp_path / "loud", steps=(0,))
+        paths = {record.pathname for record in caplog.records} - {__file__}
+        assert paths and all("/orbax/checkpoint/" in path for path in paths)

@@ -22,6 +22,7 @@ from pvr_jax.training.curriculum import (
 )
 from pvr_jax.training.progress import ProgressDisplay
 from pvr_jax.training.replicas import Replicas
+from pvr_jax.training.settings import TrainSettings
 from pvr_jax.training.state import optimizer
 
 N, BATCH, RATE, THRESHOLD, EPOCHS = 6, 4, 0.1, 1e-3, 150
@@ -69,6 +70,7 @@ def build(
     )
     return curriculum_ensemble(
         replicas,
+        TrainSettings(execution=execution, dtype=dtype),
         init=lambda key: {
             "slopes": 0.1 * jax.random.normal(key, (N,), jnp.float32),
             "shift": jnp.zeros(()),
@@ -84,8 +86,6 @@ def build(
         stages=most_stages(N, (2, 3, 6)),
         threshold=threshold,
         batch_size=BATCH,
-        execution=execution,
-        dtype=dtype,
     )
 
 
@@ -100,7 +100,7 @@ def test_batches_are_the_same_in_both_types_of_training():
     assert double.params["slopes"].dtype == np.float64
     for name, leaf in double.params.items():
         np.testing.assert_allclose(single.params[name], leaf, rtol=1e-4, atol=1e-6)
-    np.testing.assert_array_equal(single.optimizer.radius, double.optimizer.radius)
+    np.testing.assert_array_equal(single.carry.radius, double.carry.radius)
 
 
 def plain_loop(seed, leap, samples, epochs, rate=RATE):
@@ -145,7 +145,7 @@ def test_equals_a_plain_loop(execution):
     for index, member in enumerate(MEMBERS):
         expected = plain_loop(*member, EPOCHS)
         assert expected.finished_at > 0, "the comparison needs an end"
-        progress = jax.tree.map(lambda leaf, i=index: np.asarray(leaf[i]), state.optimizer)
+        progress = jax.tree.map(lambda leaf, i=index: np.asarray(leaf[i]), state.carry)
         assert progress.iterations == expected.iterations
         assert progress.finished_at == expected.finished_at
         assert progress.radius == expected.radii[-1]
@@ -155,7 +155,7 @@ def test_equals_a_plain_loop(execution):
         np.testing.assert_allclose(state.params["slopes"][index], expected.slopes, atol=1e-5)
         np.testing.assert_allclose(state.params["shift"][index], expected.shift, atol=1e-5)
     # The members show curricula of several stages, and normal training of one.
-    assert [int(np.sum(np.asarray(row) >= 0)) for row in state.optimizer.stage_epochs] == [
+    assert [int(np.sum(np.asarray(row) >= 0)) for row in state.carry.stage_epochs] == [
         len(plain_loop(*member, EPOCHS).ends) for member in MEMBERS
     ]
 
@@ -173,10 +173,12 @@ def test_any_optimizer_trains_each_replica_at_its_own_rate(make):
 def test_a_replica_that_has_ended_does_not_change():
     members = build()
     state = members.advance(members.start(), 0, EPOCHS)
-    before = jax.tree.map(np.asarray, (state.params, state.optimizer, state.loss_count))
-    assert np.all(before[1].finished_at > 0)
+    before = jax.tree.map(
+        np.asarray, (state.params, state.optimizer, state.carry, state.loss_count)
+    )
+    assert np.all(before[2].finished_at > 0)
     later = members.advance(state, EPOCHS, EPOCHS + 7)
-    after = (later.params, later.optimizer, later.loss_count)
+    after = (later.params, later.optimizer, later.carry, later.loss_count)
     jax.tree.map(np.testing.assert_array_equal, before, jax.tree.map(np.asarray, after))
     assert np.all(np.asarray(later.step) == EPOCHS + 7)
 
@@ -190,7 +192,7 @@ def test_cutting_the_epochs_changes_no_bit_and_neither_do_other_replicas():
     alone = build(members=(MEMBERS[2],))
     lonely = alone.advance(alone.start(), 0, EPOCHS)
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[:4], b[:4]), whole, cut)
-    assert int(lonely.optimizer.iterations[0]) == int(whole.optimizer.iterations[2])
+    assert int(lonely.carry.iterations[0]) == int(whole.carry.iterations[2])
     np.testing.assert_allclose(lonely.params["slopes"][0], whole.params["slopes"][2], rtol=1e-6)
 
 
@@ -223,14 +225,27 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path):
     assert lines[0] == lines[1]
 
 
+def test_a_checkpoint_without_its_carry_is_named_and_passed_over(tmp_path):
+    members = build()
+    start = members.start()
+    before = {"optimizer": start.optimizer, **start.carry._asdict()}  # as earlier versions had it
+    with Checkpoints(tmp_path, "12345678") as checkpoints:
+        checkpoints.save(3, start._replace(optimizer=before, carry=()))
+        state, passed_over = checkpoints.restore(members.shapes())
+    assert state is None
+    assert passed_over == [
+        f"checkpoint {tmp_path}/3 is foreign: it has no carry, being of an earlier version"
+    ]
+
+
 def test_a_replica_that_diverges_stops_and_never_finishes():
     members = build(rate=1e30)
     state = members.advance(members.start(), 0, 5)
-    counts = np.asarray(state.optimizer.iterations)
+    counts = np.asarray(state.carry.iterations)
     assert np.all(np.asarray(state.diverged_at) >= 0)
-    assert np.all(np.asarray(state.optimizer.finished_at) == -1)
+    assert np.all(np.asarray(state.carry.finished_at) == -1)
     later = members.advance(state, 5, 9)
-    np.testing.assert_array_equal(np.asarray(later.optimizer.iterations), counts)
+    np.testing.assert_array_equal(np.asarray(later.carry.iterations), counts)
 
 
 def test_evaluation_sees_the_samples_of_its_replica():

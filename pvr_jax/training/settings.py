@@ -1,0 +1,48 @@
+"""How the replicas of a run are trained: what its programs take from the section "train"."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import jax
+import optax
+
+from pvr_jax.training.state import optimizer, warmup
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The fields of the section "train" of a configuration that a run's programs depend on.
+
+    Those that an experiment does not have are as here. `steps` are those over which the learning
+    rate decays; the rest is explained by `state.optimizer` and `ensemble.assemble`.
+    """
+
+    optimizer: str = "adam"
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    warmup_steps: int = 0
+    decay: str = "constant"
+    steps: int = 0
+    execution: str = "auto"
+    group_size: int = 1
+    batch_devices: int = 1
+    matmul_precision: str = "highest"
+    dtype: str = "float32"
+
+    @classmethod
+    def of(cls, section: Mapping[str, Any]) -> Self:
+        """Return the settings of a configuration whose section "train" is given."""
+        return cls(**{f.name: section[f.name] for f in fields(cls) if f.name in section})
+
+    def transformation(self, learning_rate: jax.Array | float) -> optax.GradientTransformation:
+        """Return the optimizer at a learning rate."""
+        return optimizer(
+            self.optimizer, learning_rate, self.momentum, self.weight_decay, self._schedule()
+        )
+
+    def _schedule(self) -> Callable[[jax.Array], jax.Array] | None:
+        if not self.warmup_steps and self.decay == "constant":
+            return None
+        decay_steps = self.steps - self.warmup_steps if self.decay == "cosine" else 0
+        return warmup(self.warmup_steps, decay_steps)
