@@ -19,6 +19,7 @@ from pvr_jax import on_disk
 from pvr_jax.refusal import Refusal
 
 STAGES = ("train", "analyse", "predict", "report")
+FRAMED = ("settings", "train", "analyse", "predict")  # what the frame does for an experiment
 EXAMPLE = "configs/quickstart.py"
 EXAMPLE_OF_SWEEPS = "configs/canonical_holdout.py"
 FLAGS = ("config", "workdir", "stage", "sweep", "shard", "hosts", "check")
@@ -233,6 +234,11 @@ def load_experiment(name: Any, module: str = "") -> Any:
     known = sorted(path.parent.name for place in places for path in place.glob("*/report.py"))
     if not isinstance(name, str) or name not in known:
         raise UsageError(f"config.experiment: given {name!r}; allowed {', '.join(known)}")
+    if module in FRAMED and importlib.util.find_spec(f"experiments.{name}.experiment"):
+        from pvr_jax import experiment  # a report is made without JAX
+
+        own = importlib.import_module(f"experiments.{name}.experiment").EXPERIMENT
+        return experiment.bound(own)
     return importlib.import_module(".".join(filter(None, ["experiments", name, module])))
 
 
@@ -256,7 +262,10 @@ def stages_of(name: str, stage: str = "all") -> tuple[str, ...]:
         UsageError: there is no such experiment, or it has no such stage.
     """
     load_experiment(name)
-    known = tuple(step for step in STAGES if importlib.util.find_spec(f"experiments.{name}.{step}"))
+    if importlib.util.find_spec(f"experiments.{name}.experiment"):
+        known = load_experiment(name, "settings").stages
+    else:
+        known = tuple(s for s in STAGES if importlib.util.find_spec(f"experiments.{name}.{s}"))
     if stage not in ("all", *known):
         raise UsageError(f"--stage: given {stage}; allowed stages of {name}: {', '.join(known)}")
     return known if stage == "all" else (stage,)

@@ -161,7 +161,8 @@ def render_page(
 
     A page of kept results, without a directory, has no links to the files of runs.
     """
-    parts = [part for e in report.shown(study) if (part := _part(e, study, context, specs))]
+    kept = directory is None
+    parts = [part for e in report.shown(study) if (part := _part(e, study, context, specs, kept))]
     leading = [
         next((part for part in parts if part["kind"] == kind), None) for kind in ("chart", "table")
     ]
@@ -187,10 +188,15 @@ def render_page(
 
 
 def _part(
-    exhibit: Exhibit, study: Study, context: Context, specs: Mapping[str, Mapping[str, Any]]
+    exhibit: Exhibit,
+    study: Study,
+    context: Context,
+    specs: Mapping[str, Mapping[str, Any]],
+    kept: bool,
 ) -> dict[str, Any] | None:
     if isinstance(exhibit, Chart):
         links = [(k, f"figures/{exhibit.name}.{k}") for k in ("svg", "pdf", "png", "vl.json")]
+        links = [("png", f"{exhibit.name}.png")] if kept else links
         return {
             "kind": "chart",
             "name": exhibit.name,
@@ -207,7 +213,8 @@ def _part(
         html = exhibit.render(study)
         return {"kind": "html", "name": exhibit.name, "title": exhibit.title, "html": Markup(html)}
     table = exhibit.make(study, context)
-    links = [(kind, f"{exhibit.name}.{kind}") for kind in ("csv", "md", "tex")]
+    kinds = ("csv", "md") if kept else ("csv", "md", "tex")
+    links = [(kind, f"{exhibit.name}.{kind}") for kind in kinds]
     numeric = render.numeric(table)
     return (
         {"kind": "table", "name": exhibit.name, "table": table, "links": links, "numeric": numeric}

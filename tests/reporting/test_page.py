@@ -75,6 +75,8 @@ def test_the_page_says_the_verdict_first_and_escapes_what_it_shows(published):
     assert "parity-mlp-00000001: bit0-rate0.1-seed3 diverged at step 10" in page
     assert re.search(r"<dt>error \(half squared error, whole cube\)</dt><dd>½E", page)
     assert not re.findall(r'(?:src|href)="https?://', page)
+    links = [link for link in re.findall(r'<a href="([^"#]+)"', page) if "run" not in link]
+    assert links and all((published.directory / link).is_file() for link in links)
 
 
 DRIVE = """
@@ -163,7 +165,10 @@ def test_a_kept_study_makes_its_files_again(tmp_path):
     }  # fmt: skip
     for name, text in kept_files(REPORT, results.open(tmp_path)).items():
         assert (tmp_path / name).read_text() == text, name
-    assert (tmp_path / "report.html").stat().st_size < 1.5e6
+    page = (tmp_path / "report.html").read_text()
+    links = re.findall(r'<a href="([^"#]+)"', page)
+    assert links and all((tmp_path / link).is_file() for link in links)
+    assert len(page) < 1.5e6
 
 
 def test_a_mean_is_explained_by_its_measure():

@@ -1,0 +1,180 @@
+"""The frame of every stage: the configuration is checked, its run directory found, the work done.
+
+An experiment hands its module `settings`, which has `validate(config)`, `identity(config)`,
+`run_name(config)` and `contents(config)`.
+"""
+
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from ml_collections import ConfigDict
+
+from pvr_jax.tasks.contents import Content
+from pvr_jax.training import hosts, run, run_log
+
+CONTENTS_FILE = "contents.json"
+
+
+class Settings(Protocol):
+    """What the module `settings` of an experiment has to define."""
+
+    def validate(self, config: ConfigDict) -> None:
+        """Raise ValueError, one line, for a configuration that cannot be."""
+
+    def identity(self, config: ConfigDict) -> str:
+        """Return what has to be the same for a checkpoint to go on."""
+
+    def run_name(self, config: ConfigDict) -> str:
+        """Return the name of the run directory, `<task>-<model>-<8 hex>`."""
+
+    def contents(self, config: ConfigDict) -> dict[str, Content]:
+        """Return what stands behind the names of files and functions, by field."""
+
+
+def run_directory(settings: Settings, config: ConfigDict, workdir: Path) -> Path:
+    """Return the directory of a configuration's run, `workdir/<experiment>/<run name>`."""
+    return Path(workdir) / config.experiment / settings.run_name(config)
+
+
+def what_is_named(config: ConfigDict) -> str:
+    """Return the sections that name files and functions; where they are equal, contents are."""
+    return str((config.experiment, config.task, config.get("holdout")))
+
+
+def contents_of(settings: Settings, configs: Sequence[ConfigDict]) -> list[dict[str, Content]]:
+    """Return `settings.contents` of each configuration, computed once per task and seen set."""
+    keys = [what_is_named(config) for config in configs]
+    different = dict(zip(keys, configs, strict=True))
+    known = {key: settings.contents(config) for key, config in different.items()}
+    return [known[key] for key in keys]
+
+
+def hold_to_contents(directory: Path, found: Mapping[str, Content]) -> None:
+    """Keep in a run directory what the names in its configuration stand for, before it is trained.
+
+    From then on the run goes on with nothing else: an edited truth table or function has the same
+    name, and new results would stand beside old networks.
+
+    Raises:
+        RunError: a name stands for something else now; one line that says what to type.
+    """
+    hosts.on_primary(partial(_hold_to_contents, directory, found))
+
+
+def _hold_to_contents(directory: Path, found: Mapping[str, Content]) -> None:
+    path = directory / CONTENTS_FILE
+    is_begun = (directory / run_log.RECORD).is_file()
+    if not (path.is_file() and is_begun):
+        if found:
+            if is_begun:
+                names = " and ".join(content.name for content in found.values())
+                print(
+                    f"note: {directory} was begun by an earlier version, which kept no digest: "
+                    f"whether {names} has changed since is not known",
+                    file=sys.stderr,
+                )
+            directory.mkdir(parents=True, exist_ok=True)
+            written = {field: content._asdict() for field, content in found.items()}
+            run_log.write_json(path, written)
+        return
+    with run_log.damage_named(path, _start_over(directory)):
+        kept = _read(path)
+        changes = {field: kept[field].has_become(content) for field, content in found.items()}
+        doubts = [kept[field].may_have_become(content) for field, content in found.items()]
+    _refuse_changes(directory, changes)
+    for doubt in filter(None, doubts):
+        print(f"note: {directory}: {doubt}", file=sys.stderr)
+
+
+def hold_to_neighbors(directory: Path, found: Mapping[str, Content]) -> None:
+    """Refuse to train what would stand under one name, in one report, with something else.
+
+    Args:
+        directory: of the run that is to be trained; the runs beside it are looked at.
+        found: what the names in its configuration stand for.
+
+    Raises:
+        RunError: a name stands for something else than where a run beside it was begun; one line.
+    """
+    if found:
+        hosts.on_primary(partial(_hold_to_neighbors, directory, found))
+
+
+def _hold_to_neighbors(directory: Path, found: Mapping[str, Content]) -> None:
+    for path in sorted(directory.parent.glob(f"*/{CONTENTS_FILE}")):
+        if path.parent == directory or not (path.parent / run_log.RECORD).is_file():
+            continue
+        try:
+            kept = _read(path)
+        except (OSError, *run_log.DAMAGES):
+            continue  # its own next stage names the damage
+        same = {f: c for f, c in found.items() if f in kept and kept[f].stands_for(c)}
+        changes = {field: kept[field].has_become(content) for field, content in same.items()}
+        _refuse_changes(path.parent, changes)
+
+
+def _read(path: Path) -> dict[str, Content]:
+    return {field: Content(**content) for field, content in run_log.read_json(path).items()}
+
+
+def _refuse_changes(directory: Path, changes: Mapping[str, str]) -> None:
+    for field, change in changes.items():
+        if change:
+            raise run_log.RunError(
+                f"config.{field}: {change} since {directory} was begun; give another --workdir, "
+                f"or {_start_over(directory)}"
+            )
+
+
+def _start_over(directory: Path) -> str:
+    return f"start over: rm -r {shlex.quote(str(directory))}"
+
+
+def train(
+    settings: Settings, config: ConfigDict, workdir: Path, plan: Callable[[ConfigDict], run.Plan]
+) -> Path:
+    """Train, evaluate and checkpoint all replicas; continue where an earlier process stopped.
+
+    `plan` returns what is trained, and when what happens. Returns the run directory.
+
+    Raises:
+        ValueError: an impossible configuration.
+        RunError: a name stands for something else than when the run was begun, the directory is in
+            use, a checkpoint cannot be written, or a signal came.
+    """
+    settings.validate(config)
+    directory = run_directory(settings, config, workdir)
+    found = settings.contents(config)
+    hold_to_neighbors(directory, found)
+    hold_to_contents(directory, found)
+    run.train_run(directory, config.to_dict(), settings.identity(config), partial(plan, config))
+    return directory
+
+
+def follow(
+    settings: Settings,
+    config: ConfigDict,
+    workdir: Path,
+    stage: run.Stage,
+    work: Callable[[ConfigDict, Path], None],
+) -> Path:
+    """Do a stage after training, unless it is done; returns the run directory.
+
+    `work` writes the stage's files into the directory it is given.
+
+    Raises:
+        ValueError: an impossible configuration.
+        FileNotFoundError: the stage before is not done.
+        RunError: a name stands for something else than when the run was begun, or the directory
+            is in use.
+    """
+    settings.validate(config)
+    directory = run_directory(settings, config, workdir)
+    if directory.is_dir():
+        hold_to_contents(directory, settings.contents(config))
+    run.later_stage(directory, stage, config.train.dtype, partial(work, config, directory))
+    return directory
