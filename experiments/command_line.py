@@ -2,8 +2,6 @@
 
 import contextlib
 import difflib
-import importlib
-import importlib.util
 import re
 import traceback
 from collections.abc import Mapping
@@ -14,19 +12,13 @@ from typing import Any, NamedTuple
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-import experiments
+from experiments.registry import STAGES, UsageError, load_experiment
 from pvr_jax import on_disk
 from pvr_jax.refusal import Refusal
 
-STAGES = ("train", "analyse", "predict", "report")
-FRAMED = ("settings", "train", "analyse", "predict")  # what the frame does for an experiment
 EXAMPLE = "configs/quickstart.py"
 EXAMPLE_OF_SWEEPS = "configs/canonical_holdout.py"
 FLAGS = ("config", "workdir", "stage", "sweep", "shard", "hosts", "check")
-
-
-class UsageError(Refusal):
-    """A mistake on the command line or in a configuration, in one line."""
 
 
 class SweepRequest(NamedTuple):
@@ -222,53 +214,6 @@ def _shard(text: str) -> tuple[int, int]:
             f"--shard: given {text!r}; allowed i/n with i from 0 to n - 1, such as 0/8"
         )
     return shard, shards
-
-
-def load_experiment(name: Any, module: str = "") -> Any:
-    """Import `experiments.<name>.<module>`, or the package alone where no module is given.
-
-    Raises:
-        UsageError: there is no such experiment.
-    """
-    places = map(Path, experiments.__path__)
-    known = sorted(path.parent.name for place in places for path in place.glob("*/report.py"))
-    if not isinstance(name, str) or name not in known:
-        raise UsageError(f"config.experiment: given {name!r}; allowed {', '.join(known)}")
-    if module in FRAMED and importlib.util.find_spec(f"experiments.{name}.experiment"):
-        from pvr_jax import experiment  # a report is made without JAX
-
-        own = importlib.import_module(f"experiments.{name}.experiment").EXPERIMENT
-        return experiment.bound(own)
-    return importlib.import_module(".".join(filter(None, ["experiments", name, module])))
-
-
-def check_data(config: ConfigDict) -> None:
-    """Check that the data which a configuration asks for are there, before anything is imported.
-
-    For experiments with a module `data`; its `check(config)` raises the one-line ValueError.
-    """
-    name = config.get("experiment")
-    load_experiment(name)
-    if importlib.util.find_spec(f"experiments.{name}.data") is not None:
-        load_experiment(name, "data").check(config)
-
-
-def stages_of(name: str, stage: str = "all") -> tuple[str, ...]:
-    """Return the stages of an experiment that --stage=`stage` runs.
-
-    An experiment has the stages of which its package has a module, in order.
-
-    Raises:
-        UsageError: there is no such experiment, or it has no such stage.
-    """
-    load_experiment(name)
-    if importlib.util.find_spec(f"experiments.{name}.experiment"):
-        known = load_experiment(name, "settings").stages
-    else:
-        known = tuple(s for s in STAGES if importlib.util.find_spec(f"experiments.{name}.{s}"))
-    if stage not in ("all", *known):
-        raise UsageError(f"--stage: given {stage}; allowed stages of {name}: {', '.join(known)}")
-    return known if stage == "all" else (stage,)
 
 
 def _explained(arguments: list[str], error: BaseException) -> UsageError:

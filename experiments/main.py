@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from experiments import command_line
+from experiments import command_line, registry
 from experiments.command_line import CommandLine, SweepRequest, UsageError
 from pvr_jax.refusal import Refusal
 from pvr_jax.training.run_log import RunError
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
         with faults_noted():
             line = command_line.parse(arguments)
             if line.config is not None and not line.check:
-                command_line.check_data(line.config)
+                registry.check_data(line.config)
                 start_devices(line.hosts)
             work = prepared(line)
     except Refusal as error:
@@ -75,7 +75,7 @@ def prepared(line: CommandLine) -> Callable[[], None]:
         settings = command_line.validate(config, overrides)
         for remark in getattr(settings, "remarks", lambda *_: ())(config, overrides):
             print(f"note: {remark}", file=sys.stderr)
-        names = command_line.stages_of(config.experiment, stage)
+        names = registry.stages_of(config.experiment, stage)
     elif stage != "report":
         raise UsageError("--config: given nothing; allowed a file such as configs/quickstart.py")
     else:
@@ -180,7 +180,7 @@ def end(status: int) -> None:
 def run_stage(stage: str, config: Any, workdir: Path) -> None:
     """Run one stage; the report is of all experiments under `workdir` where no config is given."""
     if stage != "report":
-        module = command_line.load_experiment(config.experiment, stage)
+        module = registry.load_experiment(config.experiment, stage)
         directory = getattr(module, stage)(config, workdir)
         from pvr_jax.training import hosts
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from experiments import command_line
+from experiments import registry
 from pvr_jax import results
 from pvr_jax.reporting import stored
 from pvr_jax.reporting.keep import keep_study
@@ -17,7 +17,7 @@ from pvr_jax.reporting.publish import Published, Report, publish
 
 def report_of(experiment: str) -> Report | None:
     """Return what is shown of an experiment; None of one whose report is still its own."""
-    return getattr(command_line.load_experiment(experiment, "report"), "REPORT", None)
+    return getattr(registry.load_experiment(experiment, "report"), "REPORT", None)
 
 
 def report(root: Path) -> Published | Any:
@@ -29,7 +29,7 @@ def report(root: Path) -> Published | Any:
     """
     described = report_of(root.name)
     if described is None:
-        return command_line.load_experiment(root.name, "report").report(root)
+        return registry.load_experiment(root.name, "report").report(root)
     return publish(described, results.open(root), root / "report")
 
 

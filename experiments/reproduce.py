@@ -17,7 +17,7 @@ from typing import NamedTuple
 from absl import flags
 from rich.console import Console
 
-from experiments import command_line, reports
+from experiments import command_line, registry, reports
 from experiments.command_line import UsageError
 from experiments.main import end, exit_status, faults_noted, run_stage, start_devices
 from pvr_jax import results
@@ -87,7 +87,7 @@ def check_data(request: Request) -> None:
     for name in request.names:
         module = load(name)
         for choice in module.runs(request.size):
-            command_line.check_data(module.get_config(choice))
+            registry.check_data(module.get_config(choice))
 
 
 def train_together(name: str, size: str, workdir: Path) -> None:
@@ -111,9 +111,9 @@ def reproduce(name: str, size: str, workdir: Path) -> None:
     experiments = []
     for number, choice in enumerate(choices, 1):
         config = module.get_config(choice)
-        command_line.load_experiment(config.experiment, "settings").validate(config)
+        registry.load_experiment(config.experiment, "settings").validate(config)
         Console(highlight=False).rule(f"{name} {number}/{len(choices)}: {choice}", align="left")
-        for stage in command_line.stages_of(config.experiment):
+        for stage in registry.stages_of(config.experiment):
             if stage != "report":  # one report compares all runs
                 run_stage(stage, config, place)
         jax.clear_caches()  # the programs of one run serve no other

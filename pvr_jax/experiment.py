@@ -1,14 +1,6 @@
-"""The frame of every experiment: an experiment is a value, and the rest is done here, once.
+"""An experiment is a value: what its replicas are, and which functions of ONE replica make them.
 
-An experiment says what its replicas are, which functions of ONE replica make and measure them, and
-what theory says they should be. The frame checks configurations, names runs, derives keys, trains,
-reads checkpoints, measures in float64, and writes measures.nc and predictions.nc.
-
-    from pvr_jax import experiment
-    from experiments.degree_curriculum.experiment import EXPERIMENT
-
-    experiment.train(EXPERIMENT, config, workdir)
-    experiment.analyse(EXPERIMENT, config, workdir)
+It also says how they are measured and what theory says they should be; `frame` does the rest.
 """
 
 import itertools
@@ -16,38 +8,28 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pandas as pd
-import xarray as xr
 from ml_collections import ConfigDict
 
-from pvr_jax import checks, results, stages, tasks
+from pvr_jax import checks, tasks
 from pvr_jax.results import Measure
 from pvr_jax.tasks.contents import Content, of_problem
 from pvr_jax.training import fields, run
-from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
 from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.loop import Schedule, logarithmic_steps
 from pvr_jax.training.losses import squared_error
-from pvr_jax.training.replicas import Replicas, replica_names, to_host
+from pvr_jax.training.replicas import Replicas, replica_names
 from pvr_jax.training.settings import TrainSettings
-from pvr_jax.training.state import State
 
 Arrays = dict[str, Any]
 # The streams of a seed's key: what they are for, and what is folded in first. A new stream takes
 # the next number; one that changed would change every result.
 STREAMS = {"data": 0, "init": 1}
 SECTIONS = ("task", "model", "train", "evaluation", "checkpoint")
-# Numbers that are measured together: 2^22 in float64 are 32 MB.
-GROUP = 1 << 22
-ANALYSE = run.Stage("analyse", after=run.STAGE, product=results.MEASURES_FILE)
-PREDICT = run.Stage("predict", after="analyse", product=results.PREDICTIONS_FILE)
 
 
 @dataclass(frozen=True)
@@ -137,6 +119,8 @@ class Experiment:
         always = SECTIONS if self.build else ()
         sections = dict.fromkeys([*always, *(rule.split(".")[0] for rule in rules)])
         fields.check(config, tuple(sections), rules)
+        if "task" in config:
+            task_of(config)
         self.check(config)
 
     def identity(self, config: ConfigDict) -> str:
@@ -158,16 +142,6 @@ class Experiment:
         """The stages it has, in order."""
         known = {"train": self.build, "analyse": True, "predict": self.predict, "report": True}
         return tuple(name for name, there in known.items() if there)
-
-
-def bound(experiment: Experiment) -> SimpleNamespace:
-    """Return all that is done with an experiment as functions of a configuration."""
-    own = ("validate", "identity", "run_name", "contents", "stages")
-    functions = {"train": train, "analyse": analyse, "predict": predict}
-    return SimpleNamespace(
-        **{name: getattr(experiment, name) for name in own},
-        **{name: partial(function, experiment) for name, function in functions.items()},
-    )
 
 
 def task_of(config: ConfigDict) -> tasks.Task:
@@ -268,157 +242,3 @@ def schedule_of(config: ConfigDict, program: Program) -> Schedule:
     early = config.evaluation.get("logarithmic")
     steps = logarithmic_steps(program.steps_per_epoch, found.total, early) if early else ()
     return replace(found, evaluations=found.evaluations | frozenset(steps))
-
-
-def train(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
-    """Train, evaluate and checkpoint all replicas; continue where an earlier process stopped.
-
-    Returns the run directory, `workdir/<experiment>/<task>-<model>-<8 hex>`.
-
-    Raises:
-        ValueError: an impossible configuration.
-        RunError: the directory is in use, a checkpoint cannot be written, or a signal came.
-    """
-
-    def plan(config: ConfigDict) -> run.Plan:
-        program, members, table = ensemble_of(experiment, config)
-        return run.Plan(
-            members, schedule_of(config, program), table["name"].tolist(), program.title
-        )
-
-    return stages.train(experiment, config, workdir, plan)
-
-
-def analyse(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
-    """Write measures.nc of a trained run, or of what is computed; returns the run directory.
-
-    Raises:
-        ValueError: an impossible configuration.
-        FileNotFoundError: the run is not trained to its end.
-        RunError: the directory is in use, or its last checkpoint cannot be read.
-    """
-
-    def work(config: ConfigDict, directory: Path) -> None:
-        results.write(directory / results.MEASURES_FILE, measured(experiment, config, directory))
-
-    return stages.follow(experiment, config, workdir, ANALYSE, work)
-
-
-def predict(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
-    """Write predictions.nc: what every theory says of every replica; returns the run directory.
-
-    Raises:
-        ValueError: an impossible configuration.
-        FileNotFoundError: the run is not analysed.
-    """
-
-    def work(config: ConfigDict, directory: Path) -> None:
-        table = replica_table(experiment, config)
-        found = {name: theory(config, table) for name, theory in experiment.predict.items()}
-        names = dict.fromkeys(name for own in found.values() for name in own)
-        nothing = np.full(len(table), np.nan)
-        values = {
-            n: np.stack([np.asarray(own.get(n, nothing)) for own in found.values()]) for n in names
-        }
-        data = {
-            name: (("theory", "replica"), value, experiment.measures[name].attributes)
-            for name, value in values.items()
-        }
-        measures = results.read(directory / results.MEASURES_FILE)
-        kept = {n: c for n, c in measures.coords.items() if c.dims == ("replica",)}
-        results.write(
-            directory / results.PREDICTIONS_FILE,
-            xr.Dataset(data, {**kept, "theory": list(found)}, measures.attrs),
-        )
-
-    return stages.follow(experiment, config, workdir, PREDICT, work)
-
-
-def measured(experiment: Experiment, config: ConfigDict, directory: Path) -> xr.Dataset:
-    """Return the measures of a trained run.
-
-    The last step is of the last checkpoint, in float64; the others are the evaluations of training,
-    in its arithmetic.
-    """
-    program, members, table = ensemble_of(experiment, config)
-    plan = schedule_of(config, program)
-    state = last_state(experiment, config, members, plan, directory)
-    replicas = replicas_of(experiment, table)
-    draw = jax.jit(jax.vmap(lambda key, own: program.draw(key, **own)))
-    drawn = to_host(draw(replicas.data_key, replicas.conditions), members.count)
-    final = final_measures(program, members, state, drawn, replicas)
-    records = run.evaluations(directory, plan)
-    lost = run.diverged_steps(directory, final.pop("finite"))
-    values = {
-        name: np.stack(
-            [*(np.asarray(r[name], float) for r in records[:-1]), np.asarray(last, float)]
-        )
-        for name, last in final.items()
-    }
-    if "batch_loss" in experiment.measures:
-        values["batch_loss"] = np.array([record["batch_loss"] for record in records], float)
-    steps = np.array([record["step"] for record in records])
-    values |= program.at_the_end(to_host(state, members.count), drawn, table, steps)
-    return results.dataset(
-        table.assign(diverged_at=[-1 if step is None else step for step in lost]),
-        {**values, **program.exact},
-        experiment.measures,
-        steps=steps,
-        coordinates=program.coordinates,
-        **attributes(experiment, config, program.step_unit),
-    )
-
-
-def attributes(experiment: Experiment, config: ConfigDict, step_unit: str) -> dict[str, Any]:
-    """Return what a dataset says of its run."""
-    found = {
-        "experiment": experiment.name,
-        "run": experiment.run_name(config),
-        "task": config.task.name,
-        "model": config.model.name,
-        "optimizer": config.train.optimizer,
-        "size": config.size,
-        "n": config.task.get("n"),
-        "step_unit": step_unit,
-        "config": config.to_dict(),
-    }
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def final_measures(
-    program: Program, members: Ensemble, state: State, drawn: Arrays, replicas: Replicas
-) -> dict[str, np.ndarray]:
-    """Return the measures [R, ...] of the last functions in float64, and which are `finite`."""
-    found: list[dict[str, np.ndarray]] = []
-    conditions = to_host(replicas.conditions, members.count)
-    measure = jax.jit(jax.vmap(lambda outputs, own, given: program.measure(outputs, own, **given)))
-    groups = run.in_groups(program.outputs, members, max(1, GROUP // program.outputs_size))
-    for some, outputs in groups(state.params):
-        own, given = jax.tree.map(lambda leaf, some=some: leaf[some], (drawn, conditions))
-        with jax.enable_x64(True):
-            functions = jnp.asarray(outputs, jnp.float64)
-            values = measure(functions, own, given)
-            values["finite"] = jnp.isfinite(functions).reshape(len(functions), -1).all(axis=1)
-            found.append(jax.tree.map(np.asarray, values))
-    return {name: np.concatenate([group[name] for group in found]) for name in found[0]}
-
-
-def last_state(
-    experiment: Experiment, config: ConfigDict, members: Ensemble, plan: Schedule, directory: Path
-) -> State:
-    """Return the state after the last step.
-
-    Raises:
-        CheckpointError: its checkpoint is missing or damaged.
-    """
-    identity = experiment.identity(config)
-    with Checkpoints(directory / "checkpoints", identity, read_only=True) as checkpoints:
-        state, passed_over = checkpoints.restore(members.shapes())
-    if state is None or int(state.step[0]) != plan.total:
-        nothing = f"{directory} has no checkpoint of step {plan.total}"
-        reason = passed_over[0] if passed_over else nothing
-        raise CheckpointError(
-            f"{reason}; remove {directory / 'train.done'} and give the same command again to train "
-            "on from the checkpoint before it"
-        )
-    return state

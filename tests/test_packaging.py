@@ -61,7 +61,7 @@ def wheel(tmp_path_factory):
     place = tmp_path_factory.mktemp("wheel")
     source = place / "source"
     left_out = shutil.ignore_patterns(
-        ".*", "__pycache__", "results", "runs", "build", "*.egg-info", "tests"
+        ".*", "__pycache__", "experiments", "runs", "build", "*.egg-info", "tests"
     )
     shutil.copytree(ROOT, source, ignore=left_out)
     # Where the tools of building are installed, nothing is fetched.
@@ -81,7 +81,8 @@ def wheel(tmp_path_factory):
 def test_an_installed_wheel_is_the_library_alone(wheel):
     metadata = f"pvr_jax-{pvr_jax.__version__}.dist-info"
     assert {name.split("/")[0] for name in wheel} == {"pvr_jax", metadata}
-    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "pvr_jax").rglob("*.py")}
+    paths = [path for kind in ("py", "jinja") for path in (ROOT / "pvr_jax").rglob(f"*.{kind}")]
+    modules = {path.relative_to(ROOT).as_posix() for path in paths}
     assert modules == {name for name in wheel if name.startswith("pvr_jax/")}
 
 

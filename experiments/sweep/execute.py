@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from experiments import command_line, stages
+from experiments import registry, stages
 from experiments.command_line import SweepRequest
 from experiments.sweep.definition import Cell, reason_of
 from experiments.sweep.plan import deal, packing_of, plan
@@ -97,7 +97,7 @@ class Sweep:
             config, directory = cell.config, self._directory(cell)
             key = stages.what_is_named(config)
             if key not in known:
-                settings = command_line.load_experiment(config.experiment, "settings")
+                settings = registry.load_experiment(config.experiment, "settings")
                 try:
                     known[key] = settings.contents(config)
                 except Exception:  # its cells fail alone, and say why
@@ -184,7 +184,7 @@ class Sweep:
         for stage in stages:
             if len(configs) == 1:
                 (directory / FAILED_FILE).unlink(missing_ok=True)
-                module = command_line.load_experiment(experiment, stage)
+                module = registry.load_experiment(experiment, stage)
                 work = partial(getattr(module, stage), configs[0], self._root)
             elif stage == "train":
                 work = partial(packing_of(experiment).train_pack, configs, directory)
@@ -245,7 +245,7 @@ class Sweep:
         return self._root / cell.config.experiment / cell.name
 
     def _directory_of(self, config: ConfigDict) -> Path:
-        settings = command_line.load_experiment(config.experiment, "settings")
+        settings = registry.load_experiment(config.experiment, "settings")
         return stages.run_directory(settings, config, self._root)
 
 

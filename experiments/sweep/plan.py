@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from experiments import command_line
+from experiments import registry
 from experiments.sweep.definition import Cell
 
 
@@ -26,7 +26,7 @@ def packing_of(experiment: str) -> Any:
     """Return the module that packs configurations of an experiment, None if it has none."""
     if importlib.util.find_spec(f"experiments.{experiment}.packing") is None:
         return None
-    return command_line.load_experiment(experiment, "packing")
+    return registry.load_experiment(experiment, "packing")
 
 
 def plan(cells: Sequence[Cell]) -> list[Pack]:

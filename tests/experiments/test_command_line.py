@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import command_line, main, reproduce
+from experiments import command_line, main, registry, reproduce
 from experiments.canonical_holdout import settings
 from experiments.main import prepared
 from pvr_jax import checks
@@ -446,8 +446,8 @@ def test_a_report_of_nothing_says_what_to_type(run, tmp_path):
 @pytest.mark.parametrize("experiment", ["unseen_domain", "degree_curriculum", "pointer_value"])
 def test_a_report_of_nothing_names_a_configuration_to_begin_with(experiment, tmp_path):
     with pytest.raises(FileNotFoundError, match="no run found") as error:
-        command_line.load_experiment(experiment, "report").report(tmp_path / experiment)
+        registry.load_experiment(experiment, "report").report(tmp_path / experiment)
     (choice,) = re.findall(r"/launch\.sh run configs/(\S+)", str(error.value))
     config = command_line.parse(["main", f"--config={CONFIGS / choice}"]).config
     assert (config.experiment, config.size) == (experiment, "small")
-    command_line.load_experiment(experiment, "settings").validate(config)
+    registry.load_experiment(experiment, "settings").validate(config)

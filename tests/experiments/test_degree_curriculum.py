@@ -13,7 +13,7 @@ import xarray as xr
 from run_directories import only_run
 
 import pvr_jax
-from experiments import command_line, main, reproduce
+from experiments import main, registry, reproduce
 from pvr_jax import results
 from pvr_jax.training import loop
 
@@ -158,6 +158,6 @@ def test_the_sizes_are_valid(size):
     module = reproduce.load("degree_curriculum")
     (choice,) = module.runs(size)
     config = module.get_config(choice)
-    command_line.load_experiment(config.experiment, "settings").validate(config)
+    registry.load_experiment(config.experiment, "settings").validate(config)
     assert config.size == size and config.train.seeds == 10
-    assert command_line.stages_of(config.experiment) == ("train", "analyse", "report")
+    assert registry.stages_of(config.experiment) == ("train", "analyse", "report")

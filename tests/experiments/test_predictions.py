@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import experiments
-from experiments import command_line, main
+from experiments import command_line, main, registry
 from experiments.canonical_holdout import predict as stage
 from experiments.canonical_holdout import theories
 from experiments.canonical_holdout.problem import assemble
@@ -237,9 +237,9 @@ def test_a_stage_that_an_experiment_lacks_is_skipped_or_named(tmp_path, monkeypa
         (package / f"{name}.py").write_text("")
     monkeypatch.setattr(experiments, "__path__", [*experiments.__path__, str(tmp_path)])
     name = package.name
-    assert command_line.stages_of(name, "all") == ("train", "report")
-    assert command_line.stages_of(name, "report") == ("report",)
+    assert registry.stages_of(name, "all") == ("train", "report")
+    assert registry.stages_of(name, "report") == ("report",)
     with pytest.raises(command_line.UsageError) as error:
-        command_line.stages_of(name, "predict")
+        registry.stages_of(name, "predict")
     assert str(error.value) == (f"--stage: given predict; allowed stages of {name}: train, report")
-    assert command_line.stages_of("canonical_holdout") == command_line.STAGES
+    assert registry.stages_of("canonical_holdout") == command_line.STAGES

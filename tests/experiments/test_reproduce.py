@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import command_line, reproduce
+from experiments import registry, reproduce
 from pvr_jax import on_disk
 from pvr_jax.tasks import digit_pictures
 
@@ -73,8 +73,8 @@ def run_directories(workdir):
 def finish(name, choice, workdir):
     """Run all stages of one run of a configuration but the report; return what was measured."""
     config = reproduce.load(name).get_config(choice)
-    command_line.load_experiment(config.experiment, "settings").validate(config)
-    for stage in command_line.stages_of(config.experiment):
+    registry.load_experiment(config.experiment, "settings").validate(config)
+    for stage in registry.stages_of(config.experiment):
         if stage != "report":
             reproduce.run_stage(stage, config, workdir)
     (directory,) = run_directories(workdir)
@@ -96,7 +96,7 @@ def test_all_runs_are_valid_different_and_of_their_size(name, size, monkeypatch)
     seen = set()
     for choice in choices:
         config = module.get_config(choice)
-        command_line.load_experiment(config.experiment, "settings").validate(config)
+        registry.load_experiment(config.experiment, "settings").validate(config)
         assert config.size == size
         if size == "paper":
             assert config.train.seeds == PAPER_SEEDS.get(name, 40)

@@ -94,7 +94,7 @@ window.onload = () => drive().catch((error) => log.errors.push(String(error))).f
   () => { document.title = JSON.stringify(log); });
 async function drive() {
   const find = async (selector) => {
-    for (let i = 0; i < 100 && !document.querySelector(selector); i++) await wait(100);
+    for (let i = 0; i < 600 && !document.querySelector(selector); i++) await wait(100);
     return document.querySelector(selector);
   };
   await find("#chart-errors .mark-symbol.role-mark path");
@@ -141,7 +141,7 @@ def test_in_a_browser(tmp_path, width):
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
     flags += ["--disable-background-networking", "--disable-component-update", "--dump-dom"]
     flags += [f"--user-data-dir={tmp_path}/profile", f"--window-size={width},1600"]
-    flags += ["--virtual-time-budget=60000", f"file://{tmp_path}/driven.html"]
+    flags += ["--virtual-time-budget=300000", f"file://{tmp_path}/driven.html"]
     found = subprocess.run(
         [CHROMIUM, *flags], capture_output=True, text=True, timeout=180, check=True
     )
