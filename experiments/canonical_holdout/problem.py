@@ -132,7 +132,7 @@ def assemble(config: ConfigDict, exact: ExactTarget | None = None) -> Problem:
 
 def influences(problem: Problem) -> dict[int, float]:
     """Return the exact Boolean influence of every frozen bit."""
-    with jax.enable_x64(True):
+    with float64.exact():
         exact = np.asarray(measures.influences(jnp.asarray(problem.coefficients)))
     return {bit: float(exact[bit]) for bit in problem.bits}
 

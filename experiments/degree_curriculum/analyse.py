@@ -89,7 +89,7 @@ def final_measures(
     measure = jax.jit(jax.vmap(problems.measure, in_axes=(0, None, 0, 0)))
     for some, outputs in run.in_groups(values, members, GROUP >> problem.task.n)(state.params):
         own = {name: samples[name][some] for name in ("number", "present")}
-        with jax.enable_x64(True):
+        with float64.exact():
             functions = jnp.asarray(outputs, jnp.float64)
             truth = jnp.asarray(problem.truth, jnp.float64)
             measured = measure(functions, truth, own["number"], own["present"])

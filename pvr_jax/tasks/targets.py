@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pvr_jax import checks
+from pvr_jax.boolean import float64
 from pvr_jax.boolean.cube import points_at
 from pvr_jax.refusal import Refusal
 from pvr_jax.tasks.polynomial import polynomial
@@ -295,7 +296,7 @@ def exact_values(task: Task) -> np.ndarray:
 
     Raises ValueError where n is larger than 24, or a value is none that float32 can hold.
     """
-    with jax.enable_x64(True):
+    with float64.exact():
         values = np.asarray(truth_table(task), np.float64)
     with np.errstate(over="ignore"):
         wrong = np.flatnonzero(~np.isfinite(values.astype(np.float32)))

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from pvr_jax.boolean import cube
+from pvr_jax.boolean import cube, float64
 from pvr_jax.refusal import Refusal
 
 Init = Callable[[jax.Array, jax.Array], Any]
@@ -100,7 +100,7 @@ def empirical_kernel(apply: Apply, params: Any, n: int, block: int | None = None
     """
     if not 1 <= n <= LARGEST_N:
         raise Refusal(f"n: given {n}; allowed 1 to {LARGEST_N} for an empirical kernel")
-    with jax.enable_x64(True):
+    with float64.exact():
         return _kernel(apply, _in_float64(params), n, block)
 
 
@@ -110,7 +110,7 @@ def jacobian_on_cube(apply: Apply, params: Any, n: int) -> np.ndarray:
     Computed in float64; the parameters in the order of `jax.tree.leaves`.
     """
     block = min(2**n, JACOBIAN_BLOCK)
-    with jax.enable_x64(True):
+    with float64.exact():
         params = _in_float64(params)
         rows = []
         for start in range(0, 2**n, block):
