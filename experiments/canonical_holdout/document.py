@@ -1,4 +1,4 @@
-"""measures.json: everything that the report needs to know of an analysed run."""
+"""measures.json: everything that the report needs to know of an analyzed run."""
 
 from typing import Any
 

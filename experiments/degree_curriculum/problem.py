@@ -18,7 +18,7 @@ from pvr_jax.tasks import datasets
 from pvr_jax.training.curriculum import Samples
 from pvr_jax.training.replicas import Replicas, replica_names
 
-# Streams of a seed's key. Replicas of one seed share draws and initialisation, whatever their leap;
+# Streams of a seed's key. Replicas of one seed share draws and initialization, whatever their leap;
 # a smaller training set is the beginning of a larger one.
 DATA_STREAM, INIT_STREAM = 0, 1
 

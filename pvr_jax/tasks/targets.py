@@ -55,7 +55,7 @@ def _along_last(values: np.ndarray, x: jax.Array) -> jax.Array:
 
 
 def quadratic_chain(n: int = 11) -> Made:
-    """Weighted products of neighbours, sum of (i+1) x_i x_{i+1}: the paper's f1 with n = 11.
+    """Weighted products of neighbors, sum of (i+1) x_i x_{i+1}: the paper's f1 with n = 11.
 
     Source: Abbe et al. 2022, f1.
     """

@@ -1,7 +1,7 @@
 """The empirical neural tangent kernel: a network's own kernel, at given parameters.
 
 k(x, y) = <∂f(x)/∂θ, ∂f(y)/∂θ>. To first order in the parameters, training on the square loss is
-regression with it; averaged over initialisations it is a prediction without free parameters for
+regression with it; averaged over initializations it is a prediction without free parameters for
 any architecture.
 """
 
@@ -42,11 +42,11 @@ class Features(NamedTuple):
 def mean_empirical_kernel(
     init: Init, apply: Apply, n: int, keys: jax.Array, symmetrise: bool = False
 ) -> np.ndarray:
-    """Return the empirical tangent kernel at initialisation, averaged over keys [s].
+    """Return the empirical tangent kernel at initialization, averaged over keys [s].
 
     init(key, x[b, n]) -> params; otherwise as `empirical_kernel`, -> float64 [2^n, 2^n]. With
     `symmetrise`, averaged over symmetries of the cube too (`symmetrised`): the same expectation
-    with less noise where initialisation knows no difference between coordinates and none between
+    with less noise where initialization knows no difference between coordinates and none between
     the two values of a bit, as in every registered model.
     """
     example = cube.points_at(jnp.zeros(1, jnp.int32), n)
