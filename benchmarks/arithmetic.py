@@ -2,8 +2,8 @@
 
 A product [m, k] x [k, n] costs 2 m k n operations. Training needs it once forwards, once for the
 gradient of each operand that depends on a parameter: three times in all, but twice where the input
-of a layer is data, and once where nothing about it is trained. What is added up, normalised or
-passed through an activation is not counted, nor is the optimiser: the floor of a step is the time
+of a layer is data, and once where nothing about it is trained. What is added up, normalized or
+passed through an activation is not counted, nor is the optimizer: the floor of a step is the time
 of its products alone at the rate of large ones.
 """
 

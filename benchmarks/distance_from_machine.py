@@ -4,7 +4,7 @@ The floor of a training step is the time of its matrix products at the rate of l
 float32 products at full precision, measured in the same run, in turn with the training. A value is
 the median, over pairs, of the seconds of training over that floor. Beside it stand the rate at the
 network's own shapes, and the seconds per replica and step of the parts of a step: forwards and
-backwards, the optimiser, the batches; each alone, in a program of the same execution mode.
+backwards, the optimizer, the batches; each alone, in a program of the same execution mode.
 
 What was tried: see `NOTES` at the end of the file.
 """

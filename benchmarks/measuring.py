@@ -196,7 +196,7 @@ def show(rows: list[Measurement], console: Console | None = None) -> None:
 
 
 def tables(rows: Iterable[Measurement]) -> list[tuple[list[str], list[list[str]]]]:
-    """Return tables of (header, cells): neighbours with the same columns share one.
+    """Return tables of (header, cells): neighbors with the same columns share one.
 
     Columns without an entry are left out.
     """

@@ -53,7 +53,7 @@ class Attention(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Attention and a feed-forward network, each normalised before and added to its input."""
+    """Attention and a feed-forward network, each normalized before and added to its input."""
 
     def __init__(self, width: int, heads: int, head_width: int, feed_forward_width: int) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class Mixer(nn.Module):
 def build(name: str, n: int, **parameters: Any) -> nn.Module:
     """Build the module that corresponds to `pvr_jax.models.build(name, n, **parameters)`.
 
-    Of the MLP its widths alone are used: it has the plain parametrisation. Raises KeyError for
+    Of the MLP its widths alone are used: it has the plain parametrization. Raises KeyError for
     another network than mlp, transformer and mixer.
     """
     if name == "mlp":

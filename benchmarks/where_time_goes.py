@@ -7,9 +7,9 @@ operation is called waiting. A product that two cores make together is ascribed 
 part of the waiting of large networks are products, and their rate comes out too high.
 
 - products: matrix products, with what is fused into them, and the rate at which they run.
-- sums: reductions, such as the means and variances of normalisations and the gradients of biases.
+- sums: reductions, such as the means and variances of normalizations and the gradients of biases.
 - moves: operations that only copy, transpose, cut or join arrays.
-- elementwise: everything else; activations, the optimiser, normalising.
+- elementwise: everything else; activations, the optimizer, normalizing.
 - control: loops and the calls of operations.
 
 A value is the milliseconds of one step of one replica, without the profiler.

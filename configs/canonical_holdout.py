@@ -241,7 +241,7 @@ def sweep_rates() -> list[dict[str, Any]]:
 
 
 def sweep_scales() -> list[dict[str, Any]]:
-    """Sizes of the initialisation: every initial parameter times the scale."""
+    """Sizes of the initialization: every initial parameter times the scale."""
     return [{"train.init_scales": (scale,)} for scale in (0.25, 0.5, 1.0, 2.0)]
 
 

@@ -1,9 +1,9 @@
-"""A linear target: linear regression, and deep linear networks by depth and initialisation.
+"""A linear target: linear regression, and deep linear networks by depth and initialization.
 
 Paper:     Abbe et al. 2022: n = 11, f = 1 + 2 x0 - 3 x1 + ... + 12 x10, 1,500 samples, plain SGD.
            Linear regression ends at a quarter of (f^(0) - f^(k) - b + w_k)^2, exactly, which is
-           not the influence; the deep network's error moves towards the influence as the
-           initialisation gets smaller.
+           not the influence; the deep network's error moves toward the influence as the
+           initialization gets smaller.
 Command:   ./launch.sh reproduce linear_networks --size=small
            ./launch.sh run configs/linear_networks.py:model=deep_linear,depth=3,alpha=1.5,size=small
 Choices:   model=linear_regression|deep_linear, depth=3|2|4, alpha=0.5|1.0|1.5|2.0|2.5 (weights and

@@ -1,4 +1,4 @@
-"""Adam against SGD with momentum: does the choice of the low-degree twin depend on the optimiser?
+"""Adam against SGD with momentum: does the choice of the low-degree twin depend on the optimizer?
 
 Paper:     Abbe et al. 2022: f1, f2 and f3, each with Adam and with SGD (momentum .9); the learning
            rates of SGD are those of a comment in the authors' code, its epochs those of Adam.
@@ -31,7 +31,7 @@ def runs(size: str) -> list[str]:
 
 
 def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
-    """Return the configuration of one task and optimiser; `arg` holds the choices."""
+    """Return the configuration of one task and optimizer; `arg` holds the choices."""
     chosen = base.choose(
         arg, task=TASKS, optimizer=OPTIMIZERS, model=base.PAPER_MODELS, size=base.SIZES
     )

@@ -84,7 +84,7 @@ def build(model: str, size: str) -> ml_collections.ConfigDict:
                 # replicas = tasks x sizes x learning rates x init scales x seeds, in one program
                 "seeds": 3 if small else 10,
                 "first_seed": 0,  # seeds are first_seed, first_seed + 1, …
-                "steps": 2000,  # of the optimiser, the same for every size
+                "steps": 2000,  # of the optimizer, the same for every size
                 "optimizer": "adam",  # adam (betas .9, .999, eps 1e-8) or sgd
                 "learning_rates": (1e-3,),
                 "init_scales": (1.0,),  # multiply every initial parameter

@@ -21,6 +21,7 @@ import xarray as xr
 from ml_collections import ConfigDict
 
 from pvr_jax import results, stages
+from pvr_jax.boolean import float64
 from pvr_jax.experiment import (
     Arrays,
     Experiment,
@@ -180,7 +181,7 @@ def final_measures(
     groups = run.in_groups(program.outputs, members, max(1, GROUP // program.outputs_size))
     for some, outputs in groups(state.params):
         own, given = jax.tree.map(lambda leaf, some=some: leaf[some], (drawn, conditions))
-        with jax.enable_x64(True):
+        with float64.exact():
             functions = jnp.asarray(outputs, jnp.float64)
             values = measure(functions, own, given)
             values["finite"] = jnp.isfinite(functions).reshape(len(functions), -1).all(axis=1)

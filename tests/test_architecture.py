@@ -91,6 +91,16 @@ def test_public_interfaces_only(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=identifier)
+def test_double_precision_is_switched_on_in_one_place(path):
+    found = {
+        node.attr
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+    }
+    assert "enable_x64" not in found or path.name == "float64.py", "use float64.exact"
+
+
+@pytest.mark.parametrize("path", FILES, ids=identifier)
 def test_what_is_said_of_a_bad_value_is_a_refusal(path):
     # A ValueError is a fault, shown with its traceback. Readers of files may raise one: what they
     # raise becomes the one line about a damaged file.

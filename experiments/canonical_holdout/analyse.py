@@ -146,7 +146,7 @@ def measure_values(
     Beside the registry's measures: the tracked coefficients, and whether all values are finite.
     """
     indices = problems.pair_indices(problem, problem.most_pairs)[some]
-    with jax.enable_x64(True):
+    with float64.exact():
         outputs = jnp.asarray(values, jnp.float64)
         seen = jax.vmap(problems.seen_inputs(problem))(jnp.asarray(problem.replica_bits[some]))
         measured = measure(outputs, jnp.asarray(problem.truth), seen)
@@ -163,13 +163,13 @@ def predict(problem: problems.Problem, initial: np.ndarray, some: slice) -> dict
     None is defined for most models; the influence, which needs no network, is not among them.
     `initial` [r, 2^n] are the untrained networks' functions.
     """
-    with jax.enable_x64(True):
+    with float64.exact():
         above_one = np.asarray(fourier.degree_profile(problem.coefficients))[2:]
     if problem.model_name != "linear_regression" or problem.matched or np.any(above_one > 1e-20):
         return {}
     errors = []
     for spectrum, bit in zip(float64.spectrum(initial), problem.replica_bits[some], strict=True):
-        with jax.enable_x64(True):
+        with float64.exact():
             error = theory.linear_regression_error(
                 problem.coefficients, spectrum, int(bit), problem.value
             )

@@ -1,15 +1,14 @@
-"""measures.json: everything that the report needs to know of an analysed run."""
+"""measures.json: everything that the report needs to know of an analyzed run."""
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.canonical_holdout import problem as problems
 from pvr_jax import models
-from pvr_jax.boolean import cube, fourier, measures
+from pvr_jax.boolean import cube, float64, fourier, measures
 
 # Every coordinate is flipped with probability ¼: the noise of the bound for symmetric networks.
 RHO = 0.5
@@ -59,26 +58,24 @@ def document(
     }
 
 
+@float64.exact()
 def target_measures(problem: problems.Problem) -> dict[str, float]:
     """Return what the lower bound for symmetric networks is made of, exactly.
 
     Mean and variance of the target, its noise stability at rho = ½, and the cross-predictability
     of its orbit with the bound that lies between the two.
     """
-    with jax.enable_x64(True):
-        coefficients = jnp.asarray(problem.coefficients, jnp.float64)
-        exact = {
-            "noise_stability": measures.noise_stability(coefficients, RHO),
-            "orbit_cross_predictability": measures.orbit_cross_predictability(coefficients),
-            "orbit_cross_predictability_bound": measures.orbit_cross_predictability_bound(
-                coefficients
-            ),
-        }
-        return {
-            "mean": float(problem.truth.mean()),
-            "variance": float(problem.truth.var()),
-            **{name: float(value) for name, value in exact.items()},
-        }
+    coefficients = jnp.asarray(problem.coefficients, jnp.float64)
+    exact = {
+        "noise_stability": measures.noise_stability(coefficients, RHO),
+        "orbit_cross_predictability": measures.orbit_cross_predictability(coefficients),
+        "orbit_cross_predictability_bound": measures.orbit_cross_predictability_bound(coefficients),
+    }
+    return {
+        "mean": float(problem.truth.mean()),
+        "variance": float(problem.truth.var()),
+        **{name: float(value) for name, value in exact.items()},
+    }
 
 
 def _label(name: str, parameters: dict[str, Any]) -> str:
@@ -109,10 +106,10 @@ def _replicas(problem: problems.Problem, diverged: list[int | None]) -> list[dic
     ]
 
 
+@float64.exact()
 def _profile(values: np.ndarray, bit: int | None = None, value: int = 1) -> np.ndarray:
     """Return the exact degree profile [n + 1] of a function, or of it with `bit` frozen."""
-    with jax.enable_x64(True):
-        function = jnp.asarray(values, jnp.float64)
-        if bit is not None:
-            function = cube.frozen(function, bit, value)
-        return np.asarray(fourier.degree_profile(fourier.walsh_hadamard(function)))
+    function = jnp.asarray(values, jnp.float64)
+    if bit is not None:
+        function = cube.frozen(function, bit, value)
+    return np.asarray(fourier.degree_profile(fourier.walsh_hadamard(function)))

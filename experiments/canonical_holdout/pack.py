@@ -1,6 +1,6 @@
 """Problems that are trained together, in one program: a run has one of them, a sweep many.
 
-They agree in all that is compiled (n, model, data, schedule, optimiser) and differ in their
+They agree in all that is compiled (n, model, data, schedule, optimizer) and differ in their
 targets and in their replicas' bits, rates, scales and seeds.
 """
 

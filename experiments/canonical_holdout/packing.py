@@ -27,7 +27,7 @@ from pvr_jax.training import fields, run, run_log
 MOST_REPLICAS = 64
 MOST_BYTES = 2 << 30
 # Arrays of 2^n numbers in memory for each replica while it is evaluated, and of its parameters:
-# themselves, their gradients and the optimiser's two moments.
+# themselves, their gradients and the optimizer's two moments.
 CUBES, COPIES = 16, 4
 # Truth tables of different targets are constants of one program; above, one target each.
 LARGEST_SHARED_N = 16

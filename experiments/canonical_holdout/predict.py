@@ -26,16 +26,16 @@ STAGE = run.Stage("predict", after="analyse", product=PREDICTIONS_FILE)
 
 
 def predict(config: ConfigDict, workdir: Path) -> Path:
-    """Write predictions.json of an analysed run; returns the run directory.
+    """Write predictions.json of an analyzed run; returns the run directory.
 
     It holds, per theory, the generalization error predicted for each frozen bit, its jackknife
-    standard error where it is a mean over initialisations and, for each replica, the half squared
+    standard error where it is a mean over initializations and, for each replica, the half squared
     distance over the whole cube between what it learned and what the theory predicts
     ("unexplained"); and of the other theories why they are not defined.
 
     Raises:
         ValueError: an impossible configuration.
-        FileNotFoundError: the run is not analysed.
+        FileNotFoundError: the run is not analyzed.
         RunError: the directory is in use.
     """
     return stages.follow(settings, config, workdir, STAGE, _predict)

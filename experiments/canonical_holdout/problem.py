@@ -19,7 +19,7 @@ from pvr_jax.tasks import datasets, holdouts
 from pvr_jax.training.replicas import Replicas, replica_names
 
 # Streams of a seed's key. The data stream is the seed's alone, so all bits of one seed freeze the
-# same draws; the initialisation also depends on the bit. Both as in the authors' code (data seed
+# same draws; the initialization also depends on the bit. Both as in the authors' code (data seed
 # 1000 run, network seed 1000 run + bit).
 DATA_STREAM, INIT_STREAM = 0, 1
 # The "bit" of replicas that see the whole cube.
@@ -132,7 +132,7 @@ def assemble(config: ConfigDict, exact: ExactTarget | None = None) -> Problem:
 
 def influences(problem: Problem) -> dict[int, float]:
     """Return the exact Boolean influence of every frozen bit."""
-    with jax.enable_x64(True):
+    with float64.exact():
         exact = np.asarray(measures.influences(jnp.asarray(problem.coefficients)))
     return {bit: float(exact[bit]) for bit in problem.bits}
 
@@ -166,7 +166,7 @@ def make_replicas(problem: Problem, pairs: int) -> Replicas:
 
     bits = jnp.asarray(problem.replica_bits, jnp.int32)
     seeds = jnp.asarray(problem.replica_seeds, jnp.uint32)
-    # With nothing frozen, the initialisation is that of a bit past the last.
+    # With nothing frozen, the initialization is that of a bit past the last.
     init_keys, data_keys = jax.vmap(keys)(seeds, jnp.where(bits < 0, problem.task.n, bits))
     return Replicas(
         init_key=init_keys,

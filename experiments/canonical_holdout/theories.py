@@ -15,7 +15,7 @@ from pvr_jax.refusal import Refusal
 from pvr_jax.theory import kernel_features, wide_networks
 from pvr_jax.theory.empirical_kernel import LARGEST_N
 
-STARTS = 4  # initialisations of which the empirical kernel is the mean
+STARTS = 4  # initializations of which the empirical kernel is the mean
 # Of different networks: the tasks of a study, one after the other, share those of its models.
 MOST_KERNELS = 4
 
@@ -26,7 +26,7 @@ Function = Callable[[np.ndarray, np.ndarray], np.ndarray]
 class Theory(NamedTuple):
     """What a theory says is learned.
 
-    `without_one` are the same with each initialisation left out in turn, empty where the theory
+    `without_one` are the same with each initialization left out in turn, empty where the theory
     knows none: how far they are apart says how far `function` depends on the few that were drawn.
     """
 
@@ -41,7 +41,7 @@ def theories_of(
 
     "influence": the min-degree interpolator, whose error is the influence. "wide_ntk" and
     "empirical_ntk": regression with the tangent kernel of the infinitely wide network and of the
-    network itself, at initialisation.
+    network itself, at initialization.
     """
     theories = {"influence": Theory(theory.min_degree_interpolator)}
     not_defined = {}
@@ -71,7 +71,7 @@ def wide_theory(config: ConfigDict, n: int) -> Theory:
 
 
 def empirical_theory(config: ConfigDict, n: int) -> Theory:
-    """Return regression with the mean tangent kernel of a run's network at initialisation.
+    """Return regression with the mean tangent kernel of a run's network at initialization.
 
     Raises ValueError for a cube that is too large for it.
     """
@@ -90,10 +90,10 @@ def empirical_theory(config: ConfigDict, n: int) -> Theory:
 
 @lru_cache(maxsize=MOST_KERNELS)
 def _kernels(model: str, n: int, dtype: str) -> tuple[tuple, Callable, Callable]:
-    """Symmetrised kernels, one per initialisation, and how to regress with all and with fewer.
+    """Symmetrized kernels, one per initialization, and how to regress with all and with fewer.
 
     Of a model by its parameters as JSON; `dtype` is that of JAX at the time. Kernels of small
-    networks are factorised, since those of Transformers cannot be told from rounding otherwise;
+    networks are factorized, since those of Transformers cannot be told from rounding otherwise;
     the gradients of large ones do not fit into memory.
     """
     network = models.build(n=n, **json.loads(model))

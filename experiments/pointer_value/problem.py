@@ -19,7 +19,7 @@ from pvr_jax.tasks.classification import Classification, Subtask
 from pvr_jax.training.replicas import Replicas, replica_names
 
 # The other stream of a seed's key is `drawn_sets.DATA_STREAM`. Replicas of one seed share draws and
-# initialisation, whatever their task; a smaller training set is the beginning of a larger one.
+# initialization, whatever their task; a smaller training set is the beginning of a larger one.
 INIT_STREAM = 1
 
 

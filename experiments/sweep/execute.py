@@ -203,7 +203,7 @@ class Sweep:
             table = sweeps.sweep_table(records, statuses)
             paths = sweeps.write_sweep_table(table, self._tables)
             statuses, written = self._statuses(), statuses
-        self._summarise(statuses)
+        self._summarize(statuses)
         for path in paths:
             self._console.print(f"table: {path}", markup=False)
         failed = [
@@ -219,7 +219,7 @@ class Sweep:
                 "cause and give the same command again: it does only what is missing"
             )
 
-    def _summarise(self, statuses: Sequence[Status]) -> None:
+    def _summarize(self, statuses: Sequence[Status]) -> None:
         own = sweeps.count_statuses([self._status(cell) for cell in self._own])
         everyone = sweeps.count_statuses(statuses)
         table = Table("cells", *everyone)

@@ -73,11 +73,11 @@ def _measure(
 ) -> dict[str, np.ndarray]:
     """Measure all replicas in float64, and leave their functions in `last` [R, P]."""
     parts = []
-    with jax.enable_x64(True):
+    with float64.exact():
         measures = jax.jit(jax.vmap(problems.measures_of(problem, np.float64)))
     for some, values in groups:
         last[some] = values
-        with jax.enable_x64(True):
+        with float64.exact():
             parts.append(jax.tree.map(np.asarray, measures(values.astype(np.float64))))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

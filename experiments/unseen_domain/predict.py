@@ -21,14 +21,14 @@ ACTIVATIONS = {"relu": wide_networks.RELU, "polynomial": wide_networks.POLYNOMIA
 
 
 def predict(config: ConfigDict, workdir: Path) -> Path:
-    """Write predictions.json of an analysed run; returns the run directory.
+    """Write predictions.json of an analyzed run; returns the run directory.
 
     It holds, per theory, the predicted half errors and tracked coefficients and, for each replica,
     ½E over the unseen inputs of the squared distance between what it learned and the prediction.
 
     Raises:
         ValueError: an impossible configuration.
-        FileNotFoundError: the run is not analysed.
+        FileNotFoundError: the run is not analyzed.
         RunError: the directory is in use.
     """
     return stages.follow(settings, config, workdir, STAGE, _predict)

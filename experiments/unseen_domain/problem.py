@@ -173,7 +173,7 @@ def _values_at(
     task: tasks.Task, seen_set: tasks.SeenSet, x: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the target [P] in float64 and which inputs are seen [P], of inputs [P, n]."""
-    with jax.enable_x64(True):
+    with float64.exact():
         truth = np.asarray(task.target(jnp.asarray(x, jnp.float64)), np.float64)
     return truth, np.asarray(seen_set.predicate(jnp.asarray(x)))
 

@@ -54,7 +54,7 @@ def leak(learned: jax.Array, target: jax.Array, seen: jax.Array) -> dict[str, ja
 def extrapolation(learned: jax.Array, target: jax.Array, seen: jax.Array) -> dict[str, jax.Array]:
     """Return how the learned function continues the frozen target on the unseen half.
 
-    With f_{-k} the target with x_k frozen to v, `projection` is the c that minimises
+    With f_{-k} the target with x_k frozen to v, `projection` is the c that minimizes
     E_unseen (g - c f_{-k})², and `residual_variance` that minimum. c = 1 and residual 0: the
     network ignores x_k, and its error is exactly the influence. c < 1: it shrinks off the support
     of the training data, and the loss alone misleads.

@@ -1,8 +1,11 @@
-"""Fourier transforms of host arrays in float64.
+"""Double precision, and Fourier transforms of host arrays in it.
 
-Theory and analysis are exact only in double precision, which JAX leaves off by default: here it is
-switched on for the one call that needs it.
+Theory and analysis are exact only in double precision, which JAX leaves off by default: `exact`
+switches it on where it is needed.
 """
+
+import contextlib
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +17,21 @@ from pvr_jax.boolean import fourier
 ROUNDING = 1e-14
 
 
+@contextlib.contextmanager
+def exact() -> Iterator[None]:
+    """Let JAX compute in float64 in a block, or in every call of a function that it decorates.
+
+    In this thread alone: training in float64 reads its checkpoints in others, and has
+    `training.environment.arithmetic`.
+    """
+    with jax.enable_x64(True):
+        yield
+
+
+@exact()
 def spectrum(values: np.ndarray) -> np.ndarray:
     """Fourier coefficients in float64: values [..., 2^n] to coefficients [..., 2^n]."""
-    with jax.enable_x64(True):
-        return np.asarray(fourier.walsh_hadamard(jnp.asarray(values, jnp.float64)))
+    return np.asarray(fourier.walsh_hadamard(jnp.asarray(values, jnp.float64)))
 
 
 def exact_spectrum(values: np.ndarray) -> np.ndarray:
@@ -30,10 +44,10 @@ def exact_spectrum(values: np.ndarray) -> np.ndarray:
     return np.where(np.abs(coefficients) > ROUNDING * np.abs(values).max(), coefficients, 0.0)
 
 
+@exact()
 def values_of(coefficients: np.ndarray) -> np.ndarray:
     """Values in float64: coefficients [..., 2^n] to values [..., 2^n]."""
-    with jax.enable_x64(True):
-        return np.asarray(fourier.inverse_walsh_hadamard(jnp.asarray(coefficients, jnp.float64)))
+    return np.asarray(fourier.inverse_walsh_hadamard(jnp.asarray(coefficients, jnp.float64)))
 
 
 def scaled_by_degree(values: np.ndarray, factors: np.ndarray) -> np.ndarray:

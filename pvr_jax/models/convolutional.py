@@ -1,8 +1,8 @@
 """Convolutional classifiers of pictures: a ResNet and a VGG-style network.
 
 Inputs are [b, height, width], one channel, 0 to 1; outputs the logits of classes. Models are pure
-functions of parameters and inputs, so where the originals have batch normalisation, whose running
-means are a state, these have group normalisation with 16 channels per group (Wu & He 2018); where
+functions of parameters and inputs, so where the originals have batch normalization, whose running
+means are a state, these have group normalization with 16 channels per group (Wu & He 2018); where
 16 does not divide the channels, see `channels_per_group`.
 """
 
@@ -16,7 +16,7 @@ from flax.linen.dtypes import promote_dtype
 from jax import lax
 
 from pvr_jax import checks
-from pvr_jax.models.initialisation import DRAWN
+from pvr_jax.models.initialization import DRAWN
 from pvr_jax.models.transformer import dense, read_off
 from pvr_jax.refusal import Refusal
 
@@ -24,7 +24,7 @@ CHANNELS_PER_GROUP = 16
 
 
 def channels_per_group(channels: int) -> int:
-    """Return how many channels are normalised together, of so many.
+    """Return how many channels are normalized together, of so many.
 
     16, or the next larger number that divides them. So 40 channels are two groups of 20, and 8, 17
     or 24 are one group.
@@ -108,7 +108,7 @@ def max_pool(x: jax.Array) -> jax.Array:
 
 
 class Convolution(nn.Module):
-    """A convolution without bias, He's normal initialisation, and group normalisation."""
+    """A convolution without bias, He's normal initialization, and group normalization."""
 
     features: int
     size: int = 3
@@ -200,7 +200,7 @@ def resnet(
 ) -> nn.Module:
     """Return the ResNet with `blocks` basic blocks per width; by default ResNet-18.
 
-    11,175,370 parameters for 10 classes. The original has batch normalisation, and a maximum over
+    11,175,370 parameters for 10 classes. The original has batch normalization, and a maximum over
     3 x 3 pixels where this one has 2 x 2 (He et al. 2016).
 
     Raises:
@@ -230,7 +230,7 @@ def vgg(
     convolutions: Sequence[int] = (1, 1, 2, 2, 2),
     head_widths: Sequence[int] = (4096, 4096),
 ) -> nn.Module:
-    """Return the VGG-style network; by default VGG-11 with normalisation (Simonyan & Zisserman).
+    """Return the VGG-style network; by default VGG-11 with normalization (Simonyan & Zisserman).
 
     `convolutions` says how many there are at each of the `widths`. There is no dropout, and the
     dense layers begin at the size that the picture has then, not at a fixed one: 34,437,066

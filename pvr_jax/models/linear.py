@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 
 from pvr_jax import checks
-from pvr_jax.models.initialisation import dense_initializers
+from pvr_jax.models.initialization import dense_initializers
 
 
 class Linear(nn.Module):
@@ -37,7 +37,7 @@ def linear_regression(n: int, initialisation: str = "pytorch") -> nn.Module:
         initialisation: "pytorch", w and b uniform in +-n^-1/2; or "zero".
 
     Raises:
-        ValueError: another initialisation.
+        ValueError: another initialization.
 
     Source: Abbe et al. 2022.
     """

@@ -5,11 +5,11 @@ import jax
 import jax.numpy as jnp
 
 from pvr_jax import checks
-from pvr_jax.models.initialisation import dense_initializers
+from pvr_jax.models.initialization import dense_initializers
 
 
 class WideLayer(nn.Module):
-    """A dense layer with PyTorch's initialisation, its bias one more row of the kernel.
+    """A dense layer with PyTorch's initialization, its bias one more row of the kernel.
 
     With n inputs and tens of thousands of outputs, to add the bias and to sum its gradient takes
     longer than the product with n + 1 rows, which does both.

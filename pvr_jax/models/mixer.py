@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 
 from pvr_jax import checks
-from pvr_jax.models.initialisation import dense_initializers
+from pvr_jax.models.initialization import dense_initializers
 from pvr_jax.models.transformer import TokenEmbedding, dense, gelu, layer_norm, read_off, repeated
 
 
@@ -39,7 +39,7 @@ over_tokens.defvjp(_over_tokens_forwards, _over_tokens_backwards)
 
 
 class TokenDense(nn.Module):
-    """A dense layer over the tokens, the same for every channel; PyTorch's initialisation."""
+    """A dense layer over the tokens, the same for every channel; PyTorch's initialization."""
 
     features: int
 
@@ -53,7 +53,7 @@ class TokenDense(nn.Module):
 
 
 class MixerLayer(nn.Module):
-    """Mixing of the tokens, then of the channels; each normalised before and added to its input."""
+    """Mixing of the tokens, then of the channels; each normalized before and added to its input."""
 
     token_expansion: int
     channel_width: int
@@ -100,7 +100,7 @@ def mixer(
 
     Bits become tokens (one embedding per value, drawn from N(0, 1), without positions); `depth`
     layers that mix the tokens, n -> token_expansion * n -> n, and then the channels, width ->
-    channel_width -> width; layer normalisation, the mean over the tokens and a linear map. Linear
+    channel_width -> width; layer normalization, the mean over the tokens and a linear map. Linear
     layers start with PyTorch's uniform law. The inputs are bits: the output depends on x only
     through the sign of each entry, so x has no gradient.
 

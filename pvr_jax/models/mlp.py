@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 
 from pvr_jax import checks
-from pvr_jax.models.initialisation import NAMES, dense_law
+from pvr_jax.models.initialization import NAMES, dense_law
 from pvr_jax.refusal import Refusal
 
 PAPER_WIDTHS = (512, 1024, 512, 64)
@@ -14,7 +14,7 @@ PYTORCH_ALPHA = 0.5
 
 
 class MLP(nn.Module):
-    """n -> widths -> outputs with ReLU between the layers, no normalisation.
+    """n -> widths -> outputs with ReLU between the layers, no normalization.
 
     `outputs` None is one number.
     """
@@ -56,8 +56,8 @@ def mlp(
         n: bits of the input.
         widths: of the hidden layers, any number of them.
         initialisation: "pytorch", the authors'; "scaled", uniform in +-fan_in^-alpha; "lecun",
-            Flax's; "ntk", "mup" (learning rates of SGD), "mup_adam" (of Adam): parametrisations,
-            see `initialisation.dense_law`.
+            Flax's; "ntk", "mup" (learning rates of SGD), "mup_adam" (of Adam): parametrizations,
+            see `initialization.dense_law`.
         alpha: the exponent of "scaled" (2 in the authors' code of 2023, where it is not used).
         biases: whether layers have them. Without, a network with one hidden layer is a linear plus
             an even function, and holds no monomial of odd degree from 3 on.
@@ -70,7 +70,7 @@ def mlp(
     one batch of 64). So its learning rate carries over between widths up to about 1,000 alone.
 
     Raises:
-        ValueError: a width below 1, an unknown initialisation, an `alpha` that is not a finite
+        ValueError: a width below 1, an unknown initialization, an `alpha` that is not a finite
             number or that is changed where nothing uses it.
 
     Source: Abbe et al. 2022, the authors' code.

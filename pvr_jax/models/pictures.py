@@ -47,7 +47,7 @@ def picture_mlp(
     classes: int,
     widths: Sequence[int] = PAPER_WIDTHS,
 ) -> nn.Module:
-    """Return the MLP pixels -> 512 -> 1024 -> 512 -> 64 -> classes, with PyTorch's initialisation.
+    """Return the MLP pixels -> 512 -> 1024 -> 512 -> 64 -> classes, with PyTorch's initialization.
 
     Raises:
         ValueError: a width that is not a whole number of at least 1.

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 
 from pvr_jax import checks
-from pvr_jax.models.initialisation import normal
+from pvr_jax.models.initialization import normal
 
 KINDS = ("relu", "polynomial")
 SCALES = ("none", "inverse_sqrt")

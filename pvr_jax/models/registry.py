@@ -134,7 +134,7 @@ def build_classifier(
     Args:
         name: one of `classifier_names()`, of the kind that fits the inputs.
         shape: of one input, (tokens,) or (height, width).
-        alphabet: how many different tokens there are, int32 from 0 on; None: the inputs are grey
+        alphabet: how many different tokens there are, int32 from 0 on; None: the inputs are gray
             pictures, float32 in 0 to 1.
         classes: how many logits there are.
         params: see `classifier_parameters(name)`.

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from pvr_jax import checks
-from pvr_jax.models.initialisation import normal
+from pvr_jax.models.initialization import normal
 from pvr_jax.models.mixer import Mixer
 from pvr_jax.models.mlp import MLP, PAPER_WIDTHS, PYTORCH_ALPHA
 from pvr_jax.models.transformer import transformer_over

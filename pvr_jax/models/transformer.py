@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from pvr_jax import checks
-from pvr_jax.models.initialisation import dense_initializers, normal
+from pvr_jax.models.initialization import dense_initializers, normal
 
 # As in the authors' code: PyTorch's value, ten times Flax's.
 LAYER_NORM_EPSILON = 1e-5
@@ -55,12 +55,12 @@ def repeated(layer: type[nn.Module], depth: int) -> Callable[..., nn.Module]:
 
 
 def layer_norm(name: str) -> nn.Module:
-    """Return a layer normalisation with scale and bias, as PyTorch computes it."""
+    """Return a layer normalization with scale and bias, as PyTorch computes it."""
     return nn.LayerNorm(epsilon=LAYER_NORM_EPSILON, use_fast_variance=False, name=name)
 
 
 def dense(fan_in: int, features: int, name: str, use_bias: bool = True) -> nn.Module:
-    """Return a dense layer [..., fan_in] -> [..., features] with PyTorch's initialisation."""
+    """Return a dense layer [..., fan_in] -> [..., features] with PyTorch's initialization."""
     weights, biases = dense_initializers("pytorch", fan_in)
     return nn.Dense(features, use_bias, kernel_init=weights, bias_init=biases, name=name)
 
@@ -103,7 +103,7 @@ class Attention(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Attention, then a feed-forward network; each normalised before and added to its input."""
+    """Attention, then a feed-forward network; each normalized before and added to its input."""
 
     heads: int
     head_width: int
@@ -171,8 +171,8 @@ def transformer(
     authors' code.
 
     Bits become tokens (one embedding per value), with learned positions and a start token, all
-    drawn from N(0, 1); `depth` layers that normalise first, without dropout and without a
-    normalisation after the last; the output is layer normalisation and a linear map of the start
+    drawn from N(0, 1); `depth` layers that normalize first, without dropout and without a
+    normalization after the last; the output is layer normalization and a linear map of the start
     token. Linear layers start with PyTorch's uniform law. The inputs are bits: the output depends
     on x only through the sign of each entry, so x has no gradient.
 

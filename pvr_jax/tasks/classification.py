@@ -32,7 +32,7 @@ POSITIONAL_WORDS = "1, 2, 3 top right, 4, 5, 6 bottom left and 7, 8, 9, 0 bottom
 
 
 class Inputs(NamedTuple):
-    """What one input looks like: tokens, or a grey picture.
+    """What one input looks like: tokens, or a gray picture.
 
     Tokens are int32 in 0 .. alphabet - 1; of pictures, float32 [height, width] in 0 to 1, the
     alphabet is None.

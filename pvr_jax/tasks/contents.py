@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pvr_jax.boolean import float64
 from pvr_jax.boolean.cube import points_at
 from pvr_jax.tasks.seen_sets import SeenSet
 from pvr_jax.tasks.targets import LARGEST_TABLE_N, Task, exact_values
@@ -140,7 +141,7 @@ def _at_points(named: Task | SeenSet) -> np.ndarray:
     if isinstance(named, SeenSet):
         predicate = jax.jit(named.predicate)
         return np.concatenate([predicate(jnp.asarray(x, jnp.float32)) for x in _points(named.n)])
-    with jax.enable_x64(True):
+    with float64.exact():
         target = jax.jit(named.target)
         return np.concatenate([target(jnp.asarray(x)) for x in _points(named.n)])
 

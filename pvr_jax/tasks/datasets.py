@@ -55,7 +55,7 @@ def canonical_training_set(
     """Training set of the canonical holdout, inputs with one coordinate frozen to `value`.
 
     source "sampled" is the authors' data: rows drawn from the whole cube with replacement, then
-    frozen, then labelled. Neither the draw nor the order depends on the frozen bit, so one key
+    frozen, then labeled. Neither the draw nor the order depends on the frozen bit, so one key
     gives the same rows for every bit (the authors seed data by the run alone). "whole" is every
     seen point once, in the order of the cube, with samples = None, as there are 2^(n-1). "fresh"
     draws new rows at every step; `samples` then only says how long an epoch is.

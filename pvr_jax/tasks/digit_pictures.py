@@ -22,7 +22,7 @@ TEST_PLACES = (2, 5, 8)
 
 
 class Pictures(NamedTuple):
-    """Grey pictures [M, h, w], float32 in 0 to 1, and which digits they show, int32[M]."""
+    """Gray pictures [M, h, w], float32 in 0 to 1, and which digits they show, int32[M]."""
 
     pictures: np.ndarray
     labels: np.ndarray

@@ -99,11 +99,11 @@ def parity(n: int, coordinates: Iterable[int], value: int = 1) -> jax.Array:
 
 
 def hamming_ball(n: int, radius: int, centre: int | None = None) -> jax.Array:
-    """Mask of the inputs that differ from a centre in at most `radius` coordinates: bool[2^n].
+    """Mask of the inputs that differ from a center in at most `radius` coordinates: bool[2^n].
 
     `centre` is the number of a point; None stands for all +1, so that training sees the inputs
     with at most `radius` entries -1, and longer ones are unseen (length generalization).
-    Raises ValueError for a radius not in 0..n or a centre not in 0..2^n - 1.
+    Raises ValueError for a radius not in 0..n or a center not in 0..2^n - 1.
     """
     n = checks.integer(1, LARGEST_MASK_N).check("n", n)
     radius = checks.integer(0, n).check("radius", radius)

@@ -13,17 +13,17 @@ def permuted(key: jax.Array, positions: jax.Array, size: int) -> jax.Array:
     positions int32[...] in 0..size-1 -> int32[...] in 0..size-1, size up to 2^30; one key is one
     permutation. A batch of 64 rows costs 64 evaluations of some hundred operations each, where
     sorting random numbers would cost all `size` rows at every step. Each round reflects the
-    numbers about a random centre and lets every pair that meets swap or stay by a random bit, so
+    numbers about a random center and lets every pair that meets swap or stay by a random bit, so
     it is its own inverse, and there is no data-dependent loop for replicas to wait in.
 
     Source: Hoang, Morris and Rogaway 2012, "An enciphering scheme based on a card shuffle".
     """
-    centre_key, bit_key = jax.random.split(key)
-    centres = jax.random.randint(centre_key, (ROUNDS,), 0, size, jnp.int32)
+    center_key, bit_key = jax.random.split(key)
+    centers = jax.random.randint(center_key, (ROUNDS,), 0, size, jnp.int32)
     words = jax.random.bits(bit_key, (ROUNDS,), jnp.uint32)
 
     def one_round(turn: int, numbers: jax.Array) -> jax.Array:
-        difference = centres[turn] - numbers
+        difference = centers[turn] - numbers
         partners = jnp.where(difference < 0, difference + size, difference)
         # Both of a pair have to find the same bit: that of the larger number.
         larger = jnp.maximum(numbers, partners).astype(jnp.uint32)

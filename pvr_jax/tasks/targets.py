@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pvr_jax import checks
+from pvr_jax.boolean import float64
 from pvr_jax.boolean.cube import points_at
 from pvr_jax.refusal import Refusal
 from pvr_jax.tasks.polynomial import polynomial
@@ -54,7 +55,7 @@ def _along_last(values: np.ndarray, x: jax.Array) -> jax.Array:
 
 
 def quadratic_chain(n: int = 11) -> Made:
-    """Weighted products of neighbours, sum of (i+1) x_i x_{i+1}: the paper's f1 with n = 11.
+    """Weighted products of neighbors, sum of (i+1) x_i x_{i+1}: the paper's f1 with n = 11.
 
     Source: Abbe et al. 2022, f1.
     """
@@ -295,7 +296,7 @@ def exact_values(task: Task) -> np.ndarray:
 
     Raises ValueError where n is larger than 24, or a value is none that float32 can hold.
     """
-    with jax.enable_x64(True):
+    with float64.exact():
         values = np.asarray(truth_table(task), np.float64)
     with np.errstate(over="ignore"):
         wrong = np.flatnonzero(~np.isfinite(values.astype(np.float32)))

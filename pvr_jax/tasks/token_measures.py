@@ -49,10 +49,10 @@ def label_distribution(aggregation: str, complexity: int) -> Distribution:
         return Distribution(np.bincount(table.ravel(), minlength=DIGITS) / table.size, True)
     number = token_pvr.aggregation_number(aggregation)
 
-    def labelled(key: jax.Array) -> jax.Array:
+    def labeled(key: jax.Array) -> jax.Array:
         return token_pvr.label(token_pvr.draw(key, complexity), number, complexity)
 
-    return Distribution(_counted(labelled, DIGITS) / SAMPLES, False)
+    return Distribution(_counted(labeled, DIGITS) / SAMPLES, False)
 
 
 def noise_sensitivity(
@@ -114,13 +114,13 @@ def sampled_noise_sensitivity(
     return Estimate(changed / SAMPLES, float(interval.low), float(interval.high), False)
 
 
-def _counted(labelled: Callable[[jax.Array], jax.Array], classes: int, seed: int = 0) -> np.ndarray:
+def _counted(labeled: Callable[[jax.Array], jax.Array], classes: int, seed: int = 0) -> np.ndarray:
     """Return how often each of 0 .. classes - 1 comes up in `SAMPLES` calls, [classes]."""
 
     @jax.jit
     def some(key: jax.Array) -> jax.Array:
         keys = jax.random.split(key, _SAMPLES_AT_ONCE)
-        return jnp.bincount(jax.vmap(labelled)(keys), length=classes)
+        return jnp.bincount(jax.vmap(labeled)(keys), length=classes)
 
     keys = jax.random.split(jax.random.key(seed), SAMPLES // _SAMPLES_AT_ONCE)
     return np.sum([np.asarray(some(key)) for key in keys], axis=0)

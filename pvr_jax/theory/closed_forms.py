@@ -1,7 +1,7 @@
 """Interpolators that need no linear algebra, at any size of the cube.
 
 Affine subspaces (frozen bits, subcubes, parity constraints and what they combine to) and Hamming
-balls are recognised from the seen set alone.
+balls are recognized from the seen set alone.
 """
 
 import math
@@ -76,33 +76,33 @@ def hamming_ball(values: np.ndarray, seen: np.ndarray) -> np.ndarray | None:
 
     A ball of radius r has as many points as there are monomials of degree at most r, and these are
     independent on it: one interpolator has degree at most r. In the indicators z_i of "differs
-    from the centre in i" its coefficient of Π_T z is Σ_{U ⊆ T} (-1)^|T-U| f(U), |T| <= r (Möbius
+    from the center in i" its coefficient of Π_T z is Σ_{U ⊆ T} (-1)^|T-U| f(U), |T| <= r (Möbius
     inversion). values float64 [..., 2^n] (0 where unseen), seen bool [2^n].
     """
     ball = _ball(seen)
     if ball is None:
         return None
-    centre, radius = ball
+    center, radius = ball
     numbers = np.arange(seen.size)
-    moebius = _over_subsets(values[..., numbers ^ centre], sign=-1.0)
+    moebius = _over_subsets(values[..., numbers ^ center], sign=-1.0)
     moebius = np.where(np.bitwise_count(numbers) <= radius, moebius, 0.0)
-    return _over_subsets(moebius, sign=1.0)[..., numbers ^ centre]
+    return _over_subsets(moebius, sign=1.0)[..., numbers ^ center]
 
 
 def _ball(seen: np.ndarray) -> tuple[int, int] | None:
-    """The centre, a point's number, and the radius of a Hamming ball; None for other sets."""
+    """The center, a point's number, and the radius of a Hamming ball; None for other sets."""
     n = int(seen.size).bit_length() - 1
     numbers = np.flatnonzero(seen)
     count = len(numbers)
     sizes = np.cumsum([math.comb(n, r) for r in range(n + 1)])
     if count not in sizes:
         return None
-    # Of a ball that is not the whole cube most points agree with the centre in each coordinate.
+    # Of a ball that is not the whole cube most points agree with the center in each coordinate.
     bits = [1 << i for i in range(n)]
-    centre = sum(bit for bit in bits if 2 * int(((numbers & bit) != 0).sum()) > count)
+    center = sum(bit for bit in bits if 2 * int(((numbers & bit) != 0).sum()) > count)
     radius = int(np.flatnonzero(sizes == count)[0])
-    inside = np.bitwise_count(np.arange(seen.size) ^ centre) <= radius
-    return (centre, radius) if np.array_equal(inside, seen) else None
+    inside = np.bitwise_count(np.arange(seen.size) ^ center) <= radius
+    return (center, radius) if np.array_equal(inside, seen) else None
 
 
 def _over_subsets(values: np.ndarray, sign: float) -> np.ndarray:

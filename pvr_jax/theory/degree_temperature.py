@@ -2,7 +2,7 @@
 
 The noise kernel Π_i (1 + ρ x_i x'_i) has the eigenvalue ρ^d at degree d. Its interpolant goes from
 the min-degree interpolator (ρ → 0) to a function that is 0 wherever training did not look (ρ = 1).
-The ρ whose interpolant is nearest to a learned function compares architectures, optimisers,
+The ρ whose interpolant is nearest to a learned function compares architectures, optimizers,
 widths, rates and init scales on one scale.
 """
 
@@ -57,7 +57,7 @@ def degree_temperature(learned: ArrayLike, target: ArrayLike, seen: ArrayLike) -
     """Return the ρ from 0 to 1 whose noise-kernel interpolant is nearest to a learned function.
 
     learned [2^n], target [2^n] (read at seen points only) and seen bool [2^n] -> ρ, which
-    minimises the mean square distance over the unseen points. With one bit frozen,
+    minimizes the mean square distance over the unseen points. With one bit frozen,
     ρ = (1 - c) / (1 + c), c the projection of `analysis.canonical.extrapolation`, held to [0, 1].
     NaN where nothing is unseen, where no ρ makes a difference there, or where what was learned
     there is not finite, as of a run that diverged.

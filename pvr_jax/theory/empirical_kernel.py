@@ -1,7 +1,7 @@
 """The empirical neural tangent kernel: a network's own kernel, at given parameters.
 
 k(x, y) = <∂f(x)/∂θ, ∂f(y)/∂θ>. To first order in the parameters, training on the square loss is
-regression with it; averaged over initialisations it is a prediction without free parameters for
+regression with it; averaged over initializations it is a prediction without free parameters for
 any architecture.
 """
 
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from pvr_jax.boolean import cube
+from pvr_jax.boolean import cube, float64
 from pvr_jax.refusal import Refusal
 
 Init = Callable[[jax.Array, jax.Array], Any]
@@ -42,11 +42,11 @@ class Features(NamedTuple):
 def mean_empirical_kernel(
     init: Init, apply: Apply, n: int, keys: jax.Array, symmetrise: bool = False
 ) -> np.ndarray:
-    """Return the empirical tangent kernel at initialisation, averaged over keys [s].
+    """Return the empirical tangent kernel at initialization, averaged over keys [s].
 
     init(key, x[b, n]) -> params; otherwise as `empirical_kernel`, -> float64 [2^n, 2^n]. With
     `symmetrise`, averaged over symmetries of the cube too (`symmetrised`): the same expectation
-    with less noise where initialisation knows no difference between coordinates and none between
+    with less noise where initialization knows no difference between coordinates and none between
     the two values of a bit, as in every registered model.
     """
     example = cube.points_at(jnp.zeros(1, jnp.int32), n)
@@ -100,7 +100,7 @@ def empirical_kernel(apply: Apply, params: Any, n: int, block: int | None = None
     """
     if not 1 <= n <= LARGEST_N:
         raise Refusal(f"n: given {n}; allowed 1 to {LARGEST_N} for an empirical kernel")
-    with jax.enable_x64(True):
+    with float64.exact():
         return _kernel(apply, _in_float64(params), n, block)
 
 
@@ -110,7 +110,7 @@ def jacobian_on_cube(apply: Apply, params: Any, n: int) -> np.ndarray:
     Computed in float64; the parameters in the order of `jax.tree.leaves`.
     """
     block = min(2**n, JACOBIAN_BLOCK)
-    with jax.enable_x64(True):
+    with float64.exact():
         params = _in_float64(params)
         rows = []
         for start in range(0, 2**n, block):

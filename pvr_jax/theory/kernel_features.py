@@ -29,7 +29,7 @@ from pvr_jax.theory.empirical_kernel import LARGEST_N, Apply, Init, jacobian_on_
 from pvr_jax.theory.kernel_limit import feature_interpolator
 
 MOST_BYTES = 2 << 30  # of the gradients at all points
-CHUNK = 4096  # parameters factorised at once
+CHUNK = 4096  # parameters factorized at once
 # Of a gradient's entry, relative: several units in the last place, since entries are sums.
 SHAKE = 16 * np.finfo(float).eps
 MOST_MOVED = 0.02
@@ -59,7 +59,7 @@ def parameters_of(init: Init, n: int) -> int:
 
 
 def symmetric_kernel(init: Init, apply: Apply, n: int, key: jax.Array) -> SymmetricKernel:
-    """Return a network's tangent kernel at one initialisation, averaged over symmetries, as roots.
+    """Return a network's tangent kernel at one initialization, averaged over symmetries, as roots.
 
     The kernel is that of `mean_empirical_kernel(init, apply, n, [key], symmetrise=True)`; its roots
     hold what the matrix in float64 cannot. Take `symmetric_interpolator` to regress with it.
@@ -68,7 +68,7 @@ def symmetric_kernel(init: Init, apply: Apply, n: int, key: jax.Array) -> Symmet
         init: init(key, x[b, n]) -> params.
         apply: apply(params, x[b, n]) -> y[b].
         n: coordinates, up to 12.
-        key: of the initialisation.
+        key: of the initialization.
 
     Raises ValueError if n is above 12 or if the Jacobian [2^n, parameters] takes more than 2 GiB.
     """
@@ -178,8 +178,8 @@ def permutation_basis(n: int) -> Basis:
 
     Entry [j][l - j] holds orthonormal columns [C(n, l), d_j] on the points with l entries +1, in
     the order of `cube.index`; the same column means the same vector of the representation on every
-    level. On level j it is what the sum over neighbours below sends to 0; from level to level the
-    sum over neighbours above carries it, growing by √((l - j + 1)(n - l - j)).
+    level. On level j it is what the sum over neighbors below sends to 0; from level to level the
+    sum over neighbors above carries it, growing by √((l - j + 1)(n - l - j)).
     Source: the representation of su(2) on n spins.
     """
     points = [np.flatnonzero(_levels(2**n) == level) for level in range(n + 1)]

@@ -1,7 +1,7 @@
 """The kernel limit: what is learned when training is regression with a fixed kernel.
 
 Among the functions that agree with the target on the seen inputs, kernel regression without
-regularisation takes the one of least norm in the kernel's space, Σ g^(S)²/μ_|S| for a kernel of
+regularization takes the one of least norm in the kernel's space, Σ g^(S)²/μ_|S| for a kernel of
 the Hamming distance with eigenvalue μ_d at degree d. The steeper the μ fall, the closer it comes
 to the min-degree interpolator.
 """

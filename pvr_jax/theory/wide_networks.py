@@ -25,7 +25,7 @@ KINDS = ("ntk", "nngp")
 SHAKE = 1e-14  # of moments of a first layer that is not Gaussian, relative: their rounding
 CLEAR = 100  # times its rounding, and an eigenvalue is known
 
-# Of the NTK parametrisation, as in `models.initialisation`.
+# Of the NTK parametrization, as in `models.initialization`.
 NTK_BIAS_SCALE = 0.1
 POWER = 6  # of the polynomial random features
 
@@ -47,7 +47,7 @@ class Layer(NamedTuple):
 
     `weight_variance` is that of one weight times the fan-in, `bias_variance` that of one bias. A
     step of gradient descent moves y by `weight_gain` times the mean of x x' over the fan-in, plus
-    `bias_gain`: the variances themselves in NTK parametrisation, the fan-in and 1 where W and b
+    `bias_gain`: the variances themselves in NTK parametrization, the fan-in and 1 where W and b
     are the parameters. `law` of weights and biases, "normal" or one of `first_layer.DENSITIES`,
     makes a difference in the first layer only.
     """
@@ -77,7 +77,7 @@ def relu_kernel_eigenvalues(
 
     Raises ValueError naming the argument.
     Source: Cho and Saul 2009 (arc-cosine kernels); Jacot et al. 2018 (NTK), in its
-    parametrisation.
+    parametrization.
     """
     layers = _ntk_layers(depth, weight_variance, bias_variance)
     return wide_eigenvalues(n, layers, RELU, kind)
@@ -115,7 +115,7 @@ def mlp_layers(
     alpha: float = 0.5,
     biases: bool = True,
 ) -> tuple[Layer, ...]:
-    """Layers of the MLP n -> widths -> 1 by the name of its initialisation.
+    """Layers of the MLP n -> widths -> 1 by the name of its initialization.
 
     "pytorch" and "scaled" (with `alpha`): see `plain_layers`; "lecun": truncated normal weights of
     variance 1/fan_in, biases from 0; "ntk": Jacot et al. 2018, biases scaled by NTK_BIAS_SCALE.

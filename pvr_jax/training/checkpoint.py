@@ -2,7 +2,7 @@
 
 `DIRECTORY/<step>/` holds two separately loadable parts: `params`, and `optimizer` (all the rest of
 the state). Steps that the caller wants to keep stay for good, with the parameters alone; the two
-newest steps hold the optimiser too, so that a damaged newest one can be replaced by the one before.
+newest steps hold the optimizer too, so that a damaged newest one can be replaced by the one before.
 
 All processes of a run write their shares of a checkpoint and read it back; what else is done with
 its files is the primary's. The padding of the replicas is saved as it is, and cut or filled up with
@@ -148,7 +148,7 @@ class Checkpoints:
         return None, passed_over
 
     def load_params(self, step: int, abstract_params: Any) -> Any:
-        """Load the parameters at `step`, without the optimiser.
+        """Load the parameters at `step`, without the optimizer.
 
         Raises:
             CheckpointError: damaged, of another run, or of other shapes.
@@ -230,7 +230,7 @@ class Checkpoints:
                 raise CheckpointError(self._unusable(step, "incomplete", f"it has no {part}"))
         for name, checksum in seal["files"].items():
             path, part = root / name, name.split("/")[0]
-            # Orbax rewrites its own file at the top when the optimiser is dropped.
+            # Orbax rewrites its own file at the top when the optimizer is dropped.
             intact = _is_readable(path) if name == METADATA else _checksum(path) == checksum
             if (part == name or part in parts) and not intact:
                 detail = f"its file {name} is not as it was saved"
@@ -262,7 +262,7 @@ class Checkpoints:
                 self._checkpointer.delete(step, missing_ok=True)
 
     def _fates(self, steps: list[int]) -> list[float]:
-        """Return for every step whether it stays, loses its optimiser, or is dropped."""
+        """Return for every step whether it stays, loses its optimizer, or is dropped."""
         own = [step for step in steps if self._is_own(step)]
         old = {step: DROP_OPTIMIZER if step in self._kept else DROP for step in own[:-RESUMABLE]}
         return [old.get(step, KEEP) for step in steps]

@@ -1,6 +1,6 @@
 """A curriculum by levels: training starts on the lowest samples and admits higher ones in stages.
 
-One step of the training loop is one EPOCH here, because the number of optimiser steps in an epoch
+One step of the training loop is one EPOCH here, because the number of optimizer steps in an epoch
 depends on how far a replica has come. A replica that has passed its last stage takes no more.
 """
 
@@ -34,9 +34,9 @@ SHUFFLES = 1
 class CurriculumState(NamedTuple):
     """What a replica under a curriculum carries, as `State.carry`.
 
-    Shown are the samples of level `radius` or below. `iterations` counts the optimiser steps taken;
+    Shown are the samples of level `radius` or below. `iterations` counts the optimizer steps taken;
     `finished_at` is the number of epochs after which the last stage was passed, or -1.
-    `stage_epochs` and `stage_iterations` [S] are the epochs and optimiser steps after which each
+    `stage_epochs` and `stage_iterations` [S] are the epochs and optimizer steps after which each
     stage was passed, -1 for the stages still to come.
     """
 
@@ -70,7 +70,7 @@ def curriculum_ensemble(
 
     The radius starts at the replica's leap, `replicas.conditions["leap"]`, or at the first multiple
     of it that has a sample. After an epoch whose batch losses have a mean below `threshold`, the
-    radius grows by the leap, parameters and optimiser going on as they are; where it was `highest`
+    radius grows by the leap, parameters and optimizer going on as they are; where it was `highest`
     or more, training has ended. So a leap of `highest` is training without a curriculum. Every
     epoch shows the samples inside the radius once, in a new random order.
 
@@ -137,7 +137,7 @@ def first_radius(level: jax.Array, present: jax.Array, leap: jax.Array) -> jax.A
 def iterations_at(
     epochs: np.ndarray, stage_epochs: np.ndarray, stage_iterations: np.ndarray, iterations: int
 ) -> np.ndarray:
-    """Return how many optimiser steps a replica had taken after some numbers of epochs [T].
+    """Return how many optimizer steps a replica had taken after some numbers of epochs [T].
 
     All epochs of a stage have equally many, so the stages' ends [S] tell it exactly. `epochs` is
     ascending, and its last entry is the run's last epoch; `iterations` are all the replica took.

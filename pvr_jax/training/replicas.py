@@ -123,7 +123,7 @@ def possible_modes(
     """Return the modes that `execution` stands for, the likeliest to be fast first.
 
     Any mode but "auto" stands for itself alone. "auto" begins, on a CPU, with `map` where a replica
-    is larger than about a core's share of the cache (batched, parameters and optimiser state would
+    is larger than about a core's share of the cache (batched, parameters and optimizer state would
     stream through memory at every step), elsewhere with `vmap`. The other of the two follows, on
     a CPU whose devices hold a `share` of more than one replica. `chunked` was never the fastest,
     and each mode that a probe tries costs a compilation.

@@ -51,7 +51,7 @@ def optimizer(
 
     `schedule(step)` multiplies the learning rate; None leaves it as it is.
 
-    The learning rate lives in the optimiser's state: `init` stores the rate given here, `update`
+    The learning rate lives in the optimizer's state: `init` stores the rate given here, `update`
     reads the stored one.
 
     Raises:
@@ -138,7 +138,7 @@ def train_step(
     loss: Callable[..., jax.Array] = squared_error,
     axis: str | None = None,
 ) -> tuple[State, dict[str, jax.Array]]:
-    """Take one optimiser step of one replica on `batch` {x [b, ...], y [b], weight [b]}.
+    """Take one optimizer step of one replica on `batch` {x [b, ...], y [b], weight [b]}.
 
     `loss` is a function of `losses`. `axis` names the axis of the mesh over whose devices the rows
     of the batch are shared out; the step is then the same on all of them.

@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 
 from pvr_jax import models
-from pvr_jax.models import initialisation
+from pvr_jax.models import initialization
 from pvr_jax.training.state import initial_state, optimizer, train_step
 
 SIZES = (5, 11, 14)
@@ -258,7 +258,7 @@ def test_inputs_that_cannot_be_minus_one_are_refused(name, dtype):
             call(params, x)
 
 
-@pytest.mark.parametrize("name", initialisation.NAMES)
+@pytest.mark.parametrize("name", initialization.NAMES)
 def test_every_law_draws_the_same_in_both_types_of_training(name):
     init = jax.jit(models.build("mlp", 5, widths=(8,), initialisation=name).init)
     drawn = init(jax.random.key(0), jnp.ones((1, 5)))
@@ -269,7 +269,7 @@ def test_every_law_draws_the_same_in_both_types_of_training(name):
 
 
 def test_lecun_initialisation_has_zero_biases_and_unit_gain():
-    weights, biases = initialisation.dense_initializers("lecun", 400)
+    weights, biases = initialization.dense_initializers("lecun", 400)
     drawn = weights(jax.random.key(0), (400, 300), jnp.float32)
     assert np.var(np.asarray(drawn)) == pytest.approx(1 / 400, rel=0.02)
     assert not np.any(np.asarray(biases(jax.random.key(0), (300,), jnp.float32)))
@@ -332,9 +332,9 @@ def test_frozen_random_features_leave_the_gradient_in_the_inputs():
 def test_ntk_networks_start_with_the_variance_of_the_formula(widths):
     # Of the first layer 1 + s^2, as |x|^2 = n; each ReLU halves it, each layer adds s^2. The
     # formula is exact at every width, because preactivations are symmetric.
-    variance = 1 + initialisation.NTK_BIAS_SCALE**2
+    variance = 1 + initialization.NTK_BIAS_SCALE**2
     for _ in widths:
-        variance = variance / 2 + initialisation.NTK_BIAS_SCALE**2
+        variance = variance / 2 + initialization.NTK_BIAS_SCALE**2
     model = models.build("mlp", 11, widths=widths, initialisation="ntk")
     x = inputs(11, 1)
     draw = jax.jit(jax.vmap(lambda key: model.apply(model.init(key, x), x)[0]))
@@ -354,7 +354,7 @@ def test_maximal_update_has_the_exponents_of_its_table(name, rate_of_weight, exp
     def laws(width):
         sizes = [(11, width, False), (width, width, False), (width, 1, True)]
         return [
-            initialisation.dense_law(name, fan_in, fan_out, last=last)
+            initialization.dense_law(name, fan_in, fan_out, last=last)
             for fan_in, fan_out, last in sizes
         ]
 
@@ -403,7 +403,7 @@ def movements(name, rule, rate, width, depth=3):
         end = steps(model, start, x, y, rule, rate, 5)
         hidden, sizes = x, []
         for index, fan_out in enumerate((*widths, 1)):
-            law = initialisation.dense_law(name, hidden.shape[1], fan_out, last=index == depth)
+            law = initialization.dense_law(name, hidden.shape[1], fan_out, last=index == depth)
             old, new = (law.weight_multiplier * p[f"Dense_{index}"]["kernel"] for p in (start, end))
             sizes.append(size(hidden @ (new - old)))
             bias = law.bias_multiplier * start[f"Dense_{index}"]["bias"]

@@ -16,7 +16,7 @@ DRAWN = jnp.float32
 
 NAMES = ("pytorch", "lecun", "scaled", "ntk", "mup", "mup_adam")
 
-# Of the NTK parametrisation: the variance of the biases is its square.
+# Of the NTK parametrization: the variance of the biases is its square.
 NTK_BIAS_SCALE = 0.1
 
 
@@ -30,7 +30,7 @@ class DenseLaw(NamedTuple):
 
 
 def uniform_fan_in(fan_in: int, alpha: float = 0.5) -> Initializer:
-    """Return an initialiser that draws U(-fan_in^-alpha, +fan_in^-alpha).
+    """Return an initializer that draws U(-fan_in^-alpha, +fan_in^-alpha).
 
     With alpha = 1/2 this is PyTorch's default for the weights AND the biases of a linear layer
     (`kaiming_uniform_` with a = sqrt(5)), which the networks of Abbe et al. 2022 use.
@@ -44,14 +44,14 @@ def uniform_fan_in(fan_in: int, alpha: float = 0.5) -> Initializer:
 
 
 def normal(deviation: float) -> Initializer:
-    """Return an initialiser that draws from N(0, deviation^2)."""
+    """Return an initializer that draws from N(0, deviation^2)."""
     return jax.nn.initializers.normal(deviation, DRAWN)
 
 
 def dense_initializers(
     name: str, fan_in: int, alpha: float = 0.5
 ) -> tuple[Initializer, Initializer]:
-    """Return the initialisers of (weights, biases) of a dense layer with `fan_in` inputs.
+    """Return the initializers of (weights, biases) of a dense layer with `fan_in` inputs.
 
     "pytorch": both uniform in +-fan_in^-1/2, as in the authors' code. "scaled": both uniform in
     +-fan_in^-alpha. "lecun": Flax's default, truncated normal of variance 1/fan_in, biases zero.
