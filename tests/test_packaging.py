@@ -122,6 +122,15 @@ def test_a_document_points_at_what_is_there(path):
         assert (ROOT / name).exists(), name
 
 
+def test_the_layout_names_files_that_are_there():
+    text = (ROOT / "docs/layout.md").read_text()
+    rows = re.findall(r"^\| `(\S+)` \| (.*) \|$", text, re.M)
+    assert len(rows) > 8
+    for room, files in rows:
+        for name in re.findall(r"`(\w+\.py)`", files):
+            assert (ROOT / room / name).is_file(), f"{room}{name}"
+
+
 def test_the_readme_is_short_and_leads_to_all_other_documents():
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= 300
