@@ -3,7 +3,7 @@
 Everything is measured in fresh processes (`fresh.py`), without a persistent compilation cache.
 Milliseconds are of the training step, per replica, after compilation.
 
-Peak memory is held against the formula of `memory_bytes`, which the README states in words.
+Peak memory is held against the formula of `memory_bytes`, which docs/scaling.md states in words.
 What was tried: see `NOTES` at the end of the file.
 """
 

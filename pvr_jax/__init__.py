@@ -2,8 +2,9 @@
 
 The rooms: `boolean` analyses functions on {-1, +1}^n, `tasks` say what to learn, `models` with
 what, `training` trains many replicas and keeps them, `theory` predicts, `analysis` measures what
-was learned, `reporting` shows it. `load_params` returns the parameters of a run. Importing this
-package imports none of them, and not JAX: each is imported when it is first used.
+was learned, `results` labels it, `reporting` shows it. `run` does all of an experiment,
+`load_params` returns the parameters of a run. Importing this package imports none of them, and not
+JAX: each is imported when it is first used.
 
 `pvr_jax.builders`, data sets for other frameworks, has to be imported by name.
 
@@ -15,6 +16,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pvr_jax.frame import run_all as run
     from pvr_jax.training.parameters import load_params
 
 __version__ = "0.1.0"
@@ -29,13 +31,15 @@ if sys.platform == "win32":
         sys.exit(2)
     raise ImportError(_complaint)
 
-ROOMS = ("analysis", "boolean", "models", "reporting", "tasks", "theory", "training")
-__all__ = ["load_params", *ROOMS]
+ROOMS = ("analysis", "boolean", "models", "reporting", "results", "tasks", "theory", "training")
+FUNCTIONS = {"run": ("frame", "run_all"), "load_params": ("training.parameters", "load_params")}
+__all__ = ["load_params", "run", *ROOMS]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "load_params":
-        return importlib.import_module("pvr_jax.training.parameters").load_params
+    if name in FUNCTIONS:
+        module, function = FUNCTIONS[name]
+        return getattr(importlib.import_module(f"pvr_jax.{module}"), function)
     if name in ROOMS:
         return importlib.import_module(f"pvr_jax.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

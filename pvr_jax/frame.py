@@ -9,6 +9,8 @@ It trains, reads checkpoints, measures in float64, and writes measures.nc and pr
     frame.analyse(EXPERIMENT, config, workdir)
 """
 
+import contextlib
+import tempfile
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -52,6 +54,30 @@ def bound(experiment: Experiment) -> SimpleNamespace:
         **{name: getattr(experiment, name) for name in own},
         **{name: partial(function, experiment) for name, function in functions.items()},
     )
+
+
+def run_all(
+    experiment: Experiment, config: ConfigDict, workdir: str | Path | None = None
+) -> results.Study:
+    """Train, analyse and predict; return the study of this run.
+
+    What is done already, in a work directory, is not done again.
+
+    Args:
+        experiment: such as `experiments.degree_curriculum.experiment.EXPERIMENT`.
+        config: of `configs/`, or your own.
+        workdir: where files go; nothing is kept where none is given.
+
+    Raises:
+        ValueError: an impossible configuration.
+    """
+    with contextlib.ExitStack() as held:
+        place = workdir or held.enter_context(tempfile.TemporaryDirectory(prefix="pvr_jax_"))
+        stages_of = bound(experiment)
+        for stage in experiment.stages:
+            if stage != "report":
+                directory = getattr(stages_of, stage)(config, Path(place))
+        return results.open(directory)
 
 
 def train(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The lock, the launcher and the README say what is true of this checkout."""
+"""The lock, the launcher and the documents say what is true of this checkout."""
 
 import importlib.util
 import json
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from documents import DOCUMENTS, GUIDES, anchors, prose
 from packaging.requirements import Requirement
 
 import pvr_jax
@@ -142,19 +143,61 @@ def test_the_launcher_needs_a_python_that_is_new_enough(tmp_path):
     assert "Python: none found that is 3.11 or newer" in done.stderr
 
 
-def test_the_tables_of_the_readme_are_the_stored_ones():
-    text = (ROOT / "README.md").read_text()
-    assert text.count("<!-- table: ") >= 3
-    assert stored.fill(text, ROOT) == text, "run: python -m pvr_jax.reporting.stored fill README.md"
+def named(path):
+    return path.relative_to(ROOT).as_posix()
 
 
-def test_the_readme_points_at_files_that_are_there():
+def test_there_is_a_guide_to_every_experiment_that_keeps_results():
+    kept = {path.parent for path in (ROOT / "experiments").glob("*/results")}
+    assert kept == {path.parent for path in GUIDES if path.parent.parent.name == "experiments"}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=named)
+def test_the_tables_of_a_document_are_the_stored_ones(path):
+    text = path.read_text()
+    filled = stored.fill(text, path.parent)
+    assert filled == text, f"run: python -m experiments.reports fill {named(path)}"
+    marks = text.count("<!-- table: "), text.count("<!-- end of table -->")
+    assert marks[0] == marks[1]
+    if path.parent.parent.name == "experiments":
+        assert marks[0] >= 1
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=named)
+def test_a_document_points_at_what_is_there(path):
+    text = path.read_text()
+    for target, heading in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", prose(text)):
+        if "://" in target:
+            continue
+        place = path.parent / target if target else path
+        assert place.exists(), target
+        assert not heading or heading in anchors(place.read_text()), f"{target}#{heading}"
+    for name in re.findall(r"`((?:pvr_jax|experiments|configs|benchmarks|tests)/[\w/.]*)`", text):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_layout_names_files_that_are_there():
+    text = (ROOT / "docs/layout.md").read_text()
+    rows = re.findall(r"^\| `(\S+)` \| (.*) \|$", text, re.M)
+    assert len(rows) > 8
+    for room, files in rows:
+        for name in re.findall(r"`(\w+\.py)`", files):
+            assert (ROOT / room / name).is_file(), f"{room}{name}"
+
+
+def test_the_readme_is_short_and_leads_to_all_other_documents():
     text = (ROOT / "README.md").read_text()
-    paths = re.findall(r"\]\(([^)#]+)\)", text)
-    paths += re.findall(r"`((?:pvr_jax|experiments|configs|tests)/[\w/.]*)`", text)
-    assert len(paths) > 8
-    for path in paths:
-        assert (ROOT / path).exists(), path
+    assert len(text.splitlines()) <= 300
+    assert "<!-- table: experiments/canonical_holdout/results/quickstart/table.md -->" in text
+    targets = {(ROOT / target).resolve() for target in re.findall(r"\]\(([^)#]+)", text)}
+    assert set(GUIDES) - {ROOT / "README.md"} <= targets
+
+
+def test_every_study_has_a_row_and_a_section():
+    text = (ROOT / "README.md").read_text()
+    for config in sorted((ROOT / "configs").glob("*.py")):
+        if "\ndef runs(" in config.read_text():
+            assert re.search(rf"^\| \[`{config.stem}`\]\(\S+#{config.stem}\) \|", text, re.M)
 
 
 def test_the_stored_results_say_how_they_were_made():

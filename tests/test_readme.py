@@ -1,4 +1,4 @@
-"""Every block of the README runs in a fresh process, on one device and on two."""
+"""Every block of the documents runs in a fresh process, on one device and on two."""
 
 import os
 import re
@@ -6,23 +6,22 @@ import shlex
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from documents import ROOT, TEXTS, blocks, prose
 
 from experiments import command_line, main, reproduce
 
-ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "README.md").read_text()
 BLOCKS = [
-    (f"line {TEXT.count(chr(10), 0, match.start()) + 1}", match[1], match[2])
-    for match in re.finditer(r"^```(.*)\n((?:.*\n)*?)```$", TEXT, re.MULTILINE)
+    (f"{name} line {line}", language, content)
+    for name, text in TEXTS.items()
+    for line, language, content in blocks(text)
 ]
 PYTHON = {place: code for place, language, code in BLOCKS if language == "python"}
 OTHER = {place: text for place, language, text in BLOCKS if language != "python"}
 # What a line that somebody types begins with, behind settings of the environment.
 COMMAND = re.compile(r"^((?:[A-Z_]+=\S+ )*)(\./launch\.sh|python|pip) (.+)$")
-# What stands for something else in a command of the README.
+# What stands for something else in a command of a document.
 PLACEHOLDERS = {
     "CONFIG": "configs/quickstart.py",
     "NAME": "pvr_majority",
@@ -72,7 +71,8 @@ def data(tmp_path_factory):
 
 
 def test_the_blocks_are_found():
-    assert TEXT.count("\n```") == 2 * len(BLOCKS)
+    assert sum(text.count("\n```") for text in TEXTS.values()) == 2 * len(BLOCKS)
+    assert len(PYTHON) >= 7
     assert {"load_params" in code for code in PYTHON.values()} == {True, False}
     assert sum("./launch.sh" in text for text in OTHER.values()) >= 4
 
@@ -101,11 +101,11 @@ def test_parameters_load_as_the_readme_says(run, tmp_path):
 
 
 def commands():
-    """Return the commands of the README: lines of its blocks, and what stands between backticks."""
+    """Return the commands of the documents: lines of blocks, and what stands between backticks."""
     lines = [line for text in OTHER.values() for line in text.splitlines() if COMMAND.match(line)]
-    prose = re.sub(r"^```(.*\n)*?```$", "", TEXT, flags=re.MULTILINE)
-    prose = re.sub(r"^\|.*\|$", "", prose, flags=re.MULTILINE)
-    spans = (" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose))
+    spoken = "\n\n".join(map(prose, TEXTS.values()))
+    spoken = re.sub(r"^\|.*\|$", "", spoken, flags=re.MULTILINE)
+    spans = (" ".join(span.split()) for span in re.findall(r"`([^`]+)`", spoken))
     return list(dict.fromkeys([*lines, *(span for span in spans if COMMAND.match(span))]))
 
 

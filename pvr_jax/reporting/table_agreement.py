@@ -10,7 +10,7 @@ import pandas as pd
 from pvr_jax.results import statistics
 
 # Rounding differs between machines, JAX versions and ways to share a device, and training
-# amplifies it: a single replica may end elsewhere (README), a table's means may not. Two means
+# amplifies it: a single replica may end elsewhere (see docs), a table's means may not. Two means
 # agree where the 95 % interval of their difference, from the spread of both, holds 0, or where
 # they differ by no more than this share of the kept one, as few seeds may happen to lie close
 # together. Where nothing is frozen a fitted error is a few thousandths of the scale on which it is

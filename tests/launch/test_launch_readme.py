@@ -1,7 +1,8 @@
-"""The README's commands are carried out, block by block, in a checkout that trains little.
+"""The commands of the documents are carried out, block by block, in a checkout that trains little.
 
-There every configuration is tiny, a study has one run, "all" are the studies that the README names
-in commands, and the suite is the tests of the cube.
+There every configuration is tiny, a study has one run, "all" are the studies that blocks reproduce
+by name, and the suite is the tests of the cube. Commands for other machines, `slurm`, `tpu` and
+`setup`, are tested with stand-ins in this folder.
 """
 
 import importlib.util
@@ -15,12 +16,15 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from documents import GUIDES, blocks
 from stand_ins import ROOT
 
-README = (ROOT / "README.md").read_text()
 COMMANDS = re.compile(r"^(?:[A-Z_]+=\S+ )*(?:\./launch\.sh|python -m|pip install) ", re.M)
-BLOCKS = re.findall(r"^```(.*)\n((?:.*\n)*?)```$", README, re.M)
-BLOCKS = [text for language, text in BLOCKS if not language and COMMANDS.search(text)]
+ELSEWHERE = re.compile(r"^\./launch\.sh (?:slurm|tpu|setup) ", re.M)
+TEXTS = [path.read_text() for path in GUIDES]
+BLOCKS = [text for document in TEXTS for _, language, text in blocks(document) if not language]
+BLOCKS = [text for text in BLOCKS if COMMANDS.search(text)]
+CARRIED_OUT = [text for text in BLOCKS if not ELSEWHERE.search(text)]
 SHARDS = 352  # of the sweeps, which have a thousand cells; the first shard of each is trained
 ONE_RUN = """
 
@@ -56,7 +60,7 @@ def checkouts(tmp_path_factory):
                 (place / name.replace("boolean/", "")).symlink_to(ROOT / name)
             changed(place / "configs/canonical_holdout.py", '["tiny"] = False', '["tiny"] = True')
             for path in (place / "configs").glob("*.py"):
-                if f"reproduce {path.stem} " in README:
+                if any(f"reproduce {path.stem} " in block for block in CARRIED_OUT):
                     path.write_text(path.read_text() + ONE_RUN)
                 elif "\ndef runs(" in path.read_text():
                     changed(path, "\ndef runs(", "\ndef every_run(")
@@ -115,7 +119,7 @@ def fresh_environment(tmp_path_factory):
 
 
 @pytest.mark.parametrize("devices", [1, 2])
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[-1][:60])
+@pytest.mark.parametrize("block", CARRIED_OUT, ids=lambda block: block.splitlines()[-1][:60])
 def test_a_block_is_carried_out(block, devices, checkouts, real_environment, request):
     script, environment = script_of(block), real_environment
     if "pip " in block:
@@ -129,4 +133,6 @@ def test_a_block_is_carried_out(block, devices, checkouts, real_environment, req
 
 
 def test_every_command_at_the_start_of_a_line_is_in_a_block():
-    assert sum(map(len, map(COMMANDS.findall, BLOCKS))) == len(COMMANDS.findall(README)) > 20
+    everywhere = sum(len(COMMANDS.findall(text)) for text in TEXTS)
+    assert sum(len(COMMANDS.findall(block)) for block in BLOCKS) == everywhere
+    assert sum(len(COMMANDS.findall(block)) for block in CARRIED_OUT) > 20
