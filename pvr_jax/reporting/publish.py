@@ -2,6 +2,7 @@
 
 import json
 import os
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -56,6 +57,10 @@ class Report:
         """Return the charts of a study."""
         return [exhibit for exhibit in self.shown(study) if isinstance(exhibit, Chart)]
 
+    def specs(self, study: Study, context: Context) -> dict[str, Mapping[str, Any]]:
+        """Return the descriptions of the charts of a study, by name; none of a chart of no rows."""
+        return {c.name: c.spec(study, context) for c in self.charts(study) if len(c.data(study))}
+
 
 @dataclass(frozen=True)
 class Published:
@@ -91,7 +96,7 @@ def publish(report: Report, study: Study, directory: str | Path) -> Published:
     context = context_of(study, report.measures)
     contents = tables_of(report, study, context)
     contents["replicas.csv"] = study.final().to_csv(index=False, lineterminator="\n")
-    specs = {chart.name: chart.spec(study, context) for chart in report.charts(study)}
+    specs = report.specs(study, context)
     figures = {
         name: write_figure(directory / "figures", name, spec) for name, spec in specs.items()
     }
@@ -99,7 +104,8 @@ def publish(report: Report, study: Study, directory: str | Path) -> Published:
     made = [e.make(study, context) for e in report.shown(study) if isinstance(e, Table | Pivot)]
     verdict = report.verdict(study, context)
     brief = next((e.brief for e in report.shown(study) if isinstance(e, Table | Pivot)), ())
-    text = "\n".join([*(render.terminal(table, brief) for table in made[:1]), verdict])
+    said = textwrap.fill(verdict, render.TERMINAL_WIDTH)
+    text = "\n".join([*(render.terminal(table, brief) for table in made[:1]), said])
     return Published(
         directory=directory,
         page=write_text(directory / "report.html", page),
@@ -181,6 +187,8 @@ def _part(
     exhibit: Exhibit, study: Study, context: Context, specs: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any] | None:
     if isinstance(exhibit, Chart):
+        if exhibit.name not in specs:
+            return None
         links = [(k, f"figures/{exhibit.name}.{k}") for k in ("svg", "pdf", "png", "vl.json")]
         return {
             "kind": "chart",
