@@ -1,6 +1,7 @@
 """Reports of experiments: from the files of their runs alone, without JAX.
 
 python -m experiments.reports keep WORKDIR/EXPERIMENT experiments/EXPERIMENT/results/STUDY
+python -m experiments.reports remake experiments/EXPERIMENT/results/STUDY
 python -m experiments.reports fill README.md
 """
 
@@ -11,7 +12,7 @@ from typing import Any
 from experiments import registry
 from pvr_jax import results
 from pvr_jax.reporting import stored
-from pvr_jax.reporting.keep import keep_study
+from pvr_jax.reporting.keep import keep_study, write_kept
 from pvr_jax.reporting.publish import Published, Report, publish
 
 
@@ -52,10 +53,14 @@ def _is_one(path: Path) -> bool:
 
 
 def main(arguments: list[str]) -> None:
-    """Run `keep SOURCE DIRECTORY` or `fill FILE`."""
+    """Run `keep SOURCE DIRECTORY`, `remake DIRECTORY`, or `fill FILE`."""
     match arguments:
         case ["keep", source, directory]:
             keep(Path(source), Path(directory))
+        case ["remake", name]:
+            directory = Path(name).resolve()
+            report = report_of(directory.parents[1].name)
+            write_kept(report, results.open(directory), directory)
         case ["fill", name]:
             path = Path(name)
             path.write_text(stored.fill(path.read_text(), path.parent))

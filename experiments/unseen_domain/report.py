@@ -1,18 +1,362 @@
-"""Write the report of all runs of the experiment, from their files alone; imports no JAX."""
+"""What is shown of unseen domains: learned functions beside the min-degree interpolator (MDI)."""
 
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from pvr_jax.reporting import ReportPaths
-from pvr_jax.reporting.unseen import write_report
+import numpy as np
+import pandas as pd
+
+from experiments.unseen_domain import frames
+from experiments.unseen_domain.frames import ERROR, KEYS, MDI, NAMES, NTK, OVER, RESIDUAL
+from pvr_jax.reporting import numbers
+from pvr_jax.reporting.charts import Curve, Points
+from pvr_jax.reporting.columns import (
+    Cell,
+    Column,
+    Context,
+    Group,
+    correlation,
+    count,
+    exact,
+    mean,
+    number,
+)
+from pvr_jax.reporting.exhibits import Finding, Table
+from pvr_jax.reporting.publish import Report
+from pvr_jax.results import Measure, Study, statistics
+
+CLOSE = NOTABLE = 0.1  # of the MDI's own error; of the difference between target and MDI
 
 
-def report(root: Path, out: Path | None = None) -> ReportPaths:
-    """Write tables, figures and report.html of all runs in `root`, WORKDIR/unseen_domain.
+def nearer(group: Group, context: Context) -> Cell:
+    """Say whether the networks of a setting end nearer to the MDI or to the target.
 
-    They go to `out`, by default root/report.
-
-    Raises:
-        FileNotFoundError: no finished run; one line that says what to type.
-        ValueError: a damaged result file, named.
+    By the interval of the difference of both distances, which holds for all settings at once.
     """
-    return write_report(root, out)
+    margin = group["margin"].to_numpy(float)
+    confidence = statistics.simultaneous(int(group["together"].iloc[0]))
+    low, high = statistics.mean_interval(margin, confidence=confidence)
+    where = statistics.against(low, high, 0.0)
+    if where and not statistics.can_be_judged(margin):
+        return Cell("the seeds fall into two groups, so nothing is judged")
+    words = {"below": "nearer to the MDI", "above": "nearer to the target"}
+    words |= {"inside": "not told apart", "": "without an interval, so nothing is judged"}
+    distance = group["distance_share"].to_numpy(float)
+    _, largest = statistics.mean_interval(distance, "positive", confidence)
+    return Cell(words[where], {"": where, "_close": bool(where) and bool(largest < CLOSE)})
+
+
+def unfinished(group: Group, context: Context, cell: Cell) -> str:
+    """Mark a setting of which some fit is not finished."""
+    return " †" if group["unfinished"].any() and np.isfinite(cell.values[""]) else ""
+
+
+def off_the_mdi(group: Group, context: Context, cell: Cell) -> str:
+    """Mark a coefficient that is off the MDI's by more than a tenth of the target's distance."""
+    least, target = group[MDI].iloc[0], group["target_coefficients"].iloc[0]
+    if (group["state"] != "near").any() or target == least:
+        return unfinished(group, context, cell)
+    confidence = statistics.simultaneous(int(group["followed"].iloc[0]))
+    seeds = int(group["counted"].sum())
+    low, high = statistics.widened(cell.values[""], *cell.bounds, seeds, confidence)
+    margin = NOTABLE * abs(target - least)
+    return " ↑" if low > least + margin else " ↓" if high < least - margin else ""
+
+
+def verdict(study: Study, context: Context) -> str:
+    """Return how many settings end nearer to the MDI than to the target."""
+    found = [nearer(group, context).values for group in frames.cells(study, "near")]
+    where = [values[""] for values in found if values.get("")]
+    parts = []
+    if where:
+        parts.append(
+            f"Of {_settings(len(where))} that fitted what they saw, the networks end nearer to the "
+            "min-degree interpolator (MDI) than to the target on the unseen inputs in "
+            f"{where.count('below')}, nearer to the target in {where.count('above')}, and in "
+            f"{where.count('inside')} the two are not told apart; they are within a tenth of the "
+            f"MDI's own error from it in {sum(values.get('_close', False) for values in found)}."
+        )
+    if far := len(frames.cells(study, "far")):
+        parts.append(
+            f"In {_settings(far)} that fitted, the MDI is so large on the unseen inputs that no "
+            "network comes near it; what can be tested there is the mass above its degree r."
+        )
+    return " ".join(parts) or "No setting has a fit, an MDI and seeds by which it can be judged."
+
+
+def _settings(number: int) -> str:
+    return f"{number} setting{'s' if number != 1 else ''}"
+
+
+def left_out(study: Study) -> Sequence[str]:
+    """Return a line per setting that is not judged, and per run without predictions."""
+    lines = []
+    for own in frames.cells(study, "unfinished", "unmeasured", "same"):
+        first, state = own.iloc[0], own["state"].iloc[0]
+        limit = statistics.UNFINISHED_SHARE * first["seen_variance"] / 2
+        words = {
+            "unfinished": "the fit is not finished (†): in-distribution error "
+            f"{numbers.number(own['in_distribution_error'].max(), 3)}, above 1 % of ½ Var f, "
+            f"{numbers.number(limit, 3)}",
+            "unmeasured": "whether the seen inputs are fitted was not measured",
+            "same": "the MDI is the target, and the unseen inputs do not tell them apart",
+        }
+        where = f"{first['task']}, {first['model']}, learning rate {first['learning_rate']:g}"
+        lines.append(f"{where}: {words[state]}; not judged")
+    without = [run.attrs["run"] for run in study.runs if RESIDUAL not in run]
+    return [*lines, *(f"{name}: no predictions yet; run --stage=predict" for name in without)]
+
+
+def by_interval(name: str, **words: str) -> Callable[[dict[str, Cell]], str]:
+    """Return a verdict: what it means that an interval lies `above`, `below` or around 0."""
+
+    def verdict(cells: dict[str, Cell]) -> str:
+        where = statistics.against(*cells[name].bounds, 0.0)
+        return words.get(where, "there is no interval, so nothing is judged")
+
+    return verdict
+
+
+def finding(
+    template: str,
+    data: Callable[[Study], pd.DataFrame],
+    verdict: Callable[[dict[str, Cell]], str] = lambda cells: "",
+    **values: Column,
+) -> Finding:
+    """Return a sentence per setting."""
+    start = "{task}, {model}, learning rate {learning_rate}: "
+    return Finding(start + template, values, verdict, rows=KEYS, over=OVER, data=data)
+
+
+_POSITIVE = {"bounds": (0, np.inf)}
+MEASURES = {
+    "distance_share": Measure(
+        "distance / MDI's error",
+        "Distance to the MDI over the MDI's own unseen error: 0 for the MDI, 1 for the target.",
+        **_POSITIVE,
+    ),
+    "error_share": Measure(
+        "unseen error / MDI's error", "1 for the MDI, 0 for the target.", **_POSITIVE
+    ),
+    "value": Measure("half squared error", **_POSITIVE),
+    f"{RESIDUAL}_{NTK}": Measure(
+        "distance to wide NTK",
+        "½E(g − h)² over the unseen inputs, h what the infinitely wide network of the same kind "
+        "learns in the lazy limit: the interpolator of least norm of its neural tangent kernel.",
+        **_POSITIVE,
+    ),
+    f"{ERROR}_{MDI}": Measure("MDI's unseen error", "½E(m − f)² over the unseen inputs."),
+    f"{ERROR}_{NTK}": Measure("wide NTK's unseen error", "½E(h − f)² over the unseen inputs."),
+    MDI: Measure("MDI", "Fourier coefficient of the MDI."),
+    NTK: Measure("wide NTK", "Fourier coefficient of what the wide NTK learns."),
+}
+NOTES = (
+    "Errors are half squared errors, means over replicas; published code prints full ones.",
+    f"[95 %]: {statistics.INTERVAL_WORDS}. {statistics.SEEDS_WORDS}",
+    "†: an in-distribution error above 1 % of ½ Var f over the seen inputs; the fit is not "
+    "finished, and nothing is judged.",
+)
+_TABLE = {"rows": KEYS, "over": OVER, "data": frames.replicas, "lean": True}
+REPORT = Report(
+    title="Unseen domain: learned functions and the min-degree interpolator",
+    question="What does a network learn on inputs that training never shows? Abbe et al. 2023 "
+    "predict the min-degree interpolator (MDI).",
+    verdict=verdict,
+    measures=MEASURES,
+    left_out=left_out,
+    definitions={
+        "MDI": "m, the min-degree interpolator: of all functions equal to the target on the seen "
+        "inputs the one with the least Fourier mass on the highest degree, then on the next, and "
+        "so on; computed exactly.",
+    },
+    exhibits=[
+        Points(
+            "unseen_error",
+            "Unseen error, and what theories say it is",
+            y="unseen_error",
+            x="task",
+            color="network",
+            levels={f"{ERROR}_{name}": words for name, words in NAMES.items()},
+            data=frames.replicas,
+            log_y=True,
+            caption="Dots are replicas. A network that becomes the MDI ends on its mark.",
+        ),
+        Table(
+            "explanation",
+            "What was learned on the unseen inputs",
+            columns={
+                "distance to MDI [95 %]": mean("unseen_distance", mark=unfinished),
+                "distance / MDI's error [95 %]": mean("distance_share", decimals=4),
+                "distance to wide NTK [95 %]": mean(f"{RESIDUAL}_{NTK}"),
+                "dropped monomials learned [95 %]": mean("dropped_share", decimals=4),
+            },
+            notes=NOTES,
+            brief=["distance / MDI's error [95 %]"],
+            **_TABLE,
+        ),
+        Table(
+            "table",
+            "Errors on the unseen inputs",
+            columns={
+                "replicas": count("counted"),
+                "in-distribution error": number("in_distribution_error", 3, mark=unfinished),
+                "unseen error [95 %]": mean("unseen_error"),
+                "MDI's unseen error": exact(f"{ERROR}_{MDI}"),
+                "wide NTK's unseen error": number(f"{ERROR}_{NTK}"),
+            },
+            notes=NOTES,
+            **_TABLE,
+        ),
+        finding(
+            "on the unseen inputs, the distance to the MDI is {distance} of the MDI's own error "
+            "and that to the target {error}: {nearer}.",
+            frames.of_state("near"),
+            distance=mean("distance_share", decimals=4, values=False),
+            error=mean("error_share", decimals=4, values=False),
+            nearer=Column("nearer", nearer),
+        ),
+        finding(
+            "the MDI's unseen error is {times} times that of the zero function, and no network "
+            "comes near it; above its degree r = {r} the target has a mass of {target} and the "
+            "networks learned {mass}.",
+            frames.of_state("far"),
+            times=number("times_zero", 3),
+            r=exact("highest_degree"),
+            target=exact("target_mass_above"),
+            mass=mean("mass_above", values=False),
+        ),
+        finding(
+            "what is learned lies {ntk} from the wide NTK and {mdi} from the MDI: {verdict}.",
+            frames.of_state("near", "far", "same", known="rival"),
+            by_interval(
+                "rival",
+                above="the wide NTK explains more",
+                below="the MDI explains more",
+                inside="they are not told apart",
+            ),
+            ntk=number(f"{RESIDUAL}_{NTK}", 3),
+            mdi=number(f"{RESIDUAL}_{MDI}", 3),
+            rival=mean("rival"),
+        ),
+        Finding(
+            "{task}, {model}: Spearman's rank correlation of the dropped monomials learned with "
+            "the learning rate is {rank}, replicas taken as independent: {verdict}.",
+            values={"rank": correlation("learning_rate", "dropped_share", together="scans")},
+            verdict=by_interval(
+                "rank",
+                above="the leak grows with the learning rate",
+                below="the leak shrinks as the learning rate grows",
+                inside="no trend is shown",
+            ),
+            rows=["task", "model"],
+            over=["learning_rate", *OVER],
+            data=frames.scans,
+        ),
+        Points(
+            "leak_by_rate",
+            "Leak by learning rate",
+            y="dropped_share",
+            x="learning_rate",
+            panel="task",
+            color="model",
+            levels={"as_mdi": "as the MDI", "as_target": "as the target"},
+            data=frames.scans,
+        ),
+        Table(
+            "degrees",
+            "Degrees of what was learned",
+            columns={
+                "degree temperature [95 %]": mean(
+                    "degree_temperature", decimals=4, mark=unfinished
+                ),
+                "r": exact("highest_degree"),
+                "mass above degree r [95 %]": mean("mass_above", mark=unfinished),
+                "target's mass there": exact("target_mass_above"),
+            },
+            notes=["r: the degree of the MDI, which has no mass above it."],
+            **_TABLE,
+        ),
+        Points(
+            "coefficients",
+            "Coefficients of the monomials in which target and MDI differ most",
+            y="coefficients",
+            x="monomial",
+            panel="condition",
+            levels={"target_coefficients": "target", **NAMES},
+            data=frames.coefficients,
+            slider="step",
+            own=("x", "y"),
+            needs=["coefficients"],
+        ),
+        Table(
+            "coefficients",
+            "Coefficients of the monomials in target or MDI",
+            columns={
+                "target": exact("target_coefficients"),
+                "MDI": exact(MDI),
+                "wide NTK": number(NTK, 3),
+                "learned [95 %]": mean("coefficients", decimals=3, mark=off_the_mdi),
+            },
+            notes=[
+                "↑ ↓: off the MDI's by more than a tenth of its distance to the target's, by "
+                "intervals that hold for all monomials of a setting at once."
+            ],
+            **_TABLE | {"rows": (*KEYS, "monomial"), "data": frames.last_coefficients},
+        ),
+        Curve(
+            "distance",
+            "Unseen error and distance to the MDI over training",
+            y="value",
+            x="step",
+            panel="task",
+            color="network",
+            dash="of",
+            band="range",
+            levels={f"{ERROR}_{MDI}": "MDI's own unseen error"},
+            data=frames.distances,
+            log_y=True,
+            own=("y",),
+            needs=["step"],
+            caption="A network that becomes the MDI ends with its error on the level and its "
+            "distance at 0.",
+        ),
+        Curve(
+            "degree_profile",
+            "Mass of every degree",
+            y="degree_profile",
+            x="degree",
+            panel="condition",
+            color="of",
+            slider="step",
+            data=frames.profiles,
+            log_y=True,
+            floor=1e-6,
+            needs=["step", "degree_profile"],
+        ),
+        Table(
+            "tasks",
+            "Targets and seen inputs",
+            columns={
+                "target": exact("target"),
+                "n": exact("n"),
+                "seen inputs": exact("seen"),
+                "seen [%]": number("seen_percent", 3),
+                "training samples": exact("training_samples"),
+                "evaluated on": exact("evaluated"),
+            },
+            **_TABLE
+            | {
+                "rows": ["task"],
+                "over": [*OVER, "model", "setting", "learning_rate", "init_scale"],
+            },
+        ),
+        Table(
+            "not_defined",
+            "Theories that are not computed",
+            columns={"because": exact("not_defined")},
+            rows=["task", "model", "theory"],
+            over=[*OVER, "setting", "learning_rate", "init_scale"],
+            data=frames.not_defined,
+            needs=["not_defined"],
+        ),
+    ],
+)

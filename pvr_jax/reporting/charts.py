@@ -29,6 +29,7 @@ class Chart:
         data: what makes the frame.
         log_x, log_y: whether an axis is logarithmic.
         floor: the smallest value that is drawn.
+        own: axes, "x" or "y", of which every panel has its own.
         caption: below it.
         needs: as of a `Table`.
     """
@@ -45,6 +46,7 @@ class Chart:
     log_x: bool = False
     log_y: bool = False
     floor: float | None = None
+    own: Sequence[Literal["x", "y"]] = ()
     caption: str = ""
     needs: Sequence[str] = ()
 
@@ -168,16 +170,19 @@ class Points(Chart):
     Args:
         diagonal: whether to draw the line on which both axes are equal; else `x` has one place per
             value.
+        slider: as of a `Curve`; without effect where the data lack it.
     """
 
     diagonal: bool = False
+    slider: str = ""
 
     def spec(self, study: Study, context: Context) -> vega.Spec:
         """Return its Vega-Lite description."""
         frame = self.data(study)
-        roles = vega.roles_of(panel=self.panel, color=self.color)
+        slider = self.slider if self.slider in frame else ""
+        roles = vega.roles_of(panel=self.panel, color=self.color, at=slider)
         parts = [vega.means(frame, {**roles, "x": self.x}, self.y, self.band)]
-        if len(frame) <= vega.MAX_REPLICA_ROWS:
+        if not slider and len(frame) <= vega.MAX_REPLICA_ROWS:
             parts.append(vega.replicas(frame, {**roles, "x": self.x}, self.y))
         parts += [
             vega.known_rows(frame, {**roles, "x": self.x, "y": name}, "level", words)
@@ -207,7 +212,7 @@ class Points(Chart):
                 "type": "ordinal",
                 "title": x["title"],
                 "sort": places,
-                "axis": {"labelAngle": 0},
+                "axis": {"labelAngle": 0 if sum(map(len, places)) < vega.LEVEL_TEXT else -40},
             }
         shared = vega.colors(long, context, self.color)
         offset = (

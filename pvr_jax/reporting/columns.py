@@ -97,7 +97,8 @@ def mean(
     """The mean over replicas with its 95 % interval, on the scale of its quantity.
 
     Where the group holds several cells, such as frozen bits, the mean is over cells and its
-    interval over seeds.
+    interval over seeds. Of a study that kept no values of single replicas, but the columns
+    `<name>_mean`, `<name>_low` and `<name>_high`, these are shown.
 
     Args:
         name: the variable.
@@ -112,9 +113,14 @@ def mean(
 
     def cell(group: Group, context: Context) -> Cell:
         scale = "positive" if per else context.measure(name).scale
-        grid = _grid(group, name, context, where, per)
+        kept = [f"{name}_{part}" for part in ("mean", "low", "high")]
+        is_kept = set(kept) <= set(group)
+        empty = group.assign(**{name: math.nan}) if name not in group else group
+        grid = _grid(empty, name, context, where, per)
         center = statistics.mean_over_cells(grid)
-        if len(grid) > 1:
+        if is_kept and math.isnan(center):
+            center, low, high = (float(group[part].iloc[0]) for part in kept)
+        elif len(grid) > 1:
             low, high = statistics.interval_over_seeds(grid, scale)
         else:
             low, high = (float(bound[0]) for bound in statistics.mean_interval(grid, scale))
@@ -176,7 +182,12 @@ def exact(name: str) -> Column:
 
 
 def number(
-    name: str, digits: int = 4, decimals: int | None = None, per: str = "", about: str = ""
+    name: str,
+    digits: int = 4,
+    decimals: int | None = None,
+    per: str = "",
+    about: str = "",
+    mark: Mark | None = None,
 ) -> Column:
     """The mean over replicas without an interval."""
 
@@ -184,7 +195,7 @@ def number(
         value = statistics.mean_over_cells(_grid(group, name, context, per=per))
         plain = decimals is not None and math.isfinite(value)
         text = f"{value:.{decimals}f}" if plain else numbers.number(value, digits)
-        return Cell(text, {"": value})
+        return _marked(Cell(text, {"": value}), mark, group, context)
 
     return Column(name, cell, (name,), about)
 
@@ -259,13 +270,20 @@ def sign_test_of(group: Group, first: str, second: str) -> tuple[int, int, float
     return less, less + more, float(p)
 
 
-def correlation(first: str, second: str, digits: int = 2) -> Column:
-    """Spearman's rank correlation over the rows of the group, with its interval."""
+def correlation(first: str, second: str, digits: int = 2, together: str = "") -> Column:
+    """Spearman's rank correlation over the rows of the group, with its interval.
+
+    Args:
+        first, second: columns.
+        digits: decimals.
+        together: a column with the number of such intervals that hold at once with 95 %.
+    """
 
     def cell(group: Group, context: Context) -> Cell:
         a, b = (group[name].to_numpy(float) for name in (first, second))
         value = statistics.rank_correlation(a, b)
-        low, high = statistics.rank_correlation_interval(a, b)
+        confidence = statistics.simultaneous(int(group[together].iloc[0]) if together else 1)
+        low, high = statistics.rank_correlation_interval(a, b, confidence)
         text = numbers.interval(value, low, high, decimals=digits)
         return Cell(text, {"": value, "_low": low, "_high": high})
 

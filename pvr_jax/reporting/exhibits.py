@@ -1,7 +1,7 @@
 """Exhibits: all that a report is made of. Each is a value, made from a study and nothing else."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from string import Formatter
 from typing import Any
@@ -10,6 +10,7 @@ import pandas as pd
 
 from pvr_jax.number_text import exact
 from pvr_jax.reporting.columns import NOT_SETTINGS, Cell, Column, Context, Group
+from pvr_jax.reporting.numbers import MISSING
 from pvr_jax.results import Measure, Study
 
 # What a table or chart is made of: a row per replica, per step, or per whatever a report derives.
@@ -46,6 +47,19 @@ class Made:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def lean(self) -> "Made":
+        """The same without statistics that no row has."""
+        kept = [
+            i
+            for i in range(len(self.headings))
+            if i < self.keys or any(row[i].text != MISSING for row in self.rows)
+        ]
+        chosen = {
+            name: [getattr(self, name)[i] for i in kept] for name in ("headings", "about", "names")
+        }
+        return replace(self, **chosen, rows=[[row[i] for i in kept] for row in self.rows])
+
     @cached_property
     def frame(self) -> pd.DataFrame:
         """The numbers, as in a CSV file."""
@@ -78,6 +92,7 @@ class Table:
         notes: below it.
         brief: headings that a terminal shows; all where none are given.
         needs: measures, coordinates or dimensions; a study that lacks one has no such exhibit.
+        lean: whether statistics that no row has are left out.
     """
 
     name: str
@@ -89,12 +104,14 @@ class Table:
     notes: Sequence[str] = ()
     brief: Sequence[str] = ()
     needs: Sequence[str] = ()
+    lean: bool = False
 
     def make(self, study: Study, context: Context) -> Made:
         """Compute every cell."""
         frame = self.data(study)
         keys = settings(frame, context, self.rows, self.over)
-        return made(self.title, frame, keys, self.columns, context, self.notes)
+        found = made(self.title, frame, keys, self.columns, context, self.notes)
+        return found.lean if self.lean else found
 
 
 @dataclass(frozen=True)

@@ -29,13 +29,17 @@ def keep_study(report: Report, study: Study, directory: Path) -> None:
         )
     directory.mkdir(parents=True, exist_ok=True)
     write_study(directory, study)
+    write_kept(report, study, directory)
+
+
+def write_kept(report: Report, study: Study, directory: Path) -> None:
+    """Write the files of a kept study that are made from its data, all but results.nc."""
     for name, text in kept_files(report, study).items():
         write_text(directory / name, text)
     context = context_of(study, report.measures)
-    for chart in report.charts(study):
-        sized = paper(chart.spec(study, context), PAPER_WIDTHS[""])
-        png = vl_convert.vegalite_to_png(sized, ppi=RESOLUTION)
-        (directory / f"{chart.name}.png").write_bytes(png)
+    for name, spec in report.specs(study, context).items():
+        png = vl_convert.vegalite_to_png(paper(spec, PAPER_WIDTHS[""]), ppi=RESOLUTION)
+        (directory / f"{name}.png").write_bytes(png)
 
 
 def kept_files(report: Report, study: Study) -> dict[str, str]:
@@ -50,6 +54,5 @@ def kept_files(report: Report, study: Study) -> dict[str, str]:
         for name, config in configs.items()
     }
     files["run.json"] = json.dumps({"runs": records}, indent=1, ensure_ascii=False) + "\n"
-    specs = {chart.name: chart.spec(study, context) for chart in report.charts(study)}
-    files["report.html"] = render_page(report, study, context, specs, None)
+    files["report.html"] = render_page(report, study, context, report.specs(study, context), None)
     return files

@@ -1,12 +1,15 @@
 """Numbers as text in tables and sentences."""
 
 import math
+import re
 
 import numpy as np
 
 from pvr_jax.results import statistics
 
 MISSING = "–"
+LARGE = 1e5  # from here on numbers have an exponent, unless their decimals are asked for
+_NEGATIVE_ZERO = re.compile(r"-(0\.?0*)$")
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -26,10 +29,13 @@ def interval(
     """
     if not math.isfinite(value):
         return MISSING
+    is_large = decimals is None and abs(value) >= LARGE
     if decimals is None:
         decimals = digits - 1 - (math.floor(math.log10(abs(value))) if value else 0)
     texts = [
-        f"{part:.{max(decimals, 0)}f}" if decimals <= 6 else number(part, digits)
+        number(part, digits)
+        if is_large or decimals > 6
+        else _NEGATIVE_ZERO.sub(r"\1", f"{part:.{max(decimals, 0)}f}")
         for part in (value, low, high)
     ]
     if not (math.isfinite(low) and math.isfinite(high)):

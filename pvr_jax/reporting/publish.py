@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -57,6 +58,10 @@ class Report:
         """Return the charts of a study."""
         return [exhibit for exhibit in self.shown(study) if isinstance(exhibit, Chart)]
 
+    def specs(self, study: Study, context: Context) -> dict[str, Mapping[str, Any]]:
+        """Return the descriptions of the charts of a study, by name; none of a chart of no rows."""
+        return {c.name: c.spec(study, context) for c in self.charts(study) if len(c.data(study))}
+
 
 @dataclass(frozen=True)
 class Published:
@@ -92,7 +97,7 @@ def publish(report: Report, study: Study, directory: str | Path) -> Published:
     context = context_of(study, report.measures)
     contents = tables_of(report, study, context)
     contents["replicas.csv"] = study.final().to_csv(index=False, lineterminator="\n")
-    specs = {chart.name: chart.spec(study, context) for chart in report.charts(study)}
+    specs = report.specs(study, context)
     figures = {
         name: write_figure(directory / "figures", name, spec) for name, spec in specs.items()
     }
@@ -100,7 +105,8 @@ def publish(report: Report, study: Study, directory: str | Path) -> Published:
     made = [e.make(study, context) for e in report.shown(study) if isinstance(e, Table | Pivot)]
     verdict = report.verdict(study, context)
     brief = next((e.brief for e in report.shown(study) if isinstance(e, Table | Pivot)), ())
-    text = "\n".join([*(render.terminal(table, brief) for table in made[:1]), verdict])
+    said = textwrap.fill(verdict, render.TERMINAL_WIDTH)
+    text = "\n".join([*(render.terminal(table, brief) for table in made[:1]), said])
     return Published(
         directory=directory,
         page=write_text(directory / "report.html", page),
@@ -195,6 +201,8 @@ def _part(
     kept: bool,
 ) -> dict[str, Any] | None:
     if isinstance(exhibit, Chart):
+        if exhibit.name not in specs:
+            return None
         links = [(k, f"figures/{exhibit.name}.{k}") for k in ("svg", "pdf", "png", "vl.json")]
         links = [("png", f"{exhibit.name}.png")] if kept else links
         return {

@@ -27,7 +27,8 @@ LOOSE = 0.25
 # Rows are named by these columns. Means come with the bounds of an interval, <measure>_low and
 # <measure>_high, or are exact; two tables call theirs otherwise.
 _CELL = (
-    *("run", "task_short", "arm", "frozen_bit", "aggregation", "complexity", "withheld", "samples"),
+    *("run", "task_short", "arm", "task", "model", "frozen_bit", "aggregation", "complexity"),
+    *("withheld", "samples"),
     *("learning_rate", "init_scale", "leap", "radius", "part", "class", "monomial", "T", "twin"),
 )
 _RENAMED = {
@@ -89,7 +90,7 @@ def of_table(
     shown = [
         name for name in keys if name in varied(kept) or not name.endswith(("_rate", "_scale"))
     ]
-    if not measures:
+    if not measures or not keys:
         return Found([], lacking, 0)
     if apart and "run" not in keys:
         return Found([], lacking, len(kept))
@@ -160,7 +161,8 @@ def place(cell: Mapping[str, object]) -> str:
     """Return the name of a cell: its run, its frozen bit or its task, and what else it is of."""
     known = {name: value for name, value in cell.items() if not pd.isna(value)}
     if "run" in known:  # which names both
-        known = {name: value for name, value in known.items() if name not in ("task_short", "arm")}
+        named = ("task_short", "arm", "task", "model")
+        known = {name: value for name, value in known.items() if name not in named}
     return " ".join(
         _IN_WORDS.get(name, "{}").format(_whole(known[name])) for name in _CELL if name in known
     )

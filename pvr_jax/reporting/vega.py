@@ -23,9 +23,18 @@ SHAPES = ("diamond", "cross", "triangle-up", "square", "triangle-down")
 GRAYS = ("#6B6B6B", "#A9885A", "#5A86A9", "#A0A0A0")
 MAX_REPLICA_ROWS = 2000  # of single replicas that are drawn besides their means
 MAX_PANELS = 12
+LEVEL_TEXT = 40  # characters that fit below an axis beside each other; longer labels are turned
 PANELS_PER_ROW = 3
 WIDTH, HEIGHT = 250, 190  # pixels, of one of several panels
-TITLED = ("task", "model", "setting", "training")  # whose values need no name before them
+TITLED = (
+    "task",
+    "model",
+    "setting",
+    "training",
+    "condition",
+    "network",
+    "of",
+)  # whose values need no name before them
 ALONE = (520, 300)  # of the only panel
 DIGITS = 5  # of a number in a description
 TEXTS = ("panel", "color", "dash", "role", "level", "replica")
@@ -58,6 +67,7 @@ class Described(Protocol):
     panel: str
     floor: float | None
     log_y: bool
+    own: Sequence[str]
 
 
 def paper(spec: Spec, width: int) -> Spec:
@@ -118,7 +128,8 @@ def replicas(frame: pd.DataFrame, roles: Mapping[str, str], y: str) -> pd.DataFr
 def known_rows(
     frame: pd.DataFrame, roles: Mapping[str, str], mark: str, words: str
 ) -> pd.DataFrame:
-    """Return what is known exactly, one row per place."""
+    """Return what is known exactly, one row per place; none where it is not known."""
+    frame = frame[frame[roles["y"]].notna()] if "y" in roles else frame
     found = pd.DataFrame({r: frame[n].to_numpy() for r, n in roles.items() if n in frame})
     return found.drop_duplicates().assign(role=mark, level=words)
 
@@ -238,7 +249,8 @@ def assembled(
     columns = [c for c in long if not c.endswith("_order")]
     # As CSV a third of the size of JSON.
     text = long[columns].to_csv(index=False, float_format=f"%.{DIGITS}g", lineterminator="\n")
-    types = {c: "string" if c in TEXTS or long[c].dtype == object else "number" for c in columns}
+    is_number = pd.api.types.is_numeric_dtype
+    types = {c: "number" if c not in TEXTS and is_number(long[c]) else "string" for c in columns}
     data = {"values": text, "format": {"type": "csv", "parse": types}}
     # Selections stand at the top and name their view: so Altair writes them, and reads them back.
     view = {"views": ["points"]}
@@ -266,5 +278,7 @@ def assembled(
     spec |= {"params": params} if params else {}
     if len(panels := order_of(long, "panel")) > 1:
         facet = {"field": "panel", "type": "nominal", "title": None, "sort": panels}
+        if chart.own:
+            spec["resolve"] = {"scale": dict.fromkeys(chart.own, "independent")}
         return spec | {"facet": facet, "columns": min(PANELS_PER_ROW, len(panels)), "spec": inner}
     return spec | inner

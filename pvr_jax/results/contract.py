@@ -103,7 +103,8 @@ def dataset(
     """
     names = {"replica": replicas["name"].tolist()}
     names |= {"step": list(steps)} if len(steps) else {}
-    data, sizes = {}, dict(coordinates or {})
+    # A tuple would be one of xarray's own descriptions.
+    data, sizes = {}, {name: np.asarray(given) for name, given in (coordinates or {}).items()}
     for name, array in values.items():
         measure, array = measures[name], np.asarray(array)
         shared = ("step", "replica")[2 - (array.ndim - len(measure.dims)) :]

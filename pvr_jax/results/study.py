@@ -1,11 +1,11 @@
 """A study: the runs of one experiment, and their replicas as one table."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import xarray as xr
@@ -14,6 +14,7 @@ from pvr_jax.number_text import exact
 from pvr_jax.refusal import Refusal
 from pvr_jax.results.contract import MEASURES_FILE, PREDICTIONS_FILE, Measure, read
 
+T = TypeVar("T")
 STUDY_FILE, LAST = "results.nc", "__last"
 RUN_FILES = ("config.json", "run.json", "metrics.jsonl", MEASURES_FILE, "checkpoints")
 # Columns that every row has of its run, as far as the run has them.
@@ -60,6 +61,16 @@ class Study:
         """The names of the columns that say what a replica is, in order, without measures."""
         own = {str(name): None for run in self.runs for name in _columns(run)}
         return [*OF_RUN, "replica", *own]
+
+    def once(self, make: Callable[["Study"], T]) -> T:
+        """Return what a function makes of this study; it is called once, and nobody changes it."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return self._made[make]
+
+    @cached_property
+    def _made(self) -> dict[Any, Any]:
+        return {}
 
     def final(self) -> pd.DataFrame:
         """Return a row per replica: what it is, and its last values.

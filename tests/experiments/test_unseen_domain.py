@@ -12,9 +12,9 @@ import pytest
 
 import pvr_jax
 from experiments import main, reproduce
-from experiments.unseen_domain import analyse, settings, train
+from experiments.unseen_domain import analyse, predict, settings, train
 from experiments.unseen_domain import problem as problems
-from pvr_jax import models, tasks, theory
+from pvr_jax import models, results, tasks, theory
 from pvr_jax.boolean import cube, float64
 from pvr_jax.training import environment, run_log
 
@@ -28,7 +28,7 @@ def read(path):
 
 
 def finish(choice, workdir, **overrides):
-    """Train, analyse and predict a run; return its directory, measures and predictions."""
+    """Train, analyse and predict a run; return its directory, and all that was found."""
     config = CONFIG.get_config(choice)
     with config.unlocked():
         for name, value in overrides.items():
@@ -38,7 +38,7 @@ def finish(choice, workdir, **overrides):
     for stage in ("train", "analyse", "predict"):
         main.run_stage(stage, config, workdir)
     (directory,) = {path.parent for path in workdir.rglob("config.json")}
-    return directory, read(directory / "measures.json"), read(directory / "predictions.json")
+    return directory, results.open(directory).runs[0]
 
 
 @pytest.mark.parametrize("setting", UNSEEN)
@@ -90,17 +90,18 @@ def test_length_generalization_has_an_astronomic_interpolator(radius, full):
     ],
 )
 def test_every_kind_of_run_goes_through_all_stages(tmp_path, choice):
-    directory, measures, predictions = finish(f"{choice},tiny", tmp_path)
-    steps, replicas = len(measures["steps"]), len(measures["replicas"])
-    for name, column in measures["measures"].items():
-        assert np.array(column, float).shape == (steps, replicas), name
-    errors = np.array(measures["measures"]["generalization_error"], float)
+    directory, found = finish(f"{choice},tiny", tmp_path)
+    for file, measures in (("measures", analyse.MEASURES), ("predictions", predict.MEASURES)):
+        whole = results.read(directory / f"{file}.nc")
+        assert set(whole.data_vars) <= set(measures) and not results.check(whole)
+    assert found["generalization_error"].dims == ("step", "replica")
+    errors = found["generalization_error"]
     assert np.isfinite(errors).all() or "mean_field" in choice  # a rate for other widths
-    shape = (steps, replicas, len(measures["monomials"]))
-    assert np.array(measures["coefficients"], float).shape == shape
-    assert "min_degree" in predictions["theories"]
-    defined = set(predictions["theories"]) | set(predictions["not_defined"])
-    assert defined == {"min_degree", "wide_ntk"}
+    assert found["coefficients"].dims == ("step", "replica", "monomial")
+    assert found["theory"].values.tolist() == ["min_degree", "wide_ntk"]
+    whole = found["predicted_generalization_error"].isel(replica=0)
+    assert (np.isnan(whole) == (found["not_defined"] != "")).all()
+    assert np.isfinite(whole.sel(theory="min_degree"))
     assert set(read(directory / "run.json")["stages"]) == {"train", "analyse", "predict"}
     main.run_stage("report", CONFIG.get_config(f"{choice},tiny"), tmp_path)
     assert (directory.parent / "report" / "report.html").stat().st_size > 10_000
@@ -123,21 +124,18 @@ def test_the_mean_square_of_a_sampled_target_is_of_all_its_terms(expression, fol
         config.evaluation.update({"relevant": 12, "monomials": followed})
     problem = problems.assemble(config)
     assert not problem.exact and len(problem.monomials) == followed
-    count = len(problem.names)
-    measured, nothing = {"coefficients": np.zeros((count, followed))}, np.full(count, np.nan)
-    document = analyse.document(config, problem, [0], [measured], nothing, [None] * count)
-    assert document["target_mean_square"] == pytest.approx(expected, rel=1e-12)
+    assert analyse.facts(problem)["target_mean_square"] == pytest.approx(expected, rel=1e-12)
 
 
 def test_measures_are_those_of_the_learned_function(tmp_path):
-    directory, measures, predictions = finish("setting=2parity,model=mlp,tiny", tmp_path)
+    directory, found = finish("setting=2parity,model=mlp,tiny", tmp_path)
     with np.load(directory / "learned.npz") as arrays:
         learned = arrays["values"].astype(np.float64)
     task = tasks.make("polynomial", n=6, expression="x0*x1")
     target = np.asarray(tasks.truth_table(task), np.float64)
     seen = tasks.make_seen_set("where", 6, condition="x0 = 1 or x1 = 1").mask()
     interpolator = theory.min_degree_interpolator(target, seen)
-    last = {name: np.array(column[-1]) for name, column in measures["measures"].items()}
+    last = found.isel(step=-1)
     for name, other, where in (
         ("generalization_error", target, slice(None)),
         ("in_distribution_error", target, seen),
@@ -147,25 +145,30 @@ def test_measures_are_those_of_the_learned_function(tmp_path):
     ):
         expected = np.square(learned - other)[:, where].mean(axis=1) / 2
         np.testing.assert_allclose(last[name], expected, rtol=1e-5, err_msg=name)
-    np.testing.assert_allclose(predictions["unexplained"]["min_degree"], last["unseen_distance"])
+    np.testing.assert_allclose(last["residual"].sel(theory="min_degree"), last["unseen_distance"])
     spectra = float64.spectrum(learned)
-    places = [
-        int("".join(str(int(i in m["coordinates"])) for i in range(6)), 2)
-        for m in measures["monomials"]
-    ]
-    np.testing.assert_allclose(measures["coefficients"][-1], spectra[:, places], atol=1e-6)
-    tracked = {
-        tuple(m["coordinates"]): (m["target"], m["min_degree"]) for m in measures["monomials"]
-    }
-    assert tracked == {(0, 1): (1, 0), (0,): (0, 1), (1,): (0, 1), (): (0, -1)}
+    # x₀ is the first binary digit of a monomial's place.
+    places = {"x₀x₁": 0b110000, "x₀": 0b100000, "x₁": 0b010000, "1": 0}
+    assert found["monomial"].values.tolist() == ["1", "x₀", "x₁", "x₀x₁"]
+    for name, place in places.items():
+        own = last["coefficients"].sel(monomial=name)
+        np.testing.assert_allclose(own, spectra[:, place], atol=1e-6)
+    predicted = last["predicted_coefficients"].sel(theory="min_degree").isel(replica=0)
+    assert last["target_coefficients"].values.tolist() == [0, 0, 0, 1]
+    assert predicted.values.tolist() == [-1, 1, 1, 0]
+    # A parity of two bits, of which one input in four is unseen: r = 1.
+    assert (last["highest_degree"], last["target_mass_above"]) == (1, 1)
+    above = (np.bitwise_count(np.arange(64)) > 1) * np.square(spectra)
+    np.testing.assert_allclose(last["mass_above"], above.sum(axis=1), rtol=1e-5)
+    assert last["seen_variance"] == pytest.approx(8 / 9)
     temperature = theory.degree_temperature(learned[1], target, seen)
-    assert last["degree_temperature"][1] == pytest.approx(temperature, abs=1e-6)
+    assert last["degree_temperature"].values[1] == pytest.approx(temperature, abs=1e-6)
     # The metrics of training are the same measures in float32.
     line = json.loads((directory / "metrics.jsonl").read_text().splitlines()[-1])
     np.testing.assert_allclose(line["unseen_distance"], last["unseen_distance"], rtol=1e-4)
     # The parameters that a user loads are those of the learned functions.
     trained = pvr_jax.load_params(directory)
-    assert list(trained.names) == [replica["name"] for replica in measures["replicas"]]
+    assert list(trained.names) == found["replica"].values.tolist()
     network = models.build(n=6, **read(directory / "config.json")["model"])
     for name, values in zip(trained.names, learned, strict=True):
         outputs = network.apply(trained.of(name), cube.points(6))
@@ -173,7 +176,7 @@ def test_measures_are_those_of_the_learned_function(tmp_path):
 
 
 def test_predictions_of_the_wide_network(tmp_path):
-    _, _, predictions = finish("setting=threesym,model=mlp,tiny", tmp_path)
+    _, found = finish("setting=threesym,model=mlp,tiny", tmp_path)
     task = tasks.make("polynomial", n=6, expression="x0*x1 - 1.25*x1*x2 + 1.5*x2*x0")
     target = np.asarray(tasks.truth_table(task), np.float64)
     seen = tasks.make_seen_set("parity", 6, coordinates=(0, 1, 2)).mask()
@@ -181,16 +184,17 @@ def test_predictions_of_the_wide_network(tmp_path):
     kernel = theory.wide_networks.wide_eigenvalues(6, layers, theory.wide_networks.RELU)
     learned = theory.kernel_interpolator(kernel, target, seen)
     expected = np.square(learned - target)[~seen].mean() / 2
-    assert predictions["theories"]["wide_ntk"]["unseen_error"] == pytest.approx(expected)
+    predicted = found["predicted_unseen_error"].sel(theory="wide_ntk")
+    np.testing.assert_allclose(predicted, expected)
 
 
 def test_replicas_differ_in_rate_and_share_their_start(tmp_path):
-    _, measures, _ = finish(
+    _, found = finish(
         "setting=2parity,model=mlp,tiny", tmp_path, train__learning_rates=(1e-3, 1e-2)
     )
-    names = [replica["name"] for replica in measures["replicas"]]
+    names = found["replica"].values.tolist()
     assert names == ["rate0.001-seed1", "rate0.001-seed2", "rate0.01-seed1", "rate0.01-seed2"]
-    first = np.array(measures["measures"]["generalization_error"])
+    first = found["generalization_error"].values
     np.testing.assert_array_equal(first[0, :2], first[0, 2:])
     assert (first[-1, :2] != first[-1, 2:]).all()
 
@@ -391,20 +395,41 @@ def test_an_interpolator_that_is_too_large_is_said_to_be_missing(holdout):
     assert np.isnan(monomial["min_degree"])
 
 
-def test_a_run_without_interpolator_goes_through_all_stages(tmp_path, monkeypatch, capsys):
+def test_a_run_without_interpolator_goes_through_all_stages(tmp_path, monkeypatch):
     monkeypatch.setattr(theory.min_degree, "MOST_POINTS", 4)
     choice = "setting=user,model=mlp,holdout=random,tiny"
-    directory, measures, predictions = finish(choice, tmp_path)
-    assert "either kind" in predictions["not_defined"]["min_degree"]
-    assert set(predictions["theories"]) == set(predictions["unexplained"]) == {"wide_ntk"}
-    assert measures["min_degree_profile"] is None
-    assert measures["measures"]["unseen_distance"][-1] == [None, None]
-    assert None not in measures["measures"]["unseen_error"][-1]
+    directory, found = finish(choice, tmp_path)
+    why = "too large a problem: 32 seen and 32 unseen points"
+    assert found["not_defined"].values[0].startswith(why) and found["not_defined"][1] == ""
+    assert np.isnan(found["residual"].sel(theory="min_degree")).all()
+    assert np.isfinite(found["residual"].sel(theory="wide_ntk")).all()
+    assert "min_degree_profile" not in found and "highest_degree" not in found
+    assert np.isnan(found["unseen_distance"]).all() and np.isfinite(found["unseen_error"]).all()
     assert read(directory / "run.json")["training_rows"] == {"checked": 64, "unseen": 0}
     main.run_stage("report", CONFIG.get_config(choice), tmp_path)
-    said = capsys.readouterr().out
-    assert "MDI, not computed for x0·x1, mlp: seen: given 32 seen and 32 unseen points" in said
-    assert "The MDI is not computed: seen: given 32 seen and 32 unseen points" in said
+    assert why in (directory.parent / "report" / "not_defined.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ("setting=2parity,model=transformer", "not for the model transformer"),
+        ("setting=2parity40,model=mlp", "its kernel is not computed for n = 40"),
+        ("setting=2parity,model=mlp", "an initialization that is not scaled"),
+    ],
+)
+def test_a_theory_that_says_nothing_says_why_in_words(choice, words):
+    scales = (0.5,) if "scaled" in words else (1.0,)
+    config = changed(f"{choice},tiny", train__init_scales=scales)
+    reference = problems.assemble(config).reference
+    predicted, why = predict.functions(config, reference)
+    assert list(predicted) == ["min_degree"] and words in why["wide_ntk"]
+
+
+def test_monomials_as_text():
+    assert analyse.monomial_text([]) == "1"
+    assert analyse.monomial_text([10, 2]) == "x₂x₁₀"
+    assert analyse.monomial_text([0, 2, 3, 4, 5, 11]) == "x₀x₂…x₅x₁₁"
 
 
 def test_training_goes_on_after_an_interruption(tmp_path):

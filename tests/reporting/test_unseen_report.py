@@ -1,229 +1,335 @@
-"""The report of unseen domains: its files, the page, what is kept, and the errors."""
+"""The report of unseen domains: its numbers, marks and verdicts, on small made-up runs."""
 
-import base64
 import json
-import subprocess
-import sys
-import xml.etree.ElementTree as ElementTree
-from urllib.parse import unquote
+import re
 
+import numpy as np
 import pandas as pd
 import pytest
-from parsed_page import DATA, Page
-from PIL import Image
-from synthetic_unseen import LENGTH, THREE_SYMMETRIC, write_unseen
+import scipy.stats
 
-from pvr_jax.reporting.agreement import compare_files
-from pvr_jax.reporting.unseen import keep, write_report
+from experiments.unseen_domain import analyse, frames, predict
+from experiments.unseen_domain.report import REPORT, nearer
+from pvr_jax import results
+from pvr_jax.refusal import Refusal
+from pvr_jax.reporting import publish as publish_module
+from pvr_jax.reporting.exhibits import context_of
+from pvr_jax.reporting.publish import publish, tables_of
+from pvr_jax.results import Study
+from pvr_jax.results.study import write_study
 
-FIGURES = {
-    "coefficients",
-    "distance",
-    "coefficient_distance",
-    "leak_by_rate",
-    "degree_profile",
-}
-TABLES = {"table", "explanation", "degrees", "coefficients"}
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    """Runs of three tasks: a scan of rates, one unfinished fit, one far MDI; and one unfinished."""
-    workdir = tmp_path_factory.mktemp("unseen")
-    lost = {"rate0.1-scale1.0-seed1": 400}
-    write_unseen(workdir, rates=(0.001, 0.01, 0.1), leak_per_decade=0.1, diverged=lost)
-    write_unseen(workdir, "polynomial-transformer-11111111", wide=False, seeds=1)
-    write_unseen(workdir, "polynomial-mlp-22222222", THREE_SYMMETRIC, in_distribution=0.5)
-    write_unseen(workdir, "parity-mlp-33333333", LENGTH, leak=0.5)
-    write_unseen(workdir, "polynomial-mlp-44444444", finished=False)
-    return workdir / "unseen_domain"
+MONOMIALS = ("1", "x₀", "x₁", "x₀x₁")
+OWN, STEPS = 8.0, (0, 10)  # the MDI's unseen error of a parity of two bits
 
 
-@pytest.fixture(scope="module")
-def paths(study):
-    return write_report(study)
+def run(name="polynomial-mlp-0", *, task="2parity", model="mlp", seeds=3, rates=(0.003,), **last):
+    """Return a run that has learned the share `leak` of x₀x₁, other values as they are given.
 
-
-def contents(directory):
-    return {
-        str(path.relative_to(directory)): path.read_bytes()
-        for path in sorted(directory.rglob("*"))
-        if path.is_file()
+    `last` are measures or facts at the last step, of all replicas or [R]; None leaves one out.
+    `config`, `lost` and `predicted` are no measures.
+    """
+    config = last.pop("config", {})
+    lost, predicted = last.pop("lost", ()), last.pop("predicted", True)
+    leak = last.pop("leak", 0.1) + 0.001 * np.arange(seeds)
+    leak = np.broadcast_to(leak, (len(rates), seeds)).ravel()
+    table = pd.DataFrame(
+        {
+            "seed": np.tile(np.arange(seeds), len(rates)),
+            "learning_rate": np.repeat(rates, seeds),
+            "init_scale": 1.0,
+        }
+    )
+    table["name"] = [f"rate{r:g}-seed{s}" for s, r, _ in table.itertuples(index=False)]
+    table["diverged_at"] = [10 if name in lost else -1 for name in table["name"]]
+    learned = np.stack([leak - 1, 1 - leak, 1 - leak, leak], axis=1)
+    values = {
+        "generalization_error": (1 - leak) ** 2 * 2,
+        "in_distribution_error": 1e-5 + 0 * leak,
+        "unseen_error": OWN * (1 - leak) ** 2,
+        "unseen_distance": OWN * leak**2,
+        "dropped_share": leak,
+        "degree_temperature": leak,
+        "mass_above": leak**2,
+        "coefficients": learned,
+        "degree_profile": np.stack([(1 - leak) ** 2, 2 * (1 - leak) ** 2, leak**2], axis=1),
+        "target": "x0·x1",
+        "seen": "x0 = 1 or x1 = 1",
+        "seen_fraction": 0.75,
+        "evaluated": "every input",
+        "training_samples": 48,
+        "target_mean_square": 1.0,
+        "seen_variance": 1.0,
+        "highest_degree": 1,
+        "target_mass_above": 1.0,
+        "target_coefficients": [0.0, 0.0, 0.0, 1.0],
+        "target_degree_profile": [0.0, 0.0, 1.0],
+        "min_degree_profile": [1.0, 2.0, 0.0],
     }
-
-
-def test_the_promised_files_and_the_terminal_text(study, paths):
-    assert paths.directory == study / "report"
-    assert set(paths.tables) == {f"{name}.md" for name in TABLES} | {
-        "table.csv",
-        "table.tex",
-        "coefficients.csv",
-        "findings.md",
-        "summary.md",
-        "replicas.csv",
+    theories = {
+        "predicted_unseen_error": np.tile([OWN, 4.5], (len(table), 1)),
+        "predicted_coefficients": np.tile(
+            [[-1.0, 1, 1, 0], [-0.8, 0.8, 0.8, 0.2]], (len(table), 1, 1)
+        ),
+        "residual": np.stack([values["unseen_distance"], OWN * (leak - 0.25) ** 2], axis=1),
+        "not_defined": ["", ""],
     }
-    assert set(paths.figures) == FIGURES
-    for name in ("table.md", "explanation.md", "degrees.md", "findings.md"):
-        assert paths.tables[name].read_text(encoding="utf-8") in paths.text
-    assert "excluded: rate0.1-scale1.0-seed1 diverged at step 400" in paths.text
-    assert len(pd.read_csv(paths.tables["table.csv"])) == 6
-    assert not [name for name in contents(paths.directory) if "tmp" in name]
-
-
-def test_writing_twice_gives_the_same_bytes(study, paths, tmp_path):
-    again = write_report(study, tmp_path / "again")
-    assert again.directory == tmp_path / "again"
-    first, second = contents(paths.directory), contents(again.directory)
-    assert first.keys() == second.keys()
-    assert [n for n in first if first[n] != second[n] and n != "report.html"] == []
-
-
-def test_page_is_whole_and_needs_no_network(paths):
-    page = Page(paths.page.read_text(encoding="utf-8"))
-    anchors = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
-    assert anchors == {"summary", "tables", "figures", "definitions", "left-out", "runs"}
-    for tag, attributes in page.tags:
-        assert tag not in ("script", "link", "iframe", "object")
-        assert attributes.get("src", DATA).startswith(DATA)
-        link = attributes.get("href", "#summary")
-        known = link[1:] in anchors if link.startswith("#") else None
-        assert known or (paths.directory / unquote(link)).exists(), link
-    images = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
-    assert len(images) == len(FIGURES)
-    for image in images:
-        assert ElementTree.fromstring(base64.b64decode(image[len(DATA) :])).tag.endswith("svg")
-    for text in (
-        "excluded: rate0.1-scale1.0-seed1, diverged at step 400",
-        "polynomial-mlp-44444444",
-        "Spearman's rank correlation over replicas, 95 % interval: 2parity, mlp: ",
-        "jax 0.10.2",
-        "1\u2009089\u2009153",
-    ):
-        assert text in page.text
-
-
-def test_text_from_files_is_escaped_and_not_read_as_math(tmp_path):
-    attack = "<script>$\\broken{</script>\"'&"
-    write_unseen(tmp_path, setting=attack, seen=attack, task_label=attack, seeds=2)
-    page = Page(write_report(tmp_path / "unseen_domain").page.read_text(encoding="utf-8"))
-    assert attack in page.text
-    assert "script" not in [tag for tag, _ in page.tags]
-
-
-def test_figures_open(paths):
-    for formats in paths.figures.values():
-        assert formats["pdf"].read_bytes().startswith(b"%PDF")
-        with Image.open(formats["png"]) as image:
-            assert min(image.size) >= 400
-
-
-def test_latex_is_regular(paths):
-    text = paths.tables["table.tex"].read_text(encoding="utf-8")
-    body = [line for line in text.splitlines() if not line.startswith("%")]
-    assert text.count("\\begin{tabular}") == text.count("\\end{tabular}") == 3
-    assert "_" not in "".join(body)
-    assert "†" not in "".join(body)
-
-
-def test_kept_results_hold_one_table_each_and_agree_with_the_report(study, paths, tmp_path):
-    with pytest.raises(FileNotFoundError, match="unfinished: polynomial-mlp-44444444"):
-        keep(study, tmp_path / "refused")
-    write_unseen(tmp_path, rates=(0.001, 0.01, 0.1), seeds=2)
-    write_unseen(tmp_path, "polynomial-transformer-11111111")
-    source, kept = tmp_path / "unseen_domain", tmp_path / "kept"
-    keep(source, kept)
-    assert {path.name for path in kept.iterdir()} == {f"{name}.md" for name in TABLES} | {
-        "findings.md",
-        "table.csv",
-        "coefficients.csv",
-        "replicas.csv",
-        "run.json",
-    } | {f"{name}.png" for name in FIGURES}
-    for name in TABLES:
-        lines = (kept / f"{name}.md").read_text(encoding="utf-8").splitlines()
-        assert all(line.startswith("|") for line in lines)
-        assert len({len(line) for line in lines}) == 1
-    assert not any(line.startswith("|") for line in (kept / "findings.md").read_text().splitlines())
-    runs = json.loads((kept / "run.json").read_text(encoding="utf-8"))["runs"]
-    assert runs.keys() == {"polynomial-mlp-0123abcd", "polynomial-transformer-11111111"}
-    assert runs["polynomial-mlp-0123abcd"].keys() == {"config", "run"}
-    fresh = write_report(source).tables["replicas.csv"]
-    assert "9 of 9 replicas compared, 9 with the same digits" in compare_files(
-        fresh, kept / "replicas.csv"
+    values |= theories if predicted else {}
+    values |= {n: np.broadcast_to(v, np.shape(values[n])) for n, v in last.items() if v is not None}
+    values = {n: v for n, v in values.items() if not (n in last and last[n] is None)}
+    over_steps = ("generalization_error", "coefficients", "degree_profile", "unseen_error")
+    for measure in (*over_steps, "unseen_distance", "in_distribution_error", "mass_above"):
+        if measure in values:
+            values[measure] = np.stack([np.ones_like(values[measure]), values[measure]])
+    found = results.dataset(
+        table,
+        values,
+        {**analyse.MEASURES, **predict.MEASURES},
+        steps=STEPS,
+        coordinates={"monomial": MONOMIALS, "theory": predict.THEORIES},
+        experiment="unseen_domain",
+        run=name,
+        task=task,
+        model=model,
+        optimizer="sgd",
+        size="small",
+        n=6,
+        step_unit="step",
+        config={"model": {"name": model}, **config},
     )
-    keep(source / "polynomial-mlp-0123abcd", tmp_path / "one")
-    assert len(pd.read_csv(tmp_path / "one" / "table.csv")) == 3
+    assert not results.check(found)
+    return found
 
 
-def test_report_never_imports_jax(tmp_path):
-    write_unseen(tmp_path)
-    program = (
-        "import sys\nfrom pathlib import Path\n"
-        "from experiments.unseen_domain.report import report\n"
-        f"report(Path({str(tmp_path / 'unseen_domain')!r}))\n"
-        "loaded = {name.split('.')[0] for name in sys.modules}\n"
-        "assert not loaded & {'jax', 'jaxlib', 'flax', 'orbax'}, loaded\n"
+def tables(*runs):
+    """Return the tables of a report as rows of texts by heading, and its other files."""
+    study = Study(runs)
+    files = tables_of(REPORT, study, context_of(study, REPORT.measures))
+    found = {}
+    for name, text in files.items():
+        if name.endswith(".md") and name != "findings.md":
+            lines = [[c.strip() for c in line.strip("|").split("|")] for line in text.splitlines()]
+            found[name[:-3]] = [dict(zip(lines[0], row, strict=True)) for row in lines[2:]]
+    return found, files["findings.md"], REPORT.left_out(study)
+
+
+def verdict_of(found):
+    (cell,) = frames.cells(Study((found,)), "near")
+    return nearer(cell, None)
+
+
+def test_every_column_is_the_statistic_of_its_measure():
+    shown, findings, left_out = tables(run())
+    leak = np.array([0.1, 0.101, 0.102])
+    (row,) = shown["explanation"]
+    half = scipy.stats.t.ppf(0.975, 2) * scipy.stats.sem(leak)
+    assert row["dropped monomials learned [95 %]"] == (
+        f"0.1010 [{0.101 - half:.4f}, {0.101 + half:.4f}] (0.100, 0.101, 0.102)"
     )
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=300
+    assert row["distance / MDI's error [95 %]"].startswith(f"{(leak**2).mean():.4f} [")
+    (row,) = shown["table"]
+    assert (row["replicas"], row["in-distribution error"]) == ("3 of 3", "1.00e-05")
+    assert (row["MDI's unseen error"], row["wide NTK's unseen error"]) == ("8", "4.500")
+    (row,) = shown["degrees"]
+    assert (row["r"], row["target's mass there"]) == ("1", "1")
+    last = shown["coefficients"][-1]
+    assert [last[k] for k in ("monomial", "target", "MDI", "wide NTK")] == [
+        "x₀x₁",
+        "1",
+        "0",
+        "0.200",
+    ]
+    (row,) = shown["tasks"]
+    assert (row["seen [%]"], row["evaluated on"]) == ("75.0", "every input")
+    assert "0 of them" not in findings and left_out == [] and "not_defined" not in shown
+    assert findings.startswith("Of 1 setting that fitted what they saw")
+    assert re.search(
+        r"to the MDI is 0\.0102 \[.*target 0\.808\d \[.*: nearer to the MDI\.", findings
     )
-    assert result.returncode == 0, result.stderr
+    assert "lies 0.178 from the wide NTK and 0.0816 from the MDI: the MDI explains more" in findings
 
 
-def test_config_and_run_record_may_be_missing(tmp_path):
-    directory = write_unseen(tmp_path)
-    (directory / "config.json").unlink()
-    (directory / "run.json").unlink()
-    assert "2parity" in write_report(tmp_path / "unseen_domain").text
+def test_what_is_nearer_is_judged_for_all_settings_at_once():
+    margin = np.array([-0.1, -0.12, -0.08])
+    near = {"unseen_error": OWN, "unseen_distance": OWN * (1 + margin)}
+    assert verdict_of(run(**near)).text == "nearer to the MDI"
+    far = {"unseen_error": OWN * (1 + margin), "unseen_distance": OWN}
+    assert verdict_of(run(**far)).text == "nearer to the target"
+    low, high = scipy.stats.t.interval(1 - 0.05 / 20, 2, -0.1, scipy.stats.sem(margin))
+    assert low < 0 < high
+    rates = tuple(0.001 * 1.1**i for i in range(20))
+    many = {"unseen_error": OWN, "unseen_distance": np.tile(near["unseen_distance"], 20)}
+    _, findings, _ = tables(run(rates=rates, **many))
+    assert findings.count(": not told apart.") == 20 and "in 20 the two are not told" in findings
 
 
-def test_no_run_and_only_unfinished_runs_say_what_to_type(tmp_path):
-    root = tmp_path / "unseen_domain"
-    command = rf"launch\.sh run configs/unseen_domain\.py:size=small --workdir={tmp_path}$"
-    with pytest.raises(FileNotFoundError, match=command) as error:
-        write_report(root)
-    assert "\n" not in str(error.value)
-    write_unseen(tmp_path, finished=False)
-    with pytest.raises(FileNotFoundError, match="only unfinished: polynomial-mlp-0123abcd"):
-        write_report(root)
+def test_two_groups_of_seeds_are_shown_and_not_judged():
+    margin = np.array([-0.5 + 0.001 * i for i in range(10)] + [0.3, 0.301])
+    found = {"unseen_error": OWN, "unseen_distance": OWN * (1 + margin)}
+    shown, findings, _ = tables(run(seeds=12, **found))
+    assert "two groups, so nothing is judged" in findings
+    assert "(10 at 4.04 and 2 at 10.4)" in shown["explanation"][0]["distance to MDI [95 %]"]
+    twice = {name: np.concatenate([v, v]) if np.ndim(v) else v for name, v in found.items()}
+    assert verdict_of(run(seeds=24, **twice)).text == "nearer to the MDI"
+
+
+def test_an_unfinished_fit_is_marked_everywhere_and_not_judged():
+    shown, findings, (line,) = tables(run(in_distribution_error=[1e-5, 0.006, 1e-5]))
+    assert shown["table"][0]["in-distribution error"].endswith(" †")
+    for name in ("explanation", "degrees", "coefficients"):
+        assert "†" in " ".join(shown[name][0].values()), name
+    assert "- " not in findings and findings.startswith("No setting has a fit")
+    assert "error 0.00600, above 1 % of ½ Var f, 0.00500; not judged" in line
+
+
+def test_what_is_not_measured_is_not_judged():
+    _, findings, (line,) = tables(run(in_distribution_error=[1e-5, np.nan, 1e-5]))
+    assert "was not measured; not judged" in line and "- " not in findings
+    assert verdict_of(run(unseen_distance=np.nan)).text.startswith("without an interval")
+    one = run(seeds=1)
+    assert verdict_of(one).text.startswith("without an interval")
+    assert "0.1000 [–]" in tables(one)[0]["explanation"][0]["dropped monomials learned [95 %]"]
+
+
+def test_diverged_replicas_do_not_count_and_a_setting_may_have_none():
+    lost = ["rate0.003-seed0"]
+    shown, _, _ = tables(run(lost=lost))
+    assert shown["table"][0]["replicas"] == "2 of 3"
+    assert "(0.101, 0.102)" in shown["explanation"][0]["dropped monomials learned [95 %]"]
+    shown, findings, _ = tables(run(lost=[f"rate0.003-seed{i}" for i in range(3)]))
+    assert shown["table"][0]["replicas"] == "0 of 3" and findings.startswith("No setting")
+
+
+def test_an_interpolator_beyond_reach_is_judged_by_the_mass_above_its_degree():
+    far = {"predicted_unseen_error": [1.5e6, np.nan], "unseen_distance": [1.5e6, 1.4e6, 1.6e6]}
+    shown, findings, _ = tables(run(**far))
+    assert "1.500e+06 [" in shown["explanation"][0]["distance to MDI [95 %]"]
+    assert "In 1 setting that fitted, the MDI is so large" in findings
+    assert "is 3.00e+06 times that of the zero function" in findings
+    assert re.search(
+        r"degree r = 1 the target has a mass of 1 and the networks learned 0\.0102", findings
+    )
+
+
+def test_where_the_interpolator_is_the_target_nothing_is_a_share():
+    shown, _, (line,) = tables(run(predicted_unseen_error=[1e-31, np.nan]))
+    assert "the MDI is the target" in line
+    assert "distance / MDI's error [95 %]" not in shown["explanation"][0]
+
+
+def test_without_theories_everything_else_is_shown_and_the_reason_is_said():
+    why = ["too large a problem", "not for the model mlp"]
+    lost = {n: np.nan for n in ("predicted_unseen_error", "predicted_coefficients", "residual")}
+    none = dict.fromkeys(("unseen_distance", "dropped_share", "highest_degree", "mass_above"))
+    shown, findings, _ = tables(run(not_defined=why, **lost, **{n: np.nan for n in none}))
+    assert [row["because"] for row in shown["not_defined"]] == why
+    assert (
+        "unseen error [95 %]" in shown["table"][0] and "MDI's unseen error" not in shown["table"][0]
+    )
+    assert findings.startswith("No setting has a fit, an MDI")
+    _, _, (line,) = tables(run(predicted=False))
+    assert line == "polynomial-mlp-0: no predictions yet; run --stage=predict"
+
+
+def test_a_coefficient_is_off_by_intervals_that_hold_for_all_of_them():
+    learned = np.tile([-1.0, 1.0, 1.0, 0.0], (3, 1))
+    learned[:, 3] = [0.25, 0.3, 0.2]  # 0.25 ± 0.12 alone, ± 0.25 of four; a tenth is 0.1
+    last = tables(run(coefficients=learned))[0]["coefficients"][-1]["learned [95 %]"]
+    assert last == "0.250 [0.126, 0.374] (0.250, 0.300, 0.200)"
+    learned[:, 3] = [0.25, 0.26, 0.24]
+    last = tables(run(coefficients=learned))[0]["coefficients"][-1]["learned [95 %]"]
+    assert last.endswith(" ↑")
+
+
+def test_theories_that_are_not_told_apart_have_no_nearest():
+    residual = np.array([[0.3, 0.1], [0.2, 0.2], [0.1, 0.21]])
+    findings = tables(run(residual=residual))[1]
+    assert "0.170 from the wide NTK and 0.200 from the MDI: they are not told apart" in findings
 
 
 @pytest.mark.parametrize(
-    ("name", "damage", "reason"),
-    [
-        ("measures.json", lambda d: d.pop("steps"), "no entry 'steps'"),
-        ("measures.json", lambda d: d["measures"].pop("unseen_error"), "no entry 'unseen_error'"),
-        (
-            "measures.json",
-            lambda d: d["measures"]["unseen_error"].pop(),
-            r"unseen_error has shape \[3, 3\], expected \[4, 3\]",
-        ),
-        ("measures.json", lambda d: d["coefficients"][0].pop(), "."),
-        ("measures.json", lambda d: d["degree_profile"][0][0].pop(), "."),
-        ("measures.json", lambda d: d["replicas"].clear(), "no evaluation or no replica"),
-        ("predictions.json", lambda d: d["theories"].pop("min_degree"), "no entry 'min_degree'"),
-        ("predictions.json", lambda d: d.clear(), "no entry 'min_degree'"),
-        (
-            "predictions.json",
-            lambda d: d["theories"]["wide_ntk"]["coefficients"].pop(),
-            "wide_ntk: coefficients has shape",
-        ),
-        ("predictions.json", lambda d: d["unexplained"]["wide_ntk"].pop(), "wide_ntk: unexplained"),
-        ("predictions.json", None, "Unterminated|Expecting|Invalid"),
-        ("measures.json", None, "Unterminated|Expecting|Invalid"),
-    ],
+    ("slope", "words"),
+    [(0.2, "the leak grows with"), (-0.04, "the leak shrinks"), (0.0, "no trend is shown")],
 )
-def test_a_damaged_file_is_named_with_its_remedy(tmp_path, name, damage, reason):
-    path = write_unseen(tmp_path) / name
-    if damage is None:
-        path.write_text(path.read_text()[:100])
-    else:
-        document = json.loads(path.read_text())
-        damage(document)
-        path.write_text(json.dumps(document))
-    stage = {"measures.json": "analyse", "predictions.json": "predict"}[name]
-    with pytest.raises(ValueError, match=reason) as error:
-        write_report(tmp_path / "unseen_domain")
-    assert str(error.value).startswith(f"damaged file {path}: ")
-    assert str(error.value).endswith(f"./launch.sh run CONFIG --stage={stage} --workdir={tmp_path}")
+def test_leak_against_learning_rate(slope, words):
+    rates = (0.001, 0.01, 0.1, 1.0)
+    leak = 0.2 + slope * np.arange(4)[:, None] + np.array([0.01, -0.01, 0.02, -0.02])
+    findings = tables(run(seeds=4, rates=rates, dropped_share=leak.ravel()))[1]
+    expected = scipy.stats.spearmanr(np.repeat(rates, 4), leak.ravel()).statistic
+    assert f"with the learning rate is {expected:.2f} [" in findings and words in findings
+
+
+def test_a_trend_needs_three_rates_that_are_fitted_and_may_be_of_several_runs():
+    rates = (0.001, 0.01, 0.1)
+    runs = [
+        run(
+            f"polynomial-mlp-{i}",
+            rates=(rate,),
+            leak=0.1 * (i + 1),
+            config={"train": {"epochs": i}},
+        )
+        for i, rate in enumerate(rates)
+    ]
+    shown, findings, _ = tables(*runs)
+    assert "setting" not in shown["table"][0] and "Spearman" in findings
+    assert [row["learning rate"] for row in shown["table"]] == ["0.001", "0.01", "0.1"]
+    unfitted = run("polynomial-mlp-2", rates=rates[2:], in_distribution_error=0.3)
+    assert "Spearman" not in tables(*runs[:2], unfitted)[1]
+
+
+def test_settings_that_differ_are_never_one_row():
+    config = [{"model": {"name": "mlp", "alpha": alpha}} for alpha in (0.5, 1.0)]
+    runs = [run(f"polynomial-mlp-{i}", config=c) for i, c in enumerate(config)]
+    runs += [run(f"parity-mlp-{t}", task=t, config=config[0]) for t in ("len10", "len9")]
+    shown, _, _ = tables(*runs)
+    assert [(r["task"], r["model"]) for r in shown["table"]] == [
+        ("2parity", "mlp (alpha=0.5)"),
+        ("2parity", "mlp (alpha=1)"),
+        ("len9", "mlp (alpha=0.5)"),
+        ("len10", "mlp (alpha=0.5)"),
+    ]
+
+
+def test_a_mean_of_which_no_single_values_were_kept_is_shown():
+    found = run(coefficients=None)
+    of = analyse.MEASURES["coefficients"].attributes
+    for part, value in (("mean", 0.25), ("low", 0.2), ("high", 0.3)):
+        found[f"coefficients_{part}"] = (("replica", "monomial"), np.full((3, 4), value), of)
+    rows = tables(found)[0]["coefficients"]
+    # Of all four at once it is 0.25 ± 0.10, and a tenth is 0.1.
+    assert rows[3]["learned [95 %]"] == "0.250 [0.200, 0.300] ↑"
+
+
+def test_the_page_shows_names_as_they_are_and_the_terminal_fits(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        publish_module, "write_figure", lambda directory, name, spec: {"spec": spec}
+    )
+    task = "<script>alert(1)</script>"
+    study = Study((run(task=task), run("polynomial-mlp-1", task="b", model="transformer")))
+    written = publish(REPORT, study, tmp_path / "report")
+    page = written.page.read_text()
+    assert f"<td>{task}" not in page and "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert set(written.figures) == {"unseen_error", "coefficients", "distance", "degree_profile"}
+    assert page.index("data-chart") < page.index("<table")
+    rows = written.figures["unseen_error"]["spec"]["data"]["values"]
+    assert {"MDI", "wide NTK"} <= set(re.findall("MDI|wide NTK", rows))
+    assert max(map(len, written.text.splitlines())) <= 100
+
+
+def test_kept_data_make_the_same_tables(tmp_path):
+    study = Study((run(), run("polynomial-mlp-1", task="b", leak=0.2)))
+    (tmp_path / "run.json").write_text(json.dumps({"runs": {}}))
+    write_study(tmp_path, study)
+    files, again = (
+        tables_of(REPORT, s, context_of(s, REPORT.measures))
+        for s in (study, results.open(tmp_path))
+    )
+    assert files == again
+
+
+def test_a_damaged_file_is_named_in_one_line(tmp_path):
+    directory = tmp_path / "unseen_domain" / "polynomial-mlp-0"
+    directory.mkdir(parents=True)
+    (directory / "measures.nc").write_bytes(b"\x89HDF\r\n\x1a\n and no more")
+    with pytest.raises(Refusal, match=r"^damaged file .*measures\.nc: .*--stage=analyse") as error:
+        results.open(tmp_path / "unseen_domain")
     assert "\n" not in str(error.value)

@@ -1,0 +1,200 @@
+"""The rows that the report of unseen domains is made of, from a study alone."""
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from pvr_jax.number_text import exact
+from pvr_jax.reporting.columns import Group
+from pvr_jax.reporting.exhibits import context_of, groups, settings
+from pvr_jax.results import Study, statistics
+
+MDI, NTK = "min_degree", "wide_ntk"
+NAMES = {MDI: "MDI", NTK: "wide NTK"}
+ERROR, RESIDUAL = "predicted_unseen_error", "residual"
+# The MDI's unseen error over that of the zero function: no network comes near an MDI above the
+# first, and one below the second is the target.
+FAR, SAME = 100.0, 1e-12
+FEWEST_RATES = 3
+KEYS = ("task", "model", "learning_rate")
+OVER = ("n", "optimizer")  # where these differ, so does the label of task, model or setting
+UNDEFINED = ("mass_above", "highest_degree", "target_mass_above")
+
+
+def replicas(study: Study) -> pd.DataFrame:
+    """Return a row per replica, with what theories say of it, and the `state` of its setting.
+
+    This is "near" where the MDI is within reach, "far" where not, "same" where it is the target,
+    "unfinished" where some fit is not finished, "unmeasured" where one is not known, or "unknown".
+    `together` is the number of settings of which it is judged what they are nearer to.
+    """
+    return study.once(_replicas)
+
+
+def _replicas(study: Study) -> pd.DataFrame:
+    found = study.final()
+    if RESIDUAL in study:
+        found = found.merge(_by_theory(study, ERROR, RESIDUAL), on=["run", "replica"], how="left")
+    missing = [*UNDEFINED, *(f"{name}_{theory}" for name in (ERROR, RESIDUAL) for theory in NAMES)]
+    found = found.assign(**{name: np.nan for name in missing if name not in found})
+    if "setting" in found and not _several(found, [*KEYS, "init_scale"], "setting").any():
+        found = found.drop(columns="setting")
+    found = _in_order(found)
+    mdi, zero = found[f"{ERROR}_{MDI}"], found["target_mean_square"] / 2
+    own = mdi.where(mdi > SAME * zero)
+    found = found.assign(
+        counted=found["diverged_at"] < 0,
+        unfinished=statistics.unfinished(found["in_distribution_error"], found["seen_variance"]),
+        distance_share=found["unseen_distance"] / own,
+        error_share=found["unseen_error"] / own,
+        margin=(found["unseen_distance"] - found["unseen_error"]) / own,
+        rival=found[f"{RESIDUAL}_{MDI}"] - found[f"{RESIDUAL}_{NTK}"],
+        times_zero=mdi / zero,
+        seen_percent=100 * found["seen_fraction"],
+        network=_networks(found),
+        as_mdi=0.0,
+        as_target=1.0,
+    )
+    found["condition"] = found["task"] + ", " + found["network"]
+    cell = found.groupby(keys_of(found, study), dropna=False, sort=False)
+    is_lost = ~cell["counted"].transform("any")
+    is_open = cell["unfinished"].transform("any")
+    is_known = (found["in_distribution_error"].notna() | ~found["counted"]).groupby(cell.ngroup())
+    states = {
+        "unknown": is_lost,
+        "unfinished": is_open,
+        "unmeasured": ~is_known.transform("all"),
+        "same": own.isna() & mdi.notna(),
+        "far": mdi > FAR * zero,
+        "near": mdi.notna(),
+    }
+    found["state"] = np.select(list(states.values()), list(states), "unknown")
+    judged = (cell["margin"].count() > 1) & (cell["times_zero"].max() <= FAR)
+    return found.assign(together=int(judged.sum()))
+
+
+def keys_of(frame: pd.DataFrame, study: Study) -> list[str]:
+    """Return the columns that tell settings apart."""
+    return settings(frame, context_of(study), KEYS, OVER)
+
+
+def of_state(*states: str, known: str = "replica") -> Callable[[Study], pd.DataFrame]:
+    """Return the data of replicas of settings in one of some states, that have a value."""
+
+    def data(study: Study) -> pd.DataFrame:
+        found = replicas(study)
+        return found[found["state"].isin(states) & found[known].notna()]
+
+    return data
+
+
+def cells(study: Study, *states: str) -> list[Group]:
+    """Return the settings in one of some states, each a group of replicas."""
+    found = replicas(study)
+    return groups(found[found["state"].isin(states)], keys_of(found, study))
+
+
+def scans(study: Study) -> pd.DataFrame:
+    """Return the fitted replicas of networks that were trained at three learning rates or more."""
+    found = of_state("near", "far", "unknown", known="dropped_share")(study)
+    keys = [key for key in keys_of(found, study) if key != "learning_rate"]
+    kept = [g for g in groups(found, keys) if g["learning_rate"].nunique() >= FEWEST_RATES]
+    return pd.concat(kept).assign(scans=len(kept)) if kept else found.iloc[:0]
+
+
+def over_training(study: Study, *names: str) -> pd.DataFrame:
+    """Return measures of every replica, at every step where steps are known."""
+    own, curve = replicas(study), study.curve(*names)
+    dims = [name for name in ("step", "degree", "monomial") if name in curve]
+    own = own.drop(columns=[*names, *dims], errors="ignore")
+    return own.merge(curve[["run", "replica", *dims, *names]], on=["run", "replica"])
+
+
+def distances(study: Study) -> pd.DataFrame:
+    """Return the unseen error and the distance to the MDI of every replica and step."""
+    names = {"unseen_error": "unseen error", "unseen_distance": "distance to MDI"}
+    found = over_training(study, *names)
+    return pd.concat(
+        [found.assign(value=found[name], of=words) for name, words in names.items()],
+        ignore_index=True,
+    )
+
+
+def coefficients(study: Study) -> pd.DataFrame:
+    """Return a row per replica, step and monomial, with what target and theories have of it."""
+    return study.once(_coefficients)
+
+
+def _coefficients(study: Study) -> pd.DataFrame:
+    kept = [f"coefficients_{part}" for part in ("mean", "low", "high")]
+    found = over_training(study, *(["coefficients"] if "coefficients" in study else kept))
+    known = study.curve("target_coefficients")[["run", "monomial", "target_coefficients"]]
+    found = found.merge(known, on=["run", "monomial"])
+    if RESIDUAL in study:
+        own = _by_theory(study, "predicted_coefficients", by=("run", "replica", "monomial"))
+        found = found.merge(own, on=["run", "replica", "monomial"])
+    names = {f"predicted_coefficients_{theory}": theory for theory in NAMES}
+    found = found.rename(columns=names)
+    found = found.assign(**{name: np.nan for name in NAMES if name not in found})
+    followed = found.groupby(["run", "replica"])["monomial"].transform("nunique")
+    return found.assign(followed=followed)
+
+
+def last_coefficients(study: Study) -> pd.DataFrame:
+    """Return the rows of `coefficients` at the end of training."""
+    found = coefficients(study)
+    if "step" not in found:
+        return found
+    return found[found["step"] == found.groupby("run")["step"].transform("max")]
+
+
+def profiles(study: Study) -> pd.DataFrame:
+    """Return the mass of every degree: of every replica and step, and of target and MDI."""
+    found = over_training(study, "degree_profile").assign(of="learned")
+    first = found.drop_duplicates(["condition", "step", "degree"]).drop(columns="degree_profile")
+    parts = [found]
+    for name, words in (("target_degree_profile", "target"), ("min_degree_profile", "MDI")):
+        if name in study:
+            known = study.curve(name)[["run", "degree", name]]
+            known = known.rename(columns={name: "degree_profile"})
+            parts.append(first.merge(known, on=["run", "degree"]).assign(of=words))
+    return pd.concat(parts, ignore_index=True)
+
+
+def not_defined(study: Study) -> pd.DataFrame:
+    """Return a row per run and theory that says nothing of it."""
+    found = study.curve("not_defined")
+    found["theory"] = found["theory"].map(lambda name: NAMES.get(name, name))
+    return _in_order(found[found["not_defined"] != ""])
+
+
+def _by_theory(study: Study, *names: str, by: tuple[str, ...] = ("run", "replica")) -> pd.DataFrame:
+    """Return predictions with a column per theory, `<name>_<theory>`."""
+    found = study.curve(*names).pivot(index=list(by), columns="theory", values=list(names))
+    found.columns = [f"{name}_{theory}" for name, theory in found.columns]
+    return found.reset_index()
+
+
+def _networks(found: pd.DataFrame) -> pd.Series:
+    """Return the model of every replica, and what differs between its replicas on one task."""
+    name = found["model"].astype(str)
+    for column in ("setting", "learning_rate", "init_scale"):
+        if column in found:
+            texts = found[column].map(lambda v: v if isinstance(v, str) else exact(v))
+            name = name.where(~_several(found, ["task", "model"], column), name + ", " + texts)
+    return name
+
+
+def _several(found: pd.DataFrame, keys: list[str], name: str) -> pd.Series:
+    return found.groupby(keys, dropna=False)[name].transform("nunique", dropna=False) > 1
+
+
+def _in_order(found: pd.DataFrame) -> pd.DataFrame:
+    """Return rows by task and model, where 2 stands before 10."""
+    return found.sort_values(["task", "model"], key=lambda c: c.map(_natural), kind="stable")
+
+
+def _natural(text: object) -> str:
+    return re.sub(r"\d+", lambda digits: digits[0].zfill(8), str(text))
