@@ -160,7 +160,7 @@ class Finding:
         frame = self.data(study)
         keys = settings(frame, context, self.rows, self.over)
         sentences = []
-        for group in groups(frame, keys):
+        for group in groups(frame, keys) if len(frame) else []:
             cells = {name: Cell(shown(group[name].iloc[0])) for name in keys}
             cells |= {name: column.cell(group, context) for name, column in self.values.items()}
             texts = {name: cell.text for name, cell in cells.items()}

@@ -34,7 +34,8 @@ class Report:
         title: of the page.
         question: what the experiment asks, in one or two sentences.
         verdict: answers it from a study, in one sentence.
-        exhibits: the first chart and the first table come first on the page.
+        exhibits: the first chart and the first table come first on the page, behind examples, if
+            these are the first exhibit.
         measures: what the columns are that the exhibits derive.
         definitions: of further words, by the word.
         left_out: lines about replicas that do not count in some statistic.
@@ -49,8 +50,9 @@ class Report:
     left_out: Callable[[Study], Sequence[str]] = lambda study: ()
 
     def shown(self, study: Study) -> list[Exhibit]:
-        """Return the exhibits that a study has what they need for."""
-        return [e for e in self.exhibits if all(name in study for name in e.needs)]
+        """Return the exhibits that a study has what they need for, and of a chart, data."""
+        there = [e for e in self.exhibits if all(name in study for name in e.needs)]
+        return [e for e in there if not isinstance(e, Chart) or len(e.data(study))]
 
     def charts(self, study: Study) -> list[Chart]:
         """Return the charts of a study."""
@@ -96,10 +98,10 @@ def publish(report: Report, study: Study, directory: str | Path) -> Published:
         name: write_figure(directory / "figures", name, spec) for name, spec in specs.items()
     }
     page = render_page(report, study, context, specs, directory)
-    made = [e.make(study, context) for e in report.shown(study) if isinstance(e, Table | Pivot)]
-    verdict = report.verdict(study, context)
-    brief = next((e.brief for e in report.shown(study) if isinstance(e, Table | Pivot)), ())
-    text = "\n".join([*(render.terminal(table, brief) for table in made[:1]), verdict])
+    tables = [e for e in report.shown(study) if isinstance(e, Table | Pivot)]
+    made = [(e.make(study, context), e.brief) for e in tables]
+    first = [render.terminal(table, brief) for table, brief in made if len(table)][:1]
+    text = "\n".join([*first, report.verdict(study, context)])
     return Published(
         directory=directory,
         page=write_text(directory / "report.html", page),
@@ -156,7 +158,8 @@ def render_page(
     leading = [
         next((part for part in parts if part["kind"] == kind), None) for kind in ("chart", "table")
     ]
-    leading = [part for part in leading if part]
+    opening = parts[:1] if parts and parts[0]["kind"] == "html" else []
+    leading = [*opening, *(part for part in leading if part)]
     sentences = [s for part in parts if part["kind"] == "sentences" for s in part["sentences"]]
     reading = (
         [{"kind": "sentences", "title": "Reading", "sentences": sentences}] if sentences else []

@@ -25,7 +25,7 @@ MAX_REPLICA_ROWS = 2000  # of single replicas that are drawn besides their means
 MAX_PANELS = 12
 PANELS_PER_ROW = 3
 WIDTH, HEIGHT = 250, 190  # pixels, of one of several panels
-TITLED = ("task", "model", "setting", "training")  # whose values need no name before them
+TITLED = ("task", "model", "setting", "training", "panel")  # whose values need no name before them
 ALONE = (520, 300)  # of the only panel
 DIGITS = 5  # of a number in a description
 TEXTS = ("panel", "color", "dash", "role", "level", "replica")
@@ -80,8 +80,14 @@ def roles_of(**columns: str) -> dict[str, str]:
     return {role: name for role, name in columns.items() if name}
 
 
-def means(frame: pd.DataFrame, roles: Mapping[str, str], y: str, band: str) -> pd.DataFrame:
-    """Return the mean over the replicas of every place, with its band."""
+def means(
+    frame: pd.DataFrame,
+    roles: Mapping[str, str],
+    y: str,
+    band: str,
+    scale: statistics.Scale = "real",
+) -> pd.DataFrame:
+    """Return the mean over the replicas of every place, with its band; `scale` is that of y."""
     keys = frame[list(dict.fromkeys(roles.values()))]
     codes = keys.groupby(list(keys), dropna=False, sort=False).ngroup()
     number = frame.groupby(codes).cumcount()
@@ -98,8 +104,8 @@ def means(frame: pd.DataFrame, roles: Mapping[str, str], y: str, band: str) -> p
                 np.nanmax(np.where(there[:, None], table, 0), axis=1),
             )
         else:
-            positive = "positive" if np.nanmin(table) >= 0 else "real"
-            bounds = statistics.mean_interval(table, positive)
+            positive = scale == "real" and np.nanmin(table) >= 0
+            bounds = statistics.mean_interval(table, "positive" if positive else scale)
     found["low"], found["high"] = bounds
     return found.assign(role="mean")[there]
 
@@ -209,12 +215,12 @@ def layer(mark: str, kind: Spec, **encoding: Any) -> Spec:
     }
 
 
-def tip(name: str, title: Any, text: bool = False) -> Spec:
+def tip(name: str, title: Any, text: bool = False, form: str = ".4~g") -> Spec:
     """Return a line of a tooltip."""
     title = title[0] if isinstance(title, list) else title
     if text:
         return {"field": name, "type": "nominal", "title": title}
-    return {"field": name, "type": "quantitative", "title": title, "format": ".4~g"}
+    return {"field": name, "type": "quantitative", "title": title, "format": form}
 
 
 def tips(roles: Mapping[str, str], context: Context) -> list[Spec]:
