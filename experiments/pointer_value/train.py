@@ -75,7 +75,7 @@ def schedule(config: ConfigDict) -> Schedule:
 def build_ensemble(config: ConfigDict, problem: problems.Problem) -> Ensemble:
     """Build the programs of the run."""
     chosen = config.train
-    count = problems.tallies(
+    count = problems.counts(
         problem,
         problem.parts,
         config.evaluation.test_samples,

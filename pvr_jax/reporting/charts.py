@@ -71,9 +71,12 @@ class Chart:
         measure, title = context.measures.get(name), vega.heading(name, context)
         more = [part for part in (measure.symbol, measure.units) if part] if measure else []
         title = [title, ", ".join(more)] if more and side == "y" else ", ".join([title, *more])
-        scale = {"type": "log"} if (self.log_x, self.log_y)[side == "y"] else {"zero": False}
-        axis = {"field": side, "type": "quantitative", "title": title, "scale": scale}
-        return axis | ({"axis": {"format": "~%"}} if self.percent and side == "y" else {})
+        found = {"field": side, "type": "quantitative", "title": title}
+        if (self.log_x, self.log_y)[side == "y"]:
+            short = {"axis": {"format": "~s"}} if side == "x" else {}
+            return found | {"scale": {"type": "log", "nice": False, "padding": 8}} | short
+        found["scale"] = {"zero": False}
+        return found | ({"axis": {"format": "~%"}} if self.percent and side == "y" else {})
 
     def _tip(self, name: str, title: Any) -> vega.Spec:
         """Return a line of a tooltip that shows a value of y."""
@@ -120,6 +123,8 @@ class Curve(Chart):
         long = vega.finished(parts, self, context)
         shared = vega.colors(long, context, self.color) | vega.dashes(long, context, self.dash)
         x, y = self._axis("x", context), self._axis("y", context)
+        if not self.log_x and (frame[self.x] % 1 == 0).all():
+            x["axis"] = {"tickMinStep": 1}
         tips = [*vega.tips(roles, context), vega.tip("x", x["title"]), *self._mean_tips()]
         plain = {"color": shared["color"]}
         layers = [
@@ -130,6 +135,7 @@ class Curve(Chart):
                 y={**y, "field": "low"},
                 y2={"field": "high"},
                 opacity=vega.faint(0.15, self.color),
+                **({"detail": {"field": "dash"}} if self.dash else {}),
                 **plain,
             ),
             vega.layer(
@@ -146,8 +152,11 @@ class Curve(Chart):
                 {"type": "rule", "strokeWidth": 1.2},
                 y=y,
                 stroke=vega.known_strokes(long),
-                tooltip=[*vega.tips(roles, context), vega.tip("level", "level", True)]
-                + [self._tip("y", "value")],
+                tooltip=[
+                    *vega.tips(roles, context),
+                    vega.tip("level", "level", True),
+                    self._tip("y", "value"),
+                ],
             ),
             vega.layer(
                 "event",

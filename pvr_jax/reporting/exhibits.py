@@ -243,6 +243,7 @@ def groups(frame: pd.DataFrame, keys: Sequence[str]) -> list[pd.DataFrame]:
     """Return the rows of a frame by their keys: numbers ascend, texts keep their order."""
     if not keys:
         return [frame]
+    frame = frame.reset_index(drop=True)  # rows may have come together from several frames
     places = pd.DataFrame(index=frame.index)
     for key in keys:
         column = frame[key]
@@ -257,7 +258,10 @@ def shown(value: object) -> str:
     """Return a coordinate as text; a missing one, such as the bit of no frozen bit, is a dash."""
     if isinstance(value, str):
         return value
-    return "–" if pd.isna(value) else exact(float(value))
+    if pd.isna(value):
+        return "–"
+    whole = float(value).is_integer() and abs(value) < 1e15
+    return f"{value:.0f}" if whole else exact(float(value))
 
 
 def made(

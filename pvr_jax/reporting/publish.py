@@ -15,7 +15,16 @@ from markupsafe import Markup
 
 from pvr_jax.reporting import render
 from pvr_jax.reporting.charts import Chart
-from pvr_jax.reporting.exhibits import Context, Finding, Images, Pivot, Table, Text, context_of
+from pvr_jax.reporting.exhibits import (
+    Context,
+    Finding,
+    Images,
+    Made,
+    Pivot,
+    Table,
+    Text,
+    context_of,
+)
 from pvr_jax.reporting.vega import PAPER_WIDTHS, paper
 from pvr_jax.results import Measure, Study
 
@@ -52,7 +61,11 @@ class Report:
     def shown(self, study: Study) -> list[Exhibit]:
         """Return the exhibits that a study has what they need for, and of a chart, data."""
         there = [e for e in self.exhibits if all(name in study for name in e.needs)]
-        return [e for e in there if not isinstance(e, Chart) or len(e.data(study))]
+
+        def filled() -> list[Exhibit]:
+            return [e for e in there if not isinstance(e, Chart) or len(e.data(study))]
+
+        return study.once(filled, self)
 
     def charts(self, study: Study) -> list[Chart]:
         """Return the charts of a study."""
@@ -99,7 +112,7 @@ def publish(report: Report, study: Study, directory: str | Path) -> Published:
     }
     page = render_page(report, study, context, specs, directory)
     tables = [e for e in report.shown(study) if isinstance(e, Table | Pivot)]
-    made = [(e.make(study, context), e.brief) for e in tables]
+    made = [(_made(e, study, context), e.brief) for e in tables]
     first = [render.terminal(table, brief) for table, brief in made if len(table)][:1]
     text = "\n".join([*first, report.verdict(study, context)])
     return Published(
@@ -115,7 +128,7 @@ def tables_of(report: Report, study: Study, context: Context) -> dict[str, str]:
     """Return the contents of the table files of a report by file name, and its findings."""
     files, sentences = {}, []
     for exhibit in report.shown(study):
-        if isinstance(exhibit, Table | Pivot) and len(table := exhibit.make(study, context)):
+        if isinstance(exhibit, Table | Pivot) and len(table := _made(exhibit, study, context)):
             files[f"{exhibit.name}.md"] = render.markdown(table)
             files[f"{exhibit.name}.csv"] = render.csv(table)
             files[f"{exhibit.name}.tex"] = render.latex(table, exhibit.name)
@@ -200,7 +213,7 @@ def _part(
     if isinstance(exhibit, Images):
         html = exhibit.render(study)
         return {"kind": "html", "name": exhibit.name, "title": exhibit.title, "html": Markup(html)}
-    table = exhibit.make(study, context)
+    table = _made(exhibit, study, context)
     links = [(kind, f"{exhibit.name}.{kind}") for kind in ("csv", "md", "tex")]
     numeric = render.numeric(table)
     return (
@@ -208,6 +221,11 @@ def _part(
         if len(table)
         else None
     )
+
+
+def _made(exhibit: Table | Pivot, study: Study, context: Context) -> Made:
+    """Return a table, which is shown on the page and in files of its own."""
+    return study.once(lambda: exhibit.make(study, context), exhibit, context)
 
 
 def _titled(measure: Measure) -> str:

@@ -9,7 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from pvr_jax.reporting import accuracy, figures, study_figures, unseen
+from pvr_jax.reporting import figures, study_figures, unseen
 from pvr_jax.reporting.files import keep_figure, keep_results, not_all_finished, write_text
 from pvr_jax.reporting.reading import MEASURES_FILE, read_run, read_runs
 from pvr_jax.reporting.runs import Run
@@ -29,7 +29,6 @@ FIGURE = "error_against_influence.png"
 # Experiments whose results have another form than those of the canonical holdout.
 KEEPERS = {
     "unseen_domain": unseen.keep,
-    "pointer_value": accuracy.keep,
 }
 _MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 

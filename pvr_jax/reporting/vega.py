@@ -104,7 +104,7 @@ def means(
                 np.nanmax(np.where(there[:, None], table, 0), axis=1),
             )
         else:
-            positive = scale == "real" and np.nanmin(table) >= 0
+            positive = scale == "real" and table[np.isfinite(table)].min(initial=0) >= 0
             bounds = statistics.mean_interval(table, "positive" if positive else scale)
     found["low"], found["high"] = bounds
     return found.assign(role="mean")[there]
@@ -192,7 +192,7 @@ def known_strokes(long: pd.DataFrame) -> Spec:
 def dashes(long: pd.DataFrame, context: Context, name: str) -> Spec:
     """Return the dashes of lines, named in a legend; nothing where there is one kind."""
     values = order_of(long, "dash")
-    if not values:
+    if len(values) < 2:
         return {}
     scale = {"domain": values, "range": [DASHES[i % len(DASHES)] for i in range(len(values))]}
     title = heading(name, context)

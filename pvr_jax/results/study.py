@@ -1,11 +1,11 @@
 """A study: the runs of one experiment, and their replicas as one table."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import xarray as xr
@@ -14,6 +14,7 @@ from pvr_jax.number_text import exact
 from pvr_jax.refusal import Refusal
 from pvr_jax.results.contract import MEASURES_FILE, PREDICTIONS_FILE, Measure, read
 
+Made = TypeVar("Made")
 STUDY_FILE, LAST = "results.nc", "__last"
 RUN_FILES = ("config.json", "run.json", "metrics.jsonl", MEASURES_FILE, "checkpoints")
 # Columns that every row has of its run, as far as the run has them.
@@ -36,6 +37,17 @@ class Study:
     runs: tuple[xr.Dataset, ...]
     unfinished: tuple[str, ...] = ()
     records: Mapping[str, Any] = field(default_factory=dict)
+    _made: dict[tuple[int, ...], Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def once(self, make: Callable[[], Made], *of: object) -> Made:
+        """Return what `make` returns, made at the first call with the same objects `of`.
+
+        Many exhibits are made of the same rows; nobody may change them.
+        """
+        key = tuple(map(id, of))
+        if key not in self._made:
+            self._made[key] = (make(), of)  # which stay alive, so that an id is theirs
+        return self._made[key][0]
 
     @property
     def experiment(self) -> str:
