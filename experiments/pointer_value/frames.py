@@ -333,7 +333,8 @@ def sensitivities(study: Study) -> pd.DataFrame:
         return found
     found = found[found["noise_sensitivity"].notna() & found["needed"].notna()]
     found = found[_over(found, "function", ["network"], "nunique") > 1]
-    return found.assign(samples_to_95=found["samples_to_95"].where(found["all_reach"]))
+    reached = found["samples_to_95"].where(found["all_reach"])
+    return found.assign(samples_to_95=reached, panel=found["network"])
 
 
 @once

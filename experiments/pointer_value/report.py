@@ -251,7 +251,7 @@ REPORT = Report(
             "Samples to 95 % accuracy by noise sensitivity",
             y="samples_to_95",
             x="noise_sensitivity",
-            panel="network",
+            panel="panel",
             color="aggregation",
             levels={"bound": "not reached by every seed: more than"},
             log_y=True,
@@ -299,7 +299,7 @@ REPORT = Report(
             notes=NOTES,
         ),
         Finding(
-            "from {before} to {after} samples i.i.d. accuracy falls by {change} points.",
+            "from {before} to {after} samples i.i.d. accuracy falls: {change} points.",
             values={"change": percent("change")},
             rows=["before", "after"],
             data=frames.falls,

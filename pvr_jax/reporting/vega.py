@@ -126,6 +126,7 @@ def known_rows(
 ) -> pd.DataFrame:
     """Return what is known exactly, one row per place."""
     found = pd.DataFrame({r: frame[n].to_numpy() for r, n in roles.items() if n in frame})
+    found = found.dropna(subset=found.columns.intersection(["y"]))
     return found.drop_duplicates().assign(role=mark, level=words)
 
 
