@@ -287,7 +287,7 @@ def labeled(
     return results.dataset(
         _replicas(problem, diverged),
         values,
-        MEASURES | _dimensions(own),
+        MEASURES | dimensions(own),
         steps=steps,
         coordinates={"shown": [problem.names[i] for i in shown_replicas(problem)]},
         experiment=config.experiment,
@@ -302,7 +302,7 @@ def labeled(
     )
 
 
-def _dimensions(own: tuple[str, ...]) -> dict[str, Measure]:
+def dimensions(own: tuple[str, ...]) -> dict[str, Measure]:
     """Return the measures of examples with their last dimensions; `own` are those of an input."""
     last = {"input": own, "label": (), "probability": ("predicted_class",)}
     names = {f"{part}_example_{name}": more for part in TESTS for name, more in last.items()}
