@@ -1,34 +1,144 @@
 """Measure what the replicas learned, from the last checkpoint and the log of training."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
+import xarray as xr
 from ml_collections import ConfigDict
 
 from experiments import stages
 from experiments.pointer_value import problem as problems
 from experiments.pointer_value import settings
 from experiments.pointer_value.train import build_ensemble, schedule
-from pvr_jax import models
+from pvr_jax import results
+from pvr_jax.results import Measure, statistics
 from pvr_jax.tasks import drawn_sets
-from pvr_jax.training import run, run_log
+from pvr_jax.tasks.classification import Facts
+from pvr_jax.training import run
 from pvr_jax.training.checkpoint import Checkpoints
 from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.replicas import over_replicas, pad, to_host
 
-MEASURES_FILE = "measures.json"
-EXAMPLES_FILE = "examples.npz"
-STAGE = run.Stage("analyse", after=run.STAGE, product=MEASURES_FILE)
+STAGE = run.Stage("analyse", after=run.STAGE, product=results.MEASURES_FILE)
 MOST_SHOWN = 12  # replicas whose predictions on examples are kept
-MEASURES = tuple(f"{part}_{name}" for part in drawn_sets.PARTS for name in ("accuracy", "loss"))
-MEASURES += ("batch_loss",)
+TESTS = {"iid": "i.i.d.", "withheld": "withheld"}
+DOMAINS = {
+    "iid": "new inputs, distributed as those of training",
+    "withheld": "inputs that training never shows",
+    "train": "the training set, or its beginning",
+}
+_SHARE, _POSITIVE = {"bounds": (0, 1)}, {"bounds": (0, math.inf)}
+_LOSS = {"units": "nats", **_POSITIVE}
+_LIKELIHOOD = "Mean negative log-likelihood: minus the natural logarithm of the label's probability"
+_EXAMPLE = {"kind": "state", "dims": ("shown", "example")}
+_NOISE = "The probability that the label changes when every token is drawn anew with probability δ"
+
+
+def _of_part(part: str, word: str) -> dict[str, Measure]:
+    """Return the measures of a part of the inputs."""
+    domain = {"domain": DOMAINS[part]}
+    found = {
+        f"{part}_accuracy": Measure(
+            f"{word} accuracy",
+            "Share of the inputs whose most probable class is the label.",
+            **domain,
+            **_SHARE,
+        ),
+        f"{part}_loss": Measure(f"{word} loss", f"{_LIKELIHOOD}.", **domain, **_LOSS),
+    }
+    if part in TESTS:
+        found[f"{part}_confusion"] = Measure(
+            f"{word} test inputs",
+            "Test inputs by their class and by the class that was predicted.",
+            dims=("true_class", "predicted_class"),
+            **domain,
+            **_POSITIVE,
+        )
+        for name, description in (
+            ("input", "The first inputs of the test set; of pictures gray levels, 0 to 255."),
+            ("label", "Their classes; −1 where a replica has no such test set."),
+            ("probability", "What the network says of every class."),
+        ):
+            found[f"{part}_example_{name}"] = Measure(
+                f"{word} examples: {name}", description, **_EXAMPLE
+            )
+    return found
+
+
+MEASURES = {
+    **_of_part("iid", TESTS["iid"]),
+    **_of_part("withheld", TESTS["withheld"]),
+    **_of_part("train", "training"),
+    "batch_loss": Measure(
+        "batch loss",
+        f"{_LIKELIHOOD}, of the batches since the evaluation before, each before its own step. Of "
+        "a stream, whose samples are shown once, the only loss of training.",
+        **_LOSS,
+    ),
+    "samples_shown": Measure(
+        "samples shown",
+        "Training samples until then, repeats counted.",
+        kind="state",
+        **_POSITIVE,
+    ),
+    "fewest_samples": Measure(
+        "fewest samples", "Of a stream: samples shown until the first evaluation.", kind="state"
+    ),
+    "samples_to_95": Measure(
+        "samples to 95 %",
+        "Of a stream: samples shown until i.i.d. accuracy first reaches 95 %, linear in their "
+        "logarithm between evaluations; infinite where it does not.",
+        **_POSITIVE,
+    ),
+    "classes": Measure("classes", "Number of labels.", kind="exact"),
+    "test_samples": Measure("test samples", "Inputs of each test set.", kind="exact"),
+    "noise_rate": Measure("noise", "δ of the noise sensitivity.", symbol="δ", kind="exact"),
+    "chance": Measure(
+        "chance",
+        "Accuracy of the best constant guess: the largest probability of a label.",
+        kind="exact",
+        **_SHARE,
+    ),
+    "label_entropy": Measure(
+        "label entropy", "Of uniform inputs.", units="bits", kind="exact", **_POSITIVE
+    ),
+    "label_distribution": Measure(
+        "label distribution",
+        "Probability of every label, of uniform inputs.",
+        kind="exact",
+        dims=("true_class",),
+        **_SHARE,
+    ),
+    "label_distribution_exact": Measure(
+        "exact", "Whether the label distribution is computed and not sampled.", kind="exact"
+    ),
+    "share_removed": Measure(
+        "removed", "Share of all inputs that training withholds.", kind="exact", **_SHARE
+    ),
+    "withheld_words": Measure("what is withheld", "What training withholds.", kind="exact"),
+    "noise_sensitivity": Measure(
+        "noise sensitivity",
+        f"{_NOISE}, the pointer among its allowed values included.",
+        kind="exact",
+        **_SHARE,
+    ),
+    "noise_sensitivity_low": Measure(
+        "lower bound", "Of the noise sensitivity; itself where exact.", kind="exact", **_SHARE
+    ),
+    "noise_sensitivity_high": Measure(
+        "upper bound", "Of the noise sensitivity; itself where exact.", kind="exact", **_SHARE
+    ),
+}
 
 
 def analyse(config: ConfigDict, workdir: Path) -> Path:
-    """Write measures.json and examples.npz of a trained run; returns the run directory.
+    """Write measures.nc of a trained run; returns the run directory.
 
     Raises:
         ValueError: an impossible configuration.
@@ -47,22 +157,20 @@ def _analyse(config: ConfigDict, directory: Path) -> None:
         *_, (_, params) = run.kept_parameters(checkpoints, members, schedule(config), directory)
     confusion = _over_members(members, params, confusions(config, problem))
     finite = np.isfinite(_over_members(members, params, _largest_parameter))
-    run_log.write_arrays(directory / EXAMPLES_FILE, **examples(config, problem, params))
-    run_log.write_json(
-        directory / MEASURES_FILE,
-        document(
-            config,
-            problem,
-            run.evaluations(directory, schedule(config)),
-            confusion,
-            run.diverged_steps(directory, finite),
-        ),
+    found = labeled(
+        config,
+        problem,
+        run.evaluations(directory, schedule(config)),
+        confusion,
+        examples(config, problem, params),
+        run.diverged_steps(directory, finite),
     )
+    results.write(directory / results.MEASURES_FILE, found)
 
 
 def confusions(config: ConfigDict, problem: problems.Problem) -> Any:
     """Return `count(params, **conditions) -> {part: counts [classes, classes]}` of one replica."""
-    count = problems.tallies(
+    count = problems.counts(
         problem,
         problem.parts,
         config.evaluation.test_samples,
@@ -94,33 +202,34 @@ def _over_members(members: Ensemble, params: Any, function: Any) -> Any:
 
 
 def examples(config: ConfigDict, problem: problems.Problem, params: Any) -> dict[str, np.ndarray]:
-    """Return test examples and what some replicas [K] predict for them, E of each test set.
+    """Return the first inputs of each test set [K, E, ...], and what some replicas say of them.
 
-    `replica` int32[K] are those of `shown_replicas`. `<part>_x` [K, E, ...], `<part>_y` [K, E] (-1
-    where the part is not defined), `<part>_probabilities` float32[K, E, classes].
+    `<part>_example_input`, `_label` (-1 where a replica has no such test set) and `_probability`,
+    of the replicas that `shown_replicas` names.
     """
     count = config.evaluation.examples
-    chosen = shown_replicas(problem)
     found: dict[str, list[np.ndarray]] = {}
     apply = jax.jit(problem.model.apply)
-    for index in chosen:
+    for index in shown_replicas(problem):
         own = jax.tree.map(lambda leaf, index=index: leaf[index], params)
         subtask = problem.members[index].subtask
-        for part in ("iid", "withheld"):
+        for part in problem.parts:
             rows = drawn_sets.test_rows(
                 problem.task.draw, part, jnp.arange(count), subtask.conditions
             )
             is_defined = part == "iid" or subtask.withheld > 0
             labels = np.asarray(rows["y"]) if is_defined else np.full(count, -1)
-            probabilities = jax.nn.softmax(apply(own, rows["x"]))
+            inputs = np.asarray(rows["x"])
+            if problem.task.inputs.alphabet is None:
+                inputs = np.round(255 * inputs).astype(np.uint8)
+            probabilities = np.asarray(jax.nn.softmax(apply(own, rows["x"])), np.float32)
             for name, values in (
-                ("x", np.asarray(rows["x"])),
-                ("y", labels.astype(np.int32)),
-                ("probabilities", np.asarray(probabilities, np.float32)),
+                ("input", inputs),
+                ("label", labels.astype(np.int32)),
+                ("probability", probabilities),
             ):
-                found.setdefault(f"{part}_{name}", []).append(values)
-    stacked = {name: np.stack(values) for name, values in found.items()}
-    return {"replica": np.array(chosen, np.int32), **stacked}
+                found.setdefault(f"{part}_example_{name}", []).append(values)
+    return {name: np.stack(values) for name, values in found.items()}
 
 
 def shown_replicas(problem: problems.Problem) -> list[int]:
@@ -139,66 +248,108 @@ def shown_replicas(problem: problems.Problem) -> list[int]:
     return [numbers[place] for place in places]
 
 
-def document(
+def labeled(
     config: ConfigDict,
     problem: problems.Problem,
     logged: list[dict[str, Any]],
     confusion: dict[str, np.ndarray],
+    shown: dict[str, np.ndarray],
     diverged: list[int | None],
-) -> dict[str, Any]:
-    """Return measures.json: columns over [steps][replicas]; see the fields' names."""
-    task, evaluation = problem.task, config.evaluation
-    nothing = [None] * len(problem.members)
-    model = config.model.to_dict()
+) -> xr.Dataset:
+    """Return the measures of a run; `shown` are its `examples`."""
+    members, task, steps = problem.members, problem.task, [record["step"] for record in logged]
+    of_training = [f"{part}_{name}" for part in drawn_sets.PARTS for name in ("accuracy", "loss")]
+    of_training = [n for n in (*of_training, "batch_loss") if any(n in r for r in logged)]
+    nothing = [None] * len(members)
+    values: dict[str, Any] = {
+        name: np.array([record.get(name, nothing) for record in logged], float)
+        for name in of_training
+    }
+    batch = config.data.batch_size
+    values["samples_shown"] = np.array(
+        [[_shown(m, step, batch) for m in members] for step in steps]
+    )
+    if members[0].samples is None:
+        seen, accuracy = values["samples_shown"], values["iid_accuracy"]
+        values["fewest_samples"] = min((s for s in seen[:, 0] if s > 0), default=0)
+        values["samples_to_95"] = [
+            statistics.crossing(seen[:, r], accuracy[:, r], 0.95) for r in range(len(members))
+        ]
+    for part, counts in confusion.items():
+        some = counts.sum(axis=(1, 2), keepdims=True) > 0  # nothing is withheld from others
+        values[f"{part}_confusion"] = np.where(some, counts, np.nan)
+    facts = {s: task.facts(s, config.evaluation.noise) for s in task.subtasks}
+    for name in known(facts[members[0].subtask]):
+        values[name] = np.array([known(facts[member.subtask])[name] for member in members])
+    values |= {"classes": task.classes, "test_samples": config.evaluation.test_samples}
+    values |= {"noise_rate": config.evaluation.noise, **shown}
+    own = ("position",) if task.inputs.alphabet is not None else ("row", "column")
+    return results.dataset(
+        _replicas(problem, diverged),
+        values,
+        MEASURES | dimensions(own),
+        steps=steps,
+        coordinates={"shown": [problem.names[i] for i in shown_replicas(problem)]},
+        experiment=config.experiment,
+        run=settings.run_name(config),
+        task=task.name,
+        task_label=task.label,
+        model=config.model.name,
+        optimizer=config.train.optimizer,
+        size=config.size,
+        step_unit="step",
+        config=config.to_dict(),
+    )
+
+
+def dimensions(own: tuple[str, ...]) -> dict[str, Measure]:
+    """Return the measures of examples with their last dimensions; `own` are those of an input."""
+    last = {"input": own, "label": (), "probability": ("predicted_class",)}
+    names = {f"{part}_example_{name}": more for part in TESTS for name, more in last.items()}
     return {
-        "experiment": config.experiment,
-        "size": config.size,
-        "task": task.name,
-        "task_label": task.label,
-        "model": config.model.name,
-        "model_label": models.label(model),
-        "shape": list(task.inputs.shape),
-        "alphabet": task.inputs.alphabet,
-        "classes": task.classes,
-        "optimizer": config.train.optimizer,
-        "batch_size": config.data.batch_size,
-        "source": config.data.source,
-        "test_samples": evaluation.test_samples,
-        "train_samples_evaluated": evaluation.training_samples,
-        "noise": evaluation.noise,
-        "steps": [record["step"] for record in logged],
-        "tasks": [_facts(task.facts(s, evaluation.noise), s) for s in task.subtasks],
-        "replicas": [
-            {
-                "name": name,
-                "task": task.subtasks.index(member.subtask),
-                "samples": member.samples,
-                "learning_rate": member.learning_rate,
-                "init_scale": member.init_scale,
-                "seed": member.seed,
-                "diverged_at": step,
-            }
-            for name, member, step in zip(problem.names, problem.members, diverged, strict=True)
-        ],
-        "measures": {name: [record.get(name, nothing) for record in logged] for name in MEASURES},
-        "confusion": {
-            part: [counts if counts.sum() else None for counts in confusion.get(part, ())]
-            or nothing
-            for part in ("iid", "withheld")
-        },
+        name: replace(MEASURES[name], dims=(*_EXAMPLE["dims"], *more))
+        for name, more in names.items()
     }
 
 
-def _facts(facts: Any, subtask: Any) -> dict[str, Any]:
-    """Return an entry of "tasks": which subtask it is, and what is known of it."""
+def _shown(member: problems.Member, step: int, batch_size: int) -> int:
+    """Return how many training samples a replica was shown until a step."""
+    if member.samples is None:
+        return step * batch_size
+    epochs, steps = divmod(step, -(-member.samples // batch_size))
+    return epochs * member.samples + steps * batch_size
+
+
+def known(facts: Facts) -> dict[str, Any]:
+    """Return what is known of a subtask without training, by the name of a measure."""
+    shares = np.asarray(facts.label_distribution.shares)
+    occurring = shares[shares > 0]
     noise = facts.noise_sensitivity
+    bounds = (math.nan,) * 3 if noise is None else (noise.value, noise.low, noise.high)
+    names = [f"noise_sensitivity{ending}" for ending in ("", "_low", "_high")]
     return {
-        "aggregation": subtask.aggregation,
-        "complexity": subtask.complexity,
-        "withheld": subtask.withheld,
-        "withheld_words": facts.words,
-        "share_removed": facts.share_removed,
-        "label_distribution": facts.label_distribution.shares,
+        "chance": shares.max(),
+        "label_entropy": -np.sum(occurring * np.log2(occurring)) + 0.0,
+        "label_distribution": shares,
         "label_distribution_exact": facts.label_distribution.exact,
-        "noise_sensitivity": None if noise is None else noise._asdict(),
+        "share_removed": facts.share_removed,
+        "withheld_words": facts.words,
+        **dict(zip(names, bounds, strict=True)),
     }
+
+
+def _replicas(problem: problems.Problem, diverged: list[int | None]) -> pd.DataFrame:
+    """Return the replica table; a task without aggregations, or a stream, lacks their columns."""
+    members = problem.members
+    columns: dict[str, list[Any]] = {"name": problem.names}
+    if members[0].subtask.aggregation is not None:
+        columns["aggregation"] = [member.subtask.aggregation for member in members]
+        columns["complexity"] = [member.subtask.complexity for member in members]
+    columns["withheld"] = [member.subtask.withheld for member in members]
+    if members[0].samples is not None:
+        columns["samples"] = [member.samples for member in members]
+    for name in ("learning_rate", "init_scale", "seed"):
+        columns[name] = [getattr(member, name) for member in members]
+    return pd.DataFrame(
+        columns | {"diverged_at": [-1 if step is None else step for step in diverged]}
+    )

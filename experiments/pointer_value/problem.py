@@ -138,10 +138,10 @@ def _batches(
     return batch
 
 
-def tallies(
+def counts(
     problem: Problem, parts: tuple[str, ...], test_samples: int, training_samples: int, chunk: int
-) -> Callable[..., dict[str, analysis.Tally]]:
-    """Return `count(params, **conditions) -> {part: tally}` of one replica.
+) -> Callable[..., dict[str, analysis.Counts]]:
+    """Return `count(params, **conditions) -> {part: counts}` of one replica.
 
     "train" is the beginning of its own training set, at most `training_samples` of it (none of a
     stream); the other parts are test sets of `test_samples`.
@@ -150,17 +150,17 @@ def tallies(
 
     def count(
         params: Any, *, samples: jax.Array, data_key: jax.Array, **conditions: jax.Array
-    ) -> dict[str, analysis.Tally]:
-        def tally(rows: Callable[[jax.Array], Any], size: Any, most: int) -> analysis.Tally:
-            return analysis.tally(
+    ) -> dict[str, analysis.Counts]:
+        def of(rows: Callable[[jax.Array], Any], size: Any, most: int) -> analysis.Counts:
+            return analysis.confusion_counts(
                 partial(apply, params), rows, size, most=most, chunk=chunk, classes=task.classes
             )
 
         own = partial(drawn_sets.training_rows, task.draw, data_key, conditions=conditions)
         test = partial(drawn_sets.test_rows, task.draw, conditions=conditions)
-        found = {part: tally(partial(test, part), test_samples, test_samples) for part in parts}
+        found = {part: of(partial(test, part), test_samples, test_samples) for part in parts}
         if problem.members[0].samples is not None:
-            found["train"] = tally(own, samples, training_samples)
+            found["train"] = of(own, samples, training_samples)
         # Nothing is withheld from some: their test set of it has no examples.
         if "withheld" in found:
             nothing = jax.tree.map(jnp.zeros_like, found["withheld"])
@@ -174,15 +174,15 @@ def tallies(
 
 
 def evaluator(
-    count: Callable[..., dict[str, analysis.Tally]],
+    count: Callable[..., dict[str, analysis.Counts]],
 ) -> Callable[..., dict[str, jax.Array]]:
     """Return `evaluate(params, **conditions) -> {name: scalar}`, such as `iid_accuracy`."""
 
     def evaluate(params: Any, **conditions: jax.Array) -> dict[str, jax.Array]:
         return {
             f"{part}_{name}": value
-            for part, tallied in count(params, **conditions).items()
-            for name, value in analysis.scores(tallied).items()
+            for part, counted in count(params, **conditions).items()
+            for name, value in analysis.scores(counted).items()
         }
 
     return evaluate

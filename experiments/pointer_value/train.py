@@ -72,7 +72,7 @@ def schedule(config: ConfigDict) -> Schedule:
 
 def build_ensemble(config: ConfigDict, problem: problems.Problem) -> Ensemble:
     """Build the programs of the run."""
-    count = problems.tallies(
+    count = problems.counts(
         problem,
         problem.parts,
         config.evaluation.test_samples,

@@ -30,7 +30,7 @@ def replicas(study: Study) -> pd.DataFrame:
     "unfinished" where some fit is not finished, "unmeasured" where one is not known, or "unknown".
     `together` is the number of settings of which it is judged what they are nearer to.
     """
-    return study.once(_replicas)
+    return study.once(lambda: _replicas(study), _replicas)
 
 
 def _replicas(study: Study) -> pd.DataFrame:
@@ -46,7 +46,9 @@ def _replicas(study: Study) -> pd.DataFrame:
     own = mdi.where(mdi > SAME * zero)
     found = found.assign(
         counted=found["diverged_at"] < 0,
-        unfinished=statistics.unfinished(found["in_distribution_error"], found["seen_variance"]),
+        unfinished=statistics.unfinished(
+            found["in_distribution_error"], found["seen_variance"] / 2
+        ),
         distance_share=found["unseen_distance"] / own,
         error_share=found["unseen_error"] / own,
         margin=(found["unseen_distance"] - found["unseen_error"]) / own,
@@ -124,7 +126,7 @@ def distances(study: Study) -> pd.DataFrame:
 
 def coefficients(study: Study) -> pd.DataFrame:
     """Return a row per replica, step and monomial, with what target and theories have of it."""
-    return study.once(_coefficients)
+    return study.once(lambda: _coefficients(study), _coefficients)
 
 
 def _coefficients(study: Study) -> pd.DataFrame:

@@ -92,7 +92,7 @@ def left_out(study: Study) -> Sequence[str]:
     lines = []
     for own in frames.cells(study, "unfinished", "unmeasured", "same"):
         first, state = own.iloc[0], own["state"].iloc[0]
-        limit = statistics.UNFINISHED_SHARE * first["seen_variance"] / 2
+        limit = statistics.UNFINISHED * first["seen_variance"] / 2
         words = {
             "unfinished": "the fit is not finished (†): in-distribution error "
             f"{numbers.number(own['in_distribution_error'].max(), 3)}, above 1 % of ½ Var f, "

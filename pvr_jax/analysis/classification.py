@@ -1,4 +1,4 @@
-"""What a classifier gets right: accuracy, loss and confusion of classes on a set of examples."""
+"""What a classifier gets right: accuracy, negative log-likelihood, confusion of classes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-Tally = dict[str, jax.Array]
+Counts = dict[str, jax.Array]
 
 
-def tally(
+def confusion_counts(
     predict: Callable[[jax.Array], jax.Array],
     rows: Callable[[jax.Array], dict[str, jax.Array]],
     count: int | jax.Array,
@@ -18,7 +18,7 @@ def tally(
     most: int,
     chunk: int,
     classes: int,
-) -> Tally:
+) -> Counts:
     """Count over the examples 0 .. count - 1, `chunk` at a time.
 
     Args:
@@ -31,43 +31,44 @@ def tally(
 
     Returns:
         `confusion` int32[classes, classes], rows being the true class and columns the one with the
-        largest logit (the first of several), and `surprise`, the sum of -log p(y) in nats.
+        largest logit (the first of several), and `negative_log_likelihood`, the sum of
+        -log p(y) in nats.
     """
     chunk = min(chunk, most)
 
-    def some(total: Tally, first: jax.Array) -> tuple[Tally, None]:
+    def some(total: Counts, first: jax.Array) -> tuple[Counts, None]:
         numbers = first + jnp.arange(chunk, dtype=jnp.int32)
         inside = numbers < jnp.minimum(count, most)
         examples = rows(numbers)
         logits = predict(examples["x"])
         true = _one_hot(examples["y"], classes) * inside[:, None]
         guessed = _one_hot(jnp.argmax(logits, axis=-1), classes)
-        surprise = -jnp.sum(jax.nn.log_softmax(logits) * true.astype(logits.dtype))
+        of_label = jnp.sum(jax.nn.log_softmax(logits) * true.astype(logits.dtype))
         found = {
             "confusion": jnp.einsum("bt,bg->tg", true, guessed, preferred_element_type=jnp.int32),
-            "surprise": surprise,
+            "negative_log_likelihood": -of_label,
         }
         return jax.tree.map(jnp.add, total, found), None
 
     logits = jax.eval_shape(lambda numbers: predict(rows(numbers)["x"]), jnp.arange(chunk))
     nothing = {
         "confusion": jnp.zeros((classes, classes), jnp.int32),
-        "surprise": jnp.zeros((), logits.dtype),
+        "negative_log_likelihood": jnp.zeros((), logits.dtype),
     }
     return lax.scan(some, nothing, jnp.arange(0, most, chunk, dtype=jnp.int32))[0]
 
 
-def scores(tallied: Tally) -> dict[str, jax.Array]:
-    """Return `accuracy` (top-1, 0 to 1) and `loss` (mean cross-entropy in nats) of a tally.
+def scores(counts: Counts) -> dict[str, jax.Array]:
+    """Return `accuracy` (top-1, 0 to 1) and `loss`, the mean negative log-likelihood in nats.
 
     Both are NaN where a logit was not finite, as a loss is then, and of no examples.
     """
-    confusion, surprise = tallied["confusion"], tallied["surprise"]
-    total = jnp.sum(confusion).astype(surprise.dtype)
+    confusion, summed = counts["confusion"], counts["negative_log_likelihood"]
+    total = jnp.sum(confusion).astype(summed.dtype)
     accuracy = jnp.trace(confusion) / total
     return {
-        "accuracy": jnp.where(jnp.isfinite(surprise), accuracy, jnp.nan),
-        "loss": surprise / total,
+        "accuracy": jnp.where(jnp.isfinite(summed), accuracy, jnp.nan),
+        "loss": summed / total,
     }
 
 

@@ -28,6 +28,7 @@ class Chart:
         band: what surrounds a mean, over seeds: their "range" or the "interval" of the mean.
         data: what makes the frame.
         log_x, log_y: whether an axis is logarithmic.
+        percent: show 100 times y.
         floor: the smallest value that is drawn.
         own: axes, "x" or "y", of which every panel has its own.
         caption: below it.
@@ -45,6 +46,7 @@ class Chart:
     data: Data = final
     log_x: bool = False
     log_y: bool = False
+    percent: bool = False
     floor: float | None = None
     own: Sequence[Literal["x", "y"]] = ()
     caption: str = ""
@@ -71,8 +73,21 @@ class Chart:
         measure, title = context.measures.get(name), vega.heading(name, context)
         more = [part for part in (measure.symbol, measure.units) if part] if measure else []
         title = [title, ", ".join(more)] if more and side == "y" else ", ".join([title, *more])
-        scale = {"type": "log"} if (self.log_x, self.log_y)[side == "y"] else {"zero": False}
-        return {"field": side, "type": "quantitative", "title": title, "scale": scale}
+        found = {"field": side, "type": "quantitative", "title": title}
+        if (self.log_x, self.log_y)[side == "y"]:
+            short = {"axis": {"format": "~s"}} if side == "x" else {}
+            return found | {"scale": {"type": "log", "nice": False, "padding": 8}} | short
+        found["scale"] = {"zero": False}
+        return found | ({"axis": {"format": "~%"}} if self.percent and side == "y" else {})
+
+    def _tip(self, name: str, title: Any) -> vega.Spec:
+        """Return a line of a tooltip that shows a value of y."""
+        return vega.tip(name, title, form=".4~p" if self.percent else ".4~g")
+
+    def _mean_tips(self) -> list[vega.Spec]:
+        """Return the lines of a tooltip that show a mean, its band, and of how many replicas."""
+        values = [self._tip("y", "mean"), self._tip("low", "low"), self._tip("high", "high")]
+        return [*values, vega.tip("count", "replicas")]
 
 
 @dataclass(frozen=True)
@@ -95,7 +110,8 @@ class Curve(Chart):
         """Return its Vega-Lite description."""
         frame = self.data(study)
         roles = vega.roles_of(panel=self.panel, color=self.color, dash=self.dash, at=self.slider)
-        parts = [vega.means(frame, {**roles, "x": self.x}, self.y, self.band)]
+        scale = context.measure(self.y).scale
+        parts = [vega.means(frame, {**roles, "x": self.x}, self.y, self.band, scale)]
         if not self.slider and len(frame) <= vega.MAX_REPLICA_ROWS:
             parts.append(vega.replicas(frame, {**roles, "x": self.x}, self.y))
         parts += [
@@ -109,8 +125,9 @@ class Curve(Chart):
         long = vega.finished(parts, self, context)
         shared = vega.colors(long, context, self.color) | vega.dashes(long, context, self.dash)
         x, y = self._axis("x", context), self._axis("y", context)
-        tips = [*vega.tips(roles, context), vega.tip("x", x["title"]), vega.tip("y", "mean")]
-        tips += [vega.tip("low", "low"), vega.tip("high", "high"), vega.tip("count", "replicas")]
+        if not self.log_x and (frame[self.x] % 1 == 0).all():
+            x["axis"] = {"tickMinStep": 1}
+        tips = [*vega.tips(roles, context), vega.tip("x", x["title"]), *self._mean_tips()]
         plain = {"color": shared["color"]}
         layers = [
             vega.layer(
@@ -120,6 +137,7 @@ class Curve(Chart):
                 y={**y, "field": "low"},
                 y2={"field": "high"},
                 opacity=vega.faint(0.15, self.color),
+                **({"detail": {"field": "dash"}} if self.dash else {}),
                 **plain,
             ),
             vega.layer(
@@ -132,7 +150,15 @@ class Curve(Chart):
                 **shared,
             ),
             vega.layer(
-                "level", {"type": "rule", "strokeWidth": 1.2}, y=y, stroke=vega.known_strokes(long)
+                "level",
+                {"type": "rule", "strokeWidth": 1.2},
+                y=y,
+                stroke=vega.known_strokes(long),
+                tooltip=[
+                    *vega.tips(roles, context),
+                    vega.tip("level", "level", True),
+                    self._tip("y", "value"),
+                ],
             ),
             vega.layer(
                 "event",
@@ -168,12 +194,13 @@ class Points(Chart):
     """A measure by setting: every replica, the mean with its interval, and what theory says.
 
     Args:
-        diagonal: whether to draw the line on which both axes are equal; else `x` has one place per
-            value.
+        diagonal: whether to draw the line on which both axes are equal.
+        continuous: whether `x` is a number as of a diagonal; else it has one place per value.
         slider: as of a `Curve`; without effect where the data lack it.
     """
 
     diagonal: bool = False
+    continuous: bool = False
     slider: str = ""
 
     def spec(self, study: Study, context: Context) -> vega.Spec:
@@ -181,7 +208,8 @@ class Points(Chart):
         frame = self.data(study)
         slider = self.slider if self.slider in frame else ""
         roles = vega.roles_of(panel=self.panel, color=self.color, at=slider)
-        parts = [vega.means(frame, {**roles, "x": self.x}, self.y, self.band)]
+        scale = context.measure(self.y).scale
+        parts = [vega.means(frame, {**roles, "x": self.x}, self.y, self.band, scale)]
         if not slider and len(frame) <= vega.MAX_REPLICA_ROWS:
             parts.append(vega.replicas(frame, {**roles, "x": self.x}, self.y))
         parts += [
@@ -204,7 +232,7 @@ class Points(Chart):
             ]
         long = vega.finished(parts, self, context)
         x, y = self._axis("x", context), self._axis("y", context)
-        if not self.diagonal:
+        if settings := not (self.diagonal or self.continuous):
             places = list(dict.fromkeys(map(shown, sorted_values(frame[self.x]))))
             long["x"] = long["x"].map(shown)
             x = {
@@ -217,17 +245,11 @@ class Points(Chart):
         shared = vega.colors(long, context, self.color)
         offset = (
             {}
-            if self.diagonal or not self.color
+            if not (settings and self.color)
             else {"xOffset": {"field": "color", "sort": vega.order_of(long, "color")}}
         )
-        tips = [*vega.tips(roles, context), vega.tip("x", x["title"], not self.diagonal)]
-        mean_tips = [
-            *tips,
-            vega.tip("y", "mean"),
-            vega.tip("low", "low"),
-            vega.tip("high", "high"),
-            vega.tip("count", "replicas"),
-        ]
+        tips = [*vega.tips(roles, context), vega.tip("x", x["title"], settings)]
+        mean_tips = [*tips, *self._mean_tips()]
         levels = vega.order_of(long, "level")
         layers = [
             vega.layer(
@@ -243,7 +265,7 @@ class Points(Chart):
                 opacity=vega.faint(0.35, self.color),
                 tooltip=[
                     *tips,
-                    vega.tip("y", "value"),
+                    self._tip("y", "value"),
                     vega.tip("replica", "replica", True),
                     vega.tip("seed", "seed", True),
                 ],
@@ -265,7 +287,7 @@ class Points(Chart):
                         "range": [vega.SHAPES[i % len(vega.SHAPES)] for i in range(len(levels))],
                     },
                 },
-                tooltip=[*tips, vega.tip("level", "theory", True), vega.tip("y", "value")],
+                tooltip=[*tips, vega.tip("level", "theory", True), self._tip("y", "value")],
             ),
             vega.layer(
                 "mean",

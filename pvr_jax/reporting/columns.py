@@ -187,17 +187,36 @@ def number(
     decimals: int | None = None,
     per: str = "",
     about: str = "",
+    percent: bool = False,
     mark: Mark | None = None,
 ) -> Column:
-    """The mean over replicas without an interval."""
+    """The mean over replicas without an interval; `percent` shows 100 times the value."""
 
     def cell(group: Group, context: Context) -> Cell:
         value = statistics.mean_over_cells(_grid(group, name, context, per=per))
+        shown = 100 * value if percent else value
         plain = decimals is not None and math.isfinite(value)
-        text = f"{value:.{decimals}f}" if plain else numbers.number(value, digits)
+        text = f"{shown:.{decimals}f}" if plain else numbers.number(shown, digits)
         return _marked(Cell(text, {"": value}), mark, group, context)
 
     return Column(name, cell, (name,), about)
+
+
+def estimate(name: str, decimals: int, percent: bool = False) -> Column:
+    """A value that the group shares, whose interval is known: columns `<name>_low` and `_high`.
+
+    An exact value, whose interval has no width, stands alone.
+    """
+
+    def cell(group: Group, context: Context) -> Cell:
+        found = group[[name, f"{name}_low", f"{name}_high"]].drop_duplicates().iloc[0]
+        center, low, high = map(float, found)
+        factor = 100 if percent else 1
+        text = numbers.interval(factor * center, factor * low, factor * high, decimals=decimals)
+        text = text.split(" [")[0] if low == high else text
+        return Cell(text, {"": center, "_low": low, "_high": high})
+
+    return Column(name, cell, (name,))
 
 
 def count(*conditions: str) -> Column:

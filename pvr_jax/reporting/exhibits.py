@@ -179,7 +179,7 @@ class Finding:
         keys = settings(frame, context, self.rows, self.over)
         sentences = []
         named = {name for _, name, _, _ in Formatter().parse(self.template) if name}
-        for group in groups(frame, keys):
+        for group in groups(frame, keys) if len(frame) else []:
             shown_names = dict.fromkeys([*keys, *(name for name in named if name in frame)])
             cells = {name: Cell(shown(group[name].iloc[0])) for name in shown_names}
             cells |= {name: column.cell(group, context) for name, column in self.values.items()}
@@ -261,6 +261,7 @@ def groups(frame: pd.DataFrame, keys: Sequence[str]) -> list[pd.DataFrame]:
     """Return the rows of a frame by their keys: numbers ascend, texts keep their order."""
     if not keys:
         return [frame]
+    frame = frame.reset_index(drop=True)  # rows may have come together from several frames
     places = pd.DataFrame(index=frame.index)
     for key in keys:
         column = frame[key]
@@ -275,7 +276,10 @@ def shown(value: object) -> str:
     """Return a coordinate as text; a missing one, such as the bit of no frozen bit, is a dash."""
     if isinstance(value, str):
         return value
-    return "–" if pd.isna(value) else exact(float(value))
+    if pd.isna(value):
+        return "–"
+    whole = float(value).is_integer() and abs(value) < 1e15
+    return f"{value:.0f}" if whole else exact(float(value))
 
 
 def made(

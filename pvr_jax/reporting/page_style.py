@@ -50,26 +50,3 @@ dl.facts dd { margin: 0; overflow-wrap: anywhere; }
 @media print { body { max-width: none; padding: 0; } figure { break-inside: avoid; } nav { display:
   none; } }
 """
-
-# Of pages that show example inputs: digits in boxes or pictures, and what a model said of them.
-EXAMPLES_STYLE = """
-h4 { font-size: .95rem; margin: 1.2rem 0 .4rem; }
-.examples { display: flex; flex-wrap: wrap; gap: .7rem; }
-.example { padding: .6rem .7rem; border: 1px solid var(--line); border-left-width: 5px;
-  border-radius: 4px; background: var(--wash); font: .82rem/1.4 ui-sans-serif, system-ui,
-  "Helvetica Neue", "DejaVu Sans", sans-serif; }
-.example p { margin: .35rem 0 0; max-width: 26rem; }
-.example img { display: block; image-rendering: pixelated; max-width: 100%; }
-.example.wrong { border-left-color: #d55e00; border-left-style: double; }
-.example.right { border-left-color: #0072b2; }
-.mark { font-weight: 700; margin-right: .3em; }
-.wrong .mark { color: var(--mark); }
-.right .mark { color: var(--link); }
-.digits { display: flex; flex-wrap: wrap; gap: 3px; }
-.digit { display: flex; flex-direction: column; align-items: center; min-width: 2.1rem;
-  padding: .15rem .2rem; border: 1px solid var(--line); border-radius: 3px;
-  background: var(--paper); font-size: 1.05rem; font-variant-numeric: tabular-nums; }
-.digit small { font-size: .6rem; line-height: 1; min-height: .6rem; color: var(--quiet); }
-.digit.pointer { border: 2px dashed var(--mark); }
-.digit.window { border: 2px solid var(--link); font-weight: 700; }
-"""

@@ -17,7 +17,16 @@ from markupsafe import Markup
 
 from pvr_jax.reporting import render
 from pvr_jax.reporting.charts import Chart
-from pvr_jax.reporting.exhibits import Context, Finding, Images, Pivot, Table, Text, context_of
+from pvr_jax.reporting.exhibits import (
+    Context,
+    Finding,
+    Images,
+    Made,
+    Pivot,
+    Table,
+    Text,
+    context_of,
+)
 from pvr_jax.reporting.vega import PAPER_WIDTHS, paper
 from pvr_jax.results import Measure, Study
 
@@ -36,7 +45,8 @@ class Report:
         title: of the page.
         question: what the experiment asks, in one or two sentences.
         verdict: answers it from a study, in one sentence.
-        exhibits: the first chart and the first table come first on the page.
+        exhibits: the first chart and the first table come first on the page, behind examples, if
+            these are the first exhibit.
         measures: what the columns are that the exhibits derive.
         definitions: of further words, by the word.
         left_out: lines about replicas that do not count in some statistic.
@@ -51,8 +61,13 @@ class Report:
     left_out: Callable[[Study], Sequence[str]] = lambda study: ()
 
     def shown(self, study: Study) -> list[Exhibit]:
-        """Return the exhibits that a study has what they need for."""
-        return [e for e in self.exhibits if all(name in study for name in e.needs)]
+        """Return the exhibits that a study has what they need for, and of a chart, data."""
+        there = [e for e in self.exhibits if all(name in study for name in e.needs)]
+
+        def filled() -> list[Exhibit]:
+            return [e for e in there if not isinstance(e, Chart) or len(e.data(study))]
+
+        return study.once(filled, self)
 
     def charts(self, study: Study) -> list[Chart]:
         """Return the charts of a study."""
@@ -102,11 +117,11 @@ def publish(report: Report, study: Study, directory: str | Path) -> Published:
         name: write_figure(directory / "figures", name, spec) for name, spec in specs.items()
     }
     page = render_page(report, study, context, specs, directory)
-    made = [e.make(study, context) for e in report.shown(study) if isinstance(e, Table | Pivot)]
-    verdict = report.verdict(study, context)
-    brief = next((e.brief for e in report.shown(study) if isinstance(e, Table | Pivot)), ())
-    said = textwrap.fill(verdict, render.TERMINAL_WIDTH)
-    text = "\n".join([*(render.terminal(table, brief) for table in made[:1]), said])
+    tables = [e for e in report.shown(study) if isinstance(e, Table | Pivot)]
+    made = [(_made(e, study, context), e.brief) for e in tables]
+    first = [render.terminal(table, brief) for table, brief in made if len(table)][:1]
+    said = textwrap.fill(report.verdict(study, context), render.TERMINAL_WIDTH)
+    text = "\n".join([*first, said])
     return Published(
         directory=directory,
         page=write_text(directory / "report.html", page),
@@ -120,7 +135,7 @@ def tables_of(report: Report, study: Study, context: Context) -> dict[str, str]:
     """Return the contents of the table files of a report by file name, and its findings."""
     files, sentences = {}, []
     for exhibit in report.shown(study):
-        if isinstance(exhibit, Table | Pivot) and len(table := exhibit.make(study, context)):
+        if isinstance(exhibit, Table | Pivot) and len(table := _made(exhibit, study, context)):
             files[f"{exhibit.name}.md"] = render.markdown(table)
             files[f"{exhibit.name}.csv"] = render.csv(table)
             files[f"{exhibit.name}.tex"] = render.latex(table, exhibit.name)
@@ -172,7 +187,8 @@ def render_page(
     leading = [
         next((part for part in parts if part["kind"] == kind), None) for kind in ("chart", "table")
     ]
-    leading = [part for part in leading if part]
+    opening = parts[:1] if parts and parts[0]["kind"] == "html" else []
+    leading = [*opening, *(part for part in leading if part)]
     sentences = [s for part in parts if part["kind"] == "sentences" for s in part["sentences"]]
     reading = (
         [{"kind": "sentences", "title": "Reading", "sentences": sentences}] if sentences else []
@@ -220,7 +236,7 @@ def _part(
     if isinstance(exhibit, Images):
         html = exhibit.render(study)
         return {"kind": "html", "name": exhibit.name, "title": exhibit.title, "html": Markup(html)}
-    table = exhibit.make(study, context)
+    table = _made(exhibit, study, context)
     kinds = ("csv", "md") if kept else ("csv", "md", "tex")
     links = [(kind, f"{exhibit.name}.{kind}") for kind in kinds]
     numeric = render.numeric(table)
@@ -229,6 +245,11 @@ def _part(
         if len(table)
         else None
     )
+
+
+def _made(exhibit: Table | Pivot, study: Study, context: Context) -> Made:
+    """Return a table, which is shown on the page and in files of its own."""
+    return study.once(lambda: exhibit.make(study, context), exhibit, context)
 
 
 def _titled(measure: Measure) -> str:

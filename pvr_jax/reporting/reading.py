@@ -14,10 +14,9 @@ from pvr_jax.reporting.runs import HOLDOUTS, MATCHED, Pair, Replica, Run, distin
 
 MEASURES_FILE = "measures.json"
 PREDICTIONS_FILE = "predictions.json"
-EXAMPLES_FILE = "examples.npz"
 # Its predicted error is in measures.json.
 INFLUENCE = "influence"
-_STAGE_OF = {MEASURES_FILE: "analyse", EXAMPLES_FILE: "analyse", PREDICTIONS_FILE: "predict"}
+_STAGE_OF = {MEASURES_FILE: "analyse", PREDICTIONS_FILE: "predict"}
 # What reading a document of another form than expected raises.
 DAMAGES = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
 RUN_FILES = "config.json run.json metrics.jsonl measures.nc measures.json checkpoints".split()  # noqa: SIM905

@@ -9,7 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from pvr_jax.reporting import accuracy, figures, study_figures
+from pvr_jax.reporting import figures, study_figures
 from pvr_jax.reporting.files import keep_figure, keep_results, not_all_finished, write_text
 from pvr_jax.reporting.reading import MEASURES_FILE, read_run, read_runs
 from pvr_jax.reporting.runs import Run
@@ -27,9 +27,7 @@ from pvr_jax.reporting.twins import shown_twins
 KEPT = ("config.json", "run.json")
 FIGURE = "error_against_influence.png"
 # Experiments whose results have another form than those of the canonical holdout.
-KEEPERS = {
-    "pointer_value": accuracy.keep,
-}
+KEEPERS = {}
 _MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 

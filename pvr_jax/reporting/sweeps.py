@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from pvr_jax import results
 from pvr_jax.refusal import Refusal
 from pvr_jax.reporting.files import write_text
 from pvr_jax.reporting.reading import DAMAGES, MEASURES_FILE, damaged, read_json
@@ -91,6 +92,8 @@ def replica_rows(directory: Path) -> list[dict[str, Any]]:
 
     Raises ValueError naming the damaged file.
     """
+    if (directory / results.MEASURES_FILE).is_file():
+        return results.open(directory).final().to_dict("records")
     path = directory / MEASURES_FILE
     document = read_json(path)
     try:

@@ -26,15 +26,8 @@ MAX_PANELS = 12
 LEVEL_TEXT = 40  # characters that fit below an axis beside each other; longer labels are turned
 PANELS_PER_ROW = 3
 WIDTH, HEIGHT = 250, 190  # pixels, of one of several panels
-TITLED = (
-    "task",
-    "model",
-    "setting",
-    "training",
-    "condition",
-    "network",
-    "of",
-)  # whose values need no name before them
+# Columns whose values need no name before them.
+TITLED = ("task", "model", "setting", "training", "condition", "network", "of", "panel")
 ALONE = (520, 300)  # of the only panel
 DIGITS = 5  # of a number in a description
 TEXTS = ("panel", "color", "dash", "role", "level", "replica")
@@ -90,8 +83,14 @@ def roles_of(**columns: str) -> dict[str, str]:
     return {role: name for role, name in columns.items() if name}
 
 
-def means(frame: pd.DataFrame, roles: Mapping[str, str], y: str, band: str) -> pd.DataFrame:
-    """Return the mean over the replicas of every place, with its band."""
+def means(
+    frame: pd.DataFrame,
+    roles: Mapping[str, str],
+    y: str,
+    band: str,
+    scale: statistics.Scale = "real",
+) -> pd.DataFrame:
+    """Return the mean over the replicas of every place, with its band; `scale` is that of y."""
     keys = frame[list(dict.fromkeys(roles.values()))]
     codes = keys.groupby(list(keys), dropna=False, sort=False).ngroup()
     number = frame.groupby(codes).cumcount()
@@ -108,8 +107,8 @@ def means(frame: pd.DataFrame, roles: Mapping[str, str], y: str, band: str) -> p
                 np.nanmax(np.where(there[:, None], table, 0), axis=1),
             )
         else:
-            positive = "positive" if np.nanmin(table) >= 0 else "real"
-            bounds = statistics.mean_interval(table, positive)
+            positive = scale == "real" and table[np.isfinite(table)].min(initial=0) >= 0
+            bounds = statistics.mean_interval(table, "positive" if positive else scale)
     found["low"], found["high"] = bounds
     return found.assign(role="mean")[there]
 
@@ -131,6 +130,7 @@ def known_rows(
     """Return what is known exactly, one row per place; none where it is not known."""
     frame = frame[frame[roles["y"]].notna()] if "y" in roles else frame
     found = pd.DataFrame({r: frame[n].to_numpy() for r, n in roles.items() if n in frame})
+    found = found.dropna(subset=found.columns.intersection(["y"]))
     return found.drop_duplicates().assign(role=mark, level=words)
 
 
@@ -197,7 +197,7 @@ def known_strokes(long: pd.DataFrame) -> Spec:
 def dashes(long: pd.DataFrame, context: Context, name: str) -> Spec:
     """Return the dashes of lines, named in a legend; nothing where there is one kind."""
     values = order_of(long, "dash")
-    if not values:
+    if len(values) < 2:
         return {}
     scale = {"domain": values, "range": [DASHES[i % len(DASHES)] for i in range(len(values))]}
     title = heading(name, context)
@@ -220,12 +220,12 @@ def layer(mark: str, kind: Spec, **encoding: Any) -> Spec:
     }
 
 
-def tip(name: str, title: Any, text: bool = False) -> Spec:
+def tip(name: str, title: Any, text: bool = False, form: str = ".4~g") -> Spec:
     """Return a line of a tooltip."""
     title = title[0] if isinstance(title, list) else title
     if text:
         return {"field": name, "type": "nominal", "title": title}
-    return {"field": name, "type": "quantitative", "title": title, "format": ".4~g"}
+    return {"field": name, "type": "quantitative", "title": title, "format": form}
 
 
 def tips(roles: Mapping[str, str], context: Context) -> list[Spec]:

@@ -37,7 +37,7 @@ class Measure:
         symbol: how formulas write it, such as "E[gf] / E[f²]".
         units: such as "half squared error".
         domain: over which inputs, such as "whole cube".
-        bounds: of its range; (0, 1) and (0, inf) decide the scale of its intervals.
+        bounds: of its range; (0, 1), (−1, 1) and (0, inf) decide the scale of its intervals.
         kind: "exact" is a fact about the target, "state" is of training itself.
         dims: its own dimensions, after `step` and `replica`.
     """
@@ -54,6 +54,8 @@ class Measure:
     @property
     def scale(self) -> Scale:
         """The scale on which an interval of its mean is made."""
+        if self.bounds == (-1, 1):
+            return "signed"
         low, high = self.bounds
         return "real" if low != 0 else "unit" if high == 1 else "positive"
 

@@ -14,7 +14,7 @@ from pvr_jax.number_text import exact
 from pvr_jax.refusal import Refusal
 from pvr_jax.results.contract import MEASURES_FILE, PREDICTIONS_FILE, Measure, read
 
-T = TypeVar("T")
+Made = TypeVar("Made")
 STUDY_FILE, LAST = "results.nc", "__last"
 RUN_FILES = ("config.json", "run.json", "metrics.jsonl", MEASURES_FILE, "checkpoints")
 # Columns that every row has of its run, as far as the run has them.
@@ -37,6 +37,17 @@ class Study:
     runs: tuple[xr.Dataset, ...]
     unfinished: tuple[str, ...] = ()
     records: Mapping[str, Any] = field(default_factory=dict)
+    _made: dict[tuple[int, ...], Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def once(self, make: Callable[[], Made], *of: object) -> Made:
+        """Return what `make` returns, made at the first call with the same objects `of`.
+
+        Many exhibits are made of the same rows; nobody may change them.
+        """
+        key = tuple(map(id, of))
+        if key not in self._made:
+            self._made[key] = (make(), of)  # which stay alive, so that an id is theirs
+        return self._made[key][0]
 
     @property
     def experiment(self) -> str:
@@ -61,16 +72,6 @@ class Study:
         """The names of the columns that say what a replica is, in order, without measures."""
         own = {str(name): None for run in self.runs for name in _columns(run)}
         return [*OF_RUN, "replica", *own]
-
-    def once(self, make: Callable[["Study"], T]) -> T:
-        """Return what a function makes of this study; it is called once, and nobody changes it."""
-        if make not in self._made:
-            self._made[make] = make(self)
-        return self._made[make]
-
-    @cached_property
-    def _made(self) -> dict[Any, Any]:
-        return {}
 
     def final(self) -> pd.DataFrame:
         """Return a row per replica: what it is, and its last values.

@@ -30,10 +30,10 @@ def cross_entropy(
 
     p is their softmax, and the labels y are whole numbers in 0 .. c - 1.
     """
-    return _weighted_mean(surprises(predictions, batch["y"]), batch, axis)
+    return _weighted_mean(negative_log_likelihood(predictions, batch["y"]), batch, axis)
 
 
-def surprises(logits: jax.Array, labels: jax.Array) -> jax.Array:
+def negative_log_likelihood(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Return -log p(label) [...] in nats, p being the softmax of the logits [..., c]."""
     shifted = logits - lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
     # A choice by comparison: the gradient of an indexed one is a scatter, slow on accelerators.

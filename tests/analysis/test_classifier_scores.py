@@ -7,7 +7,7 @@ import pytest
 import scipy.special
 import sklearn.metrics
 
-from pvr_jax.analysis.classification import scores, tally
+from pvr_jax.analysis.classification import confusion_counts, scores
 
 
 def examples(count=50, classes=4):
@@ -25,21 +25,21 @@ def test_chunks_and_padding_do_not_change_what_is_counted(chunk, count):
         # Numbers past the end wrap around: what is there must not be counted.
         return {"x": held[numbers % 50], "y": jnp.asarray(labels)[numbers % 50]}
 
-    found = jax.jit(lambda size: tally(lambda x: x, rows, size, most=50, chunk=chunk, classes=4))(
-        count
-    )
+    found = jax.jit(
+        lambda size: confusion_counts(lambda x: x, rows, size, most=50, chunk=chunk, classes=4)
+    )(count)
     guessed = logits[:count].argmax(axis=1)
     expected = sklearn.metrics.confusion_matrix(labels[:count], guessed, labels=range(4))
     assert np.array_equal(found["confusion"], expected)
-    surprise = -scipy.special.log_softmax(logits, axis=1)[np.arange(50), labels][:count]
+    nll = -scipy.special.log_softmax(logits, axis=1)[np.arange(50), labels][:count]
     score = scores(found)
-    np.testing.assert_allclose(score["loss"], surprise.mean(), rtol=1e-5)
+    np.testing.assert_allclose(score["loss"], nll.mean(), rtol=1e-5)
     np.testing.assert_allclose(score["accuracy"], (guessed == labels[:count]).mean(), rtol=1e-6)
 
 
 def test_what_is_not_finite_has_no_accuracy():
     logits = jnp.array([[jnp.nan, 0.0], [1.0, 0.0]])
-    found = tally(
+    found = confusion_counts(
         lambda x: x,
         lambda numbers: {"x": logits[numbers], "y": jnp.zeros(2, jnp.int32)},
         2,

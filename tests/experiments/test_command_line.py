@@ -1,6 +1,5 @@
 """Every mistake on the command line ends in one line that says what to type instead."""
 
-import re
 import shlex
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import command_line, main, registry, reports, reproduce
+from experiments import command_line, main, reports, reproduce
 from experiments.canonical_holdout import settings
 from experiments.main import prepared
 from pvr_jax import checks
@@ -443,17 +442,7 @@ def test_a_report_of_nothing_says_what_to_type(run, tmp_path):
     )
 
 
-@pytest.mark.parametrize("experiment", ["unseen_domain", "degree_curriculum"])
+@pytest.mark.parametrize("experiment", ["unseen_domain", "degree_curriculum", "pointer_value"])
 def test_a_report_of_nothing_names_the_command(experiment, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no finished run in .*\./launch\.sh run CONFIG"):
         reports.report(tmp_path / experiment)
-
-
-@pytest.mark.parametrize("experiment", ["pointer_value"])
-def test_a_report_of_nothing_names_a_configuration_to_begin_with(experiment, tmp_path):
-    with pytest.raises(FileNotFoundError, match="no run found") as error:
-        registry.load_experiment(experiment, "report").report(tmp_path / experiment)
-    (choice,) = re.findall(r"/launch\.sh run configs/(\S+)", str(error.value))
-    config = command_line.parse(["main", f"--config={CONFIGS / choice}"]).config
-    assert (config.experiment, config.size) == (experiment, "small")
-    registry.load_experiment(experiment, "settings").validate(config)

@@ -14,6 +14,7 @@ import pytest
 from run_directories import only_run, wait_for_checkpoint
 
 import pvr_jax
+from pvr_jax import results
 
 ROOT = Path(__file__).parents[2]
 TOKENS = "configs/token_pvr.py:tiny"
@@ -25,7 +26,8 @@ TINY = {
 
 
 def measures_of(workdir):
-    return json.loads((only_run(workdir) / "measures.json").read_text())
+    """Return the measures of the one run below a work directory at the last step."""
+    return results.open(workdir).runs[0].isel(step=-1)
 
 
 def logged(workdir):
@@ -48,42 +50,46 @@ def finished(request, run, tmp_path_factory):
 def test_every_kind_of_task_goes_through_all_stages(finished):
     kind, workdir, output = finished
     directory = only_run(workdir)
-    found = measures_of(workdir)
-    steps, replicas = len(found["steps"]), len(found["replicas"])
-    accuracy = np.array(found["measures"]["iid_accuracy"], float)
-    assert accuracy.shape == (steps, replicas)
+    measures = results.open(workdir).runs[0]
+    found = measures.isel(step=-1)
+    replicas = found.sizes["replica"]
+    accuracy = measures["iid_accuracy"].values
+    assert accuracy.shape == (measures.sizes["step"], replicas)
     assert ((accuracy >= 0) & (accuracy <= 1)).all()
-    assert np.isfinite(np.array(found["measures"]["iid_loss"], float)).all()
-    classes = found["classes"]
-    confusion = np.array(found["confusion"]["iid"])
-    assert confusion.shape == (replicas, classes, classes)
-    assert (confusion.sum(axis=(1, 2)) == found["test_samples"]).all()
+    assert np.isfinite(measures["iid_loss"]).all()
+    classes = int(found["classes"])
+    assert found["iid_confusion"].shape == (replicas, classes, classes)
+    assert (found["iid_confusion"].sum(["true_class", "predicted_class"]) == 64).all()
     # The last logged accuracy and the confusion of the checkpoint are one network's.
-    traces = np.trace(confusion, axis1=1, axis2=2) / found["test_samples"]
+    traces = np.trace(found["iid_confusion"], axis1=1, axis2=2) / int(found["test_samples"])
     np.testing.assert_allclose(accuracy[-1], traces, atol=1e-6)
-    withheld = [found["tasks"][replica["task"]]["withheld"] > 0 for replica in found["replicas"]]
-    given = [values is not None for values in found["measures"]["withheld_accuracy"][-1]]
-    assert given == withheld
-    with np.load(directory / "examples.npz", allow_pickle=False) as examples:
-        assert examples["iid_x"].shape[2:] == tuple(found["shape"])
-        np.testing.assert_allclose(examples["iid_probabilities"].sum(axis=-1), 1, rtol=1e-5)
+    withheld = found["withheld"].values > 0
+    given = [np.isfinite(found[n].values) for n in ("withheld_accuracy",) if n in found]
+    assert (given[0] == withheld).all() if given else not withheld.any()
+    inputs, said = found["iid_example_input"], found["iid_example_probability"]
+    assert inputs.sizes["shown"] == len({*zip(*_subtasks(found), strict=True)})
+    np.testing.assert_allclose(said.sum("predicted_class"), 1, rtol=1e-5)
     report = workdir / "pointer_value" / "report"
-    assert (report / "report.html").is_file() and (report / "table.csv").is_file()
-    assert str(report / "report.html") in output
+    page = (report / "report.html").read_text()
+    assert page.index('id="examples"') < page.index("data-chart=")
+    assert (report / "table.csv").is_file() and str(report / "report.html") in output
     rows = json.loads((directory / "run.json").read_text())["training_rows"]
     assert (rows is not None) == any(withheld)
     assert rows is None or (rows["checked"] > 100 and rows["unseen"] == 0)
     is_stream = kind == "stream"
-    trained_on = {values is None for values in found["measures"]["train_accuracy"][-1]}
-    assert trained_on == {is_stream}
-    losses = {name: found["measures"][name][-1] for name in ("train_loss", "batch_loss")}
-    assert {value is None for value in losses["train_loss"]} == {is_stream}
+    assert is_stream == ("train_accuracy" not in found) == ("samples" not in found.coords)
+    assert is_stream == ("samples_to_95" in found)
     lines = logged(workdir)
-    assert losses["batch_loss"] == lines[-1]["batch_loss"] != losses["train_loss"]
+    assert found["batch_loss"].values.tolist() == lines[-1]["batch_loss"]
     assert ("train_loss" in lines[-1]) != is_stream
     trained = pvr_jax.load_params(directory)
-    assert list(trained.names) == [replica["name"] for replica in found["replicas"]]
+    assert list(trained.names) == found["replica"].values.tolist()
     assert {len(leaf) for leaf in jax.tree.leaves(trained.params)} == {replicas}
+
+
+def _subtasks(found):
+    names = [name for name in ("aggregation", "complexity", "withheld") if name in found.coords]
+    return [found[name].values.tolist() for name in names]
 
 
 def test_retrieval_is_learned_from_many_samples_and_not_from_few(run, tmp_path):
@@ -94,10 +100,10 @@ def test_retrieval_is_learned_from_many_samples_and_not_from_few(run, tmp_path):
     for stage in ("train", "analyse"):
         run(config, f"--workdir={tmp_path}", f"--stage={stage}", *flags)
     found = measures_of(tmp_path)
-    few, many = found["measures"]["iid_accuracy"][-1]
-    assert [replica["samples"] for replica in found["replicas"]] == [1000, 100_000]
+    few, many = found["iid_accuracy"].values
+    assert found["samples"].values.tolist() == [1000, 100_000]
     assert many >= 0.99 and few <= 0.6
-    assert found["measures"]["train_accuracy"][-1][0] == 1
+    assert found["train_accuracy"][0] == 1
 
 
 def test_a_killed_run_ends_with_the_same_bits(run, start, tmp_path):

@@ -1,5 +1,6 @@
 """Means and intervals: their coverage, simulated, independent computations, degenerate input."""
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -10,6 +11,7 @@ import scipy.stats
 from pvr_jax.results.statistics import (
     against,
     can_be_judged,
+    crossing,
     difference_interval,
     groups_of_seeds,
     interval_over_seeds,
@@ -20,6 +22,7 @@ from pvr_jax.results.statistics import (
     rank_correlation_interval,
     seed_means,
     simultaneous,
+    unfinished,
     without_rounding,
 )
 
@@ -350,3 +353,36 @@ def test_interval_of_a_rank_correlation_covers_and_stays_in_its_range(pairs):
         assert -1 <= low <= high <= 1 or np.isnan(low)
     assert np.mean(covered) > 0.92
     assert np.isnan(rank_correlation_interval([1, 2, 3], [1, 3, 2])).all()
+
+
+@pytest.mark.parametrize("seeds", SEEDS)
+def test_intervals_of_differences_of_shares_stay_within_their_range_and_cover(seeds):
+    # A skewed difference (most of it is lost, .84 in the mean), and one around 0.
+    rng = np.random.default_rng(seeds)
+    lost = rng.beta(40, 0.5, (REPEATS, seeds)) - rng.beta(0.8, 4, (REPEATS, seeds))
+    none = rng.beta(8, 2, (REPEATS, seeds)) - rng.beta(8, 2, (REPEATS, seeds))
+    for values, truth in ((lost, 40 / 40.5 - 0.8 / 4.8), (none, 0.0)):
+        low, high = mean_interval(values, "signed")
+        assert ((low > -1) & (high < 1)).all()
+        assert 0.92 < np.mean((low <= truth) & (truth <= high)) < 0.98
+
+
+def test_crossing_is_linear_in_the_logarithm():
+    sizes = np.array([100, 1000, 10000])
+    assert crossing(sizes, np.array([0.5, 0.9, 1.0]), 0.95) == pytest.approx(1000 * 10**0.5)
+    assert crossing(sizes, np.array([0.95, 0.9, 1.0]), 0.95) == 100
+    in_float32 = float(np.float32(19) / np.float32(20))
+    assert in_float32 < 0.95 and crossing(sizes, np.array([in_float32, 0.9, 1.0]), 0.95) == 100
+    assert crossing(sizes, np.array([0.5, 0.6, in_float32]), 0.95) == pytest.approx(10_000)
+    assert crossing(sizes, np.array([0.5, 0.6, 0.7]), 0.95) == math.inf
+    assert crossing(sizes, np.array([0.9, math.nan, 1.0]), 0.95) == pytest.approx(1000)
+    assert math.isnan(crossing(sizes, np.full(3, math.nan), 0.95))
+    # Whether the last, which is missing, reaches it is not known.
+    assert math.isnan(crossing(sizes, np.array([0.5, 0.9, math.nan]), 0.95))
+    # At 0 there is no logarithm to start from.
+    assert crossing(np.array([0, 256, 2560]), np.array([0.1, 0.96, 1.0]), 0.95) == 256
+
+
+def test_a_fit_is_unfinished_above_one_percent_of_the_error_of_the_best_constant():
+    errors = np.array([0.0051, 0.0049, math.nan])
+    assert unfinished(errors, np.full(3, 0.5)).tolist() == [True, False, False]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.special
 
-from pvr_jax.training.losses import cross_entropy, squared_error, surprises
+from pvr_jax.training.losses import cross_entropy, negative_log_likelihood, squared_error
 
 
 def test_rows_of_weight_zero_do_not_count():
@@ -24,7 +24,9 @@ def test_cross_entropy_is_the_weighted_mean_of_the_negative_log_softmax():
     found = cross_entropy(jnp.asarray(logits, jnp.float32), batch)
     np.testing.assert_allclose(found, (weight * expected).sum() / weight.sum(), rtol=1e-5)
     np.testing.assert_allclose(
-        surprises(jnp.asarray(logits, jnp.float32), jnp.asarray(labels)), expected, rtol=1e-5
+        negative_log_likelihood(jnp.asarray(logits, jnp.float32), jnp.asarray(labels)),
+        expected,
+        rtol=1e-5,
     )
 
 

@@ -1,0 +1,407 @@
+"""What the exhibits are made of: rows derived from the replicas of a study."""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import wraps
+
+import numpy as np
+import pandas as pd
+
+from pvr_jax.reporting.exhibits import shown
+from pvr_jax.results import Study, statistics
+
+# What is trained, which `network` names; what it learns, and on what: a condition, whose replicas
+# differ in the seed alone.
+TRAINED = ["model", "task", "setting", "learning_rate", "init_scale"]
+FUNCTION = ["network", "aggregation", "complexity"]
+CONDITION = [*FUNCTION, "withheld", "samples"]
+SPLITS = {"iid": "i.i.d.", "withheld": "withheld"}
+THRESHOLD = 0.95  # of i.i.d. accuracy, that samples are counted to
+LEARNED = 0.5  # of i.i.d. accuracy; a network below it has not learned the function
+MOST_CLASSES = 12  # of a table of recalls
+# Measures that some runs do not have.
+OPTIONAL = ["withheld_words", "samples_to_95", "fewest_samples", "batch_loss"]
+OPTIONAL += [f"{part}_{name}" for part in ("withheld", "train") for name in ("accuracy", "loss")]
+
+
+def once(rows: Callable[[Study], pd.DataFrame]) -> Callable[[Study], pd.DataFrame]:
+    """Return a function whose rows are made once for all exhibits of a study."""
+    return wraps(rows)(lambda study: study.once(lambda: rows(study), rows))
+
+
+@once
+def replicas(study: Study) -> pd.DataFrame:
+    """Return a row per replica: what it is, how it ended, and what is known of its function."""
+    found = study.final()
+    found = found.reindex(
+        columns=list(dict.fromkeys([*found, *TRAINED, *CONDITION[1:], *OPTIONAL]))
+    )
+    found["aggregation"] = found["aggregation"].astype(object)
+    order = ["task", "model", "aggregation"]
+    found = found.sort_values(order, key=lambda c: c.replace("retrieval", ""), kind="stable")
+    stream = found["samples"].isna()
+    seen = found["iid_accuracy"].where(stream, found["train_accuracy"])
+    found = found.assign(
+        stream=stream,
+        samples=found["samples"].fillna(found["samples_shown"]),
+        training_loss=found["batch_loss"].where(stream, found["train_loss"]),
+        seen=seen,
+        gap=found["iid_accuracy"] - found["withheld_accuracy"],
+        uniform_guess=1 / found["classes"],
+        counted=found["diverged_at"] < 0,
+        function=[_function(*row) for row in found[["aggregation", "complexity"]].to_numpy()],
+        network=_networks(found),
+    ).reset_index(drop=True)
+    error = 1 - _over(found, "seen", CONDITION, "mean")
+    fitted = error.notna() & ~statistics.unfinished(error, 1 - found["chance"])
+    learned = found["iid_accuracy"] >= LEARNED
+    return found.assign(
+        unfinished=~fitted,
+        memorized=(fitted & ~learned & ~found["stream"]).where(found["counted"]),
+        least=found["withheld"] == _over(found, "withheld", FUNCTION, "min"),
+        largest=found["samples"] == _over(found, "samples", [*FUNCTION, "withheld"], "max"),
+    )
+
+
+def _over(found: pd.DataFrame, name: str, keys: Sequence[str], how: str) -> pd.Series:
+    return found.groupby(list(keys), dropna=False)[name].transform(how)
+
+
+def _function(aggregation: object, complexity: object) -> str:
+    if pd.isna(aggregation) or aggregation == "retrieval":
+        return "" if pd.isna(aggregation) else "retrieval"
+    return f"{aggregation}, complexity {shown(complexity)}"
+
+
+def _networks(found: pd.DataFrame) -> pd.Series:
+    """Return the shortest names that tell apart what is trained; nothing where there is one."""
+    names: list[str] = []
+    for name in TRAINED:
+        alike = found.groupby(names)[name].nunique() if names else found[[name]].nunique()
+        names += [name] if alike.max() > 1 else []
+    words = {"learning_rate": "rate ", "init_scale": "init scale "}
+    texts = [[words.get(n, "") + shown(v) for v in found[n]] for n in names]
+    parts = zip(*texts, strict=True) if texts else [()] * len(found)
+    return pd.Series([", ".join(own) for own in parts], index=found.index)
+
+
+def curves(found: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with the panel and the line that a chart draws them in.
+
+    Where conditions differ in what is withheld, a panel is a function, else an aggregation.
+    """
+    if found["withheld"].nunique() > 1:
+        ordered = found.sort_values("withheld", kind="stable")
+        counts = ordered["complexity"].notna()
+        line = [_withheld(*row) for row in zip(ordered["withheld"], counts, strict=True)]
+        return ordered.assign(panel=_joined(ordered["network"], ordered["function"]), line=line)
+    rows = by_aggregation(found).sort_values("complexity", kind="stable")
+    line = ["" if pd.isna(c) else f"complexity {shown(c)}" for c in rows["complexity"]]
+    return rows.assign(panel=_joined(rows["network"], rows["aggregation"].fillna("")), line=line)
+
+
+def by_aggregation(found: pd.DataFrame) -> pd.DataFrame:
+    """Return rows in which retrieval, of complexity 0, is a case of every aggregation."""
+    own = []
+    for _, trained in found.groupby("network", sort=False):
+        names = trained["aggregation"].unique()
+        for name in [n for n in names if n != "retrieval"] or names:
+            alike = trained["aggregation"].isin([name, "retrieval"])
+            own.append(trained if pd.isna(name) else trained[alike].assign(aggregation=name))
+    return pd.concat(own or [found], ignore_index=True)
+
+
+def _withheld(count: float, is_count: bool) -> str:
+    if not count:
+        return "nothing withheld"
+    return f"{count:.0f} withheld" if is_count else "positional holdout"
+
+
+def _joined(*columns: pd.Series) -> list[str]:
+    return [", ".join(filter(None, row)) for row in zip(*columns, strict=True)]
+
+
+def by_split(found: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with `accuracy` on i.i.d. inputs, and again on withheld ones where there are."""
+    parts = [
+        found.assign(split=words, accuracy=found[f"{split}_accuracy"])
+        for split, words in SPLITS.items()
+    ]
+    return pd.concat(parts, ignore_index=True).dropna(subset="accuracy")
+
+
+@once
+def sized(study: Study) -> pd.DataFrame:
+    """Return the replicas of functions that are learned from training sets of several sizes."""
+    found = replicas(study)
+    found = found[found["least"] & ~found["stream"]]
+    return found[_over(found, "samples", FUNCTION, "nunique") > 1]
+
+
+@once
+def over_samples(study: Study) -> pd.DataFrame:
+    """Return accuracies by the size of the training set; without aggregations, of holdouts too."""
+    found = replicas(study)
+    whole = found["complexity"].isna()
+    found = found[(found["least"] | whole) & ~found["stream"]]
+    found = by_split(found[_over(found, "samples", FUNCTION, "nunique") > 1])
+    return curves(found[(found["split"] == SPLITS["iid"]) | found["complexity"].isna()])
+
+
+@once
+def over_withheld(study: Study) -> pd.DataFrame:
+    """Return both accuracies by the number of withheld permutations."""
+    found = replicas(study)
+    found = found[found["complexity"].notna()]
+    found = by_split(found[_over(found, "withheld", FUNCTION, "nunique") > 1])
+    return curves(found)
+
+
+@once
+def over_steps(study: Study) -> pd.DataFrame:
+    """Return accuracies over training with the largest training sets."""
+    found = replicas(study)
+    own = found[found["largest"]].drop(columns="step")
+    rows = []
+    for split, words in SPLITS.items():
+        if (name := f"{split}_accuracy") in study:
+            steps = study.curve(name)[["run", "replica", "step", name]].rename(
+                columns={name: "accuracy"}
+            )
+            rows.append(own.merge(steps, on=["run", "replica"]).assign(split=words))
+    found = pd.concat(rows, ignore_index=True).dropna(subset="accuracy")
+    return curves(found[found["step"] > 0])
+
+
+@once
+def holdouts(study: Study) -> pd.DataFrame:
+    """Return the replicas from which training withholds something."""
+    found = replicas(study)
+    return with_comparisons(found[found["withheld"] > 0], CONDITION)
+
+
+def with_comparisons(found: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Return rows with the number of groups of keys, whose verdicts hold at once."""
+    return found.assign(comparisons=len(found[list(keys)].drop_duplicates()))
+
+
+def changes(
+    found: pd.DataFrame, along: str, y: str, keys: Sequence[str], ends: bool = False
+) -> pd.DataFrame:
+    """Return by how much y changes, by seed, from a value of a column to the next.
+
+    Args:
+        found: a row per replica.
+        along: the column.
+        y: what changes.
+        keys: columns that do not change.
+        ends: whether only the first and the last value are compared.
+    """
+    keys = list(keys)
+    rank = found.groupby(keys, dropna=False)[along].rank("dense")
+    if ends:
+        last = rank.groupby([found[key] for key in keys], dropna=False).transform("max")
+        chosen = (last > 1) & ((rank == 1) | (rank == last))
+        found, rank = found[chosen], (rank[chosen] > 1).astype(int)
+    low = found.assign(rank=rank)
+    high = low[[*keys, "seed", "rank", along, y, "unfinished"]].assign(rank=rank - 1)
+    rows = low.merge(high, on=[*keys, "seed", "rank"], suffixes=("", "_after"))
+    rows = rows.assign(
+        before=rows[along],
+        after=rows[f"{along}_after"],
+        first=rows[y],
+        last=rows[f"{y}_after"],
+        change=rows[f"{y}_after"] - rows[y],
+        unfinished=rows["unfinished"] | rows["unfinished_after"],
+    )
+    return with_comparisons(rows.drop(columns=along), [*keys, "before", "after"])
+
+
+@once
+def complexities(study: Study) -> pd.DataFrame:
+    """Return how i.i.d. accuracy changes with complexity, with the largest training sets."""
+    found = replicas(study)
+    found = by_aggregation(found[found["least"] & found["largest"] & found["complexity"].notna()])
+    return changes(found, "complexity", "iid_accuracy", ["network", "aggregation"])
+
+
+@once
+def falls(study: Study) -> pd.DataFrame:
+    """Return where i.i.d. accuracy is shown to fall from one training-set size to the next."""
+    found = changes(sized(study), "samples", "iid_accuracy", [*FUNCTION, "withheld"])
+    if not len(found):
+        return found
+    by = found.groupby([*FUNCTION, "before", "after"], dropna=False, sort=False)
+    return found[by["change"].transform(lambda c: judged(found.loc[c.index], "change") == "below")]
+
+
+@once
+def gap_changes(study: Study) -> pd.DataFrame:
+    """Return how the gap changes from the least withheld to the most."""
+    found = replicas(study)
+    found = found[(found["withheld"] > 0) & found["largest"]]
+    return changes(found, "withheld", "gap", FUNCTION, ends=True)
+
+
+def judged(rows: pd.DataFrame, name: str) -> str:
+    """Return where the mean of a column lies against 0, of all `comparisons` at once.
+
+    "below", "above" or "inside" an interval that holds 0; "unfinished" before a fit is finished,
+    "one" with fewer than two replicas, and "none" where two groups of seeds have no mean, or all
+    are equal.
+    """
+    values = rows[name].to_numpy(float)
+    if np.isfinite(values).sum() < 2:
+        return "one"
+    if rows["unfinished"].any():
+        return "unfinished"
+    if not statistics.can_be_judged(values):
+        return "none"
+    confidence = statistics.simultaneous(int(rows["comparisons"].iloc[0]))
+    bounds = statistics.mean_interval(values, confidence=confidence)
+    return statistics.against(*map(float, bounds), 0.0) or "none"
+
+
+@once
+def models(study: Study) -> pd.DataFrame:
+    """Return the replicas of several networks in the conditions that all have.
+
+    `behind` is the accuracy minus that of the most accurate network, by condition and seed.
+    """
+    found, rows = by_split(replicas(study)), []
+    condition = ["aggregation", "complexity", "withheld", "samples", "stream"]
+    for _, own in found.groupby(["task", "split"], sort=False):
+        count = own["network"].nunique()
+        shared = own.groupby(condition, dropna=False)["network"].transform("nunique")
+        own = own[shared == count]
+        if count < 2 or not len(own):
+            continue
+        means = own.groupby([*condition, "network"], dropna=False)["accuracy"].mean()
+        best = means.groupby("network").mean().idxmax()
+        other = own[own["network"] == best][[*condition, "seed", "accuracy"]]
+        own = own.merge(other, on=[*condition, "seed"], how="left", suffixes=("", "_best"))
+        own = own.assign(
+            behind=(own["accuracy"] - own["accuracy_best"]).where(own["network"] != best),
+            best=own["network"] == best,
+            comparisons=count - 1,
+            unfinished=own["unfinished"].any(),
+        )
+        rows.append(own)
+    return pd.concat(rows, ignore_index=True) if rows else found.iloc[:0]
+
+
+@once
+def thresholds(study: Study) -> pd.DataFrame:
+    """Return a row per function and seed: the samples until i.i.d. accuracy is 95 %.
+
+    Of a stream along training, of fixed sets over their sizes, of which there have to be two.
+    `bound` is that of a function which some seed does not reach it with, `needed` the geometric
+    mean over seeds; a seed that does not reach it counts as with the `most` samples.
+    """
+    found, rows = replicas(study), []
+    for _, own in found[found["least"]].groupby(FUNCTION, dropna=False, sort=False):
+        sizes = np.sort(own["samples"].unique()).astype(float)
+        if own["stream"].iloc[0]:
+            one = own.assign(fewest=own["fewest_samples"], most=own["samples_shown"])
+        elif len(sizes) > 1:
+            by_seed = own.pivot(index="seed", columns="samples", values="iid_accuracy")
+            reached = [statistics.crossing(sizes, row, THRESHOLD) for row in by_seed.to_numpy()]
+            one = own.drop_duplicates("seed").set_index("seed").loc[by_seed.index].reset_index()
+            one = one.assign(samples_to_95=reached, fewest=sizes[0], most=sizes[-1])
+        else:
+            continue
+        known = one["samples_to_95"].dropna()
+        counts = np.minimum(known, one["most"].max())
+        all_reach = 0 < len(known) == int(np.isfinite(known).sum())
+        needed = math.exp(np.log(counts).mean()) if len(known) else math.nan
+        rows.append(
+            one.assign(
+                reached=np.isfinite(one["samples_to_95"]).where(one["samples_to_95"].notna()),
+                needed=needed,
+                all_reach=all_reach,
+                bound=math.nan if all_reach else needed,
+            )
+        )
+    return pd.concat(rows, ignore_index=True).drop(columns="samples") if rows else found.iloc[:0]
+
+
+@once
+def sensitivities(study: Study) -> pd.DataFrame:
+    """Return the thresholds of networks with two or more functions of known noise sensitivity."""
+    found = thresholds(study)
+    if not len(found):
+        return found
+    found = found[found["noise_sensitivity"].notna() & found["needed"].notna()]
+    found = found[_over(found, "function", ["network"], "nunique") > 1]
+    reached = found["samples_to_95"].where(found["all_reach"])
+    return found.assign(samples_to_95=reached, panel=found["network"])
+
+
+@once
+def functions(study: Study) -> pd.DataFrame:
+    """Return `sensitivities`, a row per function; `tied` has those not reached at the top."""
+    found = sensitivities(study)
+    if not len(found):
+        return found
+    top = 2 * _over(
+        found.assign(top=found[["most", "needed"]].max(axis=1)), "top", ["network"], "max"
+    )
+    found = found.assign(
+        tied=found["needed"].where(found["all_reach"], top),
+        needed=found["needed"].where(found["all_reach"]),
+    )
+    found = found[_over(found, "tied", ["network"], "nunique") > 1].drop_duplicates(FUNCTION)
+    keep = [n for n in found if n not in ("aggregation", "complexity", "withheld", "replica")]
+    return with_comparisons(found[keep], ["network"])
+
+
+@once
+def confusions(study: Study) -> pd.DataFrame:
+    """Return the share of every predicted class, by true class, with the largest training sets.
+
+    Of i.i.d. inputs where the least is withheld, and of withheld ones; of classes that occur.
+    """
+    found, rows = replicas(study), []
+    found = found[found["largest"] & found["counted"]]
+    for split, words in SPLITS.items():
+        if (name := f"{split}_confusion") in study:
+            counts = study.curve(name)[["run", "replica", "true_class", "predicted_class", name]]
+            own = found if split == "withheld" else found[found["least"]]
+            own = own.merge(counts, on=["run", "replica"]).dropna(subset=name)
+            whole = own.groupby(["run", "replica", "true_class"])[name].transform("sum")
+            own = own.assign(split=words, share=own[name] / whole.where(whole > 0))
+            rows.append(own.dropna(subset="share"))
+    rows = pd.concat(rows, ignore_index=True)
+    seen = rows["predicted_class"].isin(rows.loc[rows["share"] > 0, "predicted_class"])
+    rows = rows[seen | rows["predicted_class"].isin(rows["true_class"])]
+    kinds = [
+        _withheld(*pair) for pair in zip(rows["withheld"], rows["complexity"].notna(), strict=True)
+    ]
+    kinds = [kind if found["withheld"].any() else "" for kind in kinds]
+    names = _joined(rows["network"], rows["function"], pd.Series(kinds), rows["split"])
+    return rows.assign(panel=names)
+
+
+@once
+def recalls(study: Study) -> pd.DataFrame:
+    """Return the recall of every class, of no more than `MOST_CLASSES`."""
+    found = confusions(study)
+    found = found[found["true_class"] == found["predicted_class"]].rename(
+        columns={"share": "recall"}
+    )
+    return found if found["true_class"].nunique() <= MOST_CLASSES else found.iloc[:0]
+
+
+@once
+def kept_recalls(study: Study) -> pd.DataFrame:
+    """Return the recalls that are kept as means over seeds, with their intervals."""
+    found, rows = replicas(study), []
+    found = found[found["largest"] & found["counted"]]
+    for split, words in SPLITS.items():
+        if (name := f"{split}_recall") in study:
+            names = {f"{name}{end}": f"recall{end}" for end in ("", "_low", "_high")}
+            own = study.curve(*names).rename(columns=names).dropna(subset="recall")
+            own = own[["run", "replica", "true_class", *names.values()]]
+            kept = found if split == "withheld" else found[found["least"]]
+            rows.append(kept.merge(own, on=["run", "replica"]).assign(split=words))
+    return pd.concat(rows, ignore_index=True)
