@@ -42,7 +42,7 @@ REPORT = Report(
 def published(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(publishing, "_script", lambda: "")  # to bundle it takes seconds
-        yield publish(REPORT, STUDY, tmp_path_factory.mktemp("toy") / "report")
+        return publish(REPORT, STUDY, tmp_path_factory.mktemp("toy") / "report")
 
 
 def test_every_file_is_there(published):

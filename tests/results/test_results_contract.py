@@ -46,7 +46,8 @@ def test_a_file_holds_what_was_written(tmp_path):
         ((-math.inf, math.inf), "real"),
         ((0, math.inf), "positive"),
         ((0, 1), "unit"),
-        ((-1, 1), "real"),
+        ((-1, 1), "signed"),
+        ((-2, 2), "real"),
     ],
 )
 def test_bounds_decide_the_scale_of_intervals(bounds, scale):
