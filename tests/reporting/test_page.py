@@ -38,11 +38,15 @@ REPORT = Report(
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def published(tmp_path_factory):
+def published_without_script(directory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(publishing, "_script", lambda: "")  # to bundle it takes seconds
-        return publish(REPORT, STUDY, tmp_path_factory.mktemp("toy") / "report")
+        return publish(REPORT, STUDY, directory)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    return published_without_script(tmp_path_factory.mktemp("toy") / "report")
 
 
 def test_every_file_is_there(published):
@@ -57,7 +61,7 @@ def test_every_file_is_there(published):
 
 
 def test_writing_twice_gives_the_same_bytes(published, tmp_path):
-    again = publish(REPORT, STUDY, tmp_path / "report")
+    again = published_without_script(tmp_path / "report")
     for path in sorted(published.directory.rglob("*")):
         if path.is_file() and path.suffix != ".pdf":  # which holds no promise
             other = again.directory / path.relative_to(published.directory)
