@@ -95,7 +95,7 @@ class Curve(Chart):
         """Return its Vega-Lite description."""
         frame = self.data(study)
         roles = vega.roles_of(panel=self.panel, color=self.color, dash=self.dash, at=self.slider)
-        parts = [vega.means(frame, {**roles, "x": self.x}, self.y, self.band)]
+        parts = [vega.means(frame, {**roles, "x": self.x}, self.y, self.band, context)]
         if not self.slider and len(frame) <= vega.MAX_REPLICA_ROWS:
             parts.append(vega.replicas(frame, {**roles, "x": self.x}, self.y))
         parts += [
@@ -181,7 +181,7 @@ class Points(Chart):
         frame = self.data(study)
         slider = self.slider if self.slider in frame else ""
         roles = vega.roles_of(panel=self.panel, color=self.color, at=slider)
-        parts = [vega.means(frame, {**roles, "x": self.x}, self.y, self.band)]
+        parts = [vega.means(frame, {**roles, "x": self.x}, self.y, self.band, context)]
         if not slider and len(frame) <= vega.MAX_REPLICA_ROWS:
             parts.append(vega.replicas(frame, {**roles, "x": self.x}, self.y))
         parts += [

@@ -90,8 +90,13 @@ def roles_of(**columns: str) -> dict[str, str]:
     return {role: name for role, name in columns.items() if name}
 
 
-def means(frame: pd.DataFrame, roles: Mapping[str, str], y: str, band: str) -> pd.DataFrame:
-    """Return the mean over the replicas of every place, with its band."""
+def means(
+    frame: pd.DataFrame, roles: Mapping[str, str], y: str, band: str, context: Context | None = None
+) -> pd.DataFrame:
+    """Return the mean over the replicas of every place, with its band.
+
+    Intervals are on the scale of the measure, as in tables; of what has none, by its values.
+    """
     keys = frame[list(dict.fromkeys(roles.values()))]
     codes = keys.groupby(list(keys), dropna=False, sort=False).ngroup()
     number = frame.groupby(codes).cumcount()
@@ -108,8 +113,10 @@ def means(frame: pd.DataFrame, roles: Mapping[str, str], y: str, band: str) -> p
                 np.nanmax(np.where(there[:, None], table, 0), axis=1),
             )
         else:
-            positive = "positive" if np.nanmin(table) >= 0 else "real"
-            bounds = statistics.mean_interval(table, positive)
+            scale = "positive" if np.nanmin(table) >= 0 else "real"
+            if context and y in context.measures:
+                scale = context.measures[y].scale
+            bounds = statistics.mean_interval(table, scale)
     found["low"], found["high"] = bounds
     return found.assign(role="mean")[there]
 
