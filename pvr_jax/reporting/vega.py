@@ -113,7 +113,7 @@ def means(
                 np.nanmax(np.where(there[:, None], table, 0), axis=1),
             )
         else:
-            scale = "positive" if np.nanmin(table) >= 0 else "real"
+            scale = "real" if (table < 0).any() else "positive"
             if context and y in context.measures:
                 scale = context.measures[y].scale
             bounds = statistics.mean_interval(table, scale)
