@@ -141,7 +141,8 @@ def _coefficients(study: Study) -> pd.DataFrame:
     found = found.rename(columns=names)
     found = found.assign(**{name: np.nan for name in NAMES if name not in found})
     followed = found.groupby(["run", "replica"])["monomial"].transform("nunique")
-    return found.assign(followed=followed)
+    within = found[MDI].where(found["times_zero"] <= FAR)
+    return found.assign(followed=followed, mdi_within_reach=within)
 
 
 def last_coefficients(study: Study) -> pd.DataFrame:

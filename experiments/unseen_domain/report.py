@@ -281,11 +281,16 @@ REPORT = Report(
             y="coefficients",
             x="monomial",
             panel="condition",
-            levels={"target_coefficients": "target", **NAMES},
+            levels={
+                "target_coefficients": "target",
+                "mdi_within_reach": "MDI",
+                NTK: "wide NTK",
+            },
             data=frames.coefficients,
             slider="step",
             own=("x", "y"),
             needs=["coefficients"],
+            caption="An MDI that is beyond reach is not drawn.",
         ),
         Table(
             "coefficients",

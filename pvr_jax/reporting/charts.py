@@ -63,6 +63,11 @@ class Chart:
 
         return altair.Chart.from_dict(self.spec(study, context_of(study, measures)))
 
+    @property
+    def value(self) -> str:
+        """The column of the values that it shows."""
+        return self.y
+
     def spec(self, study: Study, context: Context) -> vega.Spec:
         """Return its Vega-Lite description."""
         raise NotImplementedError
@@ -324,6 +329,11 @@ class Heatmap(Chart):
 
     limits: tuple[float, float] | None = None
     slider: str = ""
+
+    @property
+    def value(self) -> str:
+        """The column of the values that it shows."""
+        return self.color
 
     def spec(self, study: Study, context: Context) -> vega.Spec:
         """Return its Vega-Lite description."""

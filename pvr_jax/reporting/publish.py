@@ -74,8 +74,9 @@ class Report:
         return [exhibit for exhibit in self.shown(study) if isinstance(exhibit, Chart)]
 
     def specs(self, study: Study, context: Context) -> dict[str, Mapping[str, Any]]:
-        """Return the descriptions of the charts of a study, by name; none of a chart of no rows."""
-        return {c.name: c.spec(study, context) for c in self.charts(study) if len(c.data(study))}
+        """Return the descriptions of the charts of a study that have values, by name."""
+        charts = [c for c in self.charts(study) if c.data(study)[c.value].notna().any()]
+        return {chart.name: chart.spec(study, context) for chart in charts}
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ def status_of(cell: SweepCell) -> Status:
     """Return what became of a cell, by its files."""
     if cell.directory is None:
         return Status(FAILED, cell.refused)
-    if (cell.directory / DONE_FILE).is_file() and (cell.directory / MEASURES_FILE).is_file():
+    measures = [cell.directory / name for name in (MEASURES_FILE, results.MEASURES_FILE)]
+    if (cell.directory / DONE_FILE).is_file() and any(path.is_file() for path in measures):
         return Status(DONE)
     if (cell.directory / FAILED_FILE).is_file():
         return Status(FAILED, str(read_json(cell.directory / FAILED_FILE).get("reason")))
@@ -93,7 +94,9 @@ def replica_rows(directory: Path) -> list[dict[str, Any]]:
     Raises ValueError naming the damaged file.
     """
     if (directory / results.MEASURES_FILE).is_file():
-        return results.open(directory).final().to_dict("records")
+        final = results.open(directory).final().drop(columns="run")
+        lost = final["diverged_at"].where(final["diverged_at"] >= 0).astype("Int64")
+        return final.assign(diverged_at=lost).to_dict("records")
     path = directory / MEASURES_FILE
     document = read_json(path)
     try:

@@ -326,6 +326,11 @@ def test_kept_data_make_the_same_tables(tmp_path):
     assert files == again
 
 
+def test_a_chart_without_values_is_not_drawn():
+    study = Study((run(unseen_error=np.nan, seen_fraction=1.0),))
+    assert "unseen_error" not in REPORT.specs(study, context_of(study, REPORT.measures))
+
+
 def test_a_damaged_file_is_named_in_one_line(tmp_path):
     directory = tmp_path / "unseen_domain" / "polynomial-mlp-0"
     directory.mkdir(parents=True)
