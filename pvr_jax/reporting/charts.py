@@ -9,7 +9,7 @@ import pandas as pd
 
 from pvr_jax.reporting import vega
 from pvr_jax.reporting.columns import Context
-from pvr_jax.reporting.exhibits import Data, context_of, final, shown, sorted_values
+from pvr_jax.reporting.exhibits import Data, Needs, context_of, final, shown, sorted_values
 from pvr_jax.results import Measure, Study
 
 
@@ -24,7 +24,7 @@ class Chart:
         x: the one on the horizontal axis.
         panel, color: coordinates, one panel or color per value.
         levels: column -> its name in the legend, for what is not measured but known, such as an
-            exact prediction.
+            exact prediction; a column that the data lack is left out.
         band: what surrounds a mean, over seeds: their "range" or the "interval" of the mean.
         data: what makes the frame.
         log_x, log_y: whether an axis is logarithmic.
@@ -46,7 +46,7 @@ class Chart:
     log_y: bool = False
     floor: float | None = None
     caption: str = ""
-    needs: Sequence[str] = ()
+    needs: Needs = ()
 
     def draw(self, study: Study, measures: Mapping[str, Measure] | None = None) -> Any:
         """Return the chart of a study; a notebook shows it.
@@ -99,6 +99,7 @@ class Curve(Chart):
         parts += [
             vega.known_rows(frame, {**roles, "y": n}, "level", words)
             for n, words in self.levels.items()
+            if n in frame
         ]
         parts += [
             vega.known_rows(data(study), {**roles, "x": self.x}, "event", words)
@@ -166,11 +167,13 @@ class Points(Chart):
     """A measure by setting: every replica, the mean with its interval, and what theory says.
 
     Args:
-        diagonal: whether to draw the line on which both axes are equal; else `x` has one place per
+        diagonal: whether to draw the line on which both axes are equal.
+        continuous: whether `x` is a scale, as it is with a diagonal; else it has one place per
             value.
     """
 
     diagonal: bool = False
+    continuous: bool = False
 
     def spec(self, study: Study, context: Context) -> vega.Spec:
         """Return its Vega-Lite description."""
@@ -182,6 +185,7 @@ class Points(Chart):
         parts += [
             vega.known_rows(frame, {**roles, "x": self.x, "y": name}, "level", words)
             for name, words in self.levels.items()
+            if name in frame
         ]
         if self.diagonal:
             ends = pd.concat([frame[self.x], frame[self.y]]).astype(float).agg(["min", "max"])
@@ -199,7 +203,8 @@ class Points(Chart):
             ]
         long = vega.finished(parts, self, context)
         x, y = self._axis("x", context), self._axis("y", context)
-        if not self.diagonal:
+        places_of_x = not (self.diagonal or self.continuous)
+        if places_of_x:
             places = list(dict.fromkeys(map(shown, sorted_values(frame[self.x]))))
             long["x"] = long["x"].map(shown)
             x = {
@@ -212,10 +217,10 @@ class Points(Chart):
         shared = vega.colors(long, context, self.color)
         offset = (
             {}
-            if self.diagonal or not self.color
+            if not places_of_x or not self.color
             else {"xOffset": {"field": "color", "sort": vega.order_of(long, "color")}}
         )
-        tips = [*vega.tips(roles, context), vega.tip("x", x["title"], not self.diagonal)]
+        tips = [*vega.tips(roles, context), vega.tip("x", x["title"], places_of_x)]
         mean_tips = [
             *tips,
             vega.tip("y", "mean"),

@@ -15,7 +15,16 @@ from markupsafe import Markup
 
 from pvr_jax.reporting import render
 from pvr_jax.reporting.charts import Chart
-from pvr_jax.reporting.exhibits import Context, Finding, Images, Pivot, Table, Text, context_of
+from pvr_jax.reporting.exhibits import (
+    Context,
+    Finding,
+    Images,
+    Pivot,
+    Table,
+    Text,
+    context_of,
+    is_shown,
+)
 from pvr_jax.reporting.vega import PAPER_WIDTHS, paper
 from pvr_jax.results import Measure, Study
 
@@ -50,7 +59,7 @@ class Report:
 
     def shown(self, study: Study) -> list[Exhibit]:
         """Return the exhibits that a study has what they need for."""
-        return [e for e in self.exhibits if all(name in study for name in e.needs)]
+        return [e for e in self.exhibits if is_shown(e.needs, study)]
 
     def charts(self, study: Study) -> list[Chart]:
         """Return the charts of a study."""

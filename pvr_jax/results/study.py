@@ -20,7 +20,7 @@ RUN_FILES = ("config.json", "run.json", "metrics.jsonl", MEASURES_FILE, "checkpo
 OF_RUN = ("run", "task", "model", "optimizer", "setting", "size", "n")
 # Fields that change no number of a replica, or are coordinates of replicas.
 UNNAMED = ("experiment", "size", "train.seeds", "train.first_seed", "train.execution")
-UNNAMED += ("train.group_size", "train.batch_devices", "checkpoint", "evaluation")
+UNNAMED += ("train.group_size", "train.batch_devices", "checkpoint", "evaluation", "holdout.bits")
 
 
 @dataclass(frozen=True)
