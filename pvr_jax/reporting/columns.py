@@ -166,6 +166,10 @@ def least(words: Mapping[str, str], per: str = "") -> Column:
     return Column("least", cell, about=about)
 
 
+# For reports that compute a column of their own.
+values_by_cell = _grid
+
+
 def _marked(cell: Cell, mark: Mark | None, group: Group, context: Context) -> Cell:
     return replace(cell, text=cell.text + mark(group, context, cell)) if mark else cell
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from pvr_jax import results
 from pvr_jax.refusal import Refusal
 from pvr_jax.reporting.files import write_text
 from pvr_jax.reporting.reading import DAMAGES, MEASURES_FILE, damaged, read_json
@@ -21,6 +22,8 @@ DONE, FAILED, MISSING = "done", "failed", "missing"
 # Columns of whole numbers that some rows lack.
 WHOLE = ("n", "frozen_bit", "seed", "diverged_at", "step")
 NUMBERS = ("learning_rate", "init_scale", "influence")
+# Columns of a study that say nothing of a sweep's cell.
+OF_STUDY = ["run", "optimizer", "setting"]
 TEXTS = ("cell", "status", "reason", "task", "model", "size", "replica")
 
 
@@ -48,7 +51,10 @@ def status_of(cell: SweepCell) -> Status:
     """Return what became of a cell, by its files."""
     if cell.directory is None:
         return Status(FAILED, cell.refused)
-    if (cell.directory / DONE_FILE).is_file() and (cell.directory / MEASURES_FILE).is_file():
+    measured = any(
+        (cell.directory / name).is_file() for name in (results.MEASURES_FILE, MEASURES_FILE)
+    )
+    if measured and (cell.directory / DONE_FILE).is_file():
         return Status(DONE)
     if (cell.directory / FAILED_FILE).is_file():
         return Status(FAILED, str(read_json(cell.directory / FAILED_FILE).get("reason")))
@@ -91,7 +97,14 @@ def replica_rows(directory: Path) -> list[dict[str, Any]]:
 
     Raises ValueError naming the damaged file.
     """
-    path = directory / MEASURES_FILE
+    if (directory / results.MEASURES_FILE).is_file():
+        found = results.open(directory).final().drop(columns=OF_STUDY, errors="ignore")
+        found["diverged_at"] = found["diverged_at"].where(found["diverged_at"] >= 0)
+        return found.astype(object).where(found.notna(), None).to_dict("records")
+    return _rows_of_json(directory / MEASURES_FILE)
+
+
+def _rows_of_json(path: Path) -> list[dict[str, Any]]:
     document = read_json(path)
     try:
         settings = {name: document[name] for name in ("task", "model", "size")}

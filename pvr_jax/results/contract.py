@@ -103,7 +103,8 @@ def dataset(
     """
     names = {"replica": replicas["name"].tolist()}
     names |= {"step": list(steps)} if len(steps) else {}
-    data, sizes = {}, dict(coordinates or {})
+    data: dict[str, Any] = {}
+    sizes: dict[str, Any] = {dim: list(own) for dim, own in (coordinates or {}).items()}
     for name, array in values.items():
         measure, array = measures[name], np.asarray(array)
         shared = ("step", "replica")[2 - (array.ndim - len(measure.dims)) :]

@@ -15,6 +15,7 @@ from pvr_jax.refusal import Refusal
 from pvr_jax.results.contract import MEASURES_FILE, PREDICTIONS_FILE, Measure, read
 
 STUDY_FILE, LAST = "results.nc", "__last"
+LARGE = 1000  # numbers from which a variable is compressed: of fewer, chunks cost more
 RUN_FILES = ("config.json", "run.json", "metrics.jsonl", MEASURES_FILE, "checkpoints")
 # Columns that every row has of its run, as far as the run has them.
 OF_RUN = ("run", "task", "model", "optimizer", "setting", "size", "n")
@@ -194,7 +195,7 @@ def write_study(directory: Path, study: Study) -> None:
     packed = {"zlib": True, "complevel": 9, "shuffle": True}
     encoding = {
         f"/{name}": {
-            n: packed for n, v in run.data_vars.items() if v.dtype.kind in "fiu" and v.ndim
+            n: packed for n, v in run.data_vars.items() if v.dtype.kind in "fiu" and v.size > LARGE
         }
         for name, run in groups.items()
     }

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import scipy.stats
-
 from pvr_jax.reporting.curriculum.arms import Arm, Stage
 from pvr_jax.reporting.curriculum.arms import Replica as CurriculumReplica
+
 from pvr_jax.reporting.runs import Replica
 from pvr_jax.reporting.unseen import Cell, Monomial, Theory
 from pvr_jax.reporting.unseen.definitions import MEASURES

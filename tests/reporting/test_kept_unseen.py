@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from kept_unseen import kept_arms, kept_cells
-
 from pvr_jax.reporting.curriculum.report import study as curriculum_study
+
 from pvr_jax.reporting.unseen.report import study as unseen_study
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
