@@ -91,7 +91,7 @@ def test_the_launcher_needs_a_python_that_is_new_enough(tmp_path):
 def test_the_tables_of_the_readme_are_the_stored_ones():
     text = (ROOT / "README.md").read_text()
     assert text.count("<!-- table: ") >= 3
-    assert stored.fill(text, ROOT) == text, "run: python -m pvr_jax.reporting.stored fill README.md"
+    assert stored.fill(text, ROOT) == text, "run: python -m experiments.reports fill README.md"
 
 
 def test_the_readme_points_at_files_that_are_there():

@@ -9,6 +9,7 @@ import pandas as pd
 
 from pvr_jax.number_text import exact
 from pvr_jax.results import Study, statistics
+from pvr_jax.results.study import once
 
 THEORIES = {"linear_regression": "linear regression"}
 THEORIES |= {"wide_ntk": "wide NTK", "empirical_ntk": "empirical NTK"}
@@ -26,6 +27,7 @@ _CELL = ["task", "frozen_bit", "model"]
 _EXPONENT = re.compile(r"alpha=([^,)]+)(?:, )?")
 
 
+@once
 def replicas(study: Study) -> pd.DataFrame:
     """Return a row per replica with a frozen bit: its measures, and what theories say of it."""
     found = study.final()
@@ -128,6 +130,7 @@ def _natural(value: Hashable) -> tuple:
     return tuple(float(part) if i % 2 else part for i, part in enumerate(parts))
 
 
+@once
 def by_kind(study: Study) -> pd.DataFrame:
     """Return the replicas by model and kind of frozen bit; those without influence come first."""
     order = ["influence 0", "pointer bits", "value bits", "bits"]
@@ -159,6 +162,7 @@ def charted(study: Study) -> pd.DataFrame:
     return _sorted(found.assign(task=task + found["model"], model="replicas"), "task", "frozen_bit")
 
 
+@once
 def scan(study: Study) -> pd.DataFrame:
     """Return the replicas of networks that start from three init exponents α or more.
 
@@ -205,6 +209,7 @@ def pairs(study: Study, last: bool = True) -> pd.DataFrame:
     return _sorted(found, *_CELL)
 
 
+@once
 def pair_table(study: Study) -> pd.DataFrame:
     """Return the pairs at the last step; none where there are too many for a table."""
     found = pairs(study)
@@ -241,6 +246,7 @@ def profiles(study: Study) -> pd.DataFrame:
     return pd.concat([found, exact_ones], ignore_index=True)
 
 
+@once
 def matched(study: Study) -> pd.DataFrame:
     """Return the replicas that saw the whole cube, the most noise-stable target first."""
     found = study.final()

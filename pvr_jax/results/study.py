@@ -1,9 +1,9 @@
 """A study: the runs of one experiment, and their replicas as one table."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +140,19 @@ class Study:
             known = {name: run.attrs[name] for name in OF_RUN if name in run.attrs}
             labels = self.labels[run.attrs["run"]]
             yield run, {name: {**known, **labels}.get(name, "") for name in OF_RUN}
+
+
+def once(make: Callable[[Study], pd.DataFrame]) -> Callable[[Study], pd.DataFrame]:
+    """Decorate a function of a study so that it computes its frame once per study."""
+
+    @wraps(make)
+    def known(study: Study) -> pd.DataFrame:
+        frames = vars(study).setdefault("_frames", {})
+        if make not in frames:
+            frames[make] = make(study)
+        return frames[make].copy(deep=False)
+
+    return known
 
 
 def open_study(path: str | Path) -> Study:
