@@ -2,8 +2,9 @@
 
 The rooms: `boolean` analyses functions on {-1, +1}^n, `tasks` say what to learn, `models` with
 what, `training` trains many replicas and keeps them, `theory` predicts, `analysis` measures what
-was learned, `reporting` shows it. `load_params` returns the parameters of a run. Importing this
-package imports none of them, and not JAX: each is imported when it is first used.
+was learned, `results` labels it, `reporting` shows it. `load_params` returns the parameters of a
+run. Importing this package imports none of them, and not JAX: each is imported when it is first
+used.
 
 `pvr_jax.builders`, data sets for other frameworks, has to be imported by name.
 
@@ -29,7 +30,7 @@ if sys.platform == "win32":
         sys.exit(2)
     raise ImportError(_complaint)
 
-ROOMS = ("analysis", "boolean", "models", "reporting", "tasks", "theory", "training")
+ROOMS = ("analysis", "boolean", "models", "reporting", "results", "tasks", "theory", "training")
 __all__ = ["load_params", *ROOMS]
 
 

@@ -130,20 +130,20 @@ REPORT = Report(
     measures=DERIVED,
     left_out=frames.not_defined,
     exhibits=[
-        Curve(
+        Points(
             "error_by_alpha",
             "Error by the init exponent",
             y=ERROR,
             x="alpha",
             panel="frozen_bit",
             color="network",
-            levels={k: LEVELS[k] for k in ("influence", "predicted_linear_regression")},
+            levels=LEVELS,
             data=frames.scan,
             log_y=True,
             needs=[frames.has_scan],
             caption="Weights and biases start uniform in ±fan_in^−α, so networks start smaller to "
-            "the right. Lines across: the exact ends of the way, the influence and the error of "
-            "linear regression.",
+            "the right. Marks are predictions: the exact ends of the way are the influence and the "
+            "mean error of linear regression.",
         ),
         Points(
             "error",
