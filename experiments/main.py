@@ -206,7 +206,7 @@ def experiment_directories(config: Any, workdir: Path) -> list[Path]:
     """
     if config is not None:
         return [workdir / config.experiment]
-    from pvr_jax.reporting.reading import run_directories
+    from pvr_jax.results.study import run_directories
 
     known = {path.parent.name for path in Path(__file__).parent.glob("*/report.py")}
 

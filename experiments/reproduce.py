@@ -22,7 +22,6 @@ from experiments.command_line import UsageError
 from experiments.main import end, exit_status, faults_noted, run_stage, start_devices
 from pvr_jax import results
 from pvr_jax.refusal import Refusal
-from pvr_jax.reporting.agreement import REPLICAS_FILE, compare_files
 from pvr_jax.results.agreement import agreement
 from pvr_jax.results.study import STUDY_FILE
 from pvr_jax.training.run_log import RunError
@@ -126,8 +125,6 @@ def reproduce(name: str, size: str, workdir: Path) -> None:
         kept = EXPERIMENTS / experiment / "results" / name
         if (kept / STUDY_FILE).is_file():
             print(agreement(results.open(place / experiment), results.open(kept)))
-        elif (kept / REPLICAS_FILE).is_file():
-            print(compare_files(written.tables[REPLICAS_FILE], kept / REPLICAS_FILE))
     minutes = (time.perf_counter() - begin) / 60
     print(f"reproduced {name}, size {size}: {len(choices)} runs, {minutes:.1f} min", flush=True)
 

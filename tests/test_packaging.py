@@ -17,7 +17,7 @@ from documents import DOCUMENTS, GUIDES, anchors, prose
 from packaging.requirements import Requirement
 
 import pvr_jax
-from pvr_jax.reporting import stored
+from pvr_jax.reporting.keep import fill
 
 ROOT = Path(__file__).parents[1]
 LOCK = (ROOT / "requirements.lock").read_text()
@@ -155,7 +155,7 @@ def test_there_is_a_guide_to_every_experiment_that_keeps_results():
 @pytest.mark.parametrize("path", DOCUMENTS, ids=named)
 def test_the_tables_of_a_document_are_the_stored_ones(path):
     text = path.read_text()
-    filled = stored.fill(text, path.parent)
+    filled = fill(text, path.parent)
     assert filled == text, f"run: python -m experiments.reports fill {named(path)}"
     marks = text.count("<!-- table: "), text.count("<!-- end of table -->")
     assert marks[0] == marks[1]

@@ -14,25 +14,24 @@ from experiments import stages
 from experiments.canonical_holdout import pack as packs
 from experiments.canonical_holdout import problem as problems
 from experiments.canonical_holdout import settings
-from experiments.canonical_holdout.document import document
+from experiments.canonical_holdout.measures import labeled
 from experiments.canonical_holdout.spectra import SpectraFile
 from experiments.canonical_holdout.train import build_ensemble, schedule
-from pvr_jax import theory
+from pvr_jax import results, theory
 from pvr_jax.analysis import canonical, learned, measure
 from pvr_jax.boolean import float64, fourier
-from pvr_jax.training import run, run_log
+from pvr_jax.training import run
 from pvr_jax.training.checkpoint import Checkpoints
 from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.run import Group
 
-MEASURES_FILE = "measures.json"
-STAGE = run.Stage("analyse", after=run.STAGE, product=MEASURES_FILE)
+STAGE = run.Stage("analyse", after=run.STAGE, product=results.MEASURES_FILE)
 # Numbers of learned functions that are measured together: 2^22 in float64 are 32 MB.
 GROUP = 1 << 22
 
 
 def analyse(config: ConfigDict, workdir: Path) -> Path:
-    """Write measures.json and spectra.npz of a trained run; returns the run directory.
+    """Write measures.nc and spectra.npz of a trained run; returns the run directory.
 
     Raises:
         ValueError: an impossible configuration.
@@ -62,7 +61,7 @@ def write_results(
         Checkpoints(directory / "checkpoints", identity, read_only=True) as checkpoints,
         contextlib.ExitStack() as files,
     ):
-        results = [
+        found = [
             _Results(
                 problem, files.enter_context(SpectraFile(output, problem.count, problem.task.n))
             )
@@ -72,17 +71,15 @@ def write_results(
             keep = config.evaluation.spectra == "all" or step == plan.total
             for some, values in functions(params):
                 for part in pack.parts(some):
-                    results[part.problem].add(step, values[part.given], part.own, keep)
-        for result in results:
-            result.finish_spectra()
-    finite = np.concatenate([result.measured()[-1]["finite"] for result in results])
+                    found[part.problem].add(step, values[part.given], part.own, keep)
+        for own in found:
+            own.finish_spectra()
+    finite = np.concatenate([own.measured()[-1]["finite"] for own in found])
     diverged = run.diverged_steps(directory, finite)
     of_each = [diverged[own] for own in pack.slices()]
-    for config, output, result, own in zip(configs, outputs, results, of_each, strict=True):
-        content = document(
-            config, result.problem, result.steps, result.measured(), result.predictions(), own
-        )
-        run_log.write_json(output / MEASURES_FILE, content)
+    for config, output, own, steps in zip(configs, outputs, found, of_each, strict=True):
+        measures = labeled(config, own.problem, own.steps, own.measured(), own.predictions(), steps)
+        results.write(output / results.MEASURES_FILE, measures)
     return of_each
 
 
@@ -112,7 +109,7 @@ class _Results:
         return [_concatenated(parts) for parts in self._measured]
 
     def predictions(self) -> dict[str, np.ndarray]:
-        """Return the predicted errors [R] by theory."""
+        """Return the predicted errors [R] by the name of their measure."""
         return _concatenated(self._predicted)
 
     def finish_spectra(self) -> None:
@@ -174,4 +171,4 @@ def predict(problem: problems.Problem, initial: np.ndarray, some: slice) -> dict
                 problem.coefficients, spectrum, int(bit), problem.value
             )
         errors.append(float(error))
-    return {"linear_regression": np.array(errors)}
+    return {"linear_regression_error": np.array(errors)}

@@ -1,37 +1,74 @@
 """What theory says of a run: the error it predicts, and how far what was learned lies from it."""
 
+import math
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import xarray as xr
 from ml_collections import ConfigDict
 
 from experiments import stages
 from experiments.canonical_holdout import problem as problems
 from experiments.canonical_holdout import settings
 from experiments.canonical_holdout.theories import theories_of
+from pvr_jax import results
 from pvr_jax.boolean import float64
 from pvr_jax.refusal import Refusal
-from pvr_jax.results import statistics
+from pvr_jax.results import Measure, statistics
 from pvr_jax.training import run, run_log
 
-PREDICTIONS_FILE = "predictions.json"
 # The second is in files of earlier versions.
 HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
-STAGE = run.Stage("predict", after="analyse", product=PREDICTIONS_FILE)
+STAGE = run.Stage("predict", after="analyse", product=results.PREDICTIONS_FILE)
+# The linear regression's is an error of every replica, without a function to compare with.
+THEORIES = ("influence", "linear_regression", "wide_ntk", "empirical_ntk")
+_OF_THEORY = {"dims": ("theory",), "kind": "prediction"}
+MEASURES = {
+    "predicted_generalization_error": Measure(
+        "predicted error",
+        "The generalization error that a theory predicts. Wide NTK: regression with the tangent "
+        "kernel of the network at infinite width. Empirical NTK: regression with the network's own "
+        "tangent kernel at initialization, a mean over four initializations, permutations of the "
+        "coordinates and x → −x. Both are what lazy training learns, without free parameters.",
+        units="half squared error",
+        bounds=(0, math.inf),
+        **_OF_THEORY,
+    ),
+    "predicted_generalization_error_se": Measure(
+        "standard error of the predicted error",
+        "Jackknife standard error over the initializations of a kernel; where it is large, so few "
+        "networks do not agree on what their kernel says.",
+        **_OF_THEORY,
+    ),
+    "residual": Measure(
+        "left by a theory",
+        "½ E(g − h)², h the function that a theory predicts: what it leaves unexplained of the "
+        "learned function g. Two theories may predict one error with different functions; this "
+        "tells them apart.",
+        units="half squared error",
+        domain="whole cube",
+        bounds=(0, math.inf),
+        dims=("theory",),
+    ),
+    "not_defined": Measure(
+        "not defined", "Why a theory predicts nothing here; empty where it does.", **_OF_THEORY
+    ),
+}
 
 
 def predict(config: ConfigDict, workdir: Path) -> Path:
-    """Write predictions.json of an analyzed run; returns the run directory.
+    """Write predictions.nc of an analyzed run; returns the run directory.
 
-    It holds, per theory, the generalization error predicted for each frozen bit, its jackknife
-    standard error where it is a mean over initializations and, for each replica, the half squared
-    distance over the whole cube between what it learned and what the theory predicts
-    ("unexplained"); and of the other theories why they are not defined.
+    It holds, per theory and replica, the predicted generalization error, its jackknife standard
+    error where it is a mean over initializations, and the half squared distance over the whole cube
+    between what was learned and what the theory predicts; and of the other theories why they are
+    not defined.
 
     Raises:
         ValueError: an impossible configuration.
@@ -43,14 +80,20 @@ def predict(config: ConfigDict, workdir: Path) -> Path:
 
 def _predict(config: ConfigDict, directory: Path) -> None:
     problem = problems.assemble(config)
-    theories, not_defined = ({}, {}) if problem.matched else theories_of(config, problem)
-    errors: dict[str, dict[int, float]] = {name: {} for name in theories}
-    uncertain: dict[str, dict[int, float]] = {name: {} for name in theories}
-    unexplained: dict[str, list[float]] = {name: [] for name in theories}
+    measures = results.read(directory / results.MEASURES_FILE)
+    theories, not_defined = theories_of(config, problem)
+    count = problem.count
+    found = {
+        name: {key: np.full(count, np.nan) for key in ("error", "standard_error", "residual")}
+        for name in THEORIES
+    }
+    if "linear_regression_error" in measures:
+        found["linear_regression"]["error"] = measures["linear_regression_error"].values
     spectra = last_spectra(directory)
     for bit in problem.bits:
         predicted = {}
         seen = seen_by(problem, bit)
+        own = problem.replica_bits == bit
         for name, theory in list(theories.items()):
             try:
                 values = theory.function(problem.truth, seen)
@@ -58,27 +101,47 @@ def _predict(config: ConfigDict, directory: Path) -> None:
             except (Refusal, np.linalg.LinAlgError) as error:  # the kernel cannot hold this target
                 not_defined[name] = str(error)
                 del theories[name]
+                for key in found[name]:
+                    found[name][key][:] = np.nan
                 continue
-            errors[name][bit] = error_of(values, problem)
+            found[name]["error"][own] = error_of(values, problem)
             if others:
-                uncertain[name][bit] = statistics.jackknife_error(others)
+                found[name]["standard_error"][own] = statistics.jackknife_error(others)
             predicted[name] = float64.spectrum(values)
-        # Replicas are ordered by their frozen bits.
-        for _ in range(int(np.sum(problem.replica_bits == bit))):
+        for replica in np.flatnonzero(own):  # replicas are ordered by their frozen bits
             learned = next(spectra)
             for name, spectrum in predicted.items():
                 distance = float(np.square(learned - spectrum).sum() / 2)
-                unexplained[name].append(distance)
-    document = {
-        "theories": {
-            name: {"error": errors[name]}
-            | ({"standard_error": uncertain[name]} if theory.without_one else {})
-            for name, theory in theories.items()
-        },
-        "unexplained": {name: unexplained[name] for name in theories},
-        "not_defined": not_defined,
+                found[name]["residual"][replica] = distance
+    results.write(directory / results.PREDICTIONS_FILE, labeled(measures, found, not_defined))
+
+
+def labeled(
+    measures: xr.Dataset, found: dict[str, dict[str, np.ndarray]], not_defined: dict[str, str]
+) -> xr.Dataset:
+    """Return predictions.nc, with the replicas and the attributes of the measures.
+
+    Args:
+        measures: measures.nc.
+        found: "error", "standard_error" and "residual" [R] by theory.
+        not_defined: why a theory says nothing, by theory.
+    """
+    columns = [str(name) for name, own in measures.coords.items() if own.dims == ("replica",)]
+    replicas = pd.DataFrame({name: measures[name].values for name in columns})
+    keys = {
+        "predicted_generalization_error": "error",
+        "predicted_generalization_error_se": "standard_error",
+        "residual": "residual",
     }
-    run_log.write_json(directory / PREDICTIONS_FILE, document)
+    values = {n: np.stack([own[key] for own in found.values()], 1) for n, key in keys.items()}
+    values["not_defined"] = np.array([not_defined.get(name, "") for name in found])
+    return results.dataset(
+        replicas.rename(columns={"replica": "name"}),
+        values,
+        MEASURES,
+        coordinates={"theory": list(found)},
+        **{name: value for name, value in measures.attrs.items() if name != "schema"},
+    )
 
 
 def error_of(values: np.ndarray, problem: problems.Problem) -> float:

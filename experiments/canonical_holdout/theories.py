@@ -43,6 +43,9 @@ def theories_of(
     "empirical_ntk": regression with the tangent kernel of the infinitely wide network and of the
     network itself, at initialization.
     """
+    if problem.matched:
+        reason = "nothing is frozen: there is no unseen input"
+        return {}, dict.fromkeys(("influence", "wide_ntk", "empirical_ntk"), reason)
     theories = {"influence": Theory(theory.min_degree_interpolator)}
     not_defined = {}
     for name, theory_of in (("wide_ntk", wide_theory), ("empirical_ntk", empirical_theory)):

@@ -1,25 +1,5 @@
-"""Tables, figures and one self-contained HTML page from the result files of finished runs.
+"""Reports of experiments: tables, charts, one page that opens without a network; no JAX.
 
-Reads files only and never imports JAX, so a report can be made on any machine that has the files.
+An experiment's `report.py` is a value, `publish.Report`: a list of exhibits, each made from a
+`results.Study` and nothing else.
 """
-
-from pvr_jax.reporting.files import ReportPaths
-from pvr_jax.reporting.reading import find_experiments, read_run, read_runs, read_runs_of
-from pvr_jax.reporting.report import write_report
-from pvr_jax.reporting.runs import Pair, Replica, Run
-from pvr_jax.reporting.tables import render_text, replica_table, summary_table
-
-__all__ = [
-    "Pair",
-    "Replica",
-    "ReportPaths",
-    "Run",
-    "find_experiments",
-    "read_run",
-    "read_runs",
-    "read_runs_of",
-    "render_text",
-    "replica_table",
-    "summary_table",
-    "write_report",
-]

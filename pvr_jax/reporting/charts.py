@@ -9,7 +9,7 @@ import pandas as pd
 
 from pvr_jax.reporting import vega
 from pvr_jax.reporting.columns import Context
-from pvr_jax.reporting.exhibits import Data, context_of, final, shown, sorted_values
+from pvr_jax.reporting.exhibits import Data, Needs, context_of, final, shown, sorted_values
 from pvr_jax.results import Measure, Study
 
 
@@ -24,7 +24,7 @@ class Chart:
         x: the one on the horizontal axis.
         panel, color: coordinates, one panel or color per value.
         levels: column -> its name in the legend, for what is not measured but known, such as an
-            exact prediction.
+            exact prediction; a column that the data lack is left out.
         band: what surrounds a mean, over seeds: their "range" or the "interval" of the mean.
         data: what makes the frame.
         log_x, log_y: whether an axis is logarithmic.
@@ -50,7 +50,7 @@ class Chart:
     floor: float | None = None
     own: Sequence[Literal["x", "y"]] = ()
     caption: str = ""
-    needs: Sequence[str] = ()
+    needs: Needs = ()
 
     def draw(self, study: Study, measures: Mapping[str, Measure] | None = None) -> Any:
         """Return the chart of a study; a notebook shows it.
@@ -122,6 +122,7 @@ class Curve(Chart):
         parts += [
             vega.known_rows(frame, {**roles, "y": n}, "level", words)
             for n, words in self.levels.items()
+            if n in frame
         ]
         parts += [
             vega.known_rows(data(study), {**roles, "x": self.x}, "event", words)
@@ -220,6 +221,7 @@ class Points(Chart):
         parts += [
             vega.known_rows(frame, {**roles, "x": self.x, "y": name}, "level", words)
             for name, words in self.levels.items()
+            if name in frame
         ]
         if self.diagonal:
             ends = pd.concat([frame[self.x], frame[self.y]]).astype(float).agg(["min", "max"])
@@ -237,7 +239,7 @@ class Points(Chart):
             ]
         long = vega.finished(parts, self, context)
         x, y = self._axis("x", context), self._axis("y", context)
-        if settings := not (self.diagonal or self.continuous):
+        if places_of_x := not (self.diagonal or self.continuous):
             places = list(dict.fromkeys(map(shown, sorted_values(frame[self.x]))))
             long["x"] = long["x"].map(shown)
             x = {
@@ -250,10 +252,10 @@ class Points(Chart):
         shared = vega.colors(long, context, self.color)
         offset = (
             {}
-            if not (settings and self.color)
+            if not (places_of_x and self.color)
             else {"xOffset": {"field": "color", "sort": vega.order_of(long, "color")}}
         )
-        tips = [*vega.tips(roles, context), vega.tip("x", x["title"], settings)]
+        tips = [*vega.tips(roles, context), vega.tip("x", x["title"], places_of_x)]
         mean_tips = [*tips, *self._mean_tips()]
         levels = vega.order_of(long, "level")
         layers = [

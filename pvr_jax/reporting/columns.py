@@ -148,6 +148,34 @@ def _grid(group: Group, name: str, context: Context, where: str = "", per: str =
     return table.assign(cell=codes).pivot(index="cell", columns="seed", values="value").to_numpy()
 
 
+def least(words: Mapping[str, str], per: str = "") -> Column:
+    """Which of several paired quantities is the least, with all that are not told apart from it.
+
+    Args:
+        words: of every quantity, by its column; a column that the data lack takes no part.
+        per: as of `mean`.
+    """
+
+    def cell(group: Group, context: Context) -> Cell:
+        grids = {n: _grid(group, n, context, per=per) for n in words if n in group}
+        found, means = statistics.least(grids)
+        if not found:
+            return Cell("–")
+        if len(found) == len(means):
+            return Cell("not told apart")
+        return Cell(" or ".join(words[name] for name in found))
+
+    about = (
+        "What is the least on average, with all that a paired interval over seeds does not tell "
+        "apart from it."
+    )
+    return Column("least", cell, about=about)
+
+
+# For reports that compute a column of their own.
+values_by_cell = _grid
+
+
 def _marked(cell: Cell, mark: Mark | None, group: Group, context: Context) -> Cell:
     return replace(cell, text=cell.text + mark(group, context, cell)) if mark else cell
 

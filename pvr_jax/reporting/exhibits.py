@@ -15,11 +15,17 @@ from pvr_jax.results import Measure, Study
 
 # What a table or chart is made of: a row per replica, per step, or per whatever a report derives.
 Data = Callable[[Study], pd.DataFrame]
+Needs = Sequence[str | Callable[[Study], bool]]
 HEADINGS = {
     "learning_rate": "learning rate",
     "init_scale": "init scale",
     "frozen_bit": "frozen bit",
 }
+
+
+def is_shown(needs: Needs, study: Study) -> bool:
+    """Return whether a study has all that an exhibit needs."""
+    return all(need in study if isinstance(need, str) else need(study) for need in needs)
 
 
 def final(study: Study) -> pd.DataFrame:
@@ -91,7 +97,8 @@ class Table:
         data: what makes the frame.
         notes: below it.
         brief: headings that a terminal shows; all where none are given.
-        needs: measures, coordinates or dimensions; a study that lacks one has no such exhibit.
+        needs: measures, coordinates or dimensions, or functions that say of a study whether it has
+            what the exhibit shows; a study that lacks one has no such exhibit.
         lean: whether statistics that no row has are left out.
     """
 
@@ -103,7 +110,7 @@ class Table:
     data: Data = final
     notes: Sequence[str] = ()
     brief: Sequence[str] = ()
-    needs: Sequence[str] = ()
+    needs: Needs = ()
     lean: bool = False
 
     def make(self, study: Study, context: Context) -> Made:
@@ -136,7 +143,7 @@ class Pivot:
     data: Data = final
     notes: Sequence[str] = ()
     brief: Sequence[str] = ()
-    needs: Sequence[str] = ()
+    needs: Needs = ()
 
     def make(self, study: Study, context: Context) -> Made:
         """Compute every cell; a dash where a row has no replica of a value."""
@@ -171,7 +178,7 @@ class Finding:
     rows: Sequence[str] = ()
     over: Sequence[str] = ()
     data: Data = final
-    needs: Sequence[str] = ()
+    needs: Needs = ()
 
     def make(self, study: Study, context: Context) -> list[str]:
         """Return the sentences."""
@@ -195,7 +202,7 @@ class Text:
     """A reading in words."""
 
     words: str
-    needs: Sequence[str] = ()
+    needs: Needs = ()
 
 
 @dataclass(frozen=True)
@@ -211,7 +218,7 @@ class Images:
     name: str
     title: str
     render: Callable[[Study], str]
-    needs: Sequence[str] = ()
+    needs: Needs = ()
 
 
 def settings(
@@ -290,7 +297,11 @@ def made(
     context: Context,
     notes: Sequence[str] = (),
 ) -> Made:
-    """Compute a table: a row per group of the keys."""
+    """Compute a table: a row per group of the keys.
+
+    A column of variables that the frame lacks is left out.
+    """
+    columns = {h: c for h, c in columns.items() if all(name in frame for name in c.of)}
     rows = [
         [Cell(shown(group[k].iloc[0]), {"": group[k].iloc[0]}) for k in keys]
         + [column.cell(group, context) for column in columns.values()]

@@ -1,6 +1,7 @@
 """Results kept in the repository: a study as one file, and the tables and figures made from it."""
 
 import json
+import re
 from pathlib import Path
 
 import vl_convert
@@ -11,6 +12,8 @@ from pvr_jax.reporting.publish import RESOLUTION, Report, render_page, tables_of
 from pvr_jax.reporting.vega import PAPER_WIDTHS, paper
 from pvr_jax.results import Study
 from pvr_jax.results.study import write_study
+
+_MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
 def keep_study(report: Report, study: Study, directory: Path) -> None:
@@ -56,3 +59,12 @@ def kept_files(report: Report, study: Study) -> dict[str, str]:
     files["run.json"] = json.dumps({"runs": records}, indent=1, ensure_ascii=False) + "\n"
     files["report.html"] = render_page(report, study, context, report.specs(study, context), None)
     return files
+
+
+def fill(text: str, root: Path) -> str:
+    """Return `text` with every marked table replaced by the stored one.
+
+    A table stands between `<!-- table: PATH -->`, the path being relative to `root`, and
+    `<!-- end of table -->`.
+    """
+    return _MARKED.sub(lambda match: f"{match[1]}{(root / match[2]).read_text()}{match[3]}", text)

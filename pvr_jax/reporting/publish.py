@@ -26,6 +26,7 @@ from pvr_jax.reporting.exhibits import (
     Table,
     Text,
     context_of,
+    is_shown,
 )
 from pvr_jax.reporting.vega import PAPER_WIDTHS, paper
 from pvr_jax.results import Measure, Study
@@ -62,7 +63,7 @@ class Report:
 
     def shown(self, study: Study) -> list[Exhibit]:
         """Return the exhibits that a study has what they need for, and of a chart, data."""
-        there = [e for e in self.exhibits if all(name in study for name in e.needs)]
+        there = [e for e in self.exhibits if is_shown(e.needs, study)]
 
         def filled() -> list[Exhibit]:
             return [e for e in there if not isinstance(e, Chart) or len(e.data(study))]

@@ -12,8 +12,7 @@ import pandas as pd
 
 from pvr_jax import results
 from pvr_jax.refusal import Refusal
-from pvr_jax.reporting.files import write_text
-from pvr_jax.reporting.reading import DAMAGES, MEASURES_FILE, damaged, read_json
+from pvr_jax.reporting.publish import write_text
 
 FAILED_FILE = "failed.json"
 DONE_FILE = "analyse.done"
@@ -22,6 +21,8 @@ DONE, FAILED, MISSING = "done", "failed", "missing"
 # Columns of whole numbers that some rows lack.
 WHOLE = ("n", "frozen_bit", "seed", "diverged_at", "step")
 NUMBERS = ("learning_rate", "init_scale", "influence")
+# Columns of a study that say nothing of a sweep's cell.
+OF_STUDY = ["run", "optimizer", "setting"]
 TEXTS = ("cell", "status", "reason", "task", "model", "size", "replica")
 
 
@@ -49,12 +50,19 @@ def status_of(cell: SweepCell) -> Status:
     """Return what became of a cell, by its files."""
     if cell.directory is None:
         return Status(FAILED, cell.refused)
-    measures = [cell.directory / name for name in (MEASURES_FILE, results.MEASURES_FILE)]
-    if (cell.directory / DONE_FILE).is_file() and any(path.is_file() for path in measures):
+    measures = cell.directory / results.MEASURES_FILE
+    if measures.is_file() and (cell.directory / DONE_FILE).is_file():
         return Status(DONE)
     if (cell.directory / FAILED_FILE).is_file():
-        return Status(FAILED, str(read_json(cell.directory / FAILED_FILE).get("reason")))
+        return Status(FAILED, _reason(cell.directory / FAILED_FILE))
     return Status(MISSING)
+
+
+def _reason(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_text())["reason"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise Refusal(f"damaged file {path}: {error}; remove it to try its cell again") from error
 
 
 def mark_failed(directory: Path, reason: str, details: str) -> None:
@@ -89,34 +97,13 @@ def sweep_table(cells: Sequence[SweepCell], statuses: Sequence[Status]) -> pd.Da
 
 
 def replica_rows(directory: Path) -> list[dict[str, Any]]:
-    """Return one row per replica of an analysed run, with its measures at the last evaluation.
+    """Return one row per replica of an analyzed run, with its measures at the last evaluation.
 
     Raises ValueError naming the damaged file.
     """
-    if (directory / results.MEASURES_FILE).is_file():
-        final = results.open(directory).final().drop(columns="run")
-        lost = final["diverged_at"].where(final["diverged_at"] >= 0).astype("Int64")
-        return final.assign(diverged_at=lost).to_dict("records")
-    path = directory / MEASURES_FILE
-    document = read_json(path)
-    try:
-        settings = {name: document[name] for name in ("task", "model", "size")}
-        settings["n"] = document.get("n")  # classification has none
-        subtasks = document.get("tasks") or []
-        influences = document.get("influences") or {}
-        step = (document.get("steps") or document["epochs"])[-1]
-        last = {name: column[-1] for name, column in document["measures"].items()}
-        rows = []
-        for index, replica in enumerate(document["replicas"]):
-            own = dict(replica)
-            row = settings | {"replica": own.pop("name"), "frozen_bit": own.pop("bit", None)}
-            own |= subtasks[own.pop("task")] if "task" in own else {}
-            row |= {name: value for name, value in own.items() if not _is_nested(value)}
-            row |= {"step": step, "influence": influences.get(str(row["frozen_bit"]))}
-            rows.append(row | {name: values[index] for name, values in last.items()})
-    except DAMAGES as error:
-        raise damaged(path, error) from error
-    return rows
+    found = results.open(directory).final().drop(columns=OF_STUDY, errors="ignore")
+    found["diverged_at"] = found["diverged_at"].where(found["diverged_at"] >= 0)
+    return found.astype(object).where(found.notna(), None).to_dict("records")
 
 
 def write_sweep_table(table: pd.DataFrame, directory: Path) -> tuple[Path, Path]:
@@ -164,10 +151,6 @@ def _one_type(column: pd.Series) -> pd.Series:
     if kinds <= {int, float}:  # a measure that is nowhere defined is one of numbers, too
         return pd.to_numeric(column).astype("Int64" if kinds == {int} else "Float64")
     return column.map(lambda value: str(value), na_action="ignore").astype("string")
-
-
-def _is_nested(value: Any) -> bool:
-    return isinstance(value, (dict, list))
 
 
 def _plain(value: Any) -> Any:

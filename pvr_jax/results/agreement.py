@@ -116,7 +116,7 @@ def agreement(fresh: Study, kept: Study) -> Agreement:
         replicas=len(there),
         kept=len(replicas),
         identical=int(identical.sum()) if len(there) else 0,
-        means=_means(compared, [name for name in keys if name != "seed"], kept),
+        means=_means(both, [name for name in keys if name != "seed"]),
         missing=replicas["replica"][replicas["side"] != "both"].tolist(),
         one_sided=there["replica"][lost].tolist(),
         lacking=lacking,
@@ -158,32 +158,41 @@ def _long(study: Study, fields: Sequence[str]) -> pd.DataFrame:
     return found[[*first, *(name for name in found if name not in first)]]
 
 
-def _means(both: pd.DataFrame, keys: Sequence[str], kept: Study) -> pd.DataFrame:
-    """Compare the means over seeds, of replicas that have a value on both sides."""
-    largest = both["value"].abs().replace(np.inf, np.nan).groupby(both["measure"]).max()
+def _means(both: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Compare the means over seeds, of replicas that have a value on both sides.
+
+    Where replicas are missing, or diverged on one side, one that is left may be anywhere within the
+    spread of its cell: without an interval that cell is not judged.
+    """
+    largest = both["value"].abs().replace(np.inf, np.nan).groupby(both["measure"]).max().fillna(0)
     constants = both[both["measure"] == "constant_error"]["value"]
     constant = float(constants.iloc[0]) if len(constants) else math.nan
     shown = [name for name in keys if name not in ("measure", "setting")]
     shown = [name for name in shown if both[name].nunique() > 1] or ["task"]
+    lost = (both["diverged_at"] >= 0) != (both["diverged_at_fresh"] >= 0)
+    both = both.assign(compared=(both["side"] == "both") & ~lost)
     rows = []
     for _, cell in both.groupby(list(keys), dropna=False, sort=False):
         measure = str(cell["measure"].iloc[0])
-        values = cell[["value", "value_fresh"]].to_numpy().T
-        if np.isinf(values).any():  # never, as of samples to a threshold
+        is_error = measure.endswith(("_error", "_accuracy"))
+        whole = bool(cell["compared"].all())
+        values = cell.loc[cell["compared"], ["value", "value_fresh"]].to_numpy().T
+        if not is_error and np.isinf(values).any():  # never, as of samples to a threshold
             with np.errstate(divide="ignore"):
                 values = 1 / values
-        there = np.isfinite(values).all(axis=0)
-        if not np.isfinite(values).any():
+        there = np.isfinite(values)
+        before, after = values[:, there.all(axis=0)]
+        if not there.any():
             continue
-        before, after = values[:, there]
         means = [float(statistics.mean(side)) for side in (before, after)]
-        is_error = measure.endswith(("_error", "_accuracy"))
         unit = np.nanmax([abs(means[0]), constant]) if is_error else abs(means[0])
         allowed = TOLERANCE * unit + ROUNDING * largest.get(measure, 0.0)
         low, high = statistics.difference_interval(before, after)
+        alone = not math.isfinite(low)
         difference = abs(means[1] - means[0])
         agree = difference <= allowed or statistics.against(low, high, 0.0) == "inside"
-        agree = agree and not (np.isfinite(values[0]) != np.isfinite(values[1])).any()
+        agree = agree or (alone and not whole)
+        agree = agree and not (there[0] != there[1]).any()
         names = [_shown(name, cell[name].iloc[0]) for name in shown]
         rows.append(
             {
@@ -194,7 +203,7 @@ def _means(both: pd.DataFrame, keys: Sequence[str], kept: Study) -> pd.DataFrame
                 "difference": difference / unit if is_error and unit else 0.0,
                 "agree": bool(agree),
                 "loose": bool((high - low) / 2 > LOOSE * abs(means[0])),
-                "alone": not math.isfinite(low),
+                "alone": alone,
             }
         )
     columns = ("place", "measure", "before", "after", "difference", "agree", "loose", "alone")

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,12 +16,13 @@ from pvr_jax.results.contract import MEASURES_FILE, PREDICTIONS_FILE, Measure, r
 
 Made = TypeVar("Made")
 STUDY_FILE, LAST = "results.nc", "__last"
+LARGE = 1000  # numbers from which a variable is compressed: of fewer, chunks cost more
 RUN_FILES = ("config.json", "run.json", "metrics.jsonl", MEASURES_FILE, "checkpoints")
 # Columns that every row has of its run, as far as the run has them.
 OF_RUN = ("run", "task", "model", "optimizer", "setting", "size", "n")
 # Fields that change no number of a replica, or are coordinates of replicas.
 UNNAMED = ("experiment", "size", "train.seeds", "train.first_seed", "train.execution")
-UNNAMED += ("train.group_size", "train.batch_devices", "checkpoint", "evaluation")
+UNNAMED += ("train.group_size", "train.batch_devices", "checkpoint", "evaluation", "holdout.bits")
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,19 @@ class Study:
             yield run, {name: {**known, **labels}.get(name, "") for name in OF_RUN}
 
 
+def once(make: Callable[[Study], pd.DataFrame]) -> Callable[[Study], pd.DataFrame]:
+    """Decorate a function of a study so that it computes its frame once per study."""
+
+    @wraps(make)
+    def known(study: Study) -> pd.DataFrame:
+        frames = vars(study).setdefault("_frames", {})
+        if make not in frames:
+            frames[make] = make(study)
+        return frames[make].copy(deep=False)
+
+    return known
+
+
 def open_study(path: str | Path) -> Study:
     """Return the study of all runs in `path`.
 
@@ -206,7 +220,7 @@ def write_study(directory: Path, study: Study) -> None:
     packed = {"zlib": True, "complevel": 9, "shuffle": True}
     encoding = {
         f"/{name}": {
-            n: packed for n, v in run.data_vars.items() if v.dtype.kind in "fiu" and v.ndim
+            n: packed for n, v in run.data_vars.items() if v.dtype.kind in "fiu" and v.size > LARGE
         }
         for name, run in groups.items()
     }

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from pvr_jax.reporting.agreement import REPLICAS_FILE, agreement, compare_files
+from pvr_jax import results
+from pvr_jax.results.agreement import agreement
 
 ROOT = Path(__file__).parents[2]
 # What a GPU or a TPU looks like to a process of this machine.
@@ -19,14 +19,14 @@ DEVICES = ("dev/nvidia0", "dev/kfd", "dev/accel0", "dev/vfio/0")
 )
 def test_the_quickstart_on_an_accelerator_agrees_with_the_one_on_a_cpu(run, tmp_path):
     config = f"--config={ROOT / 'configs' / 'quickstart.py'}"
-    tables = {}
+    studies = {}
     for platform in ("cpu", ""):  # "": whatever JAX finds first
         workdir = tmp_path / (platform or "accelerator")
         run(config, f"--workdir={workdir}", JAX_PLATFORMS=platform)
-        tables[platform] = workdir / "canonical_holdout" / "report" / REPLICAS_FILE
+        studies[platform] = results.open(workdir)
     assert '"platform": "cpu"' not in record_of(tmp_path / "accelerator")
-    found = agreement(pd.read_csv(tables[""]), pd.read_csv(tables["cpu"]))
-    assert found.holds, compare_files(tables[""], tables["cpu"])
+    found = agreement(studies[""], studies["cpu"])
+    assert found.holds, str(found)
 
 
 def record_of(workdir):

@@ -9,7 +9,7 @@ import pytest
 from run_directories import only_run
 
 from experiments import main
-from pvr_jax import tasks
+from pvr_jax import results, tasks
 from pvr_jax.tasks import contents
 
 ROOT = Path(__file__).parents[2]
@@ -137,11 +137,10 @@ def test_a_run_does_not_go_on_with_another_truth_table(capsys):
             f"begun; give another --workdir, or start over: rm -r {directory}"
         )
     assert (directory / "run.json").read_text() == weights
-    assert not (directory / "measures.json").exists()
+    assert not (directory / "measures.nc").exists()
     np.save("table.npy", np.asarray(tasks.truth_table(x)))  # as it was: the run goes on
     command(config, *flags, "--stage=analyse")
-    influences = json.loads((directory / "measures.json").read_text())["influences"]
-    assert set(influences.values()) == {1.0}
+    assert set(results.read(directory / "measures.nc")["influence"].values) == {1.0}
 
 
 def test_a_run_does_not_go_on_with_another_seen_set(capsys):

@@ -14,6 +14,7 @@ from run_directories import only_run
 
 from experiments import main
 from experiments.canonical_holdout import settings
+from pvr_jax import results
 from pvr_jax.analysis import measures as measures_module
 from pvr_jax.training import run_log
 
@@ -49,14 +50,14 @@ def quickstart(tmp_path_factory, run):
 def test_the_quickstart_leaves_every_promised_file(quickstart):
     _, directory, output = quickstart
     assert directory.name.startswith("pvr-mlp-") and len(directory.name.split("-")[-1]) == 8
-    expected = {"config.json", "run.json", "metrics.jsonl", "measures.json", "spectra.npz"}
-    expected.add("predictions.json")
+    expected = {"config.json", "run.json", "metrics.jsonl", "measures.nc", "spectra.npz"}
+    expected.add("predictions.nc")
     assert expected <= {path.name for path in directory.iterdir()}
     report = directory.parent / "report"
     for name in ("table.csv", "table.md", "table.tex", "replicas.csv", "report.html"):
         assert (report / name).stat().st_size > 0
     for suffix in ("svg", "pdf", "png"):
-        assert (report / "figures" / f"error_against_influence.{suffix}").stat().st_size > 0
+        assert (report / "figures" / f"error.{suffix}").stat().st_size > 0
     assert f"report: {report / 'report.html'}" in output
     assert "compiled in" in output and "replica-steps/s" in output
     assert "frozen bit" in output
@@ -83,34 +84,31 @@ def test_a_run_that_would_see_what_it_freezes_does_not_start(monkeypatch, tmp_pa
 
 def test_measures_are_complete_and_consistent_with_the_metrics(quickstart):
     _, directory, _ = quickstart
-    measures = read(directory / "measures.json")
+    measures = results.read(directory / "measures.nc")
     metrics = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
-    assert [replica["name"] for replica in measures["replicas"]] == [
+    assert measures["replica"].values.tolist() == [
         "bit0-seed0", "bit0-seed1", "bit2-seed0", "bit2-seed1",
     ]  # fmt: skip
-    assert measures["influences"] == {"0": 0.46875, "2": 0.21875}
+    assert measures["influence"].values.tolist() == [0.46875, 0.46875, 0.21875, 0.21875]
     # Training measured in float32 inside its program, analysis in float64 from the checkpoints.
     by_step = {record["step"]: record for record in metrics}
-    assert set(measures["steps"]) <= set(by_step)
-    for row, step in enumerate(measures["steps"]):
-        for name, column in measures["measures"].items():
-            np.testing.assert_allclose(column[row], by_step[step][name], rtol=2e-3, atol=1e-5)
-        np.testing.assert_allclose(
-            measures["tracked_coefficients"][row], by_step[step]["tracked_coefficients"], atol=1e-5
-        )
-        profile = np.array(measures["degree_profile"][row])
-        np.testing.assert_allclose(profile, by_step[step]["degree_profile"], atol=1e-5)
+    steps = measures["step"].values.tolist()
+    assert set(steps) <= set(by_step)
+    for name, column in measures.data_vars.items():
+        if "step" in column.dims and name != "leak_by_degree":
+            for row, step in enumerate(steps):
+                np.testing.assert_allclose(column[row], by_step[step][name], rtol=2e-3, atol=1e-5)
     with np.load(directory / "spectra.npz", allow_pickle=False) as spectra:
-        assert spectra["step"].tolist() == measures["steps"][-1:]
+        assert spectra["step"].tolist() == steps[-1:]
         mass = np.sum(spectra["coefficients"][-1].astype(float) ** 2, axis=1)
+        profile = measures["degree_profile"].values[-1]
         np.testing.assert_allclose(mass, profile.sum(axis=1), rtol=1e-5)
         assert spectra["target"].shape == (2048,)
 
 
 def test_the_table_holds_the_means_of_the_measures(quickstart):
     _, directory, _ = quickstart
-    measures = read(directory / "measures.json")
-    errors = np.array(measures["measures"]["generalization_error"][-1]).reshape(2, 2)
+    errors = results.open(directory).final()["generalization_error"].to_numpy().reshape(2, 2)
     with (directory.parent / "report" / "table.csv").open() as handle:
         rows = list(csv.DictReader(handle))
     assert len(rows) == 2
@@ -178,8 +176,7 @@ def test_every_task_is_trained_and_analysed_in_its_tiny_mode(tmp_path, monkeypat
     config = f"--config={CONFIGS / 'canonical_holdout.py'}:task={task},tiny"
     for stage in ("train", "analyse"):
         invoke(config, f"--workdir={tmp_path}", f"--stage={stage}", *flags)
-    measures = read(only_run(tmp_path) / "measures.json")
-    assert np.isfinite(measures["measures"]["generalization_error"][-1]).all()
+    assert np.isfinite(results.open(only_run(tmp_path)).final()["generalization_error"]).all()
 
 
 @pytest.mark.parametrize(
@@ -201,11 +198,11 @@ def test_spectra_of_every_kept_checkpoint_are_written_when_asked_for(tmp_path):
     for stage in ("train", "analyse"):
         flags = ("--config.evaluation.spectra=all", f"--stage={stage}")
         invoke(f"--config={QUICKSTART}", f"--workdir={tmp_path}", *flags)
-    measures = read(only_run(tmp_path) / "measures.json")
+    measures = results.read(only_run(tmp_path) / "measures.nc")
     with np.load(only_run(tmp_path) / "spectra.npz", allow_pickle=False) as spectra:
-        assert spectra["step"].tolist() == measures["steps"]
+        assert spectra["step"].tolist() == measures["step"].values.tolist()
         mass = np.sum(np.square(spectra["coefficients"].astype(float)), axis=2)
-    np.testing.assert_allclose(mass, np.sum(measures["degree_profile"], axis=2), rtol=1e-5)
+    np.testing.assert_allclose(mass, measures["degree_profile"].sum("degree"), rtol=1e-5)
 
 
 def test_a_new_measure_is_in_every_file_and_in_the_report_by_its_name(tmp_path, monkeypatch):
@@ -216,11 +213,12 @@ def test_a_new_measure_is_in_every_file_and_in_the_report_by_its_name(tmp_path, 
     jax.clear_caches()
     invoke(f"--config={QUICKSTART}", "--config.holdout.bits=4", f"--workdir={tmp_path}")
     jax.clear_caches()
-    measured = read(only_run(tmp_path) / "measures.json")["measures"]["largest_value"]
-    assert np.shape(measured) == (3, 2)  # at three checkpoints, for two seeds
-    with (tmp_path / "canonical_holdout" / "report" / "table.csv").open() as handle:
-        (row,) = csv.DictReader(handle)
-    assert float(row["largest_value"]) == pytest.approx(np.mean(measured[-1]))
+    measured = results.read(only_run(tmp_path) / "measures.nc")["largest_value"]
+    assert measured.shape == (3, 2)  # at three checkpoints, for two seeds
+    with (tmp_path / "canonical_holdout" / "report" / "replicas.csv").open() as handle:
+        values = [float(row["largest_value"]) for row in csv.DictReader(handle)]
+    np.testing.assert_allclose(values, measured[-1])
+    assert "largest value" in (tmp_path / "canonical_holdout/report/report.html").read_text()
 
 
 def test_a_frozen_value_of_minus_one_has_its_sign_in_the_prediction(tmp_path):
@@ -229,6 +227,6 @@ def test_a_frozen_value_of_minus_one_has_its_sign_in_the_prediction(tmp_path):
     flags = ("--config.holdout.value=-1", "--config.holdout.bits=7")
     for stage in ("train", "analyse"):
         invoke(config, f"--workdir={tmp_path}", f"--stage={stage}", *flags)
-    measures = read(only_run(tmp_path) / "measures.json")
-    limits = {tuple(p["low"]): p["limit"] for p in measures["tracked"]["7"]["pairs"]}
-    assert limits[(6,)] == -7 and limits[(8,)] == -8
+    pairs = results.read(only_run(tmp_path) / "measures.nc").isel(replica=0)
+    limits = dict(zip(pairs["pair_low"].values, pairs["pair_limit"].values, strict=True))
+    assert limits["x6"] == -7 and limits["x8"] == -8

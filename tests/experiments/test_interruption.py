@@ -18,6 +18,7 @@ from run_directories import (
 )
 
 from experiments import main
+from pvr_jax.results.study import open_study
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 QUICKSTART = f"--config={CONFIGS / 'quickstart.py'}:tiny"
@@ -51,10 +52,11 @@ def results(workdir):
     """Return what must be equal bit for bit: measures, spectra, and metrics without the clock."""
     assert main.main(["main", *LONG[:-1], f"--workdir={workdir}", "--stage=analyse"]) == 0
     directory = only_run(workdir)
+    measures = open_study(directory).runs[0]
     lines = (directory / "metrics.jsonl").read_text().splitlines()
     metrics = [{**json.loads(line), "seconds": None} for line in lines]
     return (
-        (directory / "measures.json").read_bytes(),
+        {name: own.values.astype(str).tolist() for name, own in measures.variables.items()},
         (directory / "spectra.npz").read_bytes(),
         metrics,
     )
@@ -167,8 +169,7 @@ def test_a_diverged_replica_is_named_and_reported(tmp_path, capsys):
     flags = ("--config.train.optimizer=sgd", "--config.train.learning_rates=1e30")
     assert main.main(["main", QUICKSTART, *flags, f"--workdir={tmp_path}"]) == 0
     assert "warning: bit0-seed0 diverged at step" in capsys.readouterr().out
-    measures = json.loads((only_run(tmp_path) / "measures.json").read_text())
-    assert all(replica["diverged_at"] is not None for replica in measures["replicas"])
+    assert (open_study(only_run(tmp_path)).final()["diverged_at"] >= 0).all()
     report = (tmp_path / "canonical_holdout" / "report" / "report.html").read_text()
     assert "bit0-seed0" in report and "diverged" in report
 

@@ -97,7 +97,7 @@ def test_processes_together_give_the_numbers_of_one(count, hosts, run, tmp_path)
     # One process speaks, and it alone goes on to analyse and report.
     assert "train: " in outputs[0] and not any("train: " in text for text in outputs[1:])
     if count == 2:
-        assert "report: " in outputs[0] and (directory / "measures.json").is_file()
+        assert "report: " in outputs[0] and (directory / "measures.nc").is_file()
 
 
 def test_a_checkpoint_of_two_processes_holds_the_shares_of_both(hosts, tmp_path):

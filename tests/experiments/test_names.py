@@ -9,8 +9,6 @@ from experiments.degree_curriculum.experiment import EXPERIMENT
 from experiments.sweep import definition
 from experiments.unseen_domain import settings
 from pvr_jax.experiment import replica_table
-from pvr_jax.reporting.reading import variants_of
-from pvr_jax.reporting.runs import Replica
 
 CLOSE = (0.001, 0.0010000001)
 
@@ -35,14 +33,6 @@ def test_replicas_of_close_rates_and_scales_have_names_of_their_own(name, choice
     assert len(set(names)) == len(names)
     for rate, scale in itertools.product(CLOSE, repeat=2):
         assert any(f"rate{rate}-scale{scale}-" in text for text in names)
-
-
-def test_variants_of_close_rates_have_names_of_their_own():
-    replicas = [Replica(f"r{rate}", 0, 0, None, rate, 1.0) for rate in CLOSE]
-    assert [words for words, _ in variants_of(replicas)] == [
-        "learning rate 0.001",
-        "learning rate 0.0010000001",
-    ]
 
 
 PUBLISHED = "configs/unseen_domain.py:setting=2parity,model=mlp,tiny"

@@ -7,14 +7,16 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import xarray as xr
 
 import experiments
 from experiments import command_line, main, registry
 from experiments.canonical_holdout import predict as stage
+from experiments.canonical_holdout import problem as problems
 from experiments.canonical_holdout import theories
 from experiments.canonical_holdout.problem import assemble
 from experiments.canonical_holdout.spectra import SpectraFile
-from pvr_jax import models, theory
+from pvr_jax import models, results, theory
 from pvr_jax.boolean import float64
 from pvr_jax.tasks import holdouts
 from pvr_jax.theory import kernel_features, wide_networks
@@ -49,29 +51,29 @@ def read(path):
 def predicted(tmp_path_factory):
     config = config_of("task=pvr_majority,tiny", model__widths=(16, 8), holdout__value=-1)
     directory = run_stages(config, tmp_path_factory.mktemp("predicted"))
-    return config, directory, read(directory / "predictions.json")
+    return config, directory, results.read(directory / "predictions.nc")
 
 
 def test_the_errors_are_those_of_theory(predicted):
-    config, directory, document = predicted
+    config, _, found = predicted
     problem = assemble(config)
-    influences = read(directory / "measures.json")["influences"]
     eigenvalues = wide_networks.wide_eigenvalues(
         11, wide_networks.plain_layers(11, (16, 8)), wide_networks.RELU
     )
     wide = theory.kernel_influences(problem.coefficients, eigenvalues, -1)
-    errors = {name: found["error"] for name, found in document["theories"].items()}
-    assert list(errors) == ["influence", "wide_ntk", "empirical_ntk"]
-    for bit in ("0", "2"):
-        assert errors["influence"][bit] == pytest.approx(influences[bit], rel=1e-12)
-        assert errors["wide_ntk"][bit] == pytest.approx(wide[int(bit)], rel=1e-9)
+    for bit, influence in problems.influences(problem).items():
+        own = found["predicted_generalization_error"].where(found["frozen_bit"] == bit)
+        errors = own.mean("replica").to_series()
+        assert errors["influence"] == pytest.approx(influence, rel=1e-12)
+        assert errors["wide_ntk"] == pytest.approx(wide[bit], rel=1e-9)
         # So narrow a network is near its limit, not at it.
-        assert errors["empirical_ntk"][bit] == pytest.approx(wide[int(bit)], rel=0.3)
-    assert document["not_defined"] == {}
+        assert errors["empirical_ntk"] == pytest.approx(wide[bit], rel=0.3)
+        assert np.isnan(errors["linear_regression"])
+    assert (found["not_defined"] == "").all()
 
 
 def test_the_empirical_error_is_that_of_its_kernel(predicted):
-    config, _, document = predicted
+    config, _, found = predicted
     problem = assemble(config)
     network = models.build(n=11, **config.model.to_dict())
     root = jax.random.key(0)
@@ -85,13 +87,13 @@ def test_the_empirical_error_is_that_of_its_kernel(predicted):
         values = theory.kernel_interpolator(kernel, problem.truth, seen)
         return np.square(values - problem.truth).mean() / 2
 
-    found = document["theories"]["empirical_ntk"]
-    assert found["error"]["2"] == pytest.approx(error(keys), rel=1e-6)
+    cell = found.sel(theory="empirical_ntk").isel(replica=-1)
+    assert cell["predicted_generalization_error"] == pytest.approx(error(keys), rel=1e-6)
     # Jackknife: leave out each start in turn.
     others = np.array([error(keys[:i] + keys[i + 1 :]) for i in range(4)])
     spread = np.sqrt(3 / 4 * np.square(others - others.mean()).sum())
-    assert found["standard_error"]["2"] == pytest.approx(spread, rel=1e-3)
-    assert "standard_error" not in document["theories"]["wide_ntk"]
+    assert cell["predicted_generalization_error_se"] == pytest.approx(spread, rel=1e-3)
+    assert found["predicted_generalization_error_se"].sel(theory="wide_ntk").isnull().all()
 
 
 def test_a_network_too_large_for_roots_goes_through_its_matrix(monkeypatch):
@@ -108,8 +110,9 @@ def test_a_network_too_large_for_roots_goes_through_its_matrix(monkeypatch):
 
 
 def test_what_a_theory_leaves_is_the_distance_over_the_whole_cube(predicted):
-    config, directory, document = predicted
+    config, directory, found = predicted
     problem = assemble(config)
+    residual = found["residual"].sel(theory="influence").values
     points = np.arange(2**11)
     with np.load(directory / "spectra.npz") as spectra:
         functions = float64.values_of(spectra["coefficients"][-1])
@@ -117,25 +120,24 @@ def test_what_a_theory_leaves_is_the_distance_over_the_whole_cube(predicted):
         # The frozen function f_{-k} at x is the target at x with x_k = -1.
         frozen = problem.truth[points & ~(1 << (10 - bit))]
         expected = np.square(functions[index] - frozen).mean() / 2
-        assert document["unexplained"]["influence"][index] == pytest.approx(expected, rel=1e-9)
-    assert np.shape(document["unexplained"]["wide_ntk"]) == (4,)
-    assert len(set(document["unexplained"]["wide_ntk"])) == 4
+        assert residual[index] == pytest.approx(expected, rel=1e-9)
+    assert len(set(found["residual"].sel(theory="wide_ntk").values)) == 4
 
 
 def test_the_stage_is_timed_and_not_done_twice(predicted):
     config, directory, _ = predicted
     assert read(directory / "run.json")["stages"]["predict"]["seconds"] > 0
-    path = directory / "predictions.json"
+    path = directory / "predictions.nc"
     before = path.stat().st_mtime_ns
     main.run_stage("predict", config, directory.parent.parent)
     assert path.stat().st_mtime_ns == before
 
 
 def test_deleted_predictions_are_made_again(predicted):
-    config, directory, document = predicted
-    (directory / "predictions.json").unlink()
+    config, directory, found = predicted
+    (directory / "predictions.nc").unlink()
     main.run_stage("predict", config, directory.parent.parent)
-    assert read(directory / "predictions.json") == document
+    xr.testing.assert_identical(results.read(directory / "predictions.nc"), found)
 
 
 def test_a_kernel_is_computed_once_per_network(predicted, monkeypatch):
@@ -157,8 +159,9 @@ def test_it_needs_an_analysis(tmp_path):
 
 def test_nothing_is_predicted_where_nothing_is_frozen(tmp_path):
     config = config_of("task=parity,tiny", holdout__bits="none")
-    document = read(run_stages(config, tmp_path) / "predictions.json")
-    assert document == {"theories": {}, "unexplained": {}, "not_defined": {}}
+    found = results.read(run_stages(config, tmp_path) / "predictions.nc")
+    assert found["predicted_generalization_error"].isnull().all()
+    assert found["not_defined"].sel(theory="influence").item().startswith("nothing is frozen")
 
 
 def test_a_replica_that_is_not_finite_has_no_distance(tmp_path):
@@ -168,9 +171,10 @@ def test_a_replica_that_is_not_finite_has_no_distance(tmp_path):
         arrays = dict(spectra)
     arrays["coefficients"][-1, 1] = np.nan
     write_spectra(directory, arrays)
-    document = read(run_stages(config, tmp_path, ("predict",)) / "predictions.json")
-    for left in document["unexplained"].values():
-        assert [value is None for value in left] == [False, True, False, False]
+    found = results.read(run_stages(config, tmp_path, ("predict",)) / "predictions.nc")
+    for name in ("influence", "wide_ntk", "empirical_ntk"):
+        missing = found["residual"].sel(theory=name).isnull()
+        assert missing.values.tolist() == [False, True, False, False]
 
 
 def write_spectra(directory, arrays):
@@ -224,9 +228,12 @@ def test_a_theory_that_is_not_defined_says_why(monkeypatch, choice, fields, reas
 
 def test_a_kernel_that_cannot_hold_the_target_predicts_nothing(tmp_path):
     config = config_of("task=parity,model=linear_regression,tiny")
-    document = read(run_stages(config, tmp_path) / "predictions.json")
-    assert list(document["theories"]) == list(document["unexplained"]) == ["influence"]
-    assert document["not_defined"]["empirical_ntk"].startswith("kernel: given one that misses")
+    found = results.read(run_stages(config, tmp_path) / "predictions.nc")
+    defined = found["predicted_generalization_error"].notnull().all("replica").to_series()
+    assert defined[defined].index.tolist() == ["influence", "linear_regression"]
+    assert found["residual"].notnull().any("replica").sum() == 1
+    reason = found["not_defined"].sel(theory="empirical_ntk").item()
+    assert reason.startswith("kernel: given one that misses")
 
 
 def test_a_stage_that_an_experiment_lacks_is_skipped_or_named(tmp_path, monkeypatch, capsys):

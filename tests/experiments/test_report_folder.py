@@ -5,7 +5,7 @@ import re
 import pytest
 
 from experiments import main
-from pvr_jax.reporting import write_report
+from pvr_jax import results
 
 RUN = "pvr-mlp-0123abcd"
 
@@ -54,7 +54,7 @@ def test_runs_without_an_end_are_named_with_what_to_type(folders, monkeypatch, h
     workdir = {".": "two", "two": "."}[here]
     told = re.escape(f"{RUN}; finish with: ./launch.sh run CONFIG --workdir={workdir}")
     with pytest.raises(FileNotFoundError, match=f"{told}$"):
-        write_report(asked)
+        results.open(asked)
 
 
 @pytest.mark.parametrize("asked", ["source", "nowhere"])

@@ -13,10 +13,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet
 import pytest
+import xarray as xr
 
 import pvr_jax
 from experiments import main
 from experiments.canonical_holdout import pack as packs
+from pvr_jax import results
 from pvr_jax.training import run_log
 
 ROOT = Path(__file__).parents[2]
@@ -141,14 +143,13 @@ def test_the_table_holds_settings_and_measures_of_every_replica(finished):
     assert set(table["learning_rate"]) == {1e-3, 1e-2, 2e-2}
     assert table["diverged_at"].isna().all()
     for directory in cells_of(workdir):
-        measures = json.loads((directory / "measures.json").read_text())
+        measures = results.read(directory / "measures.nc").isel(step=-1)
         rows = table[table["cell"] == directory.name]
-        assert rows["replica"].tolist() == [r["name"] for r in measures["replicas"]]
-        assert rows["frozen_bit"].tolist() == [r["bit"] for r in measures["replicas"]]
-        for name, column in measures["measures"].items():
-            np.testing.assert_array_equal(rows[name], np.array(column[-1], float), err_msg=name)
-        expected = [measures["influences"][str(bit)] for bit in rows["frozen_bit"]]
-        assert rows["influence"].tolist() == expected
+        assert rows["replica"].tolist() == measures["replica"].values.tolist()
+        assert rows["frozen_bit"].tolist() == measures["frozen_bit"].values.tolist()
+        for name, column in measures.data_vars.items():
+            if column.dims == ("replica",):
+                np.testing.assert_array_equal(rows[name], column, err_msg=name)
     row = table[(table["task.expression"] == "x3 - 2*x1*x4") & (table["frozen_bit"] == 1)]
     assert set(row["influence"]) == {4.0}
 
@@ -179,24 +180,15 @@ def test_a_replica_of_a_pack_equals_the_one_trained_alone(finished, config, tmp_
     (alone,) = (tmp_path / "canonical_holdout").iterdir()
     packed = workdir / "sweeps" / "canonical_holdout" / alone.name
     assert (packed / "config.json").read_bytes() == (alone / "config.json").read_bytes()
-    ours, theirs = (json.loads((d / "measures.json").read_text()) for d in (packed, alone))
-    assert ours.keys() == theirs.keys()
-    for name, value in theirs.items():
-        if name not in ("measures", "tracked_coefficients", "degree_profile", "leak_by_degree"):
-            assert ours[name] == value, name
-            continue
-        mine, yours = (part if name == "measures" else {name: part} for part in (ours[name], value))
-        assert mine.keys() == yours.keys()
-        for key in yours:
-            np.testing.assert_allclose(
-                np.array(mine[key], float), np.array(yours[key], float), rtol=2e-3, atol=1e-5
-            )
+    ours, theirs = (results.read(directory / "measures.nc") for directory in (packed, alone))
+    xr.testing.assert_allclose(ours, theirs, rtol=2e-3, atol=1e-5)
+    assert ours.attrs == theirs.attrs
     with np.load(packed / "spectra.npz") as mine, np.load(alone / "spectra.npz") as yours:
         assert sorted(mine) == sorted(yours)
         np.testing.assert_array_equal(mine["target"], yours["target"])
         np.testing.assert_allclose(mine["coefficients"], yours["coefficients"], atol=1e-5)
     record = json.loads((packed / "run.json").read_text())
-    assert record["replicas"] == [replica["name"] for replica in theirs["replicas"]]
+    assert record["replicas"] == theirs["replica"].values.tolist()
     mine, yours = pvr_jax.load_params(packed), pvr_jax.load_params(alone)
     assert (mine.names, mine.step) == (yours.names, yours.step)
     for name in yours.names:
@@ -246,7 +238,7 @@ def test_results_that_were_taken_away_come_back_without_training(
 ):
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
     lost = cells_of(tmp_path)[3]
-    measures = (lost / "measures.json").read_bytes()
+    measures = (lost / "measures.nc").read_bytes()
     shutil.rmtree(lost)
     table = invoke(config, tmp_path, "targets,bits,rates", "--stage=report")
     assert table[table["cell"] == lost.name]["status"].tolist() == ["missing"]
@@ -254,7 +246,7 @@ def test_results_that_were_taken_away_come_back_without_training(
     capsys.readouterr()
     table = invoke(config, tmp_path, "targets,bits,rates")
     assert "compiled in" not in capsys.readouterr().out
-    assert (lost / "measures.json").read_bytes() == measures
+    assert (lost / "measures.nc").read_bytes() == measures
     assert set(table["status"]) == {"done"} and len(table) == len(finished[1])
 
 

@@ -141,7 +141,7 @@ def test_an_array_trains_every_cell_of_a_sweep(slurm, real_environment, tmp_path
     )
     jobs = slurm.wait(number, "COMPLETED", "FAILED", seconds=480)
     assert [job["JobState"] for job in jobs] == ["COMPLETED"] * 2, log_of(tmp_path / "runs")
-    cells = list((tmp_path / "runs" / "sweeps").glob("*/*/measures.json"))
+    cells = list((tmp_path / "runs" / "sweeps").glob("*/*/measures.nc"))
     assert len(cells) == 4, log_of(tmp_path / "runs")
 
 

@@ -1,0 +1,118 @@
+"""The columns of the report that no other experiment has: verdicts, and what theories predict."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from experiments.canonical_holdout.frames import ERROR
+from pvr_jax.reporting import columns
+from pvr_jax.reporting.columns import Cell, Column, Context, Group, Mark, values_by_cell
+from pvr_jax.reporting.numbers import MISSING, interval, number
+from pvr_jax.results import statistics
+
+
+def verdict_of(group: Group, context: Context) -> str:
+    """Return where the error lies: "above", "below" or around ("inside") the influence.
+
+    Where the influence is 0, the error lies above it if the unseen inputs add to that of the seen
+    ones. Nothing before the fit is finished, and where two groups of seeds have no mean to speak
+    of. The intervals hold at once for all rows of a table.
+    """
+    ratios = values_by_cell(group, ERROR, context, per="unit")
+    seeds = statistics.seed_means(ratios) if np.isfinite(ratios).any() else np.array([])
+    if group["unfitted"].eq(True).any() or not statistics.can_be_judged(seeds):
+        return ""
+    confidence = float(group["confidence"].iloc[0])
+    if (group["influence"] == 0).all():
+        added = values_by_cell(group, "added", context)
+        return statistics.against(*statistics.interval_over_seeds(added, "real", confidence), 0.0)
+    bounds = statistics.interval_over_seeds(ratios, "positive", confidence)
+    return statistics.against(*bounds, 1.0)
+
+
+def mark(group: Group, context: Context, cell: Cell) -> str:
+    """Mark an error: ↑ or ↓ by its verdict, † where the fit is not finished."""
+    if not np.isfinite(cell.sort):
+        return ""
+    if group["unfitted"].eq(True).any():
+        return " †"
+    return {"above": " ↑", "below": " ↓"}.get(verdict_of(group, context), "")
+
+
+def _verdict_cell(group: Group, context: Context) -> Cell:
+    unfitted = group["unfitted"].eq(True).any()
+    return Cell("unfitted" if unfitted else verdict_of(group, context))
+
+
+verdict_column = Column("verdict", _verdict_cell)
+
+
+def predicted(theory: str) -> Column:
+    """The error that a theory predicts, with its standard error over initializations."""
+
+    def cell(group: Group, context: Context) -> Cell:
+        value = statistics.mean_over_cells(values_by_cell(group, f"predicted_{theory}", context))
+        error = np.nan
+        if (name := f"se_{theory}") in group:
+            error = statistics.mean_over_cells(values_by_cell(group, name, context))
+        text = number(value)
+        if np.isfinite(value) and error > 0:
+            decimals = min(max(1 - int(np.floor(np.log10(error))), 0), 9)
+            text = f"{value:.{decimals}f} ± {error:.{decimals}f}"
+        return Cell(text, {"": value, "_se": error})
+
+    return Column(f"predicted_{theory}", cell, (f"predicted_{theory}",))
+
+
+def deviation(theory: str) -> Column:
+    """The largest relative deviation of a replica's error from what a theory says of it."""
+
+    def cell(group: Group, context: Context) -> Cell:
+        apart = (group[ERROR] / group[f"predicted_{theory}"] - 1).abs().max()
+        return Cell(f"{apart:.1e}" if np.isfinite(apart) else MISSING, {"": apart})
+
+    about = "The largest |error / predicted error − 1| of a replica."
+    return Column(f"deviation_{theory}", cell, (f"predicted_{theory}",), about)
+
+
+def _difference(group: Group, context: Context) -> Cell:
+    values = values_by_cell(group, ERROR, context)
+    center, influence = statistics.mean_over_cells(values), float(group["influence"].iloc[0])
+    bounds = (center, *statistics.interval_over_seeds(values, "positive"))
+    parts = [bound - influence for bound in bounds]
+    # The decimals of the error.
+    decimals = 3 - int(np.floor(np.log10(center))) if center > 0 else 3
+    text = interval(*parts, decimals=decimals)
+    return Cell(text, dict(zip(("", "_low", "_high"), parts, strict=True)))
+
+
+difference = Column("difference", _difference, ("difference",))
+
+
+def _cells(group: Group, context: Context) -> Cell:
+    count = len(group[["task", "frozen_bit"]].drop_duplicates())
+    return Cell(str(count), {"": count})
+
+
+cells = Column("cells", _cells, about="A cell is a task with a frozen bit.")
+
+
+def of_some(name: str) -> Mark:
+    """Say of how many cells a number is, where it is not of all."""
+
+    def words(group: Group, context: Context, cell: Cell) -> str:
+        known = np.isfinite(values_by_cell(group, name, context)).any(axis=1)
+        return f" ({known.sum()} of {len(known)} cells)" if 0 < known.sum() < len(known) else ""
+
+    return words
+
+
+def share_of_some(name: str) -> Column:
+    """The mean over cells in shares of the influence, and of how many cells where not of all."""
+    plain, words = columns.number(name, digits=3, per="unit"), of_some(name)
+
+    def cell(group: Group, context: Context) -> Cell:
+        found = plain.cell(group, context)
+        return replace(found, text=found.text + words(group, context, found))
+
+    return replace(plain, cell=cell)

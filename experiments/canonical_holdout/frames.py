@@ -1,0 +1,312 @@
+"""The data of the report: a row per replica, with what theories say of it and where it belongs."""
+
+import json
+import re
+from collections.abc import Hashable
+
+import numpy as np
+import pandas as pd
+
+from pvr_jax.number_text import exact
+from pvr_jax.results import Study, statistics
+from pvr_jax.results.study import once
+
+THEORIES = {"linear_regression": "linear regression"}
+THEORIES |= {"wide_ntk": "wide NTK", "empirical_ntk": "empirical NTK"}
+LEFT = {
+    f"residual_{name}": words for name, words in ({"influence": "influence"} | THEORIES).items()
+}
+ERROR, SEEN = "generalization_error", "in_distribution_error"
+# Coordinates that the label of a model says, where they differ.
+SETTINGS = ("optimizer", "init_scale", "setting", "learning_rate")
+FEWEST_EXPONENTS = 3
+MOST_PAIRS, MOST_ROWS = 8, 48  # above, the leak tells it better
+MOST_CURVES, MOST_COLORS = 4, 4
+ROUNDING = 1e-12  # relative, of sums of 2^n products in float64
+_CELL = ["task", "frozen_bit", "model"]
+_EXPONENT = re.compile(r"alpha=([^,)]+)(?:, )?")
+
+
+@once
+def replicas(study: Study) -> pd.DataFrame:
+    """Return a row per replica with a frozen bit: its measures, and what theories say of it."""
+    found = study.final()
+    found = found[found["frozen_bit"].notna()].astype({"frozen_bit": int})
+    diverged = found["diverged_at"] >= 0
+    found["model"] = _models(found)
+    found = found.drop(columns=[*SETTINGS, "n"], errors="ignore")
+    found = found.merge(_theories(study), on=["run", "replica"], how="left")
+    predicted = [name for name in found if name.startswith("predicted_")]
+    found.loc[diverged.to_numpy(), predicted] = np.nan
+    influence = found["influence"]
+    dependence = found["learned_influence"] - 2 * found["influence_overlap"]
+    cells = found.groupby(_CELL)
+    seen = cells[SEEN].transform("mean")
+    found = found.assign(
+        unit=influence.where(influence > 0, 1.0),
+        difference=found[ERROR] - influence,
+        added=found[ERROR] - found[SEEN],
+        twice_overlap=2 * found["influence_overlap"],
+        not_fitted=found[ERROR] - influence - dependence,
+        counted=~diverged.to_numpy(),
+        excluded=diverged.to_numpy(),
+        # A fit that was not measured carries no verdict either.
+        unfitted=statistics.unfinished(seen, found["seen_constant_error"]) | seen.isna(),
+        confidence=statistics.simultaneous(int((cells[ERROR].count() > 1).sum())),
+    )
+    found["frozen"] = _kinds(study, found)
+    return _sorted(found, *_CELL)
+
+
+def _theories(study: Study) -> pd.DataFrame:
+    """Return what theories predict and leave, with a column per theory that says anything."""
+    if "predicted_generalization_error" not in study:
+        return study.final()[["run", "replica"]]
+    names = {"predicted_generalization_error": "predicted", "residual": "residual"}
+    names["predicted_generalization_error_se"] = "se"
+    long = study.curve(*names).rename(columns=names)
+    wide = long.pivot(index=["run", "replica"], columns="theory", values=list(names.values()))
+    wide.columns = ["_".join(parts) for parts in wide.columns]
+    return (
+        wide.dropna(axis=1, how="all")
+        .drop(columns="predicted_influence", errors="ignore")
+        .reset_index()
+    )
+
+
+def _models(found: pd.DataFrame) -> pd.Series:
+    """Return the labels of models, with the settings in which replicas of one label differ.
+
+    Learning rates may differ from task to task, as each has its own.
+    """
+    words = found["model"]
+    for name in SETTINGS:
+        if name not in found or found[name].nunique() < 2:
+            continue
+        column = found[name].map(lambda value: value if isinstance(value, str) else exact(value))
+        if name == "setting":
+            column = column.str.replace(r"(?:^|, )(optimizer|init_scales)=[^,)]+", "", regex=True)
+        same = found.assign(model=words)[[*_CELL, "seed"]].duplicated(keep=False)
+        if name in ("optimizer", "init_scale") or same.any():
+            before = "" if name in ("optimizer", "setting") else name.replace("_", " ") + " "
+            words = words + [f", {before}{text}" if text else "" for text in column.fillna("")]
+    same = found.assign(model=words)[[*_CELL, "seed"]].duplicated(keep=False)
+    return words + found["run"].str[-8:].radd(", ").where(same, "")
+
+
+def _kinds(study: Study, found: pd.DataFrame) -> pd.Series:
+    """Return the kind of every frozen bit: without influence, of the pointer, or of the values."""
+    pointers = {}
+    for run in study.runs:
+        task = json.loads(run.attrs["config"]).get("task", {})
+        known = 3 if task.get("name") == "pvr_majority" else None
+        pointers[run.attrs["run"]] = task.get("pointer_bits", known)
+    count = found["run"].map(pointers).astype(float)
+    kinds = pd.Series("bits", found.index)
+    kinds = kinds.mask(count.notna(), "value bits")
+    kinds = kinds.mask(found["frozen_bit"] < count, "pointer bits")
+    nothing = found[found["influence"] == 0]
+    bits = ", ".join(map(str, sorted(set(nothing["frozen_bit"]))))
+    name = f"bit{'s' if ',' in bits else ''} {bits} (influence 0)"
+    return kinds.mask(
+        found["influence"] == 0, name if found["task"].nunique() == 1 else "bits of influence 0"
+    )
+
+
+def _sorted(found: pd.DataFrame, *names: str) -> pd.DataFrame:
+    """Return rows in the order of columns, texts by the numbers in them."""
+    return found.sort_values(list(names), key=_places, kind="stable", ignore_index=True)
+
+
+def _places(column: pd.Series) -> pd.Series:
+    return column.map({v: i for i, v in enumerate(sorted(column.unique(), key=_natural))})
+
+
+def _natural(value: Hashable) -> tuple:
+    parts = re.split(r"(\d+(?:\.\d*)?)", value) if isinstance(value, str) else ["", value]
+    return tuple(float(part) if i % 2 else part for i, part in enumerate(parts))
+
+
+@once
+def by_kind(study: Study) -> pd.DataFrame:
+    """Return the replicas by model and kind of frozen bit; those without influence come first."""
+    order = ["influence 0", "pointer bits", "value bits", "bits"]
+    found = replicas(study)
+    place = [next(i for i, words in enumerate(order) if words in kind) for kind in found["frozen"]]
+    found = _sorted(found.assign(place=place), "model", "place")
+    measured = found[found[ERROR].notna()]
+    rows = len(measured[["model", "frozen"]].drop_duplicates())
+    unfitted = measured.groupby(["model", "frozen"])["unfitted"].transform("any")
+    return measured.assign(confidence=statistics.simultaneous(rows), unfitted=unfitted)
+
+
+def without_influence(study: Study) -> pd.DataFrame:
+    """Return the replicas whose frozen bit the target does not depend on."""
+    return by_kind(study).query("influence == 0")
+
+
+def with_influence(study: Study) -> pd.DataFrame:
+    """Return the replicas whose frozen bit the target depends on."""
+    return by_kind(study).query("influence > 0")
+
+
+def charted(study: Study) -> pd.DataFrame:
+    """Return the replicas for a chart: of many models each has a panel, of few a color."""
+    found = replicas(study)
+    if found["model"].nunique() <= MOST_COLORS:
+        return found
+    task = found["task"] + ", " if found["task"].nunique() > 1 else ""
+    return _sorted(found.assign(task=task + found["model"], model="replicas"), "task", "frozen_bit")
+
+
+@once
+def scan(study: Study) -> pd.DataFrame:
+    """Return the replicas of networks that start from three init exponents α or more.
+
+    `network` is the model without its exponent.
+    """
+    found = replicas(study)
+    alpha = found["model"].str.extract(_EXPONENT, expand=False).astype(float)
+    network = found["model"].str.replace(_EXPONENT, "", regex=True)
+    network = network.str.replace(", )", ")", regex=False).str.replace(" ()", "", regex=False)
+    found = found.assign(alpha=alpha, network=network)
+    several = found.groupby("network")["alpha"].transform("nunique") >= FEWEST_EXPONENTS
+    if (name := "predicted_linear_regression") in found:
+        found[name] = found.groupby(["task", "frozen_bit"])[name].transform("mean")
+    found = found[several].drop(columns="model")
+    return _sorted(found, "task", "frozen_bit", "network", "alpha")
+
+
+def pairs(study: Study, last: bool = True) -> pd.DataFrame:
+    """Return a row per replica and aliased pair whose twin is in the target, the largest first.
+
+    Args:
+        study: of which none is returned where a target has many pairs, or the study many rows.
+        last: whether of the last step alone.
+    """
+    found = []
+    for run in study.runs if "tracked_coefficients" in study else ():
+        if "tracked_coefficients" not in run:
+            continue
+        own = run.isel(step=[-1]) if last and "step" in run.dims else run
+        names = [name for name in own if str(name).startswith("pair_")]
+        values = own["tracked_coefficients"].to_dataset("member").drop_attrs()
+        frame = values.assign({name: own[name] for name in names}).to_dataframe().reset_index()
+        found.append(frame.assign(run=run.attrs["run"]))
+    if not found:
+        return pd.DataFrame()
+    found = pd.concat(found, ignore_index=True)
+    found = found[found["pair_target_high"].fillna(0) != 0]
+    known = replicas(study)[["run", "replica", "task", "model", "influence"]]
+    found = found.drop(columns=[*SETTINGS, "n"], errors="ignore").merge(
+        known, on=["run", "replica"]
+    )
+    sizes = found["pair_target_high"].abs()
+    found = found.assign(size=-sizes).sort_values("size", kind="stable").drop(columns="size")
+    return _sorted(found, *_CELL)
+
+
+@once
+def pair_table(study: Study) -> pd.DataFrame:
+    """Return the pairs at the last step; none where there are too many for a table."""
+    found = pairs(study)
+    if not len(found):
+        return found
+    rows = found[[*_CELL, "pair"]].drop_duplicates()
+    many = rows.groupby(_CELL).size().max() > MOST_PAIRS or len(rows) > MOST_ROWS
+    return found.iloc[:0] if many else found
+
+
+def pair_curves(study: Study) -> pd.DataFrame:
+    """Return the coefficients of the largest pairs over steps, a row per member of a pair."""
+    found = pairs(study, last=False)
+    found = found[found["pair"].isin(sorted(set(found["pair"]))[:MOST_CURVES])]
+    shared = [name for name in found if name not in ("T", "twin")]
+    long = found.melt(shared, ["T", "twin"], var_name="member", value_name="coefficient")
+    long["panel"] = [
+        f"bit {b}, {m}" for b, m in zip(long["frozen_bit"], long["model"], strict=True)
+    ]
+    long["predicted"] = long["pair_limit"].where(long["member"] == "T", 0.0)
+    return long
+
+
+def profiles(study: Study) -> pd.DataFrame:
+    """Return the Fourier mass per degree at every step, beside that of the frozen target."""
+    names = ["degree_profile", "frozen_degree_profile"]
+    found = study.curve(*names).drop(columns=[*SETTINGS, "n"], errors="ignore")
+    found = found[found["frozen_bit"].notna()].astype({"frozen_bit": int})
+    labels = replicas(study)[["run", "replica", "model"]].drop_duplicates()
+    found = found.drop(columns="model").merge(labels, on=["run", "replica"])
+    exact_ones = found.drop_duplicates([*_CELL[:2], "degree"]).assign(
+        degree_profile=lambda f: f["frozen_degree_profile"], model="frozen target", step=np.nan
+    )
+    return pd.concat([found, exact_ones], ignore_index=True)
+
+
+@once
+def matched(study: Study) -> pd.DataFrame:
+    """Return the replicas that saw the whole cube, the most noise-stable target first."""
+    found = study.final()
+    found = found[found["frozen_bit"].isna()].drop(columns="frozen_bit")
+    if not len(found):
+        return found
+    found = found.assign(model=_models(found.assign(frozen_bit=-1)))
+    found = found.drop(columns=[*SETTINGS, "n"], errors="ignore")
+    constant = found["constant_error"].where(found["constant_error"] > 0)
+    diverged = found["diverged_at"] >= 0
+    found = found.assign(
+        relative_error=found[ERROR] / constant, counted=~diverged, excluded=diverged
+    )
+    found = _sorted(found, "task", "model")
+    return found.sort_values("target_noise_stability", ascending=False, kind="stable")
+
+
+def targets(study: Study) -> pd.DataFrame:
+    """Return a row per model and target of the matched setting, with mean errors."""
+    found = matched(study).groupby(["model", "task"], sort=False).mean(numeric_only=True)
+    predictability, bound, stability = (
+        found[f"target_{name}"] * (1 + ROUNDING) ** i
+        for i, name in enumerate(
+            ("orbit_cross_predictability", "orbit_cross_predictability_bound", "noise_stability")
+        )
+    )
+    ordered = (predictability <= bound) & (bound <= stability)
+    return found.assign(ordered=ordered).reset_index()
+
+
+def not_defined(study: Study) -> list[str]:
+    """Return a line per run and theory that says nothing of it."""
+    return [
+        f"{run.attrs['run']}: no {THEORIES.get(theory, theory)}: {reason}"
+        for run in study.runs
+        if "not_defined" in run and run.attrs["holdout"] == "canonical"
+        for theory, reason in zip(
+            run["theory"].values.tolist(), run["not_defined"].values.tolist(), strict=True
+        )
+        if reason
+    ]
+
+
+def has_frozen(study: Study) -> bool:
+    """Whether some run has a frozen bit."""
+    return any(run.attrs["holdout"] == "canonical" for run in study.runs)
+
+
+def has_matched(study: Study) -> bool:
+    """Whether some run saw the whole cube."""
+    return any(run.attrs["holdout"] == "matched" for run in study.runs)
+
+
+def has_scan(study: Study) -> bool:
+    """Whether there is a scan of init exponents."""
+    return has_frozen(study) and len(scan(study)) > 0
+
+
+def has_few_models(study: Study) -> bool:
+    """Whether models stand side by side in one row."""
+    return has_frozen(study) and 1 < replicas(study)["model"].nunique() <= MOST_COLORS
+
+
+def has_pairs(study: Study) -> bool:
+    """Whether there are aliased pairs, few enough to be shown one by one."""
+    return len(pair_table(study)) > 0
