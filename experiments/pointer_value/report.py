@@ -82,6 +82,8 @@ def verdict(study: Study, context: Context) -> str:
     found = frames.replicas(study)
     ends = [g["iid_accuracy"].mean() for g in groups(found[found["largest"]], frames.CONDITION)]
     ends = [100 * end for end in ends if math.isfinite(end)]
+    if not ends:
+        return "Every replica diverged."
     span = " to ".join(dict.fromkeys(f"{end:.1f}" for end in (min(ends), max(ends))))
     sentence = f"With the largest training sets i.i.d. accuracy is {span} %"
     rows = frames.holdouts(study)
@@ -232,7 +234,7 @@ REPORT = Report(
             rows=["withheld", "samples"],
             data=frames.holdouts,
             notes=NOTES,
-            brief=["withheld accuracy, % [95 %]", "verdict"],
+            brief=["verdict"],
         ),
         Finding(
             "from {before} to {after} withheld the mean gap goes from {first} to {last} points: "

@@ -84,6 +84,9 @@ def test_a_diverged_replica_is_named_and_left_out():
     assert row["replicas"] == "2 of 3"
     page = kept_files(REPORT, study(own))["report.html"]
     assert f"{lost} diverged at step 10; not in the means" in page
+    names = [f"mod_sum-1-1-samples1000-seed{seed}" for seed in range(3)]
+    nothing = run([("mod_sum", 1, 1)], samples=(1000,), diverged=names)
+    assert kept_files(REPORT, study(nothing))["findings.md"].startswith("Every replica diverged.")
 
 
 def test_samples_to_the_threshold():
