@@ -65,7 +65,7 @@ def prune(folder, most_bytes):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave the slow tests out, unless they are asked for, and put the folders that take longest first.
+    """Leave slow tests out unless they are asked for; put the folders that take longest first.
 
     Processes take whole files, in this order: the last ones are short, and none works on alone.
     """

@@ -4,17 +4,13 @@ import csv
 import json
 import re
 import shutil
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
 from experiments import command_line, reproduce
-from pvr_jax import on_disk
-from pvr_jax.tasks import digit_pictures
 
-ROOT = Path(__file__).parents[2]
 STUDIES = reproduce.names()
 
 # Per study, the runs that differ in kind; the others differ in numbers.
@@ -55,13 +51,6 @@ PAPER_SEEDS = {
 OTHER_MODELS = ("random_features", "mean_field", "deep_linear")
 
 
-def stand_in_for_mnist():
-    """Return pictures as large as MNIST's, ten for training and ten for tests."""
-    pictures = np.zeros((10, 28, 28), np.float32)
-    split = digit_pictures.Pictures(pictures, np.arange(10, dtype=np.int32))
-    return digit_pictures.DigitPictures(split, split)
-
-
 def read(path):
     return json.loads(path.read_text())
 
@@ -87,10 +76,7 @@ def test_every_study_has_a_smoke_test():
 
 @pytest.mark.parametrize("size", reproduce.SIZES)
 @pytest.mark.parametrize("name", STUDIES)
-def test_all_runs_are_valid_different_and_of_their_size(name, size, monkeypatch):
-    # Pictures of MNIST's size where the real ones are asked for, which have to be prepared once.
-    monkeypatch.setattr(on_disk, "mnist", lambda data_dir: ROOT)
-    monkeypatch.setattr(digit_pictures, "_mnist", lambda directory: stand_in_for_mnist())
+def test_all_runs_are_valid_different_and_of_their_size(name, size, stand_in_for_mnist):
     module = reproduce.load(name)
     choices = module.runs(size)
     seen = set()
