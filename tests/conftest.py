@@ -30,7 +30,7 @@ MOST_BYTES = 1 << 30
 MOST_SECONDS = 5.0  # of a test that is not marked slow, where CI is set
 ORDER = {name: place for place, name in enumerate(("launch", "experiments", "models", "theory"))}
 LEFT_OUT = pytest.StashKey[int]()
-TAKEN = pytest.StashKey[dict[str, float]]()
+TAKEN, TOLD = pytest.StashKey[dict[str, float]](), pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser):
@@ -99,7 +99,8 @@ def pytest_runtest_makereport(item, call):
     taken = item.stash[TAKEN] = item.stash.get(TAKEN, {}) | {report.when: report.duration}
     total = sum(taken.values())
     is_over = os.environ.get("CI") and total > MOST_SECONDS and not item.get_closest_marker("slow")
-    if is_over and report.passed and report.when != "setup":
+    if is_over and report.passed and report.when != "setup" and TOLD not in item.stash:
+        item.stash[TOLD] = True
         report.outcome = "failed"
         phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in taken.items())
         report.longrepr = (

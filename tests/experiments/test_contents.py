@@ -119,6 +119,7 @@ def test_every_digit_of_a_file_counts_and_the_sign_of_zero_does_not():
     assert first.has_become(changed) == "what own.npy holds has changed"
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_with_another_truth_table(capsys):
     x = tasks.make("parity", n=3)
     np.save("table.npy", np.asarray(tasks.truth_table(x)))
@@ -156,6 +157,7 @@ def test_a_run_does_not_go_on_with_another_seen_set(capsys):
     assert "start over: rm -r runs/unseen_domain/" in message
 
 
+@pytest.mark.slow
 def test_a_run_of_an_earlier_version_says_that_it_kept_no_digest(capsys):
     write("own_earlier", TARGET.format("x[..., 0]"))
     config = "canonical_holdout.py:task=own_earlier:target,tiny"
@@ -169,6 +171,7 @@ def test_a_run_of_an_earlier_version_says_that_it_kept_no_digest(capsys):
     assert "note" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_was_never_trained_may_still_be_edited():
     """A run that could not begin holds nobody to its first content."""
     write("own_first", TARGET.format("x[..., 0]"))

@@ -8,6 +8,8 @@ import pytest
 from experiments import main, reproduce
 from pvr_jax.reporting import read_run, summary_table
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=["no", "yes"])
 def control(request, tmp_path_factory):

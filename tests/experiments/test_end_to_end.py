@@ -139,6 +139,7 @@ def test_the_stages_of_a_finished_run_are_skipped(quickstart, capsys):
     assert {path: after[path] for path in results} == {path: before[path] for path in results}
 
 
+@pytest.mark.slow
 def test_the_report_is_made_from_the_files_alone_without_jax(quickstart, run, tmp_path):
     workdir, _, _ = quickstart
     copy = tmp_path / "copied elsewhere"
@@ -162,6 +163,7 @@ def test_analysis_needs_a_finished_training(run, tmp_path):
 TASKS = sorted(set(load("canonical_holdout").TASKS) - {"truth_table", "pvr"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", [*TASKS, "truth_table", "user_tasks:second_bit"])
 def test_every_task_is_trained_and_analysed_in_its_tiny_mode(tmp_path, monkeypatch, task):
     flags = []
@@ -182,6 +184,7 @@ def test_every_task_is_trained_and_analysed_in_its_tiny_mode(tmp_path, monkeypat
     assert np.isfinite(measures["measures"]["generalization_error"][-1]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [
@@ -197,6 +200,7 @@ def test_the_choices_of_data_optimiser_and_execution_train(tmp_path, flags):
     assert (only_run(tmp_path) / "train.done").exists()
 
 
+@pytest.mark.slow
 def test_spectra_of_every_kept_checkpoint_are_written_when_asked_for(tmp_path):
     for stage in ("train", "analyse"):
         flags = ("--config.evaluation.spectra=all", f"--stage={stage}")
@@ -208,6 +212,7 @@ def test_spectra_of_every_kept_checkpoint_are_written_when_asked_for(tmp_path):
     np.testing.assert_allclose(mass, np.sum(measures["degree_profile"], axis=2), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_new_measure_is_in_every_file_and_in_the_report_by_its_name(tmp_path, monkeypatch):
     def largest_value(learned, target, seen):
         return {"largest_value": jnp.max(learned)}
@@ -223,6 +228,7 @@ def test_a_new_measure_is_in_every_file_and_in_the_report_by_its_name(tmp_path, 
     assert float(row["largest_value"]) == pytest.approx(np.mean(measured[-1]))
 
 
+@pytest.mark.slow
 def test_a_frozen_value_of_minus_one_has_its_sign_in_the_prediction(tmp_path):
     # x_k = -1: the low-degree bias gives T the coefficient f^(T) - f^(T u {k}).
     config = f"--config={CONFIGS / 'canonical_holdout.py'}:task=quadratic_chain,tiny"

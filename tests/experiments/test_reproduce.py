@@ -90,6 +90,7 @@ def test_all_runs_are_valid_different_and_of_their_size(name, size, stand_in_for
     assert len(seen) == len(choices) >= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "choice"), [(name, choice) for name, choices in SMOKE.items() for choice in choices]
 )
@@ -108,12 +109,14 @@ def test_every_kind_of_run_trains_in_its_tiny_mode(tmp_path, name, choice):
         assert (directory / "spectra.npz").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", OTHER_MODELS)
 def test_every_other_model_trains_in_its_tiny_mode(tmp_path, model):
     _, measures = finish("canonical_holdout", f"task=parity,model={model},tiny", tmp_path)
     assert np.isfinite(measures["measures"]["generalization_error"][-1]).all()
 
 
+@pytest.mark.slow
 def test_regression_ends_at_its_exact_value(tmp_path):
     config = reproduce.load("linear_networks").get_config("model=linear_regression,size=small")
     with config.unlocked():
@@ -129,6 +132,7 @@ def test_regression_ends_at_its_exact_value(tmp_path):
     assert not jax.config.jax_enable_x64
 
 
+@pytest.mark.slow
 def test_matched_targets_are_measured_exactly(tmp_path):
     # Cyclic parity: Stab_1/2 = (3/4)^p / 2^w, a closed form.
     _, measures = finish("noise_stability", "aggregation=parity,window=2,size=small,tiny", tmp_path)
@@ -144,6 +148,7 @@ def test_matched_targets_are_measured_exactly(tmp_path):
     assert [entry["bit"] for entry in measures["replicas"]] == [None, None]
 
 
+@pytest.mark.slow
 def test_rates_and_scales_are_replicas_of_one_program(tmp_path):
     config = reproduce.load("canonical_holdout").get_config("task=parity,tiny")
     with config.unlocked():
@@ -178,6 +183,7 @@ def tiny_study(monkeypatch):
     monkeypatch.setattr(reproduce, "load", lambda name: module)
 
 
+@pytest.mark.slow
 def test_a_study_is_run_compared_and_then_skipped(tmp_path, tiny_study, capsys, monkeypatch):
     arguments = ["reproduce", "linear_networks", f"--workdir={tmp_path}"]
     assert reproduce.main(arguments) == 0

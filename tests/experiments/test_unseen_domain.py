@@ -75,6 +75,7 @@ def test_length_generalization_has_an_astronomic_interpolator(radius, full):
     assert squares.mean() == pytest.approx(full, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "choice",
     [
@@ -184,6 +185,7 @@ def test_predictions_of_the_wide_network(tmp_path):
     assert predictions["theories"]["wide_ntk"]["unseen_error"] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_replicas_differ_in_rate_and_share_their_start(tmp_path):
     _, measures, _ = finish(
         "setting=2parity,model=mlp,tiny", tmp_path, train__learning_rates=(1e-3, 1e-2)
@@ -257,7 +259,9 @@ def subcube_of_forty(frozen, **overrides):
     )
 
 
-@pytest.mark.parametrize("frozen", [8, 10, 12, 14])
+@pytest.mark.parametrize(
+    "frozen", [*(pytest.param(frozen, marks=pytest.mark.slow) for frozen in (8, 10, 12)), 14]
+)
 def test_rows_and_test_points_of_a_rare_seen_set_are_seen(frozen):
     config = subcube_of_forty(frozen)
     settings.validate(config)
@@ -275,6 +279,7 @@ def test_rows_and_test_points_of_a_rare_seen_set_are_seen(frozen):
     np.testing.assert_array_equal(problem.truth, truth)
 
 
+@pytest.mark.slow
 def test_rows_and_test_points_are_the_same_in_both_types_of_training():
     config = subcube_of_forty(12)
     single = problems.assemble(config)
@@ -307,6 +312,7 @@ def test_measures_of_added_test_points():
     np.testing.assert_allclose(found["coefficients"], coefficients, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_rare_unseen_points_are_added_too():
     condition = "not (" + " and ".join(f"x{i} = 1" for i in range(14)) + ")"
     problem = problems.assemble(
@@ -343,6 +349,7 @@ def test_coordinates_that_matter_are_checked_where_they_are_evaluated(overrides,
         problems.assemble(config)
 
 
+@pytest.mark.slow
 def test_coordinates_that_matter_are_checked_on_training_rows():
     """At the test points the term is missing, in training it is not."""
     config = changed("setting=2parity40,model=mlp,tiny", data__samples=4000)
@@ -370,7 +377,7 @@ WEIGHTS = "3*x0 + 2*x1 + 2*x2 + x3 + x4 + x5 + x6 + x7 + x8 + x9 + x10 + x11 + x
 @pytest.mark.parametrize(
     "holdout",
     [
-        {"name": "random", "fraction": 0.5, "seed": 0},
+        pytest.param({"name": "random", "fraction": 0.5, "seed": 0}, marks=pytest.mark.slow),
         {"name": "where", "condition": WEIGHTS},
     ],
     ids=["random", "halfspace"],
@@ -391,6 +398,7 @@ def test_an_interpolator_that_is_too_large_is_said_to_be_missing(holdout):
     assert np.isnan(monomial["min_degree"])
 
 
+@pytest.mark.slow
 def test_a_run_without_interpolator_goes_through_all_stages(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(theory.min_degree, "MOST_POINTS", 4)
     choice = "setting=user,model=mlp,holdout=random,tiny"
@@ -407,6 +415,7 @@ def test_a_run_without_interpolator_goes_through_all_stages(tmp_path, monkeypatc
     assert "The MDI is not computed: seen: given 32 seen and 32 unseen points" in said
 
 
+@pytest.mark.slow
 def test_training_goes_on_after_an_interruption(tmp_path):
     config = CONFIG.get_config("setting=2parity,model=mlp,tiny")
     whole = tmp_path / "whole"

@@ -114,6 +114,7 @@ def fresh_environment(tmp_path_factory):
     return place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 2])
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[-1][:60])
 def test_a_block_is_carried_out(block, devices, checkouts, real_environment, request):

@@ -33,7 +33,11 @@ PICTURES = tuple(name for name in SMALL if name not in TOKENS)
 TOKEN_TASK, PICTURE_TASK = ((11,), 10, 10), ((12, 36), None, 3)
 OTHER_TOKENS = (((5,), 7, 2), ((101,), 2, 100))
 OTHER_PICTURES = (((24, 24), None, 10), ((12, 132), None, 10))
-every_classifier = pytest.mark.parametrize("name", SMALL)
+# These take seconds to compile; `test_programs.py` of the experiments traces them by default.
+SLOW = tuple(name for name in SMALL if not name.endswith("mlp"))
+every_classifier = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in SMALL]
+)
 # Parameters that the outputs do not depend on, in exact arithmetic: what a Mixer adds to all
 # channels of a token alike is taken out by every layer normalisation.
 INVISIBLE = "['layers']['token_out']['bias']"
@@ -135,7 +139,13 @@ def test_replicas_together_and_compiled_are_the_loop_without(name):
         np.testing.assert_allclose(logits[index], model.apply(one, x), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["token_transformer", "vgg"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "token_mlp",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("token_transformer", "vgg")),
+    ],
+)
 def test_a_replicas_start_depends_on_its_key_alone(name):
     model, x, _, _ = small(name)
     keys = jax.random.split(jax.random.key(1), 2)
@@ -164,7 +174,7 @@ def test_logits_and_gradients_equal_pytorchs(name):
         np.testing.assert_allclose(leaf, other, atol=2e-5 * max(1, np.abs(other).max()))
 
 
-@every_classifier
+@pytest.mark.parametrize("name", SMALL)
 def test_parameters_are_drawn_in_single_precision_in_both_types_of_training(name):
     # A draw in float64 takes other bits of the key: another network for the same seed.
     shape, alphabet, classes = TOKEN_TASK if name in TOKENS else PICTURE_TASK
@@ -173,7 +183,7 @@ def test_parameters_are_drawn_in_single_precision_in_both_types_of_training(name
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype(np.float32)}
 
 
-@pytest.mark.parametrize("name", ["token_mlp", "vgg"])
+@pytest.mark.parametrize("name", ["token_mlp", pytest.param("vgg", marks=pytest.mark.slow)])
 def test_parameters_in_double_precision_give_logits_in_double_precision(name):
     model, x, compute, params = small(name)
     with jax.enable_x64(True):

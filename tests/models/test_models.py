@@ -12,7 +12,7 @@ from pvr_jax import models
 from pvr_jax.models import initialisation
 from pvr_jax.training.state import initial_state, optimizer, train_step
 
-SIZES = (5, 11, 14)
+SIZES = (5, *(pytest.param(n, marks=pytest.mark.slow) for n in (11, 14)))
 
 # Every registered model, small enough to compile in no time.
 SMALL = {
@@ -30,6 +30,8 @@ SMALL = {
     "random_features": {"features": 64},
     "mean_field": {"width": 64},
 }
+# These take seconds to compile; by default the golden steps have their numbers.
+DEEP = ("transformer", "mixer")
 # Parameters that are never trained: their gradient is exactly zero.
 FROZEN = {"random_features": ("['random_layer']",)}
 # Parameters that the outputs do not depend on, in exact arithmetic: what the Mixer adds to all
@@ -79,7 +81,9 @@ def test_every_registered_model_is_tested():
 
 
 @pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in DEEP else ()) for name in SMALL]
+)
 class TestEveryModel:
     def test_shapes_and_dtypes(self, name, n):
         _, compiled, params = small(name, n)
@@ -328,7 +332,7 @@ def test_frozen_random_features_leave_the_gradient_in_the_inputs():
     assert np.all(np.any(gradient, axis=1))
 
 
-@pytest.mark.parametrize("widths", [(8, 8), (32, 32)])
+@pytest.mark.parametrize("widths", [(8, 8), pytest.param((32, 32), marks=pytest.mark.slow)])
 def test_ntk_networks_start_with_the_variance_of_the_formula(widths):
     # Of the first layer 1 + s^2, as |x|^2 = n; each ReLU halves it, each layer adds s^2. The
     # formula is exact at every width, because preactivations are symmetric.
@@ -413,6 +417,7 @@ def movements(name, rule, rate, width, depth=3):
     return np.mean(jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), 8)), axis=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, rule, rate, low, high",
     [

@@ -246,6 +246,7 @@ def test_the_whole_seen_set_is_shown_once_an_epoch(order):
     assert np.array_equal(shown[0]["x"], shown[1]["x"]) == (order == "fixed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [N, 40])
 @pytest.mark.parametrize("source", ["sampled", "fresh"])
 def test_drawn_rows_are_seen_and_uniform(source, n):
@@ -264,26 +265,32 @@ def test_drawn_rows_are_seen_and_uniform(source, n):
     assert same == (source == "sampled")
 
 
-@pytest.mark.parametrize("n", [N, 40])
-@pytest.mark.parametrize("name", [*CASES, "product"])
-def test_rows_are_the_same_in_both_types_of_training(name, n):
+@pytest.mark.parametrize("source", ["sampled", "fresh"])
+@pytest.mark.parametrize(
+    ("name", "n"),
+    [
+        pytest.param(name, n, marks=() if (name, n) == ("parity", N) else pytest.mark.slow)
+        for name in (*CASES, "product")
+        for n in (N, 40)
+    ],
+)
+def test_rows_are_the_same_in_both_types_of_training(name, n, source):
     params = CASES[name][0] if name in CASES else {"condition": "x0 = 1 and x1*x2 = -1"}
     if (name, n) == ("hamming_ball", 40):
         params = {"radius": 20}
     task = tasks.make("polynomial", n=n, expression="x0*x1 + x2")
 
-    def rows(source):
+    def rows():
         seen = tasks.make_seen_set(name if name in CASES else "where", n, **params)
         order = "fixed" if source == "fresh" else "shuffled"
         choice = {"source": source, "samples": 40, "batch_size": 16, "order": order}
         batch = jax.jit(datasets.seen_training_set(task.target, seen, **choice).batch)
         return [batch(jax.random.key(4), jnp.int32(step)) for step in (0, 2, 5)]
 
-    for source in ("sampled", "fresh"):
-        single = rows(source)
-        with jax.enable_x64(True):
-            double = rows(source)
-        jax.tree.map(np.testing.assert_array_equal, single, double)
+    single = rows()
+    with jax.enable_x64(True):
+        double = rows()
+    jax.tree.map(np.testing.assert_array_equal, single, double)
 
 
 @pytest.mark.parametrize(
