@@ -145,6 +145,7 @@ def test_a_run_does_not_go_on_with_another_truth_table(capsys):
     assert set(influences.values()) == {1.0}
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_with_another_seen_set(capsys):
     write("own_half", TARGET.format("x[..., 0] > 0"))
     config = "unseen_domain.py:setting=user,task=parity,holdout=own_half:target,tiny"
@@ -187,6 +188,7 @@ def test_what_was_never_trained_may_still_be_edited():
     assert json.loads((directory / "contents.json").read_text()) != kept
 
 
+@pytest.mark.slow
 def test_two_targets_never_have_one_name_in_a_report(capsys):
     """Runs beside each other, whatever their model, name the same target by the same name."""
     write("own_shared", TARGET.format("x[..., 0] * x[..., 1]"))

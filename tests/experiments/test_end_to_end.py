@@ -1,10 +1,13 @@
 """Every config in its tiny mode through all stages, as a user runs it."""
 
+import contextlib
 import csv
 import importlib.util
+import io
 import json
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,57 +41,75 @@ def invoke(*arguments):
     assert main.main(["main", *map(str, arguments)]) == 0
 
 
-@pytest.fixture(scope="module")
-def quickstart(tmp_path_factory, run):
-    """The shrunk quickstart, run once to its end: (work directory, run directory, output)."""
+class Quickstart(NamedTuple):
+    """The shrunk quickstart: its work directory, its flags, what it has printed, what it has."""
+
+    workdir: Path
+    flags: tuple[str, ...]
+    output: list[str]
+    influences: dict[str, float]
+    points: int
+
+    def go_through(self, *stages):
+        """Go through stages in this process; those of the whole are all done."""
+        if self.flags:
+            for stage in stages:
+                printed = io.StringIO()
+                with contextlib.redirect_stdout(printed):
+                    invoke(*self.command, f"--stage={stage}")
+                self.output.append(printed.getvalue())
+        return self
+
+    @property
+    def command(self):
+        return (f"--config={QUICKSTART}", f"--workdir={self.workdir}", *self.flags)
+
+    @property
+    def directory(self):
+        return only_run(self.workdir)
+
+
+# A stage at a time on 6 bits, in this process and without a probe, which compiles more programs;
+# and slow, all stages on the 11 bits of the quickstart by one command, as a user gives it.
+@pytest.fixture(scope="module", params=["stages", pytest.param("whole", marks=pytest.mark.slow)])
+def trained(request, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("quickstart")
-    done = run(f"--config={QUICKSTART}", f"--workdir={workdir}")
-    return workdir, only_run(workdir), done.stdout
+    if request.param == "whole":
+        done = request.getfixturevalue("run")(f"--config={QUICKSTART}", f"--workdir={workdir}")
+        return Quickstart(workdir, (), [done.stdout], {"0": 0.46875, "2": 0.21875}, 2048)
+    flags = ("--config.task.pointer_bits=2", "--config.train.execution=vmap")
+    return Quickstart(workdir, flags, [], {"0": 0.25, "2": 0.125}, 64).go_through("train")
 
 
-def test_the_quickstart_leaves_every_promised_file(quickstart):
-    _, directory, output = quickstart
-    assert directory.name.startswith("pvr-mlp-") and len(directory.name.split("-")[-1]) == 8
-    expected = {"config.json", "run.json", "metrics.jsonl", "measures.json", "spectra.npz"}
-    expected.add("predictions.json")
-    assert expected <= {path.name for path in directory.iterdir()}
-    report = directory.parent / "report"
-    for name in ("table.csv", "table.md", "table.tex", "replicas.csv", "report.html"):
-        assert (report / name).stat().st_size > 0
-    for suffix in ("svg", "pdf", "png"):
-        assert (report / "figures" / f"error_against_influence.{suffix}").stat().st_size > 0
-    assert f"report: {report / 'report.html'}" in output
-    assert "compiled in" in output and "replica-steps/s" in output
-    assert "frozen bit" in output
+@pytest.fixture(scope="module")
+def analysed(trained):
+    return trained.go_through("analyse")
 
 
-def test_every_training_row_was_looked_at_before_training(quickstart):
-    _, directory, _ = quickstart
-    samples = read(directory / "config.json")["data"]["samples"]
-    found = read(directory / "run.json")["training_rows"]
+@pytest.fixture(scope="module")
+def predicted(analysed):
+    return analysed.go_through("predict")
+
+
+@pytest.fixture(scope="module")
+def quickstart(predicted):
+    return predicted.go_through("report")
+
+
+def test_every_training_row_was_looked_at_before_training(trained):
+    samples = read(trained.directory / "config.json")["data"]["samples"]
+    found = read(trained.directory / "run.json")["training_rows"]
     assert found == {"checked": 4 * samples, "unseen": 0}
 
 
-def test_a_run_that_would_see_what_it_freezes_does_not_start(monkeypatch, tmp_path):
-    other = load("quickstart").get_config("tiny")
-    with other.unlocked():
-        other.holdout.value = -1
-    wrong = settings.training_set(other, settings.make_task(other))
-    monkeypatch.setattr(settings, "training_set", lambda *_: wrong)
-    config = load("quickstart").get_config("tiny")
-    with pytest.raises(run_log.RunError, match=r"^(\d+) of \1 training rows are withheld inputs"):
-        main.run_stage("train", config, tmp_path)
-    assert not list(tmp_path.rglob("metrics.jsonl"))
-
-
-def test_measures_are_complete_and_consistent_with_the_metrics(quickstart):
-    _, directory, _ = quickstart
+def test_measures_are_complete_and_consistent_with_the_metrics(analysed):
+    directory, influences = analysed.directory, analysed.influences
     measures = read(directory / "measures.json")
     metrics = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     assert [replica["name"] for replica in measures["replicas"]] == [
         "bit0-seed0", "bit0-seed1", "bit2-seed0", "bit2-seed1",
     ]  # fmt: skip
-    assert measures["influences"] == {"0": 0.46875, "2": 0.21875}
+    assert measures["influences"] == influences
     # Training measured in float32 inside its program, analysis in float64 from the checkpoints.
     by_step = {record["step"]: record for record in metrics}
     assert set(measures["steps"]) <= set(by_step)
@@ -104,17 +125,51 @@ def test_measures_are_complete_and_consistent_with_the_metrics(quickstart):
         assert spectra["step"].tolist() == measures["steps"][-1:]
         mass = np.sum(spectra["coefficients"][-1].astype(float) ** 2, axis=1)
         np.testing.assert_allclose(mass, profile.sum(axis=1), rtol=1e-5)
-        assert spectra["target"].shape == (2048,)
+        assert spectra["target"].shape == (analysed.points,)
+
+
+def test_predictions_are_of_every_theory(predicted):
+    theories = read(predicted.directory / "predictions.json")["theories"]
+    assert set(theories) == {"influence", "wide_ntk", "empirical_ntk"}
+    assert theories["influence"]["error"] == pytest.approx(predicted.influences)
+
+
+def test_the_quickstart_leaves_every_promised_file(quickstart):
+    directory, output = quickstart.directory, "".join(quickstart.output)
+    assert directory.name.startswith("pvr-mlp-") and len(directory.name.split("-")[-1]) == 8
+    expected = {"config.json", "run.json", "metrics.jsonl", "measures.json", "spectra.npz"}
+    expected.add("predictions.json")
+    assert expected <= {path.name for path in directory.iterdir()}
+    report = directory.parent / "report"
+    for name in ("table.csv", "table.md", "table.tex", "replicas.csv", "report.html"):
+        assert (report / name).stat().st_size > 0
+    for suffix in ("svg", "pdf", "png"):
+        assert (report / "figures" / f"error_against_influence.{suffix}").stat().st_size > 0
+    assert f"report: {report / 'report.html'}" in output
+    assert "compiled in" in output and "replica-steps/s" in output
+    assert "frozen bit" in output
+
+
+def test_a_run_that_would_see_what_it_freezes_does_not_start(monkeypatch, tmp_path):
+    other = load("quickstart").get_config("tiny")
+    with other.unlocked():
+        other.holdout.value = -1
+    wrong = settings.training_set(other, settings.make_task(other))
+    monkeypatch.setattr(settings, "training_set", lambda *_: wrong)
+    config = load("quickstart").get_config("tiny")
+    with pytest.raises(run_log.RunError, match=r"^(\d+) of \1 training rows are withheld inputs"):
+        main.run_stage("train", config, tmp_path)
+    assert not list(tmp_path.rglob("metrics.jsonl"))
 
 
 def test_the_table_holds_the_means_of_the_measures(quickstart):
-    _, directory, _ = quickstart
+    directory = quickstart.directory
     measures = read(directory / "measures.json")
     errors = np.array(measures["measures"]["generalization_error"][-1]).reshape(2, 2)
     with (directory.parent / "report" / "table.csv").open() as handle:
         rows = list(csv.DictReader(handle))
     assert len(rows) == 2
-    for row, values, influence in zip(rows, errors, (0.46875, 0.21875), strict=True):
+    for row, values, influence in zip(rows, errors, quickstart.influences.values(), strict=True):
         numbers = [float(value) for value in row.values() if _is_number(value)]
         assert any(number == pytest.approx(values.mean(), rel=1e-6) for number in numbers)
         assert influence in numbers
@@ -129,10 +184,10 @@ def _is_number(text):
 
 
 def test_the_stages_of_a_finished_run_are_skipped(quickstart, capsys):
-    workdir, directory, _ = quickstart
+    directory = quickstart.directory
     before = {path: path.stat().st_mtime_ns for path in directory.iterdir() if path.is_file()}
     for stage in ("train", "analyse", "predict"):
-        invoke(f"--config={QUICKSTART}", f"--workdir={workdir}", f"--stage={stage}")
+        invoke(*quickstart.command, f"--stage={stage}")
     assert "compiled" not in capsys.readouterr().out
     after = {path: path.stat().st_mtime_ns for path in directory.iterdir() if path.is_file()}
     results = {path for path in before if path.name != "lock"}
@@ -141,7 +196,7 @@ def test_the_stages_of_a_finished_run_are_skipped(quickstart, capsys):
 
 @pytest.mark.slow
 def test_the_report_is_made_from_the_files_alone_without_jax(quickstart, run, tmp_path):
-    workdir, _, _ = quickstart
+    workdir = quickstart.workdir
     copy = tmp_path / "copied elsewhere"
     shutil.copytree(workdir, copy, ignore=shutil.ignore_patterns("report", "checkpoints"))
     # A directory with a broken jax comes first on the path: importing it would fail.

@@ -130,6 +130,7 @@ def test_the_mean_square_of_a_sampled_target_is_of_all_its_terms(expression, fol
     assert document["target_mean_square"] == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_measures_are_those_of_the_learned_function(tmp_path):
     directory, measures, predictions = finish("setting=2parity,model=mlp,tiny", tmp_path)
     with np.load(directory / "learned.npz") as arrays:
@@ -259,9 +260,8 @@ def subcube_of_forty(frozen, **overrides):
     )
 
 
-@pytest.mark.parametrize(
-    "frozen", [*(pytest.param(frozen, marks=pytest.mark.slow) for frozen in (8, 10, 12)), 14]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("frozen", [8, 10, 12, 14])
 def test_rows_and_test_points_of_a_rare_seen_set_are_seen(frozen):
     config = subcube_of_forty(frozen)
     settings.validate(config)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
+from slow_cases import slow_but
 
 from pvr_jax import models
 from pvr_jax.models import initialisation
@@ -98,6 +99,7 @@ class TestEveryModel:
             compiled.apply(params, inputs(n)), model.apply(params, inputs(n)), atol=1e-5
         )
 
+    @pytest.mark.slow
     def test_vmap_is_the_loop(self, name, n):
         model, compiled, _ = small(name, n)
         keys = jax.random.split(jax.random.key(1), 3)
@@ -237,7 +239,7 @@ MLP_TEN = {"widths": (10,), "initialisation": "scaled", "alpha": 1.5}
         ("mean_field", {"width": 500, "alpha": 0.5}, "Dense_1", uniform(500**-0.5)),
     ],
 )
-@pytest.mark.parametrize("leaf", ["kernel", "bias"])
+@pytest.mark.parametrize("leaf", slow_but(["kernel"], ["kernel", "bias"]))
 def test_parameters_start_from_their_law(name, parameters, layer, law, leaf):
     model = models.build(name, 11, **parameters)
     draw = jax.jit(lambda key: model.init(key, inputs(11, 1))[layer][leaf])
@@ -262,7 +264,7 @@ def test_inputs_that_cannot_be_minus_one_are_refused(name, dtype):
             call(params, x)
 
 
-@pytest.mark.parametrize("name", initialisation.NAMES)
+@pytest.mark.parametrize("name", slow_but(["scaled", "mup"], initialisation.NAMES))
 def test_every_law_draws_the_same_in_both_types_of_training(name):
     init = jax.jit(models.build("mlp", 5, widths=(8,), initialisation=name).init)
     drawn = init(jax.random.key(0), jnp.ones((1, 5)))
@@ -332,7 +334,8 @@ def test_frozen_random_features_leave_the_gradient_in_the_inputs():
     assert np.all(np.any(gradient, axis=1))
 
 
-@pytest.mark.parametrize("widths", [(8, 8), pytest.param((32, 32), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("widths", [(8, 8), (32, 32)])
 def test_ntk_networks_start_with_the_variance_of_the_formula(widths):
     # Of the first layer 1 + s^2, as |x|^2 = n; each ReLU halves it, each layer adds s^2. The
     # formula is exact at every width, because preactivations are symmetric.
@@ -376,7 +379,7 @@ def test_maximal_update_has_the_exponents_of_its_table(name, rate_of_weight, exp
     assert last.bias_multiplier == 1
 
 
-@pytest.mark.parametrize(("width", "share"), [(256, 0.03), (1024, 0.20)])
+@pytest.mark.parametrize(("width", "share"), slow_but([(256, 0.03)], [(256, 0.03), (1024, 0.20)]))
 def test_adams_eps_cuts_off_maximal_update_from_a_width_of_1000_on(width, share):
     model = models.build("mlp", 11, widths=(width, width), initialisation="mup_adam")
     x = inputs(11, 64)

@@ -174,6 +174,7 @@ def test_figures_without_anything_to_show_are_not_drawn(tmp_path):
     assert list(drawings(fresh)) == ["accuracy_over_steps", "confusion"]
 
 
+@pytest.mark.slow
 def test_writing_twice_gives_the_same_bytes(tmp_path):
     tasks = [subtask(complexity=0), subtask(complexity=1, withheld=1)]
     write_run(tmp_path, tasks=tasks, seeds=2)

@@ -145,6 +145,7 @@ def test_the_numbers_of_the_table(reported):
     assert small["learned_curriculum"] == 9
 
 
+@pytest.mark.slow
 def test_one_replica_that_did_not_end_takes_more_than_any_that_did(tmp_path):
     waiting = {(samples, 6, seed) for samples in (100, 400) for seed in range(1, 11)}
     write_run(tmp_path, waiting=waiting)
@@ -243,6 +244,7 @@ def test_groups_of_seeds_in_the_stages_alone_are_explained_too(tmp_path):
     assert any("describes neither" in note for note in results.notes)
 
 
+@pytest.mark.slow
 def test_rates_and_leaps_are_told_apart(tmp_path):
     write_run(tmp_path, rates=(1e-3, 1e-2), leaps=(2, 3, 6))
     paths = write_report(tmp_path / "degree_curriculum")

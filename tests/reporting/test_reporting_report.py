@@ -44,6 +44,7 @@ def test_report_lies_beside_its_runs_with_the_promised_files(reported):
     assert not [name for name in contents(directory) if "tmp" in name]
 
 
+@pytest.mark.slow
 def test_writing_twice_gives_the_same_bytes(tmp_path):
     small_run(tmp_path, diverged={"bit0-seed1": 30})
     first = contents(write_report(tmp_path)["canonical_holdout"].directory)
@@ -52,6 +53,7 @@ def test_writing_twice_gives_the_same_bytes(tmp_path):
     assert [name for name in first if first[name] != second[name]] == []
 
 
+@pytest.mark.slow
 def test_root_may_be_one_experiment_and_out_elsewhere(tmp_path):
     small_run(tmp_path / "runs")
     experiment = tmp_path / "runs" / "canonical_holdout"
@@ -74,6 +76,7 @@ def test_config_and_run_record_may_be_missing(tmp_path):
     assert run.name in page
 
 
+@pytest.mark.slow
 def test_report_never_imports_jax(tmp_path):
     small_run(tmp_path)
     program = (

@@ -323,6 +323,7 @@ def test_rates_equal_in_six_digits_are_two_runs(tmp_path):
     assert study.comparison.kinds["cells"].tolist() == ["1"] * 4, "two kinds of bits of two arms"
 
 
+@pytest.mark.slow
 def test_a_null_bit_and_single_seeds_are_no_trouble(tmp_path):
     write_run(tmp_path, "pvr-mlp-00000001", influences={0: 0.0, 7: 0.25}, seeds=1)
     write_run(tmp_path, "pvr-mixer-00000002", influences={0: 0.0, 7: 0.25}, seeds=1)

@@ -68,6 +68,7 @@ def test_verdict_says_where_the_error_lies(tmp_path):
     assert (table.loc[7, "verdict"] == "inside") == inside
 
 
+@pytest.mark.slow
 def test_diverged_replicas_are_excluded_by_name(reported):
     rows = reported.table[reported.table["run"] == "pvr_majority-mlp-0123abcd"]
     row = rows.set_index("frozen_bit").loc[7]

@@ -169,6 +169,7 @@ def test_a_report_of_one_run_has_three_tables_and_the_sentences(single):
         assert words in page
 
 
+@pytest.mark.slow
 def test_results_without_predictions_are_still_told(tmp_path):
     written = write_report(write_run(tmp_path).parent)["canonical_holdout"]
     assert "theory.md" not in written.tables and "why.md" in written.tables
@@ -177,6 +178,7 @@ def test_results_without_predictions_are_still_told(tmp_path):
     assert "theory.md" not in page
 
 
+@pytest.mark.slow
 def test_a_theory_that_is_not_defined_says_why(tmp_path):
     some = {name: THEORIES[name] for name in ("influence", "wide_ntk")}
     run = read_run(write_run(tmp_path, theories=some))
@@ -343,6 +345,7 @@ def test_a_study_has_a_row_per_model_and_kind_of_bit(study):
     )
 
 
+@pytest.mark.slow
 def test_predictions_of_limits_leave_the_errors_of_a_study_side_by_side(study, tmp_path):
     runs = read_runs(study / "canonical_holdout")[0]
     found = compare(runs, summary_table(runs))

@@ -61,6 +61,7 @@ def test_studies_with_many_rows_are_left_to_the_leak(workdir, monkeypatch):
     assert twin_table(runs_of(workdir)).empty
 
 
+@pytest.mark.slow
 def test_report_page_and_kept_results_have_the_twins(workdir, tmp_path):
     written = write_report(workdir, tmp_path / "report")["canonical_holdout"]
     assert {"twins.md", "twins.csv"} <= set(written.tables)
@@ -81,6 +82,7 @@ def test_monomials_are_written_as_text(coordinates, text):
     assert monomial_text(coordinates) == text
 
 
+@pytest.mark.slow
 def test_the_init_exponent_has_a_figure_of_its_own(tmp_path):
     for number, (depth, alpha) in enumerate((d, a) for d in (2, 3) for a in (0.5, 1.5, 2.5)):
         write_run(

@@ -70,6 +70,7 @@ def test_the_promised_files_and_the_terminal_text(study, paths):
     assert not [name for name in contents(paths.directory) if "tmp" in name]
 
 
+@pytest.mark.slow
 def test_writing_twice_gives_the_same_bytes(study, paths, tmp_path):
     again = write_report(study, tmp_path / "again")
     assert again.directory == tmp_path / "again"
@@ -102,6 +103,7 @@ def test_page_is_whole_and_needs_no_network(paths):
         assert text in page.text
 
 
+@pytest.mark.slow
 def test_text_from_files_is_escaped_and_not_read_as_math(tmp_path):
     attack = "<script>$\\broken{</script>\"'&"
     write_unseen(tmp_path, setting=attack, seen=attack, task_label=attack, seeds=2)
@@ -125,6 +127,7 @@ def test_latex_is_regular(paths):
     assert "†" not in "".join(body)
 
 
+@pytest.mark.slow
 def test_kept_results_hold_one_table_each_and_agree_with_the_report(study, paths, tmp_path):
     with pytest.raises(FileNotFoundError, match="unfinished: polynomial-mlp-44444444"):
         keep(study, tmp_path / "refused")
@@ -155,6 +158,7 @@ def test_kept_results_hold_one_table_each_and_agree_with_the_report(study, paths
     assert len(pd.read_csv(tmp_path / "one" / "table.csv")) == 3
 
 
+@pytest.mark.slow
 def test_report_never_imports_jax(tmp_path):
     write_unseen(tmp_path)
     program = (
@@ -170,6 +174,7 @@ def test_report_never_imports_jax(tmp_path):
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 def test_config_and_run_record_may_be_missing(tmp_path):
     directory = write_unseen(tmp_path)
     (directory / "config.json").unlink()

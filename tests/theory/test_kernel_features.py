@@ -63,7 +63,11 @@ def test_the_basis_is_orthonormal_and_each_copy_is_whole(n):
 
 
 @pytest.mark.parametrize(
-    "name, shape", [("mixer", {"width": 8, "depth": 1}), ("mlp", {"widths": (9, 5)})]
+    "name, shape",
+    [
+        pytest.param("mixer", {"width": 8, "depth": 1}, marks=pytest.mark.slow),
+        ("mlp", {"widths": (9, 5)}),
+    ],
 )
 def test_products_of_the_features_are_the_symmetrised_kernel(name, shape):
     n = 5
@@ -122,6 +126,7 @@ def test_least_norm_in_features_is_kernel_regression(seed):
     np.testing.assert_allclose(learned, few @ weights, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_the_transformer_holds_what_its_matrix_cannot():
     n = 7
     model = models.build(

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slow_cases import slow_but
 
 from pvr_jax import models, tasks, theory
 from pvr_jax.boolean import cube, float64
@@ -176,7 +177,7 @@ def test_nothing_unseen_has_no_temperature():
 
 
 @pytest.mark.parametrize("activation", ["relu", "erf"])
-@pytest.mark.parametrize("kind", ["ntk", "nngp"])
+@pytest.mark.parametrize("kind", slow_but(["nngp"], ["ntk", "nngp"]))
 @pytest.mark.parametrize("depth", [1, pytest.param(3, marks=SLOW)])
 def test_wide_kernels_agree_with_finite_networks(activation, kind, depth):
     # Networks in NTK parametrisation, written here from the definition: 64 of width 512. The mean

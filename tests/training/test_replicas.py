@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slow_cases import slow_but
 
 from pvr_jax.training.replicas import (
     Mode,
@@ -30,7 +31,7 @@ def assert_same(left, right, rows=slice(None)):
 
 
 @pytest.mark.parametrize("execution, group", [("vmap", 1), ("map", 1), ("chunked", 3)])
-@pytest.mark.parametrize("devices", [1, 4])
+@pytest.mark.parametrize("devices", slow_but([4], [1, 4]))
 def test_every_mode_and_device_count_gives_the_same_numbers(build, execution, group, devices):
     seeds, bits = [0, 1, 2, 3, 4, 5, 6, 7], [0, 0, 1, 1, 2, 2, 3, 3]
     reference = trained(build(seeds, bits))
@@ -38,6 +39,7 @@ def test_every_mode_and_device_count_gives_the_same_numbers(build, execution, gr
     assert_same(trained(members), reference)
 
 
+@pytest.mark.slow
 def test_44_replicas_and_4_agree_on_the_shared_4(build):
     seeds, bits = np.repeat(np.arange(11), 4), np.tile(np.arange(4), 11)
     many = trained(build(seeds, bits))
@@ -45,7 +47,7 @@ def test_44_replicas_and_4_agree_on_the_shared_4(build):
     assert_same(many, few, slice(8, 12))
 
 
-@pytest.mark.parametrize("execution", ["vmap", "map"])
+@pytest.mark.parametrize("execution", slow_but(["map"], ["vmap", "map"]))
 def test_a_member_equals_the_same_member_trained_alone(build, execution):
     together = trained(build([0, 1, 2], [4, 1, 0], execution=execution))
     for row, (seed, bit) in enumerate([(0, 4), (1, 1), (2, 0)]):
@@ -106,6 +108,7 @@ def test_each_program_is_traced_once_per_run(build, execution):
     assert len(traces) == after_evaluation
 
 
+@pytest.mark.slow
 def test_evaluation_compiled_ahead_is_the_same_and_traced_once(build):
     members, traces = build([0, 1], [0, 1], devices=2, counted=True)
     state = members.advance(members.start(), 0, 3)
