@@ -4,10 +4,11 @@ import os
 import time
 from pathlib import Path
 
-import conftest
+import jax
 import pytest
 
 pytest_plugins = ["pytester"]
+CONFTEST = Path(__file__).with_name("conftest.py")
 
 TESTS = """
 import time
@@ -37,7 +38,7 @@ def test_waits_for_its_fixture(long_in_the_making):
 @pytest.fixture
 def suite(pytester, monkeypatch):
     """Return `suite(*arguments)`, which runs three tests beside this suite's conftest.py."""
-    text = Path(conftest.__file__).read_text()
+    text = CONFTEST.read_text()
     assert text.count("MOST_SECONDS = 5.0") == 1
     pytester.makeconftest(text.replace("MOST_SECONDS = 5.0", "MOST_SECONDS = 0.2"))
     pytester.makeini("[pytest]\nmarkers = slow")
@@ -85,7 +86,8 @@ def test_two_processes_say_together_what_they_left_out(suite):
     done.stdout.fnmatch_lines("1 tests are marked slow and left out; --all runs them too")
 
 
-def test_kept_programs_have_a_limit(tmp_path):
+def test_kept_programs_have_a_limit(tmp_path, request):
+    prune = request.config.pluginmanager.get_plugin(str(CONFTEST)).prune
     now = time.time()
     for age, name, size in ((50, "old", 400), (30, "torn", 0), (20, "used", 400), (0, "new", 400)):
         path = tmp_path / "0.10" / f"{name}-cache"
@@ -93,11 +95,11 @@ def test_kept_programs_have_a_limit(tmp_path):
         path.write_bytes(bytes(size))
         os.utime(path, (now - 60 * age, now - 60 * age))
     os.utime(tmp_path / "0.10" / "old-cache", (now, now - 3000))  # read since
-    conftest.prune(tmp_path, 900)
+    prune(tmp_path, 900)
     assert {path.name for path in tmp_path.rglob("*-cache")} == {"old-cache", "new-cache"}
-    conftest.prune(tmp_path, 900)
+    prune(tmp_path, 900)
     assert len(list(tmp_path.rglob("*-cache"))) == 2
 
 
 def test_the_kept_programs_are_where_every_process_finds_them():
-    assert Path(os.environ["JAX_COMPILATION_CACHE_DIR"]).is_dir()
+    assert jax.config.jax_compilation_cache_dir == os.environ["JAX_COMPILATION_CACHE_DIR"]

@@ -43,8 +43,14 @@ def run(environment):
     return start
 
 
+@pytest.fixture(scope="session")
+def own_programs(tmp_path_factory):
+    """Where processes that are killed keep compiled programs: JAX never mends half a file."""
+    return {"JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("programs"))}
+
+
 @pytest.fixture
-def start(environment):
+def start(environment, own_programs):
     """Return `start(*arguments)` -> a running Popen of the command line, ended with the test."""
     running = []
 
@@ -54,7 +60,7 @@ def start(environment):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**environment, **overrides},
+            env={**environment, **own_programs, **overrides},
         )
         running.append(process)
         return process
