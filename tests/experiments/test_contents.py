@@ -209,6 +209,7 @@ def test_two_targets_never_have_one_name_in_a_report(capsys):
     command(other, "--config.task.n=4", *flags)
 
 
+@pytest.mark.slow
 def test_two_seen_sets_never_have_one_name_in_a_report(capsys):
     write("own_rows", TARGET.format("x[..., 0] > 0"))
     config = "unseen_domain.py:setting=user,task=parity,holdout=own_rows:target,tiny"

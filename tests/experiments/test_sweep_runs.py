@@ -334,6 +334,7 @@ def test_a_diverged_replica_is_marked_and_no_failure(config, tmp_path):
     assert table[~lost]["generalization_error"].notna().all()
 
 
+@pytest.mark.slow
 def test_a_pack_that_another_process_works_in_is_skipped(config, tmp_path, capsys):
     invoke(config, tmp_path, "bits", "--stage=train")
     (pack,) = (tmp_path / "sweeps" / "packs").iterdir()

@@ -67,6 +67,7 @@ def test_a_row_depends_on_its_number_alone_and_jit_changes_nothing(task):
     assert not np.array_equal(other["x"], rows["x"])
 
 
+@pytest.mark.slow
 def test_labels_are_distributed_as_the_facts_say(task):
     draw = jax.jit(
         jax.vmap(
@@ -106,10 +107,8 @@ def test_no_subtask_is_there_twice_and_equal_functions_are_one():
     assert labels["min"] == labels["median"] == labels["majority_vote"] != labels["max"]
 
 
-@pytest.mark.parametrize(
-    "samples, batch_size",
-    [(10, 4), *(pytest.param(*sizes, marks=pytest.mark.slow) for sizes in ((3, 8), (8, 8)))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("samples, batch_size", [(10, 4), (3, 8), (8, 8)])
 def test_an_epoch_of_a_fixed_set_shows_every_row_once(samples, batch_size):
     task = classification.make("token_pvr", complexities=(1,))
     conditions = conditions_of(task.subtasks[0])
@@ -167,7 +166,8 @@ def test_mistakes_are_named_in_one_line(name, params, message):
     assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", slow_but(["token_pvr"], ["token_pvr", "picture_strip"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["token_pvr", "picture_strip"])
 def test_training_examples_that_were_not_repaired_are_found(name, monkeypatch):
     """Holdout-1 with complexity 1: one example in a hundred has the window (0, 1)."""
     task = classification.make(name, complexities=(1,), withheld=(1,))

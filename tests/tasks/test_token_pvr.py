@@ -47,7 +47,7 @@ def test_labels_are_those_of_a_plain_loop(complexity, boundary):
         assert found.tolist() == expected, name
 
 
-@pytest.mark.parametrize("complexity", [0, 3, 9])
+@pytest.mark.parametrize("complexity", slow_but([3], [0, 3, 9]))
 def test_bounded_pointers_never_wrap_and_cyclic_ones_take_every_value(complexity):
     bounded = np.asarray(inputs(2000, complexity, "bounded"))[:, 0]
     assert set(bounded.tolist()) == set(range(10 - complexity))
@@ -56,6 +56,7 @@ def test_bounded_pointers_never_wrap_and_cyclic_ones_take_every_value(complexity
     assert set(cyclic.tolist()) == set(range(10))
 
 
+@pytest.mark.slow
 def test_values_are_uniform_digits_at_every_place():
     values = np.asarray(inputs(20_000, 4, "bounded"))[:, 1:]
     shares = np.stack([(values == digit).mean(axis=0) for digit in range(10)])

@@ -187,6 +187,7 @@ def test_label_distribution(positional):
     assert visual_pvr.label_distribution(None)[3] == pytest.approx(0.1, abs=1e-15)
 
 
+@pytest.mark.slow
 def test_an_example_is_a_function_of_its_key_alone():
     one = jax.jit(draw_from(pool()))
     together = grids("train", 1)

@@ -54,6 +54,7 @@ def test_a_member_equals_the_same_member_trained_alone(build, execution):
         assert_same(together, trained(build([seed], [bit])), slice(row, row + 1))
 
 
+@pytest.mark.slow
 def test_counts_that_do_not_divide_are_padded_and_dropped(build):
     seeds, bits = [3, 4, 5, 6, 7], [0, 1, 2, 3, 4]
     members = build(seeds, bits, devices=4)
@@ -81,7 +82,7 @@ def test_learning_rates_of_one_program_are_each_replicas_own(build):
         assert_same(together, trained(build([0], [1], rate=rate)), slice(row, row + 1))
 
 
-@pytest.mark.parametrize("execution", ["vmap", "map"])
+@pytest.mark.parametrize("execution", slow_but(["map"], ["vmap", "map"]))
 def test_a_replica_that_diverges_is_dated_and_touches_no_other(build, execution):
     members = build([0, 1], [1, 2], rate=[1e30, 1e-2], execution=execution)
     state = members.advance(members.start(), 0, STEPS)
@@ -91,7 +92,7 @@ def test_a_replica_that_diverges_is_dated_and_touches_no_other(build, execution)
     assert_same(to_host(state.params, 2), alone, slice(1, 2))
 
 
-@pytest.mark.parametrize("execution", ["vmap", "map", "chunked"])
+@pytest.mark.parametrize("execution", slow_but(["vmap"], ["vmap", "map", "chunked"]))
 def test_each_program_is_traced_once_per_run(build, execution):
     members, traces = build(
         [0, 1, 2, 3], [0, 1, 2, 3], execution=execution, group_size=2, counted=True
