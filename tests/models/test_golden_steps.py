@@ -4,10 +4,13 @@ Parameters come from a formula and not from a generator of random numbers, so th
 every version of JAX.
 """
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slow_cases import slow_but
 
 from pvr_jax import models
 from pvr_jax.training.state import initial_state, optimizer, train_step

@@ -148,6 +148,7 @@ def test_the_reasons_are_all_other_measures(single, tmp_path):
     assert list(reasons_table(without)) == [*expected[:3], "degree temperature", *expected[3:]]
 
 
+@pytest.mark.slow
 def test_a_report_of_one_run_has_three_tables_and_the_sentences(single):
     directory, _ = single
     written = write_report(directory.parent)["canonical_holdout"]

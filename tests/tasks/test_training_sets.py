@@ -207,6 +207,7 @@ def test_coverage_of_the_papers_training_set():
     assert abs(np.mean(covered) - 0.844) < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", slow_but(CHOICES[4:5], CHOICES[1::3]), ids=str)
 def test_replicas_at_once_equal_one_by_one(choice):
     training = made(**choice)
@@ -300,7 +301,9 @@ def test_a_known_bit_is_checked():
         training.batch(KEY, 0, 11)
 
 
-@pytest.mark.parametrize("choice", [{}, {"order": "shuffled"}, {"source": "fresh"}], ids=str)
+@pytest.mark.parametrize(
+    "choice", slow_but([{}], [{}, {"order": "shuffled"}, {"source": "fresh"}]), ids=str
+)
 def test_replicas_on_several_devices_need_no_messages(choice):
     """Batches are made where the replica lives: the compiled program holds no collective."""
     training = canonical_training_set(F3.target, 11, samples=150, **choice)
