@@ -60,6 +60,7 @@ def test_parameters_load_without_the_optimiser(members, tmp_path):
     assert_equal(params, states[0].params)
 
 
+@pytest.mark.slow
 def test_a_state_saved_on_four_devices_loads_on_one(build, tmp_path):
     four = build([0, 1, 2, 3], [0, 1, 2, 3], devices=4)
     state = four.advance(four.start(), 0, 3)

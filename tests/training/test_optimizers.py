@@ -112,6 +112,7 @@ def test_an_ensemble_equals_a_plain_loop_per_rate(name, execution):
     assert np.abs(trained["w"][0] - trained["w"][1]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_replica_with_a_rate_that_needs_its_number_is_the_same_alone():
     together = build(CASES["warmup"], "vmap", rates=(0.01, 0.03, 0.003, 0.03))
     trained = to_host(together.advance(together.start(), 0, STEPS).params, 4)
