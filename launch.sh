@@ -22,7 +22,7 @@ usage: ./launch.sh COMMAND [ARGUMENTS]
                              every run of an experiment of the paper, expected beside measured;
                              NAME is all, or a config with that name: ./launch.sh reproduce --help
   report WORKDIR             make the report again from the files in WORKDIR alone
-  test [PYTEST ARGUMENTS]    run the test suite
+  test [--all] [PYTEST …]    run the test suite: what ends in seconds, or with --all everything
   bench [NAME]               measure speed: every question in benchmarks/, or one
   tpu NAME ZONE COMMAND …    the same on every worker of a Cloud TPU VM: ./launch.sh tpu --help
   slurm COMMAND …            the same as a Slurm job, or an array of jobs: ./launch.sh slurm --help
@@ -178,7 +178,8 @@ case "$command" in
   test)
     setup test
     cd "$HERE"
-    exec "$VENV/bin/python" -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile "$@"
+    exec "$VENV/bin/python" -m pytest --numprocesses=auto --maxprocesses=4 \
+      --dist=loadfile --no-loadscope-reorder "$@"
     ;;
   bench)
     if given_flag check "$@"; then setup; else setup bench; fi

@@ -77,6 +77,7 @@ def test_the_blocks_are_found():
     assert sum("./launch.sh" in text for text in OTHER.values()) >= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PYTHON)
 @pytest.mark.parametrize("devices", [1, 2])
 def test_python_runs_in_a_fresh_process(place, devices, request, data, tmp_path):
@@ -92,6 +93,7 @@ def test_python_runs_in_a_fresh_process(place, devices, request, data, tmp_path)
         assert float(number) in [round(value, len(number.split(".")[1])) for value in printed]
 
 
+@pytest.mark.slow
 def test_parameters_load_as_the_readme_says(run, tmp_path):
     (code,) = (code for code in PYTHON.values() if "load_params" in code)
     shutil.copytree(run, tmp_path / "RUN")
@@ -144,7 +146,7 @@ def check(words):
         extras = re.findall(r'^        "(\w+)": ', (ROOT / "setup.py").read_text(), re.MULTILINE)
         assert set(rest) <= set(extras)
     elif command == "test":
-        assert rest in ([], ["-m", "gpu"])
+        assert rest in ([], ["--all"], ["-m", "gpu"])
     elif command == "help":
         assert not rest
     else:

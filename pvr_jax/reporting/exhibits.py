@@ -299,9 +299,10 @@ def made(
 ) -> Made:
     """Compute a table: a row per group of the keys.
 
-    A column of variables that the frame lacks is left out.
+    A column of variables that the frame lacks is left out; of some, a study kept the mean alone.
     """
-    columns = {h: c for h, c in columns.items() if all(name in frame for name in c.of)}
+    there = {*frame, *(name.removesuffix("_mean") for name in frame)}
+    columns = {h: c for h, c in columns.items() if there.issuperset(c.of)}
     rows = [
         [Cell(shown(group[k].iloc[0]), {"": group[k].iloc[0]}) for k in keys]
         + [column.cell(group, context) for column in columns.values()]

@@ -179,6 +179,7 @@ def test_the_frozen_coordinate_is_read_off_the_seen_set(bit, value):
     assert (int(found[0]), int(found[1])) == (bit, value)
 
 
+@pytest.mark.slow
 def test_replicas_with_different_holdouts_are_measured_together():
     target = jnp.asarray(random_function(11), jnp.float32)
     outputs = jnp.asarray(np.stack([random_function(12), random_function(13)]), jnp.float32)

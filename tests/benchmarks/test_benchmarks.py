@@ -9,6 +9,7 @@ from benchmarks import __main__ as command
 TORCH = "replicas_against_loop"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in command.BENCHMARKS if name != "transform"])
 def test_tiny_benchmarks_write_results(name, tmp_path, capsys):
     if name == TORCH:

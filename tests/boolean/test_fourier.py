@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from scipy.linalg import hadamard
+from slow_cases import slow_but
 
 from pvr_jax.boolean import cube, fourier, measures
 
@@ -67,7 +68,7 @@ def test_equals_the_hadamard_matrix_on_reversed_points(n):
         np.testing.assert_allclose(fourier.walsh_hadamard(values), expected, rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize("n", [1, 5, 6, 7, 8, 12, 13])
+@pytest.mark.parametrize("n", slow_but([6, 7, 8], [1, 5, 6, 7, 8, 12, 13]))
 def test_a_character_has_one_coefficient(n):
     for index in {0, 1, 2 ** (n - 1), 2**n - 1, (2**n) // 3}:
         one = jnp.zeros(2**n).at[index].set(1)
@@ -115,6 +116,7 @@ def test_float32_is_exact_on_a_random_boolean_function_of_20_coordinates():
     assert np.array_equal(fourier.walsh_hadamard(values), integer_transform(values) / 2**20)
 
 
+@pytest.mark.slow
 def test_float32_is_exact_at_24_coordinates():
     # x0 chooses between two parities, so the function has four coefficients of +-1/2.
     n, selector = 24, cube.index([0], 24)
@@ -131,7 +133,7 @@ def test_float32_is_exact_at_24_coordinates():
     assert largest_error() == 0
 
 
-@pytest.mark.parametrize("n", [10, 11, 12, 15])
+@pytest.mark.parametrize("n", slow_but([10, 11], [10, 11, 12, 15]))
 @pytest.mark.parametrize("inverse", [False, True])
 def test_the_passes_of_every_platform_agree(n, inverse):
     # A CPU takes one of these ways, a GPU or TPU the other; on integers both are exact.
@@ -144,7 +146,7 @@ def test_the_passes_of_every_platform_agree(n, inverse):
         assert np.array_equal(by_sums, expected)
 
 
-@pytest.mark.parametrize("n", [7, 11])
+@pytest.mark.parametrize("n", slow_but([7], [7, 11]))
 @pytest.mark.parametrize("transform", [fourier.walsh_hadamard, fourier.inverse_walsh_hadamard])
 def test_batches_jit_and_vmap_agree(transform, n):
     values = np.random.default_rng(0).integers(-9, 10, (2, 3, 2**n)).astype(np.float32)
@@ -159,7 +161,7 @@ def test_batches_jit_and_vmap_agree(transform, n):
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("n", [3, 9, 11])
+@pytest.mark.parametrize("n", slow_but([3], [3, 9, 11]))
 def test_derivatives(n):
     values, tangent, weights = normal(3, 2**n)
 

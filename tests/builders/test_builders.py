@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from array_record.python import array_record_module
+from slow_cases import slow_but
 
 import pvr_jax.builders
 from experiments.pointer_value import problem
@@ -119,9 +120,12 @@ CONFIGS = {
     ],
 }
 CASES = [(name, config) for name, configs in CONFIGS.items() for config in configs]
+QUICK = [CASES[1], CASES[3]]
 
 
-@pytest.mark.parametrize("name, config", CASES, ids=[config.name for _, config in CASES])
+@pytest.mark.parametrize(
+    "name, config", slow_but(QUICK, CASES), ids=[config.name for _, config in CASES]
+)
 def test_what_is_read_back_are_the_librarys_rows(name, config, tmp_path):
     sources = tfds.data_source(f"{name}/{config.name}", data_dir=tmp_path)
     assert set(sources) == {"train", "test_iid"} | ({"test_withheld"} if config.withheld else set())
@@ -176,6 +180,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_workers_read_a_data_set_that_was_looked_at_before(tmp_path, own):
     builder = TokenPvr(config=TokenConfig(train_samples=200, test_samples=5), data_dir=tmp_path)
     builder.download_and_prepare()
@@ -289,6 +294,7 @@ def test_complaints(make, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path, own):
     data_dir = tmp_path / "data"
     flags = ["--config=mod_sum-m1-withheld2-train30-test10", f"--data_dir={data_dir}"]
@@ -310,6 +316,7 @@ def test_the_command(tmp_path, own):
     assert read.stdout.split("] ")[1].strip() == str(expected["y"][29])
 
 
+@pytest.mark.slow
 def test_the_snippet_of_the_documentation(tmp_path, own):
     found = re.search(r"\n\n((    .*\n|\n)+?)\nA data source", pvr_jax.builders.__doc__)
     code = re.sub(r"^    ", "", found.group(1), flags=re.MULTILINE)
@@ -319,6 +326,7 @@ def test_the_snippet_of_the_documentation(tmp_path, own):
     assert done.stdout.splitlines()[-1].endswith(" (24, 24)")
 
 
+@pytest.mark.slow
 def test_the_command_names_mistakes(tmp_path, own):
     for dataset, config, message in [
         ("token_pvr", "mod_sum", "error: config: given 'mod_sum'; allowed names such as"),

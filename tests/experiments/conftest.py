@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from pvr_jax import on_disk
+from pvr_jax.tasks import digit_pictures
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,8 +43,14 @@ def run(environment):
     return start
 
 
+@pytest.fixture(scope="session")
+def own_programs(tmp_path_factory):
+    """Where processes that are killed keep compiled programs: JAX never mends half a file."""
+    return {"JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("programs"))}
+
+
 @pytest.fixture
-def start(environment):
+def start(environment, own_programs):
     """Return `start(*arguments)` -> a running Popen of the command line, ended with the test."""
     running = []
 
@@ -50,7 +60,7 @@ def start(environment):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**environment, **overrides},
+            env={**environment, **own_programs, **overrides},
         )
         running.append(process)
         return process
@@ -60,3 +70,14 @@ def start(environment):
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+@pytest.fixture
+def stand_in_for_mnist(monkeypatch):
+    """Pictures of MNIST's size for the real ones, which have to be prepared once."""
+    split = digit_pictures.Pictures(
+        np.zeros((10, 28, 28), np.float32), np.arange(10, dtype=np.int32)
+    )
+    pictures = digit_pictures.DigitPictures(split, split)
+    monkeypatch.setattr(on_disk, "mnist", lambda data_dir: ROOT)
+    monkeypatch.setattr(digit_pictures, "_mnist", lambda directory: pictures)

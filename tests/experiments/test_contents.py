@@ -119,6 +119,7 @@ def test_every_digit_of_a_file_counts_and_the_sign_of_zero_does_not():
     assert first.has_become(changed) == "what own.npy holds has changed"
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_with_another_truth_table(capsys):
     x = tasks.make("parity", n=3)
     np.save("table.npy", np.asarray(tasks.truth_table(x)))
@@ -143,6 +144,7 @@ def test_a_run_does_not_go_on_with_another_truth_table(capsys):
     assert set(results.read(directory / "measures.nc")["influence"].values) == {1.0}
 
 
+@pytest.mark.slow
 def test_a_run_does_not_go_on_with_another_seen_set(capsys):
     write("own_half", TARGET.format("x[..., 0] > 0"))
     config = "unseen_domain.py:setting=user,task=parity,holdout=own_half:target,tiny"
@@ -155,6 +157,7 @@ def test_a_run_does_not_go_on_with_another_seen_set(capsys):
     assert "start over: rm -r runs/unseen_domain/" in message
 
 
+@pytest.mark.slow
 def test_a_run_of_an_earlier_version_says_that_it_kept_no_digest(capsys):
     write("own_earlier", TARGET.format("x[..., 0]"))
     config = "canonical_holdout.py:task=own_earlier:target,tiny"
@@ -168,6 +171,7 @@ def test_a_run_of_an_earlier_version_says_that_it_kept_no_digest(capsys):
     assert "note" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_was_never_trained_may_still_be_edited():
     """A run that could not begin holds nobody to its first content."""
     write("own_first", TARGET.format("x[..., 0]"))
@@ -183,6 +187,7 @@ def test_what_was_never_trained_may_still_be_edited():
     assert json.loads((directory / "contents.json").read_text()) != kept
 
 
+@pytest.mark.slow
 def test_two_targets_never_have_one_name_in_a_report(capsys):
     """Runs beside each other, whatever their model, name the same target by the same name."""
     write("own_shared", TARGET.format("x[..., 0] * x[..., 1]"))
@@ -203,6 +208,7 @@ def test_two_targets_never_have_one_name_in_a_report(capsys):
     command(other, "--config.task.n=4", *flags)
 
 
+@pytest.mark.slow
 def test_two_seen_sets_never_have_one_name_in_a_report(capsys):
     write("own_rows", TARGET.format("x[..., 0] > 0"))
     config = "unseen_domain.py:setting=user,task=parity,holdout=own_rows:target,tiny"

@@ -8,6 +8,8 @@ from experiments.canonical_holdout.report import REPORT
 from pvr_jax import results
 from pvr_jax.reporting.exhibits import context_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=["no", "yes"])
 def control(request, tmp_path_factory):

@@ -41,6 +41,7 @@ def test_damaged_spectra_are_named(tmp_path, damage):
     assert str(error.value).endswith("analyse.done, and give the same command again")
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_says_what_its_metrics_lost_and_goes_on(tmp_path, capsys):
     flags = ("--config.holdout.bits=4", "--config.train.execution=vmap", "--stage=train")
     command = ["main", f"--config={CONFIGS / 'quickstart.py'}:tiny", *flags]

@@ -21,15 +21,32 @@ CONFIG = Path(__file__).parents[2] / "configs" / "degree_curriculum.py"
 TINY = f"--config={CONFIG}:tiny"
 
 
+# In one mode: a probe would compile the programs of three.
+MODE = "--config.train.execution=vmap"
+
+
 def invoke(*arguments):
-    return main.main(["main", TINY, *map(str, arguments)])
+    return main.main(["main", TINY, MODE, *map(str, arguments)])
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def trained(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("curriculum")
-    assert invoke(f"--workdir={workdir}") == 0
+    assert invoke(f"--workdir={workdir}", "--stage=train") == 0
     return workdir
+
+
+@pytest.fixture(scope="module")
+def finished(trained):
+    assert invoke(f"--workdir={trained}") == 0  # what training left is gone on with
+    return trained
+
+
+def test_training_leaves_a_line_per_evaluation(trained):
+    directory = only_run(trained)
+    steps = [json.loads(line)["step"] for line in (directory / "metrics.jsonl").open()]
+    assert steps == sorted(set(steps)) and {0, 25, 50} < set(steps)
+    assert (directory / "train.done").exists() and not (directory / "measures.json").exists()
 
 
 def test_every_stage_leaves_its_files(finished):

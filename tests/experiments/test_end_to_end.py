@@ -1,10 +1,13 @@
 """Every config in its tiny mode through all stages, as a user runs it."""
 
+import contextlib
 import csv
 import importlib.util
+import io
 import json
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,16 +42,103 @@ def invoke(*arguments):
     assert main.main(["main", *map(str, arguments)]) == 0
 
 
-@pytest.fixture(scope="module")
-def quickstart(tmp_path_factory, run):
-    """The shrunk quickstart, run once to its end: (work directory, run directory, output)."""
+class Quickstart(NamedTuple):
+    """The shrunk quickstart: its work directory, its flags, what it has printed, what it has."""
+
+    workdir: Path
+    flags: tuple[str, ...]
+    output: list[str]
+    influences: dict[str, float]
+    points: int
+
+    def go_through(self, *stages):
+        """Go through stages in this process; those of the whole are all done."""
+        if self.flags:
+            for stage in stages:
+                printed = io.StringIO()
+                with contextlib.redirect_stdout(printed):
+                    invoke(*self.command, f"--stage={stage}")
+                self.output.append(printed.getvalue())
+        return self
+
+    @property
+    def command(self):
+        return (f"--config={QUICKSTART}", f"--workdir={self.workdir}", *self.flags)
+
+    @property
+    def directory(self):
+        return only_run(self.workdir)
+
+
+# A stage at a time on 6 bits, in this process and without a probe, which compiles more programs;
+# and slow, all stages on the 11 bits of the quickstart by one command, as a user gives it.
+@pytest.fixture(scope="module", params=["stages", pytest.param("whole", marks=pytest.mark.slow)])
+def trained(request, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("quickstart")
-    done = run(f"--config={QUICKSTART}", f"--workdir={workdir}")
-    return workdir, only_run(workdir), done.stdout
+    if request.param == "whole":
+        done = request.getfixturevalue("run")(f"--config={QUICKSTART}", f"--workdir={workdir}")
+        return Quickstart(workdir, (), [done.stdout], {"0": 0.46875, "2": 0.21875}, 2048)
+    flags = ("--config.task.pointer_bits=2", "--config.train.execution=vmap")
+    return Quickstart(workdir, flags, [], {"0": 0.25, "2": 0.125}, 64).go_through("train")
+
+
+@pytest.fixture(scope="module")
+def analysed(trained):
+    return trained.go_through("analyse")
+
+
+@pytest.fixture(scope="module")
+def predicted(analysed):
+    return analysed.go_through("predict")
+
+
+@pytest.fixture(scope="module")
+def quickstart(predicted):
+    return predicted.go_through("report")
+
+
+def test_every_training_row_was_looked_at_before_training(trained):
+    samples = read(trained.directory / "config.json")["data"]["samples"]
+    found = read(trained.directory / "run.json")["training_rows"]
+    assert found == {"checked": 4 * samples, "unseen": 0}
+
+
+def test_measures_are_complete_and_consistent_with_the_metrics(analysed):
+    directory, influences = analysed.directory, analysed.influences
+    measures = results.read(directory / "measures.nc")
+    metrics = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    assert measures["replica"].values.tolist() == [
+        "bit0-seed0", "bit0-seed1", "bit2-seed0", "bit2-seed1",
+    ]  # fmt: skip
+    assert measures["influence"].values.tolist() == [
+        influences[bit] for bit in "02" for _ in range(2)
+    ]
+    # Training measured in float32 inside its program, analysis in float64 from the checkpoints.
+    by_step = {record["step"]: record for record in metrics}
+    steps = measures["step"].values.tolist()
+    assert set(steps) <= set(by_step)
+    for name, column in measures.data_vars.items():
+        if "step" in column.dims and name != "leak_by_degree":
+            for row, step in enumerate(steps):
+                np.testing.assert_allclose(column[row], by_step[step][name], rtol=2e-3, atol=1e-5)
+    with np.load(directory / "spectra.npz", allow_pickle=False) as spectra:
+        assert spectra["step"].tolist() == steps[-1:]
+        mass = np.sum(spectra["coefficients"][-1].astype(float) ** 2, axis=1)
+        profile = measures["degree_profile"].values[-1]
+        np.testing.assert_allclose(mass, profile.sum(axis=1), rtol=1e-5)
+        assert spectra["target"].shape == (analysed.points,)
+
+
+def test_predictions_are_of_every_theory(predicted):
+    found = results.read(predicted.directory / "predictions.nc")["predicted_generalization_error"]
+    known = found.isel(theory=np.isfinite(found.values).all(axis=0))
+    assert set(known["theory"].values) == {"influence", "wide_ntk", "empirical_ntk"}
+    expected = [predicted.influences[bit] for bit in "02" for _ in range(2)]
+    assert known.sel(theory="influence").values == pytest.approx(expected)
 
 
 def test_the_quickstart_leaves_every_promised_file(quickstart):
-    _, directory, output = quickstart
+    directory, output = quickstart.directory, "".join(quickstart.output)
     assert directory.name.startswith("pvr-mlp-") and len(directory.name.split("-")[-1]) == 8
     expected = {"config.json", "run.json", "metrics.jsonl", "measures.nc", "spectra.npz"}
     expected.add("predictions.nc")
@@ -63,13 +153,6 @@ def test_the_quickstart_leaves_every_promised_file(quickstart):
     assert "frozen bit" in output
 
 
-def test_every_training_row_was_looked_at_before_training(quickstart):
-    _, directory, _ = quickstart
-    samples = read(directory / "config.json")["data"]["samples"]
-    found = read(directory / "run.json")["training_rows"]
-    assert found == {"checked": 4 * samples, "unseen": 0}
-
-
 def test_a_run_that_would_see_what_it_freezes_does_not_start(monkeypatch, tmp_path):
     other = load("quickstart").get_config("tiny")
     with other.unlocked():
@@ -82,37 +165,13 @@ def test_a_run_that_would_see_what_it_freezes_does_not_start(monkeypatch, tmp_pa
     assert not list(tmp_path.rglob("metrics.jsonl"))
 
 
-def test_measures_are_complete_and_consistent_with_the_metrics(quickstart):
-    _, directory, _ = quickstart
-    measures = results.read(directory / "measures.nc")
-    metrics = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
-    assert measures["replica"].values.tolist() == [
-        "bit0-seed0", "bit0-seed1", "bit2-seed0", "bit2-seed1",
-    ]  # fmt: skip
-    assert measures["influence"].values.tolist() == [0.46875, 0.46875, 0.21875, 0.21875]
-    # Training measured in float32 inside its program, analysis in float64 from the checkpoints.
-    by_step = {record["step"]: record for record in metrics}
-    steps = measures["step"].values.tolist()
-    assert set(steps) <= set(by_step)
-    for name, column in measures.data_vars.items():
-        if "step" in column.dims and name != "leak_by_degree":
-            for row, step in enumerate(steps):
-                np.testing.assert_allclose(column[row], by_step[step][name], rtol=2e-3, atol=1e-5)
-    with np.load(directory / "spectra.npz", allow_pickle=False) as spectra:
-        assert spectra["step"].tolist() == steps[-1:]
-        mass = np.sum(spectra["coefficients"][-1].astype(float) ** 2, axis=1)
-        profile = measures["degree_profile"].values[-1]
-        np.testing.assert_allclose(mass, profile.sum(axis=1), rtol=1e-5)
-        assert spectra["target"].shape == (2048,)
-
-
 def test_the_table_holds_the_means_of_the_measures(quickstart):
-    _, directory, _ = quickstart
+    directory = quickstart.directory
     errors = results.open(directory).final()["generalization_error"].to_numpy().reshape(2, 2)
     with (directory.parent / "report" / "table.csv").open() as handle:
         rows = list(csv.DictReader(handle))
     assert len(rows) == 2
-    for row, values, influence in zip(rows, errors, (0.46875, 0.21875), strict=True):
+    for row, values, influence in zip(rows, errors, quickstart.influences.values(), strict=True):
         numbers = [float(value) for value in row.values() if _is_number(value)]
         assert any(number == pytest.approx(values.mean(), rel=1e-6) for number in numbers)
         assert influence in numbers
@@ -127,18 +186,19 @@ def _is_number(text):
 
 
 def test_the_stages_of_a_finished_run_are_skipped(quickstart, capsys):
-    workdir, directory, _ = quickstart
+    directory = quickstart.directory
     before = {path: path.stat().st_mtime_ns for path in directory.iterdir() if path.is_file()}
     for stage in ("train", "analyse", "predict"):
-        invoke(f"--config={QUICKSTART}", f"--workdir={workdir}", f"--stage={stage}")
+        invoke(*quickstart.command, f"--stage={stage}")
     assert "compiled" not in capsys.readouterr().out
     after = {path: path.stat().st_mtime_ns for path in directory.iterdir() if path.is_file()}
     results = {path for path in before if path.name != "lock"}
     assert {path: after[path] for path in results} == {path: before[path] for path in results}
 
 
+@pytest.mark.slow
 def test_the_report_is_made_from_the_files_alone_without_jax(quickstart, run, tmp_path):
-    workdir, _, _ = quickstart
+    workdir = quickstart.workdir
     copy = tmp_path / "copied elsewhere"
     shutil.copytree(workdir, copy, ignore=shutil.ignore_patterns("report", "checkpoints"))
     # A directory with a broken jax comes first on the path: importing it would fail.
@@ -160,6 +220,7 @@ def test_analysis_needs_a_finished_training(run, tmp_path):
 TASKS = sorted(set(load("canonical_holdout").TASKS) - {"truth_table", "pvr"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", [*TASKS, "truth_table", "user_tasks:second_bit"])
 def test_every_task_is_trained_and_analysed_in_its_tiny_mode(tmp_path, monkeypatch, task):
     flags = []
@@ -179,6 +240,7 @@ def test_every_task_is_trained_and_analysed_in_its_tiny_mode(tmp_path, monkeypat
     assert np.isfinite(results.open(only_run(tmp_path)).final()["generalization_error"]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [
@@ -194,6 +256,7 @@ def test_the_choices_of_data_optimiser_and_execution_train(tmp_path, flags):
     assert (only_run(tmp_path) / "train.done").exists()
 
 
+@pytest.mark.slow
 def test_spectra_of_every_kept_checkpoint_are_written_when_asked_for(tmp_path):
     for stage in ("train", "analyse"):
         flags = ("--config.evaluation.spectra=all", f"--stage={stage}")
@@ -205,6 +268,7 @@ def test_spectra_of_every_kept_checkpoint_are_written_when_asked_for(tmp_path):
     np.testing.assert_allclose(mass, measures["degree_profile"].sum("degree"), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_new_measure_is_in_every_file_and_in_the_report_by_its_name(tmp_path, monkeypatch):
     def largest_value(learned, target, seen):
         return {"largest_value": jnp.max(learned)}
@@ -221,6 +285,7 @@ def test_a_new_measure_is_in_every_file_and_in_the_report_by_its_name(tmp_path, 
     assert "largest value" in (tmp_path / "canonical_holdout/report/report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_frozen_value_of_minus_one_has_its_sign_in_the_prediction(tmp_path):
     # x_k = -1: the low-degree bias gives T the coefficient f^(T) - f^(T u {k}).
     config = f"--config={CONFIGS / 'canonical_holdout.py'}:task=quadratic_chain,tiny"

@@ -20,6 +20,8 @@ from run_directories import (
 from experiments import main
 from pvr_jax.results.study import open_study
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = Path(__file__).parents[2] / "configs"
 QUICKSTART = f"--config={CONFIGS / 'quickstart.py'}:tiny"
 # Long enough to be interrupted in the middle: 24,000 steps, saved very often.

@@ -82,6 +82,7 @@ def assert_same_numbers(left, right):
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 4])
 def test_processes_together_give_the_numbers_of_one(count, hosts, run, tmp_path):
     run(*SHORT, "--stage=train", f"--workdir={tmp_path / 'one'}")
@@ -100,6 +101,7 @@ def test_processes_together_give_the_numbers_of_one(count, hosts, run, tmp_path)
         assert "report: " in outputs[0] and (directory / "measures.nc").is_file()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_two_processes_holds_the_shares_of_both(hosts, tmp_path):
     outputs, statuses = ended(hosts(2, tmp_path, *SHORT, "--stage=train"))
     assert statuses == [0, 0], outputs
@@ -108,6 +110,7 @@ def test_a_checkpoint_of_two_processes_holds_the_shares_of_both(hosts, tmp_path)
     assert shares == {"ocdbt.process_0", "ocdbt.process_1"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed, restarted", [(1, 2), (0, 4)])
 def test_killed_in_the_middle_they_go_on_on_any_number_of_hosts(
     killed, restarted, hosts, uninterrupted, tmp_path
@@ -135,6 +138,7 @@ def uninterrupted(tmp_path_factory, run):
     return workdir
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_process_stops_all_and_saves(hosts, run, uninterrupted, tmp_path):
     processes = hosts(2, tmp_path, *LONG, "--stage=train")
     wait_for_checkpoint(tmp_path, 100, *processes)
@@ -147,6 +151,7 @@ def test_a_signal_to_one_process_stops_all_and_saves(hosts, run, uninterrupted, 
     assert_same_numbers(uninterrupted, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_directory_in_use_is_refused_by_all(hosts, tmp_path):
     first = hosts(1, tmp_path, *LONG, "--config.train.epochs=100000000", "--stage=train")
     wait_for_checkpoint(tmp_path, 0, *first)

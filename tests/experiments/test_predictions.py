@@ -54,6 +54,7 @@ def predicted(tmp_path_factory):
     return config, directory, results.read(directory / "predictions.nc")
 
 
+@pytest.mark.slow
 def test_the_errors_are_those_of_theory(predicted):
     config, _, found = predicted
     problem = assemble(config)
@@ -72,6 +73,7 @@ def test_the_errors_are_those_of_theory(predicted):
     assert (found["not_defined"] == "").all()
 
 
+@pytest.mark.slow
 def test_the_empirical_error_is_that_of_its_kernel(predicted):
     config, _, found = predicted
     problem = assemble(config)
@@ -96,6 +98,7 @@ def test_the_empirical_error_is_that_of_its_kernel(predicted):
     assert found["predicted_generalization_error_se"].sel(theory="wide_ntk").isnull().all()
 
 
+@pytest.mark.slow
 def test_a_network_too_large_for_roots_goes_through_its_matrix(monkeypatch):
     config = config_of("task=pvr_majority,tiny", model__widths=(16, 8))
     problem = assemble(config)
@@ -109,6 +112,7 @@ def test_a_network_too_large_for_roots_goes_through_its_matrix(monkeypatch):
     np.testing.assert_allclose(values[0], values[1], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_a_theory_leaves_is_the_distance_over_the_whole_cube(predicted):
     config, directory, found = predicted
     problem = assemble(config)
@@ -124,6 +128,7 @@ def test_what_a_theory_leaves_is_the_distance_over_the_whole_cube(predicted):
     assert len(set(found["residual"].sel(theory="wide_ntk").values)) == 4
 
 
+@pytest.mark.slow
 def test_the_stage_is_timed_and_not_done_twice(predicted):
     config, directory, _ = predicted
     assert read(directory / "run.json")["stages"]["predict"]["seconds"] > 0
@@ -133,6 +138,7 @@ def test_the_stage_is_timed_and_not_done_twice(predicted):
     assert path.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_deleted_predictions_are_made_again(predicted):
     config, directory, found = predicted
     (directory / "predictions.nc").unlink()
@@ -140,6 +146,7 @@ def test_deleted_predictions_are_made_again(predicted):
     xr.testing.assert_identical(results.read(directory / "predictions.nc"), found)
 
 
+@pytest.mark.slow
 def test_a_kernel_is_computed_once_per_network(predicted, monkeypatch):
     config, _, _ = predicted
     problem = assemble(config)
@@ -157,6 +164,7 @@ def test_it_needs_an_analysis(tmp_path):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_nothing_is_predicted_where_nothing_is_frozen(tmp_path):
     config = config_of("task=parity,tiny", holdout__bits="none")
     found = results.read(run_stages(config, tmp_path) / "predictions.nc")
@@ -164,6 +172,7 @@ def test_nothing_is_predicted_where_nothing_is_frozen(tmp_path):
     assert found["not_defined"].sel(theory="influence").item().startswith("nothing is frozen")
 
 
+@pytest.mark.slow
 def test_a_replica_that_is_not_finite_has_no_distance(tmp_path):
     config = config_of("task=parity,tiny", model__widths=(16, 8))
     directory = run_stages(config, tmp_path, ("train", "analyse"))
@@ -185,6 +194,7 @@ def write_spectra(directory, arrays):
         spectra.finish(**arrays)
 
 
+@pytest.mark.slow
 def test_only_the_last_step_counts(tmp_path):
     config = config_of("task=parity,tiny", evaluation__spectra="all", model__widths=(16, 8))
     directory = run_stages(config, tmp_path, ("train", "analyse"))
@@ -226,6 +236,7 @@ def test_a_theory_that_is_not_defined_says_why(monkeypatch, choice, fields, reas
     assert set(defined) | set(not_defined) == {"influence", "wide_ntk", "empirical_ntk"}
 
 
+@pytest.mark.slow
 def test_a_kernel_that_cannot_hold_the_target_predicts_nothing(tmp_path):
     config = config_of("task=parity,model=linear_regression,tiny")
     found = results.read(run_stages(config, tmp_path) / "predictions.nc")

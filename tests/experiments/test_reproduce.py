@@ -4,17 +4,14 @@ import csv
 import json
 import re
 import shutil
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
 from experiments import registry, reproduce
-from pvr_jax import on_disk, results
-from pvr_jax.tasks import digit_pictures
+from pvr_jax import results
 
-ROOT = Path(__file__).parents[2]
 STUDIES = reproduce.names()
 
 # Per study, the runs that differ in kind; the others differ in numbers.
@@ -55,13 +52,6 @@ PAPER_SEEDS = {
 OTHER_MODELS = ("random_features", "mean_field", "deep_linear")
 
 
-def stand_in_for_mnist():
-    """Return pictures as large as MNIST's, ten for training and ten for tests."""
-    pictures = np.zeros((10, 28, 28), np.float32)
-    split = digit_pictures.Pictures(pictures, np.arange(10, dtype=np.int32))
-    return digit_pictures.DigitPictures(split, split)
-
-
 def read(path):
     return json.loads(path.read_text())
 
@@ -70,9 +60,19 @@ def run_directories(workdir):
     return sorted(path.parent for path in workdir.rglob("config.json"))
 
 
-def finish(name, choice, workdir):
+def on_few_bits(config):
+    """Shrink a task of any size: kernels on 2^11 points take a minute, and f3 has them anyway."""
+    with config.unlocked():
+        if "pointer_bits" in config.task:
+            config.task.pointer_bits = 2
+        elif config.experiment == "canonical_holdout" and config.task.get("n", 0) > 8:
+            config.task.n = 8
+    return config
+
+
+def finish(name, choice, workdir, shrink=lambda config: config):
     """Run all stages of one run of a configuration but the report; return what was measured."""
-    config = reproduce.load(name).get_config(choice)
+    config = shrink(reproduce.load(name).get_config(choice))
     registry.load_experiment(config.experiment, "settings").validate(config)
     for stage in registry.stages_of(config.experiment):
         if stage != "report":
@@ -88,10 +88,7 @@ def test_every_study_has_a_smoke_test():
 
 @pytest.mark.parametrize("size", reproduce.SIZES)
 @pytest.mark.parametrize("name", STUDIES)
-def test_all_runs_are_valid_different_and_of_their_size(name, size, monkeypatch):
-    # Pictures of MNIST's size where the real ones are asked for, which have to be prepared once.
-    monkeypatch.setattr(on_disk, "mnist", lambda data_dir: ROOT)
-    monkeypatch.setattr(digit_pictures, "_mnist", lambda directory: stand_in_for_mnist())
+def test_all_runs_are_valid_different_and_of_their_size(name, size, stand_in_for_mnist):
     module = reproduce.load(name)
     choices = module.runs(size)
     seen = set()
@@ -105,13 +102,13 @@ def test_all_runs_are_valid_different_and_of_their_size(name, size, monkeypatch)
     assert len(seen) == len(choices) >= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "choice"), [(name, choice) for name, choices in SMOKE.items() for choice in choices]
 )
 def test_every_kind_of_run_trains_in_its_tiny_mode(tmp_path, name, choice):
-    directory, measures = finish(
-        name, ",".join(filter(None, (choice, "size=small,tiny"))), tmp_path
-    )
+    choice = ",".join(filter(None, (choice, "size=small,tiny")))
+    directory, measures = finish(name, choice, tmp_path, on_few_bits)
     if directory.parent.name != "canonical_holdout":
         return  # with measures of their own and tests of their own
     assert measures.attrs["size"] == "small"
@@ -121,12 +118,15 @@ def test_every_kind_of_run_trains_in_its_tiny_mode(tmp_path, name, choice):
     assert (measures.attrs["holdout"] == "matched") == (name == "noise_stability")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", OTHER_MODELS)
 def test_every_other_model_trains_in_its_tiny_mode(tmp_path, model):
-    _, measures = finish("canonical_holdout", f"task=parity,model={model},tiny", tmp_path)
+    choice = f"task=parity,model={model},tiny"
+    _, measures = finish("canonical_holdout", choice, tmp_path, on_few_bits)
     assert np.isfinite(measures["generalization_error"].values[-1]).all()
 
 
+@pytest.mark.slow
 def test_regression_ends_at_its_exact_value(tmp_path):
     config = reproduce.load("linear_networks").get_config("model=linear_regression,size=small")
     with config.unlocked():
@@ -142,6 +142,7 @@ def test_regression_ends_at_its_exact_value(tmp_path):
     assert not jax.config.jax_enable_x64
 
 
+@pytest.mark.slow
 def test_matched_targets_are_measured_exactly(tmp_path):
     # Cyclic parity: Stab_1/2 = (3/4)^p / 2^w, a closed form.
     _, measures = finish("noise_stability", "aggregation=parity,window=2,size=small,tiny", tmp_path)
@@ -157,6 +158,7 @@ def test_matched_targets_are_measured_exactly(tmp_path):
     assert [entry["bit"] for entry in measures["replicas"]] == [None, None]
 
 
+@pytest.mark.slow
 def test_rates_and_scales_are_replicas_of_one_program(tmp_path):
     config = reproduce.load("canonical_holdout").get_config("task=parity,tiny")
     with config.unlocked():
@@ -193,6 +195,7 @@ def tiny_study(monkeypatch):
     monkeypatch.setattr(reproduce, "load", lambda name: module)
 
 
+@pytest.mark.slow
 def test_a_study_is_run_compared_and_then_skipped(tmp_path, tiny_study, capsys, monkeypatch):
     arguments = ["reproduce", "linear_networks", f"--workdir={tmp_path}"]
     assert reproduce.main(arguments) == 0

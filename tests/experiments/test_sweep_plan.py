@@ -63,6 +63,7 @@ def test_a_cell_is_the_run_that_its_settings_as_flags_give():
     assert alone.to_dict() == cell.config.to_dict()
 
 
+@pytest.mark.slow
 def test_thousands_of_cells_are_packed_each_once(thousands):
     packs = plan(thousands)
     assert len(thousands) == 8 * 3 * 11 * 4 * 4

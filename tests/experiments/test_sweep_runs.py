@@ -126,6 +126,7 @@ def finished(config, tmp_path_factory):
     return workdir, invoke(config, workdir, "targets,bits,rates")
 
 
+@pytest.mark.slow
 def test_cells_of_one_shape_are_one_program(finished):
     workdir, table = finished
     (pack,) = (workdir / "sweeps" / "packs").iterdir()
@@ -135,6 +136,7 @@ def test_cells_of_one_shape_are_one_program(finished):
     assert len(cells_of(workdir)) == table["cell"].nunique() == 12
 
 
+@pytest.mark.slow
 def test_the_table_holds_settings_and_measures_of_every_replica(finished):
     workdir, table = finished
     assert set(table["status"]) == {"done"} and table["reason"].isna().all()
@@ -154,6 +156,7 @@ def test_the_table_holds_settings_and_measures_of_every_replica(finished):
     assert set(row["influence"]) == {4.0}
 
 
+@pytest.mark.slow
 def test_parquet_and_csv_are_the_same_and_what_lacks_is_null(finished):
     workdir, table = finished
     directory = newest_table(workdir, "targets,bits,rates")
@@ -167,6 +170,7 @@ def test_parquet_and_csv_are_the_same_and_what_lacks_is_null(finished):
     assert {path.name for path in directory.iterdir()} == {"table.parquet", "table.csv"}
 
 
+@pytest.mark.slow
 def test_a_replica_of_a_pack_equals_the_one_trained_alone(finished, config, tmp_path):
     workdir, _ = finished
     flags = (
@@ -195,6 +199,7 @@ def test_a_replica_of_a_pack_equals_the_one_trained_alone(finished, config, tmp_
         jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), mine.of(name), yours.of(name))
 
 
+@pytest.mark.slow
 def test_a_pack_is_traced_as_often_as_a_single_run(config, tmp_path, monkeypatch):
     traced = []
     make = packs.batches
@@ -217,6 +222,7 @@ def test_a_pack_is_traced_as_often_as_a_single_run(config, tmp_path, monkeypatch
     assert "target" in traced[-1] and "target" not in traced[0]
 
 
+@pytest.mark.slow
 def test_done_cells_are_left_alone_and_an_enlarged_sweep_trains_the_rest(
     finished, config, tmp_path
 ):
@@ -233,6 +239,7 @@ def test_done_cells_are_left_alone_and_an_enlarged_sweep_trains_the_rest(
     assert sum(len(json.loads(path.read_text())["cells"]) for path in packs_of_fresh) == 6
 
 
+@pytest.mark.slow
 def test_results_that_were_taken_away_come_back_without_training(
     finished, config, tmp_path, capsys
 ):
@@ -250,6 +257,7 @@ def test_results_that_were_taken_away_come_back_without_training(
     assert set(table["status"]) == {"done"} and len(table) == len(finished[1])
 
 
+@pytest.mark.slow
 def test_shards_together_do_everything_once(config, tmp_path, capsys):
     sweep = "shapes,targets"
     tables = [invoke(config, tmp_path, sweep, f"--shard={i}/2") for i in (0, 1)]
@@ -268,6 +276,7 @@ def test_shards_together_do_everything_once(config, tmp_path, capsys):
     assert "shard 0/2" in output and "shard 1/2" in output
 
 
+@pytest.mark.slow
 def test_an_impossible_cell_is_reported_and_the_others_go_on(config, tmp_path, capsys):
     table = invoke(config, tmp_path, "some_impossible", status=1)
     assert table["status"].value_counts().to_dict() == {"done": 2, "failed": 1}
@@ -278,6 +287,7 @@ def test_an_impossible_cell_is_reported_and_the_others_go_on(config, tmp_path, c
     assert errors[-1].startswith("error: 1 of 2 cells failed; the others went on")
 
 
+@pytest.mark.slow
 def test_a_program_that_raises_fails_its_own_cell_alone(config, tmp_path, monkeypatch, capsys):
     (tmp_path / "sweep_functions.py").write_text(FUNCTIONS)
     (tmp_path / "flag").touch()
@@ -305,6 +315,7 @@ def test_a_program_that_raises_fails_its_own_cell_alone(config, tmp_path, monkey
     assert done.items() <= times(tmp_path / "w").items()
 
 
+@pytest.mark.slow
 def test_a_diverged_replica_is_marked_and_no_failure(config, tmp_path):
     flags = ("--config.train.optimizer=sgd", "--config.train.init_scales=1,1e18")
     table = invoke(config, tmp_path, "bits", *flags)
@@ -315,6 +326,7 @@ def test_a_diverged_replica_is_marked_and_no_failure(config, tmp_path):
     assert table[~lost]["generalization_error"].notna().all()
 
 
+@pytest.mark.slow
 def test_a_pack_that_another_process_works_in_is_skipped(config, tmp_path, capsys):
     invoke(config, tmp_path, "bits", "--stage=train")
     (pack,) = (tmp_path / "sweeps" / "packs").iterdir()
@@ -326,6 +338,7 @@ def test_a_pack_that_another_process_works_in_is_skipped(config, tmp_path, capsy
     assert set(invoke(config, tmp_path, "bits")["status"]) == {"done"}
 
 
+@pytest.mark.slow
 def test_the_reports_take_a_sweep_for_what_it_is(finished, tmp_path):
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
     # Every cell is a run, for a report on the sweeps and for one on the work directory above them.
@@ -337,6 +350,7 @@ def test_the_reports_take_a_sweep_for_what_it_is(finished, tmp_path):
         shutil.rmtree(report)
 
 
+@pytest.mark.slow
 def test_an_experiment_that_knows_no_packing_is_swept_run_by_run(tmp_path):
     path = tmp_path / "small.py"
     path.write_text(
@@ -365,6 +379,7 @@ def test_the_same_sweep_with_other_flags_has_a_table_of_its_own(config, tmp_path
     assert len(list(tmp_path.glob("sweeps/tables/*"))) == 3
 
 
+@pytest.mark.slow
 def test_a_signal_stops_the_whole_sweep_and_the_same_command_goes_on(
     config, tmp_path, start, run, capsys
 ):
@@ -393,6 +408,7 @@ def test_a_signal_stops_the_whole_sweep_and_the_same_command_goes_on(
     assert set(table["status"]) == {"done"} and table["cell"].nunique() == 6
 
 
+@pytest.mark.slow
 def test_a_sweep_does_not_go_on_beside_cells_of_another_function(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     text = CONFIG.replace('"expression": "x0*x1"}', '"expression": None}')
@@ -422,6 +438,7 @@ def test_a_sweep_does_not_go_on_beside_cells_of_another_function(tmp_path, monke
     assert "own_edited:target has other values" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_shards_of_a_sweep_are_of_one_function(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     text = CONFIG.replace('"expression": "x0*x1"}', '"expression": None}')

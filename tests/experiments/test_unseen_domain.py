@@ -75,6 +75,7 @@ def test_length_generalization_has_an_astronomic_interpolator(radius, full):
     assert squares.mean() == pytest.approx(full, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "choice",
     [
@@ -113,7 +114,9 @@ PAIRS = list(itertools.combinations(range(12), 2))
 @pytest.mark.parametrize(
     "expression, followed, expected",
     [
-        (" + ".join(f"x{i}*x{j}" for i, j in PAIRS[:57]), 1, 57),
+        pytest.param(
+            " + ".join(f"x{i}*x{j}" for i, j in PAIRS[:57]), 1, 57, marks=pytest.mark.slow
+        ),
         ("3*x0 - 0.5*x1*x2 + 2*x0*x3 + 0.25", 2, 13.3125),
     ],
 )
@@ -127,6 +130,7 @@ def test_the_mean_square_of_a_sampled_target_is_of_all_its_terms(expression, fol
     assert analyse.facts(problem)["target_mean_square"] == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_measures_are_those_of_the_learned_function(tmp_path):
     directory, found = finish("setting=2parity,model=mlp,tiny", tmp_path)
     with np.load(directory / "learned.npz") as arrays:
@@ -188,6 +192,7 @@ def test_predictions_of_the_wide_network(tmp_path):
     np.testing.assert_allclose(predicted, expected)
 
 
+@pytest.mark.slow
 def test_replicas_differ_in_rate_and_share_their_start(tmp_path):
     _, found = finish(
         "setting=2parity,model=mlp,tiny", tmp_path, train__learning_rates=(1e-3, 1e-2)
@@ -261,6 +266,7 @@ def subcube_of_forty(frozen, **overrides):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frozen", [8, 10, 12, 14])
 def test_rows_and_test_points_of_a_rare_seen_set_are_seen(frozen):
     config = subcube_of_forty(frozen)
@@ -279,6 +285,7 @@ def test_rows_and_test_points_of_a_rare_seen_set_are_seen(frozen):
     np.testing.assert_array_equal(problem.truth, truth)
 
 
+@pytest.mark.slow
 def test_rows_and_test_points_are_the_same_in_both_types_of_training():
     config = subcube_of_forty(12)
     single = problems.assemble(config)
@@ -311,6 +318,7 @@ def test_measures_of_added_test_points():
     np.testing.assert_allclose(found["coefficients"], coefficients, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_rare_unseen_points_are_added_too():
     condition = "not (" + " and ".join(f"x{i} = 1" for i in range(14)) + ")"
     problem = problems.assemble(
@@ -347,6 +355,7 @@ def test_coordinates_that_matter_are_checked_where_they_are_evaluated(overrides,
         problems.assemble(config)
 
 
+@pytest.mark.slow
 def test_coordinates_that_matter_are_checked_on_training_rows():
     """At the test points the term is missing, in training it is not."""
     config = changed("setting=2parity40,model=mlp,tiny", data__samples=4000)
@@ -374,7 +383,7 @@ WEIGHTS = "3*x0 + 2*x1 + 2*x2 + x3 + x4 + x5 + x6 + x7 + x8 + x9 + x10 + x11 + x
 @pytest.mark.parametrize(
     "holdout",
     [
-        {"name": "random", "fraction": 0.5, "seed": 0},
+        pytest.param({"name": "random", "fraction": 0.5, "seed": 0}, marks=pytest.mark.slow),
         {"name": "where", "condition": WEIGHTS},
     ],
     ids=["random", "halfspace"],
@@ -395,6 +404,7 @@ def test_an_interpolator_that_is_too_large_is_said_to_be_missing(holdout):
     assert np.isnan(monomial["min_degree"])
 
 
+@pytest.mark.slow
 def test_a_run_without_interpolator_goes_through_all_stages(tmp_path, monkeypatch):
     monkeypatch.setattr(theory.min_degree, "MOST_POINTS", 4)
     choice = "setting=user,model=mlp,holdout=random,tiny"
@@ -432,6 +442,7 @@ def test_monomials_as_text():
     assert analyse.monomial_text([0, 2, 3, 4, 5, 11]) == "x₀x₂…x₅x₁₁"
 
 
+@pytest.mark.slow
 def test_training_goes_on_after_an_interruption(tmp_path):
     config = CONFIG.get_config("setting=2parity,model=mlp,tiny")
     whole = tmp_path / "whole"

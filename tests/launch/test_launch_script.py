@@ -153,10 +153,26 @@ def test_mistakes_are_answered_before_anything_is_submitted(launch, tmp_path, wo
         (["--dry-run", "run", "--config.train.lr=1"], "config.train.lr: no such field; allowed"),
         (["run", "--config.holdout.bits=11"], "config.holdout.bits: given 11; allowed all, none"),
         (["--dry-run", "run", "--workdir=s3://bucket/r"], "--workdir: given 's3://bucket/r'; all"),
-        (["--array=2", "run", "--sweep=bitz"], "--sweep: given 'bitz'; allowed for "),
-        (["--dry-run", "reproduce", "pvr_majorty"], "reproduce: given pvr_majorty; allowed all, "),
-        (["reproduce", "pvr_majority", "--size=big"], "flag --size=big: value should be one of"),
-        (["--nodes=2", "reproduce", "pvr_majority", "--wokdir=a"], "Unknown command line flag"),
+        pytest.param(
+            ["--array=2", "run", "--sweep=bitz"],
+            "--sweep: given 'bitz'; allowed for ",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["--dry-run", "reproduce", "pvr_majorty"],
+            "reproduce: given pvr_majorty; allowed all, ",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["reproduce", "pvr_majority", "--size=big"],
+            "flag --size=big: value should be one of",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["--nodes=2", "reproduce", "pvr_majority", "--wokdir=a"],
+            "Unknown command line flag",
+            marks=pytest.mark.slow,
+        ),
         (["--dry-run", "bench", "throughputt"], "NAME: given throughputt; allowed "),
     ],
 )

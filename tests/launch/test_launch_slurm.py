@@ -8,6 +8,8 @@ import pytest
 from run_directories import finished_steps
 from stand_ins import ROOT, arguments_in, environment_of
 
+pytestmark = pytest.mark.slow
+
 # Of one CPU device each, so that two processes have as many devices as the machine has cores.
 DEVICES = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
 # Long enough to be preempted in the middle.

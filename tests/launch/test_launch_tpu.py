@@ -213,8 +213,16 @@ def test_mistakes_are_answered_before_anything_is_sent(
     [
         (["run", "configs/pvr_majority.py:model=mlpp"], "model after the colon: given 'mlpp'"),
         (["run", "configs/quickstart.py", "--config.train.sedes=3"], "config.train.sedes: no such"),
-        (["reproduce", "pvr_majorty"], "reproduce: given pvr_majorty; allowed all, "),
-        (["reproduce", "pvr_majority", "--wokdir=a"], "Unknown command line flag 'wokdir'"),
+        pytest.param(
+            ["reproduce", "pvr_majorty"],
+            "reproduce: given pvr_majorty; allowed all, ",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["reproduce", "pvr_majority", "--wokdir=a"],
+            "Unknown command line flag 'wokdir'",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_run_that_cannot_be_is_not_sent(

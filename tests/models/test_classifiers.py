@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
+from slow_cases import slow_but
 
 from pvr_jax import models
 from pvr_jax.models.convolutional import Convolution, channels_per_group
@@ -33,7 +34,11 @@ PICTURES = tuple(name for name in SMALL if name not in TOKENS)
 TOKEN_TASK, PICTURE_TASK = ((11,), 10, 10), ((12, 36), None, 3)
 OTHER_TOKENS = (((5,), 7, 2), ((101,), 2, 100))
 OTHER_PICTURES = (((24, 24), None, 10), ((12, 132), None, 10))
-every_classifier = pytest.mark.parametrize("name", SMALL)
+# These take seconds to compile; `test_programs.py` of the experiments traces them by default.
+SLOW = tuple(name for name in SMALL if not name.endswith("mlp"))
+every_classifier = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in SMALL]
+)
 # Parameters that the outputs do not depend on, in exact arithmetic: what a Mixer adds to all
 # channels of a token alike is taken out by every layer normalisation.
 INVISIBLE = "['layers']['token_out']['bias']"
@@ -135,6 +140,7 @@ def test_replicas_together_and_compiled_are_the_loop_without(name):
         np.testing.assert_allclose(logits[index], model.apply(one, x), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["token_transformer", "vgg"])
 def test_a_replicas_start_depends_on_its_key_alone(name):
     model, x, _, _ = small(name)
@@ -164,7 +170,7 @@ def test_logits_and_gradients_equal_pytorchs(name):
         np.testing.assert_allclose(leaf, other, atol=2e-5 * max(1, np.abs(other).max()))
 
 
-@every_classifier
+@pytest.mark.parametrize("name", SMALL)
 def test_parameters_are_drawn_in_single_precision_in_both_types_of_training(name):
     # A draw in float64 takes other bits of the key: another network for the same seed.
     shape, alphabet, classes = TOKEN_TASK if name in TOKENS else PICTURE_TASK
@@ -173,7 +179,7 @@ def test_parameters_are_drawn_in_single_precision_in_both_types_of_training(name
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype(np.float32)}
 
 
-@pytest.mark.parametrize("name", ["token_mlp", "vgg"])
+@pytest.mark.parametrize("name", ["token_mlp", pytest.param("vgg", marks=pytest.mark.slow)])
 def test_parameters_in_double_precision_give_logits_in_double_precision(name):
     model, x, compute, params = small(name)
     with jax.enable_x64(True):
@@ -263,7 +269,7 @@ def test_groups_have_16_channels_or_the_next_number_that_divides_them():
     assert {channels: channels_per_group(channels) for channels in groups} == groups
 
 
-@pytest.mark.parametrize(("channels", "group"), [(8, 8), (50, 25)])
+@pytest.mark.parametrize(("channels", "group"), slow_but([(50, 25)], [(8, 8), (50, 25)]))
 def test_channels_are_normalised_in_their_groups(channels, group):
     x = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).astype(np.float32)
     convolution = Convolution(channels, 1)
@@ -303,10 +309,15 @@ def normal(scale=1.0):
         ("token_transformer", "embedding.rows", normal()),
         ("token_mixer", "head.kernel", uniform(256)),
         ("picture_mlp", "mlp.Dense_0.kernel", uniform(24 * 24)),
-        ("resnet", "stem.kernel", normal((2 / (49 * 64)) ** 0.5)),
-        ("resnet", "stage1_block0.first.kernel", normal((2 / (9 * 128)) ** 0.5)),
+        *slow_but(
+            [],
+            [
+                ("resnet", "stem.kernel", normal((2 / (49 * 64)) ** 0.5)),
+                ("resnet", "stage1_block0.first.kernel", normal((2 / (9 * 128)) ** 0.5)),
+                ("vgg", "stage1_convolution0.kernel", normal((2 / (9 * 32)) ** 0.5)),
+            ],
+        ),
         ("resnet", "stage1_block0.shortcut.kernel", normal((2 / 128) ** 0.5)),
-        ("vgg", "stage1_convolution0.kernel", normal((2 / (9 * 32)) ** 0.5)),
         ("vgg", "dense0.bias", uniform(6 * 6 * 32)),
         ("vit", "embedding.projection.kernel", uniform(64)),
         ("picture_mixer", "embedding.projection.bias", uniform(64)),

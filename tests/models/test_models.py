@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
+from slow_cases import slow_but
 
 from pvr_jax import models
 from pvr_jax.models import initialization
 from pvr_jax.training.state import initial_state, optimizer, train_step
 
-SIZES = (5, 11, 14)
+SIZES = (5, *(pytest.param(n, marks=pytest.mark.slow) for n in (11, 14)))
 
 # Every registered model, small enough to compile in no time.
 SMALL = {
@@ -30,6 +31,8 @@ SMALL = {
     "random_features": {"features": 64},
     "mean_field": {"width": 64},
 }
+# These take seconds to compile; by default the golden steps have their numbers.
+DEEP = ("transformer", "mixer")
 # Parameters that are never trained: their gradient is exactly zero.
 FROZEN = {"random_features": ("['random_layer']",)}
 # Parameters that the outputs do not depend on, in exact arithmetic: what the Mixer adds to all
@@ -79,7 +82,9 @@ def test_every_registered_model_is_tested():
 
 
 @pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in DEEP else ()) for name in SMALL]
+)
 class TestEveryModel:
     def test_shapes_and_dtypes(self, name, n):
         _, compiled, params = small(name, n)
@@ -94,6 +99,7 @@ class TestEveryModel:
             compiled.apply(params, inputs(n)), model.apply(params, inputs(n)), atol=1e-5
         )
 
+    @pytest.mark.slow
     def test_vmap_is_the_loop(self, name, n):
         model, compiled, _ = small(name, n)
         keys = jax.random.split(jax.random.key(1), 3)
@@ -233,7 +239,7 @@ MLP_TEN = {"widths": (10,), "initialisation": "scaled", "alpha": 1.5}
         ("mean_field", {"width": 500, "alpha": 0.5}, "Dense_1", uniform(500**-0.5)),
     ],
 )
-@pytest.mark.parametrize("leaf", ["kernel", "bias"])
+@pytest.mark.parametrize("leaf", slow_but(["kernel"], ["kernel", "bias"]))
 def test_parameters_start_from_their_law(name, parameters, layer, law, leaf):
     model = models.build(name, 11, **parameters)
     draw = jax.jit(lambda key: model.init(key, inputs(11, 1))[layer][leaf])
@@ -258,7 +264,7 @@ def test_inputs_that_cannot_be_minus_one_are_refused(name, dtype):
             call(params, x)
 
 
-@pytest.mark.parametrize("name", initialization.NAMES)
+@pytest.mark.parametrize("name", slow_but(["scaled", "mup"], initialization.NAMES))
 def test_every_law_draws_the_same_in_both_types_of_training(name):
     init = jax.jit(models.build("mlp", 5, widths=(8,), initialisation=name).init)
     drawn = init(jax.random.key(0), jnp.ones((1, 5)))
@@ -291,7 +297,7 @@ def test_a_deep_linear_network_of_depth_1_is_linear_regression():
     np.testing.assert_array_equal(deep.apply(params, inputs(11)), shallow.apply(params, inputs(11)))
 
 
-@pytest.mark.parametrize("value", [1, -1])
+@pytest.mark.parametrize("value", slow_but([-1], [1, -1]))
 @pytest.mark.parametrize("rule, rate", [("adam", 0.01), ("sgd", 0.02)])
 @pytest.mark.parametrize("name", ["linear_regression", "deep_linear"])
 def test_linear_networks_conserve_bias_minus_frozen_weight(name, rule, rate, value):
@@ -328,6 +334,7 @@ def test_frozen_random_features_leave_the_gradient_in_the_inputs():
     assert np.all(np.any(gradient, axis=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("widths", [(8, 8), (32, 32)])
 def test_ntk_networks_start_with_the_variance_of_the_formula(widths):
     # Of the first layer 1 + s^2, as |x|^2 = n; each ReLU halves it, each layer adds s^2. The
@@ -372,7 +379,7 @@ def test_maximal_update_has_the_exponents_of_its_table(name, rate_of_weight, exp
     assert last.bias_multiplier == 1
 
 
-@pytest.mark.parametrize(("width", "share"), [(256, 0.03), (1024, 0.20)])
+@pytest.mark.parametrize(("width", "share"), slow_but([(256, 0.03)], [(256, 0.03), (1024, 0.20)]))
 def test_adams_eps_cuts_off_maximal_update_from_a_width_of_1000_on(width, share):
     model = models.build("mlp", 11, widths=(width, width), initialisation="mup_adam")
     x = inputs(11, 64)
@@ -413,6 +420,7 @@ def movements(name, rule, rate, width, depth=3):
     return np.mean(jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), 8)), axis=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, rule, rate, low, high",
     [

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
+from slow_cases import slow_but
 
 from pvr_jax import models
 
@@ -95,6 +96,7 @@ def test_a_program_has_one_layer_whatever_the_depth(name):
     assert size(2) == size(12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_the_order_of_the_bits_matters(name):
     model, params = drawn(name, 5, **SMALL[name])
@@ -103,7 +105,7 @@ def test_the_order_of_the_bits_matters(name):
     assert abs(float(outputs[0] - outputs[1])) > 1e-4
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", slow_but(["mixer"], SMALL))
 def test_inputs_count_by_their_sign_alone(name):
     model, params = drawn(name, 5, **SMALL[name])
     np.testing.assert_array_equal(
@@ -121,7 +123,7 @@ NORMAL = scipy.stats.norm()
 @pytest.mark.parametrize(
     "name, path, law",
     [
-        ("transformer", "embedding.rows", NORMAL),
+        pytest.param("transformer", "embedding.rows", NORMAL, marks=pytest.mark.slow),
         ("transformer", "positions", NORMAL),
         ("transformer", "start_token", NORMAL),
         ("transformer", "layers.attention.queries_keys_values.kernel", uniform(256)),
@@ -130,7 +132,7 @@ NORMAL = scipy.stats.norm()
         ("transformer", "layers.feed_forward_in.bias", uniform(256)),
         ("transformer", "layers.feed_forward_out.kernel", uniform(256)),
         ("transformer", "head.kernel", uniform(256)),
-        ("mixer", "embedding.rows", NORMAL),
+        pytest.param("mixer", "embedding.rows", NORMAL, marks=pytest.mark.slow),
         ("mixer", "layers.token_in.kernel", uniform(11)),
         ("mixer", "layers.token_in.bias", uniform(11)),
         ("mixer", "layers.token_out.kernel", uniform(44)),

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slow_cases import slow_but
 
 from pvr_jax.tasks import classification, drawn_sets, token_holdouts
 
@@ -21,7 +22,9 @@ TASKS = {
 }
 
 
-@pytest.fixture(scope="module", params=classification.names())
+@pytest.fixture(
+    scope="module", params=slow_but(["token_pvr", "conditional_pvr"], classification.names())
+)
 def task(request):
     # A KeyError here: a new task needs a line above.
     return classification.make(request.param, **TASKS[request.param])
@@ -64,6 +67,7 @@ def test_a_row_depends_on_its_number_alone_and_jit_changes_nothing(task):
     assert not np.array_equal(other["x"], rows["x"])
 
 
+@pytest.mark.slow
 def test_labels_are_distributed_as_the_facts_say(task):
     draw = jax.jit(
         jax.vmap(
@@ -85,6 +89,7 @@ def test_labels_are_distributed_as_the_facts_say(task):
             assert facts.noise_sensitivity.low <= facts.noise_sensitivity.value < 1
 
 
+@pytest.mark.slow
 def test_no_subtask_is_there_twice_and_equal_functions_are_one():
     task = classification.make(
         "token_pvr",
@@ -102,6 +107,7 @@ def test_no_subtask_is_there_twice_and_equal_functions_are_one():
     assert labels["min"] == labels["median"] == labels["majority_vote"] != labels["max"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples, batch_size", [(10, 4), (3, 8), (8, 8)])
 def test_an_epoch_of_a_fixed_set_shows_every_row_once(samples, batch_size):
     task = classification.make("token_pvr", complexities=(1,))
@@ -124,6 +130,7 @@ def test_an_epoch_of_a_fixed_set_shows_every_row_once(samples, batch_size):
         assert orders[0] != orders[1]
 
 
+@pytest.mark.slow
 def test_a_stream_never_shows_a_row_again_and_test_rows_are_others():
     task = classification.make("token_pvr", complexities=(1,), withheld=(1,))
     conditions = conditions_of(task.subtasks[0])
@@ -159,6 +166,7 @@ def test_mistakes_are_named_in_one_line(name, params, message):
     assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["token_pvr", "picture_strip"])
 def test_training_examples_that_were_not_repaired_are_found(name, monkeypatch):
     """Holdout-1 with complexity 1: one example in a hundred has the window (0, 1)."""

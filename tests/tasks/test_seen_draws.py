@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slow_cases import slow_but
 
 from pvr_jax import tasks
 from pvr_jax.tasks import condition, seen_draws
@@ -33,7 +34,7 @@ def drawn(seen, count, seed=0):
     return np.asarray(jax.jit(jax.vmap(seen.sample))(keys))
 
 
-@pytest.mark.parametrize(("name", "params"), SMALL, ids=str)
+@pytest.mark.parametrize(("name", "params"), slow_but(SMALL[3::2], SMALL), ids=str)
 def test_every_seen_point_is_drawn_equally_often_and_no_other(name, params):
     """Chi-square over the seen points, 500 draws of each in the mean; 5 sigma."""
     seen = tasks.make_seen_set(name, 5, **params)
@@ -53,8 +54,16 @@ FROZEN = tuple(range(0, 40, 2))
     ("name", "params"),
     [
         ("subcube", {"coordinates": FROZEN, "values": (1, -1) * 10}),
-        ("where", {"condition": " and ".join(f"x{i} = {1 - i % 4}" for i in FROZEN)}),
-        ("where", {"condition": " and ".join(f"(x{i} = 1 or x{i + 20} = 1)" for i in range(20))}),
+        *slow_but(
+            [],
+            [
+                ("where", {"condition": " and ".join(f"x{i} = {1 - i % 4}" for i in FROZEN)}),
+                (
+                    "where",
+                    {"condition": " and ".join(f"(x{i} = 1 or x{i + 20} = 1)" for i in range(20))},
+                ),
+            ],
+        ),
         ("parity", {"coordinates": tuple(range(40)), "value": -1}),
         ("hamming_ball", {"radius": 3}),
     ],
@@ -98,6 +107,7 @@ def predicates(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 def test_rows_that_have_to_be_tried_are_seen_or_refused(tmp_path, monkeypatch):
     predicates(tmp_path, monkeypatch)
     common = drawn(tasks.make_seen_set("my_draws:common", 40), 200)
@@ -112,6 +122,7 @@ def test_rows_that_have_to_be_tried_are_seen_or_refused(tmp_path, monkeypatch):
         assert "n up to 24" in text and "subcube" in text and "\n" not in text
 
 
+@pytest.mark.slow
 def test_few_coordinates_that_a_caller_knows_of_are_listed(tmp_path, monkeypatch):
     predicates(tmp_path, monkeypatch)
     seen = replace(tasks.make_seen_set("my_draws:rare", 40), relevant=14)

@@ -5,11 +5,12 @@ import math
 
 import numpy as np
 import pytest
+from slow_cases import slow_but
 
 from pvr_jax.tasks import conditional_pvr, token_measures, token_pvr
 
 
-@pytest.mark.parametrize("complexity", range(6))
+@pytest.mark.parametrize("complexity", slow_but(range(3), range(6)))
 def test_labels_of_mod_sum_are_uniform(complexity):
     found = token_measures.label_distribution("mod_sum", complexity)
     assert found.exact and (found.shares == 0.1).all()
@@ -32,6 +33,7 @@ def test_labels_of_a_median_are_counted():
     np.testing.assert_allclose(found, np.diff(3 * q**2 - 2 * q**3), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_window_too_long_to_list_is_sampled():
     found = token_measures.label_distribution("max", 7)
     assert not found.exact and math.isclose(found.shares.sum(), 1)
@@ -82,6 +84,7 @@ def test_overlapping_windows_agree_as_brute_force_says(name, aggregation):
     assert math.isclose(agreements[0], float(np.sum(shares**2)), rel_tol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("boundary", token_pvr.BOUNDARIES)
 @pytest.mark.parametrize("name, complexity", [("median", 2), ("majority_vote", 4)])
 def test_sampling_agrees_with_the_exact_value(name, complexity, boundary):

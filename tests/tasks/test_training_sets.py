@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slow_cases import slow_but
 
 from pvr_jax import tasks
 from pvr_jax.tasks import datasets
@@ -52,7 +53,7 @@ CHOICES = [
 ]
 
 
-@pytest.mark.parametrize("choice", CHOICES, ids=str)
+@pytest.mark.parametrize("choice", slow_but(CHOICES[::2], CHOICES), ids=str)
 def test_shapes_labels_and_the_frozen_coordinate(choice):
     training = made(**choice)
     size = choice.get("batch_size", 64)
@@ -114,7 +115,7 @@ def test_whole_shows_every_seen_point_once(n, order, value):
                 np.testing.assert_array_equal(numbers, seen)
 
 
-@pytest.mark.parametrize("source", ["sampled", "whole"])
+@pytest.mark.parametrize("source", slow_but(["whole"], ["sampled", "whole"]))
 def test_fixed_order_repeats_and_shuffled_order_does_not(source):
     samples = 300 if source == "sampled" else None
     choice = {"source": source, "samples": samples, "batch_size": 50}
@@ -164,6 +165,7 @@ def test_rows_do_not_depend_on_the_frozen_bit(choice):
     assert 0.3 < np.mean(other[..., 1] == 1) < 0.7
 
 
+@pytest.mark.slow
 def test_rows_belong_to_the_key_and_to_their_number():
     one, other = (shown(epoch(made(samples=640), key=jax.random.key(seed))) for seed in (0, 1))
     assert np.mean(one == other) < 0.05
@@ -192,6 +194,7 @@ def test_draws_are_uniform(source):
     assert abs(chi_square - 31) < 5 * np.sqrt(2 * 31)
 
 
+@pytest.mark.slow
 def test_coverage_of_the_papers_training_set():
     """1,900 draws of 1,024 points leave (1 - 1/1024)^1900 of them unseen: 84.4 % are shown."""
     training = made()
@@ -204,7 +207,8 @@ def test_coverage_of_the_papers_training_set():
     assert abs(np.mean(covered) - 0.844) < 0.01
 
 
-@pytest.mark.parametrize("choice", CHOICES[1::3], ids=str)
+@pytest.mark.slow
+@pytest.mark.parametrize("choice", slow_but(CHOICES[4:5], CHOICES[1::3]), ids=str)
 def test_replicas_at_once_equal_one_by_one(choice):
     training = made(**choice)
     keys = jax.random.split(jax.random.key(1), 3)
@@ -237,6 +241,7 @@ def test_batches_in_a_scan_are_traced_once():
     assert len(traces) == 1
 
 
+@pytest.mark.slow
 def test_padding_has_no_say_in_a_weighted_mean():
     training = made(samples=10)
     batch = jax.tree.map(lambda leaf: leaf[0], epoch(training, bit=3))
@@ -296,7 +301,9 @@ def test_a_known_bit_is_checked():
         training.batch(KEY, 0, 11)
 
 
-@pytest.mark.parametrize("choice", [{}, {"order": "shuffled"}, {"source": "fresh"}], ids=str)
+@pytest.mark.parametrize(
+    "choice", slow_but([{}], [{}, {"order": "shuffled"}, {"source": "fresh"}]), ids=str
+)
 def test_replicas_on_several_devices_need_no_messages(choice):
     """Batches are made where the replica lives: the compiled program holds no collective."""
     training = canonical_training_set(F3.target, 11, samples=150, **choice)

@@ -62,6 +62,7 @@ def test_the_basis_is_orthonormal_and_each_copy_is_whole(n):
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, shape", [("mixer", {"width": 8, "depth": 1}), ("mlp", {"widths": (9, 5)})]
 )
@@ -81,6 +82,7 @@ def test_more_points_than_parameters():
     np.testing.assert_allclose(features @ features.T, points @ points.T + 1, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_steep_kernels_keep_their_high_degrees():
     # The eigenvalue of degree 6 is 7e-16 of the largest, which no matrix in float64 can hold.
     n, rho = 9, 3e-3
@@ -122,6 +124,7 @@ def test_least_norm_in_features_is_kernel_regression(seed):
     np.testing.assert_allclose(learned, few @ weights, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_the_transformer_holds_what_its_matrix_cannot():
     n = 7
     model = models.build(

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slow_cases import slow_but
 
 from pvr_jax import models, tasks, theory
 from pvr_jax.boolean import cube, float64
@@ -21,6 +22,7 @@ TINY_TRANSFORMER = {
 }
 # Depth 3, weight variance 2, bias variance .1: the network whose predictions for f3 are known.
 NETWORK = {"depth": 3, "weight_variance": 2.0, "bias_variance": 0.1}
+SLOW = pytest.mark.slow
 
 
 def points(n):
@@ -175,8 +177,8 @@ def test_nothing_unseen_has_no_temperature():
 
 
 @pytest.mark.parametrize("activation", ["relu", "erf"])
-@pytest.mark.parametrize("kind", ["ntk", "nngp"])
-@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("kind", slow_but(["nngp"], ["ntk", "nngp"]))
+@pytest.mark.parametrize("depth", [1, pytest.param(3, marks=SLOW)])
 def test_wide_kernels_agree_with_finite_networks(activation, kind, depth):
     # Networks in NTK parametrisation, written here from the definition: 64 of width 512. The mean
     # of their kernels has a standard error of about 1 % in each entry.
@@ -221,6 +223,7 @@ def test_wide_kernels_agree_with_finite_networks(activation, kind, depth):
     np.testing.assert_allclose(measured, expected, rtol=0.04, atol=0.02 * expected.max())
 
 
+@pytest.mark.slow
 def test_plain_layers_agree_with_finite_networks():
     # The project's own MLP with PyTorch's initialisation, layers of different widths; the mean
     # kernel of 48 networks. Its standard error is about 2 %, the bias of finite width 1/128.
@@ -256,6 +259,7 @@ def test_a_shallow_relu_network_without_bias_lacks_odd_degrees():
     np.testing.assert_allclose(learned, target * points(8)[:, 0], atol=1e-9)
 
 
+@pytest.mark.slow
 def test_empirical_kernel_is_the_gram_matrix_of_gradients():
     n = 4
     x = jnp.asarray(points(n), jnp.float32)
@@ -286,6 +290,7 @@ def test_empirical_kernel_is_the_gram_matrix_of_gradients():
     np.testing.assert_allclose(mean, np.mean([*map(by_hand, params)], axis=0), rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_symmetrised_kernel_averages_over_permutations_and_signs():
     # One network, and the same with its inputs permuted in all 24 ways, and with all signs changed.
     n = 4
@@ -311,11 +316,13 @@ def test_symmetrised_kernel_averages_over_permutations_and_signs():
 @pytest.mark.parametrize(
     "name, shape",
     [
-        ("mlp", {"widths": (16, 8)}),
-        ("transformer", {"width": 8, "depth": 1, "heads": 2, "head_width": 4}),
-        ("mixer", {"width": 8, "depth": 1}),
-        ("deep_linear", {"width": 8}),
-        ("mean_field", {"width": 32}),
+        pytest.param("mlp", {"widths": (16, 8)}, marks=SLOW),
+        pytest.param(
+            "transformer", {"width": 8, "depth": 1, "heads": 2, "head_width": 4}, marks=SLOW
+        ),
+        pytest.param("mixer", {"width": 8, "depth": 1}, marks=SLOW),
+        pytest.param("deep_linear", {"width": 8}, marks=SLOW),
+        pytest.param("mean_field", {"width": 32}, marks=SLOW),
         ("random_features", {"features": 32, "trainable": True}),
     ],
 )
@@ -341,7 +348,9 @@ def gram_of(apply, params, n):
     return sum(leaf @ leaf.T for leaf in flat)
 
 
-@pytest.mark.parametrize("n, window", [(6, 3), (9, 3), (8, 2), (8, 4)])
+@pytest.mark.parametrize(
+    "n, window", [(8, 2), *(pytest.param(*sizes, marks=SLOW) for sizes in ((6, 3), (9, 3), (8, 4)))]
+)
 def test_empirical_kernel_of_a_network_that_shares_weights_over_windows(n, window):
     # Of evenly spaced points, where windows are 3 wide and 3 divides n, all windows look alike.
     random = np.random.default_rng(n)
@@ -356,7 +365,7 @@ def test_empirical_kernel_of_a_network_that_shares_weights_over_windows(n, windo
         np.testing.assert_allclose(measured, expected, rtol=1e-9, atol=1e-12 * expected.max())
 
 
-@pytest.mark.parametrize("last", [0, 77, 1023])
+@pytest.mark.parametrize("last", [77, *(pytest.param(last, marks=SLOW) for last in (0, 1023))])
 def test_empirical_kernel_finds_the_one_gradient_that_is_no_outer_product(last):
     # Half the inputs enter through the shared weights at one point of 1,024 only.
     n, random = 10, np.random.default_rng(0)
@@ -375,7 +384,15 @@ def test_empirical_kernel_finds_the_one_gradient_that_is_no_outer_product(last):
         np.testing.assert_allclose(measured, expected, rtol=1e-9, atol=1e-12 * expected.max())
 
 
-@pytest.mark.parametrize("name", ["mlp", "transformer", "mixer", "deep_linear", "mean_field"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mlp",
+        "deep_linear",
+        "mean_field",
+        *(pytest.param(name, marks=SLOW) for name in ("transformer", "mixer")),
+    ],
+)
 def test_registered_models_know_no_difference_between_coordinates(name):
     # The mean kernel over many starts equals, within its noise, itself with coordinates permuted.
     n, shape = (
@@ -456,7 +473,13 @@ def test_bad_input_says_what_is_allowed(call, message):
 
 
 @pytest.mark.parametrize(
-    "initialisation, alpha", [("pytorch", 0.5), ("scaled", 0.6), ("lecun", 0.5), ("ntk", 0.5)]
+    "initialisation, alpha",
+    [
+        ("lecun", 0.5),
+        pytest.param("pytorch", 0.5, marks=SLOW),
+        pytest.param("scaled", 0.6, marks=SLOW),
+        pytest.param("ntk", 0.5, marks=SLOW),
+    ],
 )
 @pytest.mark.parametrize("biases", [True, False])
 def test_layers_of_an_mlp_are_those_of_the_model(initialisation, alpha, biases):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
+from slow_cases import slow_but
 
 from pvr_jax import models, theory
 from pvr_jax.boolean import float64
@@ -153,12 +154,17 @@ def test_many_weights_tend_to_the_gaussian():
 @pytest.mark.parametrize(
     "n, widths, initialisation, alpha, biases",
     [
-        (7, (2048,), "pytorch", 0.5, True),
-        (5, (2048,), "scaled", 0.7, True),
+        *slow_but(
+            [],
+            [
+                (7, (2048,), "pytorch", 0.5, True),
+                (5, (2048,), "scaled", 0.7, True),
+                (6, (2048,), "pytorch", 0.5, False),
+                (5, (256, 256), "pytorch", 0.5, True),
+                (4, (256, 256), "scaled", 0.7, True),
+            ],
+        ),
         (4, (2048,), "lecun", 0.5, True),
-        (6, (2048,), "pytorch", 0.5, False),
-        (5, (256, 256), "pytorch", 0.5, True),
-        (4, (256, 256), "scaled", 0.7, True),
         (4, (256, 256), "lecun", 0.5, False),
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 from absl import logging
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
+from slow_cases import slow_but
 
 from pvr_jax.training import checkpoint as checkpoint_module
 from pvr_jax.training import run_log
@@ -62,6 +63,7 @@ def test_parameters_load_without_the_optimiser(members, tmp_path):
     assert_equal(params, states[0].params)
 
 
+@pytest.mark.slow
 def test_a_state_saved_on_four_devices_loads_on_one(build, tmp_path):
     four = build([0, 1, 2, 3], [0, 1, 2, 3], devices=4)
     state = four.advance(four.start(), 0, 3)
@@ -132,7 +134,7 @@ def directory_instead(path):
 
 
 @pytest.mark.parametrize(
-    "damage", [cut, empty, garble, another_document, remove, directory_instead]
+    "damage", slow_but([cut], [cut, empty, garble, another_document, remove, directory_instead])
 )
 def test_whichever_file_of_the_newest_checkpoint_is_damaged_the_one_before_is_used(
     members, tmp_path, damage

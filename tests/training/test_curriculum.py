@@ -89,6 +89,7 @@ def build(
     )
 
 
+@pytest.mark.slow
 def test_batches_are_the_same_in_both_types_of_training():
     found = {}
     for dtype in ("float32", "float64"):
@@ -160,6 +161,7 @@ def test_equals_a_plain_loop(execution):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [optax.sgd, lambda rate: optax.sgd(optax.constant_schedule(rate))])
 def test_any_optimizer_trains_each_replica_at_its_own_rate(make):
     rates = (0.1, 0.05, 0.02, 0.1)

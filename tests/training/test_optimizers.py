@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from slow_cases import slow_but
 
 from pvr_jax.training.ensemble import ensemble
 from pvr_jax.training.replicas import Replicas, device_mesh, to_host
@@ -92,7 +93,11 @@ def plain_loop(make, rate, steps=STEPS):
 
 
 @pytest.mark.parametrize(
-    "name, execution", [*((name, "vmap") for name in CASES), ("adam", "map"), ("warmup", "map")]
+    "name, execution",
+    slow_but(
+        [("adam", "vmap"), ("chain", "vmap"), ("warmup", "map")],
+        [*((name, "vmap") for name in CASES), ("adam", "map"), ("warmup", "map")],
+    ),
 )
 def test_an_ensemble_equals_a_plain_loop_per_rate(name, execution):
     make = CASES[name]
@@ -107,6 +112,7 @@ def test_an_ensemble_equals_a_plain_loop_per_rate(name, execution):
     assert np.abs(trained["w"][0] - trained["w"][1]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_replica_with_a_rate_that_needs_its_number_is_the_same_alone():
     together = build(CASES["warmup"], "vmap", rates=(0.01, 0.03, 0.003, 0.03))
     trained = to_host(together.advance(together.start(), 0, STEPS).params, 4)

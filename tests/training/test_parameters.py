@@ -67,6 +67,7 @@ for path in sys.argv[2:]:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 2])
 def test_a_fresh_process_with_other_devices_loads_every_run(tmp_path, devices):
     runs = {

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from slow_cases import slow_but
 
 from pvr_jax.training.replicas import (
     Mode,
@@ -30,7 +31,7 @@ def assert_same(left, right, rows=slice(None)):
 
 
 @pytest.mark.parametrize("execution, group", [("vmap", 1), ("map", 1), ("chunked", 3)])
-@pytest.mark.parametrize("devices", [1, 4])
+@pytest.mark.parametrize("devices", slow_but([4], [1, 4]))
 def test_every_mode_and_device_count_gives_the_same_numbers(build, execution, group, devices):
     seeds, bits = [0, 1, 2, 3, 4, 5, 6, 7], [0, 0, 1, 1, 2, 2, 3, 3]
     reference = trained(build(seeds, bits))
@@ -38,6 +39,7 @@ def test_every_mode_and_device_count_gives_the_same_numbers(build, execution, gr
     assert_same(trained(members), reference)
 
 
+@pytest.mark.slow
 def test_44_replicas_and_4_agree_on_the_shared_4(build):
     seeds, bits = np.repeat(np.arange(11), 4), np.tile(np.arange(4), 11)
     many = trained(build(seeds, bits))
@@ -45,13 +47,14 @@ def test_44_replicas_and_4_agree_on_the_shared_4(build):
     assert_same(many, few, slice(8, 12))
 
 
-@pytest.mark.parametrize("execution", ["vmap", "map"])
+@pytest.mark.parametrize("execution", slow_but(["map"], ["vmap", "map"]))
 def test_a_member_equals_the_same_member_trained_alone(build, execution):
     together = trained(build([0, 1, 2], [4, 1, 0], execution=execution))
     for row, (seed, bit) in enumerate([(0, 4), (1, 1), (2, 0)]):
         assert_same(together, trained(build([seed], [bit])), slice(row, row + 1))
 
 
+@pytest.mark.slow
 def test_counts_that_do_not_divide_are_padded_and_dropped(build):
     seeds, bits = [3, 4, 5, 6, 7], [0, 1, 2, 3, 4]
     members = build(seeds, bits, devices=4)
@@ -79,7 +82,7 @@ def test_learning_rates_of_one_program_are_each_replicas_own(build):
         assert_same(together, trained(build([0], [1], rate=rate)), slice(row, row + 1))
 
 
-@pytest.mark.parametrize("execution", ["vmap", "map"])
+@pytest.mark.parametrize("execution", slow_but(["map"], ["vmap", "map"]))
 def test_a_replica_that_diverges_is_dated_and_touches_no_other(build, execution):
     members = build([0, 1], [1, 2], rate=[1e30, 1e-2], execution=execution)
     state = members.advance(members.start(), 0, STEPS)
@@ -89,7 +92,7 @@ def test_a_replica_that_diverges_is_dated_and_touches_no_other(build, execution)
     assert_same(to_host(state.params, 2), alone, slice(1, 2))
 
 
-@pytest.mark.parametrize("execution", ["vmap", "map", "chunked"])
+@pytest.mark.parametrize("execution", slow_but(["vmap"], ["vmap", "map", "chunked"]))
 def test_each_program_is_traced_once_per_run(build, execution):
     members, traces = build(
         [0, 1, 2, 3], [0, 1, 2, 3], execution=execution, group_size=2, counted=True
@@ -106,6 +109,7 @@ def test_each_program_is_traced_once_per_run(build, execution):
     assert len(traces) == after_evaluation
 
 
+@pytest.mark.slow
 def test_evaluation_compiled_ahead_is_the_same_and_traced_once(build):
     members, traces = build([0, 1], [0, 1], devices=2, counted=True)
     state = members.advance(members.start(), 0, 3)

@@ -1,0 +1,65 @@
+"""The programs of every study, at the sizes of the paper and of a laptop: traced, not compiled.
+
+A tiny run compiles what this traces, which takes ten times as long; those runs are marked slow.
+"""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import registry, reproduce
+from experiments.canonical_holdout import pack
+from pvr_jax.training import environment
+
+
+def cases():
+    """Return (study, choice) for each program that differs in kind and not in numbers alone.
+
+    By default every study at both sizes, and every model and optimizer of an experiment once.
+    """
+    found, known = [], set()
+    for name, size in itertools.product(reproduce.names(), reproduce.SIZES):
+        module, kinds = reproduce.load(name), set()
+        for choice in module.runs(size):
+            config = module.get_config(choice)
+            kind = (config.model.name, config.train.optimizer)
+            if kind not in kinds:
+                is_quick = not kinds or (config.experiment, *kind) not in known
+                # The ResNet of the paper alone takes as long as ten others; the small one is there.
+                is_quick &= (size, config.model.name) != ("paper", "resnet")
+                marks = () if is_quick else pytest.mark.slow
+                found.append(pytest.param(name, choice, marks=marks))
+            kinds.add(kind)
+            known.add((config.experiment, *kind))
+    return found
+
+
+def programs(config):
+    """Return the ensemble of a configuration, as training builds it."""
+    train, problem = (
+        registry.load_experiment(config.experiment, module) for module in ("train", "problem")
+    )
+    if config.experiment == "canonical_holdout":
+        return train.build_ensemble(config, pack.join(problem.assemble_all((config,))))
+    return train.build_ensemble(config, problem.assemble(config))
+
+
+@pytest.mark.parametrize(("name", "choice"), cases())
+def test_every_kind_of_run_starts_steps_and_is_evaluated(name, choice, stand_in_for_mnist):
+    config = reproduce.load(name).get_config(choice)
+    with environment.arithmetic(config.train.dtype):
+        members = programs(config)
+        state = jax.eval_shape(members.start)
+        after = jax.eval_shape(lambda before: members.advance(before, 0, 1), state)
+        measured = jax.eval_shape(members.evaluate, state.params)
+    signature = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), (state, after))
+    assert signature[0] == signature[1]  # a step leaves a state of the same kind
+    parameters = jax.tree.leaves(state.params)
+    assert {leaf.dtype for leaf in parameters} == {np.dtype(config.train.dtype)}
+    replicas = members.replicas.learning_rate.shape[0]
+    assert members.count <= replicas
+    assert all(leaf.shape[0] == replicas for leaf in [*parameters, *measured.values()])
+    assert all(jnp.issubdtype(leaf.dtype, jnp.number) for leaf in measured.values())
