@@ -191,6 +191,10 @@ def pairs(study: Study, last: bool = True) -> pd.DataFrame:
         own = run.isel(step=[-1]) if last and "step" in run.dims else run
         names = [name for name in own if str(name).startswith("pair_")]
         values = own["tracked_coefficients"].to_dataset("member").drop_attrs()
+        for part in ("mean", "low", "high"):  # what a study may keep instead of seeds' values
+            if (name := f"tracked_coefficients_{part}") in own:
+                kept = own[name].to_dataset("member").drop_attrs()
+                values = values.assign({f"{member}_{part}": kept[member] for member in kept})
         frame = values.assign({name: own[name] for name in names}).to_dataframe().reset_index()
         found.append(frame.assign(run=run.attrs["run"]))
     if not found:

@@ -177,7 +177,8 @@ def _means(both: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
         is_error = measure.endswith(("_error", "_accuracy"))
         whole = bool(cell["compared"].all())
         values = cell.loc[cell["compared"], ["value", "value_fresh"]].to_numpy().T
-        if not is_error and np.isinf(values).any():  # never, as of samples to a threshold
+        inverted = not is_error and np.isinf(values).any()
+        if inverted:  # never, as of samples to a threshold
             with np.errstate(divide="ignore"):
                 values = 1 / values
         there = np.isfinite(values)
@@ -186,7 +187,8 @@ def _means(both: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
             continue
         means = [float(statistics.mean(side)) for side in (before, after)]
         unit = np.nanmax([abs(means[0]), constant]) if is_error else abs(means[0])
-        allowed = TOLERANCE * unit + ROUNDING * largest.get(measure, 0.0)
+        size = np.nanmax(np.abs(values[there])) if inverted else largest.get(measure, 0.0)
+        allowed = TOLERANCE * unit + ROUNDING * size
         low, high = statistics.difference_interval(before, after)
         alone = not math.isfinite(low)
         difference = abs(means[1] - means[0])

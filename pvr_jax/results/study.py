@@ -1,6 +1,7 @@
 """A study: the runs of one experiment, and their replicas as one table."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
@@ -181,17 +182,13 @@ def open_study(path: str | Path) -> Study:
     path = Path(path)
     if (path / STUDY_FILE).is_file():
         return _kept(path)
-    if (path / MEASURES_FILE).is_file():
-        directories = [path]
-    else:
-        directories = run_directories(path) or [
-            run for experiment in _directories(path) for run in run_directories(experiment)
-        ]
+    own = [path] if (path / MEASURES_FILE).is_file() else run_directories(path)
+    directories = own or [run for part in _directories(path) for run in run_directories(part)]
     finished = [d for d in directories if (d / MEASURES_FILE).is_file()]
     unfinished = tuple(d.name for d in directories if d not in finished)
     runs = tuple(_run(directory) for directory in finished)
     if not runs:
-        workdir = path.parent if unfinished and path.name else path
+        workdir = os.path.normpath(path / "..") if own else path
         found = (
             f"only unfinished: {', '.join(unfinished)}; finish with" if unfinished else "make one"
         )

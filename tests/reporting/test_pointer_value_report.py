@@ -354,7 +354,7 @@ def test_files_of_runs_and_sweeps(tmp_path):
     results.write(directory / "measures.nc", run([("min", 2, 0), ("min", 2, 3)], seeds=2))
     rows = replica_rows(directory)
     assert [row["withheld_accuracy"] for row in rows[4:]] == [0.5] * 4 and len(rows) == 8
-    assert math.isnan(rows[0]["withheld_accuracy"]) and rows[0]["task"] == "token_pvr"
+    assert rows[0]["withheld_accuracy"] is None and rows[0]["task"] == "token_pvr"
     path = directory / "measures.nc"
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(Refusal, match=f"damaged file {path}") as caught:
