@@ -9,10 +9,20 @@ from pvr_jax import results
 from pvr_jax.reporting.keep import kept_files
 
 ROOT = Path(__file__).parents[2] / "experiments"
-STUDIES = sorted(path.parent for path in ROOT.glob("*/results/*/results.nc"))
+LARGE = 450_000  # bytes, of results that take seconds to read
 
 
-@pytest.mark.parametrize("directory", STUDIES, ids=lambda path: f"{path.parts[-3]}-{path.name}")
+STUDIES = [
+    pytest.param(
+        path.parent,
+        marks=pytest.mark.slow if path.stat().st_size > LARGE else (),
+        id=f"{path.parts[-4]}-{path.parts[-2]}",
+    )
+    for path in sorted(ROOT.glob("*/results/*/results.nc"))
+]
+
+
+@pytest.mark.parametrize("directory", STUDIES)
 def test_kept_files_are_those_of_the_kept_data(directory):
     report = reports.report_of(directory.parts[-3])
     files = kept_files(report, results.open(directory))

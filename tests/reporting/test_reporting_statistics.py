@@ -230,13 +230,13 @@ def _cells_of(counts, step):
     ("counts", "step"),
     [
         ((2, 10), 0),
-        ((2, 3, 4, 10), 0),
-        ((3, 5, 9), 0),
-        ((5, 5), 0),
-        ((2, 2, 2), 1),
-        ((3, 3), 2),
+        pytest.param(*((2, 3, 4, 10), 0), marks=pytest.mark.slow),
+        pytest.param(*((3, 5, 9), 0), marks=pytest.mark.slow),
+        pytest.param(*((5, 5), 0), marks=pytest.mark.slow),
+        pytest.param(*((2, 2, 2), 1), marks=pytest.mark.slow),
+        pytest.param(*((3, 3), 2), marks=pytest.mark.slow),
         ((10, 2), 1),  # one cell's seeds are among the other's
-        ((9, 10, 10), 1),
+        pytest.param(*((9, 10, 10), 1), marks=pytest.mark.slow),
     ],
 )
 def test_intervals_over_seeds_of_unequal_cells_cover(counts, step, spread):
