@@ -31,7 +31,6 @@ setup(
         "h5py>=3.12",
         "jax>=0.10,<0.13",
         "jinja2>=3.1",
-        "matplotlib>=3.9",
         "ml-collections>=1.0",
         "numpy>=2.0",
         "optax>=0.2.5",

@@ -18,7 +18,6 @@ SWITCHES = {
     "JAX_NUMPY_RANK_PROMOTION": "raise",
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    "MPLBACKEND": "Agg",
 }
 for name, value in SWITCHES.items():
     os.environ.setdefault(name, value)

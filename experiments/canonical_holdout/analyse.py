@@ -10,14 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from experiments import stages
 from experiments.canonical_holdout import pack as packs
 from experiments.canonical_holdout import problem as problems
 from experiments.canonical_holdout import settings
 from experiments.canonical_holdout.measures import labeled
 from experiments.canonical_holdout.spectra import SpectraFile
 from experiments.canonical_holdout.train import build_ensemble, schedule
-from pvr_jax import results, theory
+from pvr_jax import results, stages, theory
 from pvr_jax.analysis import canonical, learned, measure
 from pvr_jax.boolean import float64, fourier
 from pvr_jax.training import run

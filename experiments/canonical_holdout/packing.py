@@ -15,11 +15,10 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from experiments import stages
 from experiments.canonical_holdout import settings
 from experiments.canonical_holdout.analyse import write_results
 from experiments.canonical_holdout.train import plan_of
-from pvr_jax import models
+from pvr_jax import models, stages
 from pvr_jax.tasks.contents import Content
 from pvr_jax.training import fields, run, run_log
 

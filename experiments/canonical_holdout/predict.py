@@ -10,11 +10,10 @@ import pandas as pd
 import xarray as xr
 from ml_collections import ConfigDict
 
-from experiments import stages
 from experiments.canonical_holdout import problem as problems
 from experiments.canonical_holdout import settings
 from experiments.canonical_holdout.theories import theories_of
-from pvr_jax import results
+from pvr_jax import results, stages
 from pvr_jax.boolean import float64
 from pvr_jax.refusal import Refusal
 from pvr_jax.results import Measure, statistics

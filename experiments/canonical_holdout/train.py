@@ -10,11 +10,11 @@ from pathlib import Path
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from experiments import stages
 from experiments.canonical_holdout import pack as packs
 from experiments.canonical_holdout import problem as problems
 from experiments.canonical_holdout import settings
 from experiments.canonical_holdout.pack import Pack
+from pvr_jax import stages
 from pvr_jax.training import run
 from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.loop import Schedule

@@ -12,11 +12,10 @@ import pandas as pd
 import xarray as xr
 from ml_collections import ConfigDict
 
-from experiments import stages
 from experiments.pointer_value import problem as problems
 from experiments.pointer_value import settings
 from experiments.pointer_value.train import build_ensemble, schedule
-from pvr_jax import results
+from pvr_jax import results, stages
 from pvr_jax.results import Measure, statistics
 from pvr_jax.tasks import drawn_sets
 from pvr_jax.tasks.classification import Facts

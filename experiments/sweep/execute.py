@@ -16,10 +16,11 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from experiments import registry, stages
+from experiments import registry
 from experiments.command_line import SweepRequest
 from experiments.sweep.definition import Cell, reason_of
 from experiments.sweep.plan import deal, packing_of, plan
+from pvr_jax import stages
 from pvr_jax.reporting import sweeps
 from pvr_jax.reporting.sweeps import DONE, FAILED, FAILED_FILE, MISSING, Status, SweepCell
 from pvr_jax.tasks.contents import Content

@@ -11,11 +11,10 @@ import pandas as pd
 import xarray as xr
 from ml_collections import ConfigDict
 
-from experiments import stages
 from experiments.unseen_domain import problem as problems
 from experiments.unseen_domain import settings
 from experiments.unseen_domain.train import build_ensemble, schedule
-from pvr_jax import results, theory
+from pvr_jax import results, stages, theory
 from pvr_jax.boolean import float64
 from pvr_jax.refusal import Refusal
 from pvr_jax.results import Measure

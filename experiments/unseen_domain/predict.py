@@ -7,10 +7,9 @@ import numpy as np
 import xarray as xr
 from ml_collections import ConfigDict
 
-from experiments import stages
 from experiments.unseen_domain import analyse, settings
 from experiments.unseen_domain import problem as problems
-from pvr_jax import results, theory
+from pvr_jax import results, stages, theory
 from pvr_jax.boolean import cube, float64
 from pvr_jax.refusal import Refusal
 from pvr_jax.results import Measure

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from experiments import stages
 from experiments.unseen_domain import problem as problems
 from experiments.unseen_domain import settings
+from pvr_jax import stages
 from pvr_jax.training import run
 from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.loop import Schedule

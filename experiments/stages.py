@@ -1,1 +1,0 @@
-from pvr_jax.stages import *  # noqa: D100, F403
