@@ -3,13 +3,12 @@
 import csv
 import json
 import re
-import shutil
 
 import jax
 import numpy as np
 import pytest
 
-from experiments import registry, reproduce
+from experiments import registry, reports, reproduce
 from pvr_jax import results
 
 STUDIES = reproduce.names()
@@ -146,16 +145,20 @@ def test_regression_ends_at_its_exact_value(tmp_path):
 def test_matched_targets_are_measured_exactly(tmp_path):
     # Cyclic parity: Stab_1/2 = (3/4)^p / 2^w, a closed form.
     _, measures = finish("noise_stability", "aggregation=parity,window=2,size=small,tiny", tmp_path)
-    target = measures["target"]
-    assert target["noise_stability"] == pytest.approx(0.75**3 / 4, rel=1e-12)
-    assert (target["mean"], target["variance"]) == (0, 1)
-    assert (
-        target["orbit_cross_predictability"]
-        <= target["orbit_cross_predictability_bound"]
-        <= target["noise_stability"]
+    stability, predictability, bound = (
+        float(measures[f"target_{name}"])
+        for name in (
+            "noise_stability",
+            "orbit_cross_predictability",
+            "orbit_cross_predictability_bound",
+        )
     )
-    assert measures["influences"] == {}
-    assert [entry["bit"] for entry in measures["replicas"]] == [None, None]
+    assert stability == pytest.approx(0.75**3 / 4, rel=1e-12)
+    assert predictability <= bound <= stability
+    # Mean 0 and variance 1.
+    assert (measures["mean_square"] == 1).all() and (measures["constant_error"] == 0.5).all()
+    assert "influence" not in measures
+    assert np.isnan(measures["frozen_bit"]).all() and measures.sizes["replica"] == 2
 
 
 @pytest.mark.slow
@@ -209,8 +212,7 @@ def test_a_study_is_run_compared_and_then_skipped(tmp_path, tiny_study, capsys, 
     trained = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("measures.nc")}
     assert len(trained) == 2
     kept = tmp_path / "canonical_holdout" / "results" / "linear_networks"
-    kept.mkdir(parents=True)
-    shutil.copy(report / "replicas.csv", kept)
+    reports.keep(report.parent, kept)
     count = len((report / "replicas.csv").read_text().splitlines()) - 1
     monkeypatch.setattr(reproduce, "EXPERIMENTS", tmp_path)
     assert reproduce.main(arguments) == 0
