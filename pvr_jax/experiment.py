@@ -84,43 +84,36 @@ class Experiment:
     Args:
         name: of its folder, and of `config.experiment`.
         measures: what it measures, by name.
+        build: `build(config, replicas) -> Program`, with the table of replicas.
         axes: `axes(config) -> {column: values}`; the replicas are all combinations of these with
             learning rates, initial scales and seeds.
         rules: of its own fields, "section.field".
         streams: what each stream of randomness depends on: "seed", and columns of whole numbers.
-        build: `build(config, replicas) -> Program`, with the table of replicas.
-        compute: `compute(config) -> {name: array}`, of a study that trains nothing.
         predict: theory -> `theory(config, replicas) -> {name: array[R]}`.
         check: `check(config)` refuses what single rules cannot.
-        name_of: the beginning of a replica's name, from its row.
     """
 
     name: str
     measures: Mapping[str, Measure]
+    build: Callable[[ConfigDict, pd.DataFrame], Program]
     axes: Callable[[ConfigDict], Mapping[str, Sequence[Any]]] = lambda config: {}
     rules: Mapping[str, checks.Rule] = field(default_factory=dict)
     streams: Mapping[str, tuple[str, ...]] = field(
         default_factory=lambda: {name: ("seed",) for name in STREAMS}
     )
-    build: Callable[[ConfigDict, pd.DataFrame], Program] | None = None
-    compute: Callable[[ConfigDict], Arrays] | None = None
     predict: Mapping[str, Callable[[ConfigDict, pd.DataFrame], Arrays]] = field(
         default_factory=dict
     )
     check: Callable[[ConfigDict], None] = lambda config: None
-    name_of: Callable[[Mapping[str, Any]], str] | None = None
 
     # What `stages` asks of an experiment.
 
     def validate(self, config: ConfigDict) -> None:
         """Check the whole configuration; raises the one-line error about the first bad field."""
-        trained = {**fields.NAMES, **fields.TRAINING} if self.build else {}
-        rules = {**trained, **self.rules}
-        always = SECTIONS if self.build else ()
-        sections = dict.fromkeys([*always, *(rule.split(".")[0] for rule in rules)])
+        rules = {**fields.NAMES, **fields.TRAINING, **self.rules}
+        sections = dict.fromkeys([*SECTIONS, *(rule.split(".")[0] for rule in rules)])
         fields.check(config, tuple(sections), rules)
-        if "task" in config:
-            task_of(config)
+        task_of(config)
         self.check(config)
 
     def identity(self, config: ConfigDict) -> str:
@@ -129,19 +122,18 @@ class Experiment:
 
     def run_name(self, config: ConfigDict) -> str:
         """Return the name of a run's directory: <task>-<model>-<8 hex of the configuration>."""
-        parts = [config[s].name for s in ("task", "model") if s in config] or [self.name]
-        words = [re.sub(r"[^A-Za-z0-9_]+", "_", part) for part in parts]
+        names = [config.task.name, config.model.name]
+        words = [re.sub(r"[^A-Za-z0-9_]+", "_", name) for name in names]
         return "-".join([*words, self.identity(config)])
 
     def contents(self, config: ConfigDict) -> dict[str, Content]:
         """Return what stands behind the task's name, where it is a file or the user's own."""
-        return of_problem(task_of(config)) if "task" in config else {}
+        return of_problem(task_of(config))
 
     @property
     def stages(self) -> tuple[str, ...]:
         """The stages it has, in order."""
-        known = {"train": self.build, "analyse": True, "predict": self.predict, "report": True}
-        return tuple(name for name, there in known.items() if there)
+        return ("train", "analyse", *(["predict"] if self.predict else []), "report")
 
 
 def task_of(config: ConfigDict) -> tasks.Task:
@@ -161,12 +153,9 @@ def replica_table(experiment: Experiment, config: ConfigDict) -> pd.DataFrame:
     }
     table = pd.DataFrame(itertools.product(*columns.values()), columns=list(columns))
     own = list(experiment.axes(config))
-    rows = table.to_dict("records")
-    name_of = experiment.name_of or (lambda row: "-".join(f"{name}{row[name]}" for name in own))
-    names = replica_names(
-        [name_of(row) for row in rows], table["learning_rate"], table["init_scale"], table["seed"]
-    )
-    return table.assign(name=names)
+    conditions = ["-".join(f"{n}{row[n]}" for n in own) for row in table.to_dict("records")]
+    shared = (table[name] for name in ("learning_rate", "init_scale", "seed"))
+    return table.assign(name=replica_names(conditions, *shared))
 
 
 def replicas_of(experiment: Experiment, table: pd.DataFrame) -> Replicas:

@@ -2,7 +2,7 @@
 
 It trains, reads checkpoints, measures in float64, and writes measures.nc and predictions.nc.
 
-    from experiments.degree_curriculum.experiment import EXPERIMENT
+    from experiments.NAME.experiment import EXPERIMENT
     from pvr_jax import frame
 
     frame.train(EXPERIMENT, config, workdir)
@@ -64,7 +64,7 @@ def run_all(
     What is done already, in a work directory, is not done again.
 
     Args:
-        experiment: such as `experiments.degree_curriculum.experiment.EXPERIMENT`.
+        experiment: such as `EXPERIMENT` in an experiment's experiment.py.
         config: of `configs/`, or your own.
         workdir: where files go; nothing is kept where none is given.
 

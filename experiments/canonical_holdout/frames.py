@@ -62,16 +62,12 @@ def _theories(study: Study) -> pd.DataFrame:
     """Return what theories predict and leave, with a column per theory that says anything."""
     if "predicted_generalization_error" not in study:
         return study.final()[["run", "replica"]]
-    names = {"predicted_generalization_error": "predicted", "residual": "residual"}
-    names["predicted_generalization_error_se"] = "se"
-    long = study.curve(*names).rename(columns=names)
-    wide = long.pivot(index=["run", "replica"], columns="theory", values=list(names.values()))
-    wide.columns = ["_".join(parts) for parts in wide.columns]
-    return (
-        wide.dropna(axis=1, how="all")
-        .drop(columns="predicted_influence", errors="ignore")
-        .reset_index()
-    )
+    predicted = "predicted_generalization_error"
+    found = study.by_theory(predicted, f"{predicted}_se", "residual").dropna(axis=1, how="all")
+    short = {f"{predicted}_se_": "se_", f"{predicted}_": "predicted_"}
+    for long, name in short.items():
+        found = found.rename(columns=lambda column, a=long, b=name: column.replace(a, b))
+    return found.drop(columns="predicted_influence", errors="ignore")
 
 
 def _models(found: pd.DataFrame) -> pd.Series:

@@ -1,14 +1,14 @@
 """What the exhibits are made of: rows derived from the replicas of a study."""
 
 import math
-from collections.abc import Callable, Sequence
-from functools import wraps
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from pvr_jax.reporting.exhibits import shown
 from pvr_jax.results import Study, statistics
+from pvr_jax.results.study import once
 
 # What is trained, which `network` names; what it learns, and on what: a condition, whose replicas
 # differ in the seed alone.
@@ -22,11 +22,6 @@ MOST_CLASSES = 12  # of a table of recalls
 # Measures that some runs do not have.
 OPTIONAL = ["withheld_words", "samples_to_95", "fewest_samples", "batch_loss"]
 OPTIONAL += [f"{part}_{name}" for part in ("withheld", "train") for name in ("accuracy", "loss")]
-
-
-def once(rows: Callable[[Study], pd.DataFrame]) -> Callable[[Study], pd.DataFrame]:
-    """Return a function whose rows are made once for all exhibits of a study."""
-    return wraps(rows)(lambda study: study.once(lambda: rows(study), rows))
 
 
 @once

@@ -10,6 +10,7 @@ from pvr_jax.number_text import exact
 from pvr_jax.reporting.columns import Group
 from pvr_jax.reporting.exhibits import context_of, groups, settings
 from pvr_jax.results import Study, statistics
+from pvr_jax.results.study import once
 
 MDI, NTK = "min_degree", "wide_ntk"
 NAMES = {MDI: "MDI", NTK: "wide NTK"}
@@ -23,6 +24,7 @@ OVER = ("n", "optimizer")  # where these differ, so does the label of task, mode
 UNDEFINED = ("mass_above", "highest_degree", "target_mass_above")
 
 
+@once
 def replicas(study: Study) -> pd.DataFrame:
     """Return a row per replica, with what theories say of it, and the `state` of its setting.
 
@@ -30,13 +32,9 @@ def replicas(study: Study) -> pd.DataFrame:
     "unfinished" where some fit is not finished, "unmeasured" where one is not known, or "unknown".
     `together` is the number of settings of which it is judged what they are nearer to.
     """
-    return study.once(lambda: _replicas(study), _replicas)
-
-
-def _replicas(study: Study) -> pd.DataFrame:
     found = study.final()
     if RESIDUAL in study:
-        found = found.merge(_by_theory(study, ERROR, RESIDUAL), on=["run", "replica"], how="left")
+        found = found.merge(study.by_theory(ERROR, RESIDUAL), on=["run", "replica"], how="left")
     missing = [*UNDEFINED, *(f"{name}_{theory}" for name in (ERROR, RESIDUAL) for theory in NAMES)]
     found = found.assign(**{name: np.nan for name in missing if name not in found})
     if "setting" in found and not _several(found, [*KEYS, "init_scale"], "setting").any():
@@ -124,18 +122,15 @@ def distances(study: Study) -> pd.DataFrame:
     )
 
 
+@once
 def coefficients(study: Study) -> pd.DataFrame:
     """Return a row per replica, step and monomial, with what target and theories have of it."""
-    return study.once(lambda: _coefficients(study), _coefficients)
-
-
-def _coefficients(study: Study) -> pd.DataFrame:
     kept = [f"coefficients_{part}" for part in ("mean", "low", "high")]
     found = over_training(study, *(["coefficients"] if "coefficients" in study else kept))
     known = study.curve("target_coefficients")[["run", "monomial", "target_coefficients"]]
     found = found.merge(known, on=["run", "monomial"])
     if RESIDUAL in study:
-        own = _by_theory(study, "predicted_coefficients", by=("run", "replica", "monomial"))
+        own = study.by_theory("predicted_coefficients")
         found = found.merge(own, on=["run", "replica", "monomial"])
     names = {f"predicted_coefficients_{theory}": theory for theory in NAMES}
     found = found.rename(columns=names)
@@ -171,13 +166,6 @@ def not_defined(study: Study) -> pd.DataFrame:
     found = study.curve("not_defined")
     found["theory"] = found["theory"].map(lambda name: NAMES.get(name, name))
     return _in_order(found[found["not_defined"] != ""])
-
-
-def _by_theory(study: Study, *names: str, by: tuple[str, ...] = ("run", "replica")) -> pd.DataFrame:
-    """Return predictions with a column per theory, `<name>_<theory>`."""
-    found = study.curve(*names).pivot(index=list(by), columns="theory", values=list(names))
-    found.columns = [f"{name}_{theory}" for name, theory in found.columns]
-    return found.reset_index()
 
 
 def _networks(found: pd.DataFrame) -> pd.Series:

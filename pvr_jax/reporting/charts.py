@@ -1,5 +1,6 @@
 """The charts of a report: one description each, for the page, for paper, and for a notebook."""
 
+import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -9,12 +10,19 @@ import pandas as pd
 
 from pvr_jax.reporting import vega
 from pvr_jax.reporting.columns import Context
-from pvr_jax.reporting.exhibits import Data, Needs, context_of, final, shown, sorted_values
+from pvr_jax.reporting.exhibits import (
+    Data,
+    Needs,
+    context_of,
+    final,
+    shown,
+    sorted_values,
+)
 from pvr_jax.results import Measure, Study
 
 
 @dataclass(frozen=True)
-class Chart:
+class Chart(abc.ABC):
     """What all charts have.
 
     Args:
@@ -68,14 +76,14 @@ class Chart:
         """The column of the values that it shows."""
         return self.y
 
+    @abc.abstractmethod
     def spec(self, study: Study, context: Context) -> vega.Spec:
         """Return its Vega-Lite description."""
-        raise NotImplementedError
 
     def _axis(self, side: Literal["x", "y"], context: Context) -> vega.Spec:
         """Return one of its axes, with the name and the units of its variable."""
         name = self.x if side == "x" else self.y
-        measure, title = context.measures.get(name), vega.heading(name, context)
+        measure, title = context.measures.get(name), context.measure(name).long_name
         more = [part for part in (measure.symbol, measure.units) if part] if measure else []
         title = [title, ", ".join(more)] if more and side == "y" else ", ".join([title, *more])
         found = {"field": side, "type": "quantitative", "title": title}
@@ -348,7 +356,7 @@ class Heatmap(Chart):
         for side, name in (("x", self.x), ("row", self.y)):
             values = list(dict.fromkeys(map(shown, sorted_values(frame[name]))))
             long[side] = long[side].map(shown)
-            title = vega.heading(name, context)
+            title = context.measure(name).long_name
             axes[side] = {
                 "field": side,
                 "type": "ordinal",

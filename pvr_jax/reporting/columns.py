@@ -116,7 +116,7 @@ def mean(
         kept = [f"{name}_{part}" for part in ("mean", "low", "high")]
         is_kept = set(kept) <= set(group)
         empty = group.assign(**{name: math.nan}) if name not in group else group
-        grid = _grid(empty, name, context, where, per)
+        grid = values_by_cell(empty, name, context, where, per)
         center = statistics.mean_over_cells(grid)
         if is_kept and math.isnan(center):
             center, low, high = (float(group[part].iloc[0]) for part in kept)
@@ -135,7 +135,9 @@ def mean(
     return Column(f"{name}_{where}" if where else name, cell, (name,))
 
 
-def _grid(group: Group, name: str, context: Context, where: str = "", per: str = "") -> np.ndarray:
+def values_by_cell(
+    group: Group, name: str, context: Context, where: str = "", per: str = ""
+) -> np.ndarray:
     """Return the values of a group, [cells, seeds], NaN where one is missing or does not count."""
     values = group[name].astype(float)
     values = values / group[per].astype(float) if per else values
@@ -157,10 +159,10 @@ def least(words: Mapping[str, str], per: str = "") -> Column:
     """
 
     def cell(group: Group, context: Context) -> Cell:
-        grids = {n: _grid(group, n, context, per=per) for n in words if n in group}
+        grids = {n: values_by_cell(group, n, context, per=per) for n in words if n in group}
         found, means = statistics.least(grids)
         if not found:
-            return Cell("–")
+            return Cell(numbers.MISSING)
         if len(found) == len(means):
             return Cell("not told apart")
         return Cell(" or ".join(words[name] for name in found))
@@ -170,10 +172,6 @@ def least(words: Mapping[str, str], per: str = "") -> Column:
         "apart from it."
     )
     return Column("least", cell, about=about)
-
-
-# For reports that compute a column of their own.
-values_by_cell = _grid
 
 
 def _marked(cell: Cell, mark: Mark | None, group: Group, context: Context) -> Cell:
@@ -221,7 +219,7 @@ def number(
     """The mean over replicas without an interval; `percent` shows 100 times the value."""
 
     def cell(group: Group, context: Context) -> Cell:
-        value = statistics.mean_over_cells(_grid(group, name, context, per=per))
+        value = statistics.mean_over_cells(values_by_cell(group, name, context, per=per))
         shown = 100 * value if percent else value
         plain = decimals is not None and math.isfinite(value)
         text = f"{shown:.{decimals}f}" if plain else numbers.number(shown, digits)

@@ -16,11 +16,6 @@ from pvr_jax.results import Measure, Study
 # What a table or chart is made of: a row per replica, per step, or per whatever a report derives.
 Data = Callable[[Study], pd.DataFrame]
 Needs = Sequence[str | Callable[[Study], bool]]
-HEADINGS = {
-    "learning_rate": "learning rate",
-    "init_scale": "init scale",
-    "frozen_bit": "frozen bit",
-}
 
 
 def is_shown(needs: Needs, study: Study) -> bool:
@@ -157,7 +152,7 @@ class Pivot:
     def _of(self, value: object) -> Column:
         def cell(group: Group, context: Context) -> Cell:
             own = group[group[self.across] == value]
-            return self.cell.cell(own, context) if len(own) else Cell("–")
+            return self.cell.cell(own, context) if len(own) else Cell(MISSING)
 
         return Column(f"{self.cell.name}_{shown(value)}", cell, self.cell.of, self.cell.about)
 
@@ -191,7 +186,9 @@ class Finding:
             cells = {name: Cell(shown(group[name].iloc[0])) for name in shown_names}
             cells |= {name: column.cell(group, context) for name, column in self.values.items()}
             texts = {name: cell.text for name, cell in cells.items()}
-            where = [f"{HEADINGS.get(key, key)} {texts[key]}" for key in keys if key not in named]
+            where = [
+                f"{context.measure(key).long_name} {texts[key]}" for key in keys if key not in named
+            ]
             sentence = self.template.format(**texts, verdict=self.verdict(cells))
             sentences.append(": ".join(filter(None, [", ".join(where), sentence])))
         return sentences
@@ -284,7 +281,7 @@ def shown(value: object) -> str:
     if isinstance(value, str):
         return value
     if pd.isna(value):
-        return "–"
+        return MISSING
     whole = float(value).is_integer() and abs(value) < 1e15
     return f"{value:.0f}" if whole else exact(float(value))
 
@@ -308,11 +305,8 @@ def made(
         + [column.cell(group, context) for column in columns.values()]
         for group in (groups(frame, keys) if len(frame) else [])
     ]
-    measures = [context.measures.get(key) for key in keys]
-    headings = [
-        m.long_name if m else HEADINGS.get(k, k) for k, m in zip(keys, measures, strict=True)
-    ]
-    about = [m.description if m else "" for m in measures]
+    headings = [context.measure(key).long_name for key in keys]
+    about = [context.measure(key).description for key in keys]
     about += [
         column.about or " ".join(context.measure(n).description for n in column.of[:1])
         for column in columns.values()

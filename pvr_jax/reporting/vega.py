@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pvr_jax.reporting.columns import Context
-from pvr_jax.reporting.exhibits import HEADINGS, shown, sorted_values
+from pvr_jax.reporting.exhibits import shown, sorted_values
 from pvr_jax.results import statistics
 
 Spec = dict[str, Any]
@@ -142,7 +142,7 @@ def finished(parts: Sequence[pd.DataFrame], chart: Described, context: Context) 
             order = {value: place for place, value in enumerate(sorted_values(long[role].dropna()))}
             long[f"{role}_order"] = long[role].map(order)
             is_named = role == "panel" and chart.panel not in TITLED
-            before = f"{heading(chart.panel, context)} " if is_named else ""
+            before = f"{context.measure(chart.panel).long_name} " if is_named else ""
             long[role] = [before + shown(v) if pd.notna(v) else None for v in long[role]]
     if "panel" in long:
         panels = order_of(long, "panel")[:MAX_PANELS]
@@ -170,19 +170,13 @@ def order_of(long: pd.DataFrame, role: str) -> list[str]:
     return known[role].drop_duplicates().tolist()
 
 
-def heading(name: str, context: Context) -> str:
-    """Return the name of a variable or coordinate as an axis, a column or a legend shows it."""
-    measure = context.measures.get(name)
-    return measure.long_name if measure else HEADINGS.get(name, name.replace("_", " "))
-
-
 def colors(long: pd.DataFrame, context: Context, name: str) -> Spec:
     """Return the color of lines and points, named in a legend where there are several."""
     values = order_of(long, "color")
     if not values:
         return {"color": {"value": COLORS[0]}}
     scale = {"domain": values, "range": [COLORS[i % len(COLORS)] for i in range(len(values))]}
-    title = None if name in TITLED else heading(name, context)
+    title = None if name in TITLED else context.measure(name).long_name
     legend = {"title": title, "symbolOpacity": 1}
     return {"color": {"field": "color", "type": "nominal", "legend": legend, "scale": scale}}
 
@@ -200,7 +194,7 @@ def dashes(long: pd.DataFrame, context: Context, name: str) -> Spec:
     if len(values) < 2:
         return {}
     scale = {"domain": values, "range": [DASHES[i % len(DASHES)] for i in range(len(values))]}
-    title = heading(name, context)
+    title = context.measure(name).long_name
     return {"strokeDash": {"field": "dash", "type": "nominal", "title": title, "scale": scale}}
 
 
@@ -230,7 +224,7 @@ def tip(name: str, title: Any, text: bool = False, form: str = ".4~g") -> Spec:
 
 def tips(roles: Mapping[str, str], context: Context) -> list[Spec]:
     """Return the lines of a tooltip that say what a place is of."""
-    return [tip(r, heading(n, context), True) for r, n in roles.items() if r != "at"]
+    return [tip(r, context.measure(n).long_name, True) for r, n in roles.items() if r != "at"]
 
 
 def assembled(

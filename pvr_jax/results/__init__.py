@@ -2,7 +2,7 @@
 
 from pvr_jax import results
 
-study = results.open("runs/degree_curriculum")
+study = results.open("runs/EXPERIMENT")
 study.final()                     # a row per replica
 study.curve("degree_profile")     # a row per step, replica and degree
 study.array("degree_profile")     # the same as a labeled array

@@ -30,6 +30,9 @@ UNNAMED += ("train.group_size", "train.batch_devices", "checkpoint", "evaluation
 class Study:
     """The finished runs of an experiment.
 
+    A replica that several runs of one setting have trained, as one of them had more seeds, counts
+    once: it is that of the first.
+
     Args:
         runs: a dataset each, measures and predictions together.
         unfinished: names of runs that have no measures yet.
@@ -79,8 +82,7 @@ class Study:
         """Return a row per replica: what it is, and its last values.
 
         Columns are those in `coordinates`, every measure that is one number per replica, and the
-        last `step`. A replica that several runs of one setting have trained is in it once. This is
-        what replicas.csv holds.
+        last `step`. This is what replicas.csv holds.
         """
         frames = []
         for run, settings in self._with_settings():
@@ -93,9 +95,7 @@ class Study:
             if step is not None:
                 frame["step"] = step
             frames.append(_labeled(frame, settings))
-        found = _concatenated(frames)
-        same = [name for name in self.coordinates if name in found and name not in ("run", "size")]
-        return found.drop_duplicates(same, ignore_index=True)
+        return _concatenated(frames)
 
     def curve(self, *names: str) -> pd.DataFrame:
         """Return the values of measures with the same dimensions at every step, a row per value."""
@@ -108,6 +108,17 @@ class Study:
             known = ", ".join(sorted(self.measures))
             raise Refusal(f"measures: given {', '.join(names)}; allowed {known}")
         return _concatenated(frames)
+
+    def by_theory(self, *names: str) -> pd.DataFrame:
+        """Return predictions with a column per theory, `<name>_<theory>`, a row per replica.
+
+        Of predictions with further dimensions of their own it has a row per place in these.
+        """
+        own = [dim for dim in self.measures[names[0]].dims if dim != "theory"]
+        keys = ["run", "replica", *own]
+        found = self.curve(*names).pivot(index=keys, columns="theory", values=list(names))
+        found.columns = [f"{name}_{theory}" for name, theory in found.columns]
+        return found.reset_index()
 
     def array(self, name: str) -> xr.DataArray:
         """Return a measure of all replicas of all runs as one labeled array.
@@ -149,10 +160,23 @@ class Study:
         }
 
     def _with_settings(self) -> Iterator[tuple[xr.Dataset, dict[str, Any]]]:
+        """Yield every run with its labels, without replicas that a run before it has."""
+        seen = set()
         for run in self.runs:
             known = {name: run.attrs[name] for name in OF_RUN if name in run.attrs}
             labels = self.labels[run.attrs["run"]]
-            yield run, {name: {**known, **labels}.get(name, "") for name in OF_RUN}
+            settings = {name: {**known, **labels}.get(name, "") for name in OF_RUN}
+            if "replica" in run.dims:
+                same = [value for name, value in settings.items() if name not in ("run", "size")]
+                own = [name for name in _columns(run) if name != "diverged_at"]
+                rows = zip(*(run[name].values.astype(str) for name in own), strict=True)
+                keys = [(*same, *own, *row) for row in rows]
+                new = [i for i, key in enumerate(keys) if key not in seen]
+                seen.update(keys)
+                if not new:
+                    continue
+                run = run if len(new) == len(keys) else run.isel(replica=new)
+            yield run, settings
 
 
 def once(make: Callable[[Study], pd.DataFrame]) -> Callable[[Study], pd.DataFrame]:
@@ -160,10 +184,7 @@ def once(make: Callable[[Study], pd.DataFrame]) -> Callable[[Study], pd.DataFram
 
     @wraps(make)
     def known(study: Study) -> pd.DataFrame:
-        frames = vars(study).setdefault("_frames", {})
-        if make not in frames:
-            frames[make] = make(study)
-        return frames[make].copy(deep=False)
+        return study.once(lambda: make(study), make).copy(deep=False)
 
     return known
 

@@ -42,7 +42,7 @@ def load_params(run: str | Path, step: int | None = None) -> Parameters:
     trained together, their checkpoints are those of the pack.
 
     Args:
-        run: a run directory, such as runs/canonical_holdout/pvr_majority-mlp-4c3645f3.
+        run: a run directory, such as runs/EXPERIMENT/pvr_majority-mlp-4c3645f3.
         step: that of a checkpoint; None: the last one. The run keeps log-spaced steps and the two
             newest. Of a curriculum, a step is an epoch.
 

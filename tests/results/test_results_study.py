@@ -61,9 +61,14 @@ def test_fields_that_change_no_number_name_nothing(field):
 
 
 def test_a_replica_that_two_runs_have_trained_counts_once():
-    few, more = toy_study.run("a", seeds=3), toy_study.run("b", seeds=5)
-    final = toy_study.study(few, more).final()
+    few, more = toy_study.run("a", seeds=3), toy_study.run("b", seeds=5, diverged={(0, 1)})
+    renamed = more.assign_coords(replica=[f"other-{name}" for name in more["replica"].values])
+    study = toy_study.study(few, renamed, toy_study.run("c", seeds=2))
+    final = study.final()
     assert len(final) == 10 and sorted(final["seed"].unique()) == [0, 1, 2, 3, 4]
+    assert final["generalization_error"].notna().all(), "of the first run that has it"
+    assert len(study.curve("generalization_error")) == 3 * 10
+    assert study.array("generalization_error").sizes["replica"] == 10
 
 
 def test_runs_that_differ_in_a_field_are_never_merged():

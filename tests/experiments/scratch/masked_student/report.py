@@ -6,13 +6,13 @@ from pvr_jax.reporting.exhibits import Finding, Table
 from pvr_jax.reporting.publish import Report
 from pvr_jax.results import statistics
 
-ERROR, PREDICTED = "generalization_error", "predicted"
+ERROR = "generalization_error"
+PREDICTED = f"predicted_{ERROR}_best linear"
 WORDS = {"above": "above what is possible", "inside": "as predicted", "below": "impossible"}
 
 
 def data(study):
-    predicted = study.curve(f"predicted_{ERROR}").rename(columns={f"predicted_{ERROR}": PREDICTED})
-    return study.final().merge(predicted[["run", "replica", PREDICTED]], on=["run", "replica"])
+    return study.final().merge(study.by_theory(f"predicted_{ERROR}"), on=["run", "replica"])
 
 
 def verdict(cells):
