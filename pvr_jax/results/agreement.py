@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from pvr_jax.results import statistics
 from pvr_jax.results.study import Study, config_fields
@@ -15,13 +16,14 @@ from pvr_jax.results.study import Study, config_fields
 # the 95 % interval of their difference holds 0, or where they differ by no more than this share of
 # the kept one, as few seeds may happen to lie close together. Of errors and accuracies the share is
 # of the best constant's error where that is larger: a fitted error can be a few thousandths of it.
+# Where inputs are withheld, the error has a scale of its own, and the share is of the kept mean.
 TOLERANCE = 0.02
 # Values that are rounding beside the largest of their measure are no share of anything.
 ROUNDING = 1e-9
 # An interval wider than this share of the mean, on either side, agrees with almost anything.
 LOOSE = 0.25
 NAMED = 3  # places that the line names
-_GIVEN = ("replica", "name", "diverged_at", "step")
+_GIVEN = ("replica", "name", "diverged_at", "step", "constant")
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,8 @@ def _long(study: Study, fields: Sequence[str]) -> pd.DataFrame:
         config = config_fields(run)
         setting = ", ".join(f"{name}={config[name]}" for name in fields)
         last = run.isel(step=-1, drop=True) if "step" in run.dims else run
+        table = run[[c for c, v in run.coords.items() if v.dims == ("replica",)]]
+        table = table.assign(constant=_constant_error(run)).to_dataframe()
         for name, variable in last.data_vars.items():
             if variable.dtype.kind not in "biuf":
                 continue
@@ -145,8 +149,6 @@ def _long(study: Study, fields: Sequence[str]) -> pd.DataFrame:
             element = frame[own].astype(str).agg(" ".join, axis=1) if own else ""
             frame = frame.rename(columns={name: "value"}).drop(columns=own)
             if "replica" in frame:
-                own = [c for c, v in run.coords.items() if v.dims == ("replica",)]
-                table = run[own].to_dataframe()
                 frame = frame.join(table, on="replica")
             frame = frame.assign(
                 task=run.attrs["task"], model=run.attrs["model"], setting=setting,
@@ -158,6 +160,13 @@ def _long(study: Study, fields: Sequence[str]) -> pd.DataFrame:
     return found[[*first, *(name for name in found if name not in first)]]
 
 
+def _constant_error(run: xr.Dataset) -> xr.DataArray | float:
+    """Return the error of the best constant, where that is the scale of a run's errors."""
+    if "constant_error" in run and "unseen_error" not in run:
+        return run["constant_error"]
+    return 1 - run["chance"] if "chance" in run else math.nan
+
+
 def _means(both: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """Compare the means over seeds, of replicas that have a value on both sides.
 
@@ -165,8 +174,6 @@ def _means(both: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     spread of its cell: without an interval that cell is not judged.
     """
     largest = both["value"].abs().replace(np.inf, np.nan).groupby(both["measure"]).max().fillna(0)
-    constants = both[both["measure"] == "constant_error"]["value"]
-    constant = float(constants.iloc[0]) if len(constants) else math.nan
     shown = [name for name in keys if name not in ("measure", "setting")]
     shown = [name for name in shown if both[name].nunique() > 1] or ["task"]
     lost = (both["diverged_at"] >= 0) != (both["diverged_at_fresh"] >= 0)
@@ -186,7 +193,7 @@ def _means(both: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
         if not there.any():
             continue
         means = [float(statistics.mean(side)) for side in (before, after)]
-        unit = np.nanmax([abs(means[0]), constant]) if is_error else abs(means[0])
+        unit = np.nanmax([abs(means[0]), cell["constant"].iloc[0]]) if is_error else abs(means[0])
         size = np.nanmax(np.abs(values[there])) if inverted else largest.get(measure, 0.0)
         allowed = TOLERANCE * unit + ROUNDING * size
         low, high = statistics.difference_interval(before, after)

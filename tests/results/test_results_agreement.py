@@ -113,6 +113,27 @@ def test_the_share_of_a_fitted_error_is_of_the_best_constants(share, holds):
     assert agreement(other, fresh(fitted)).holds == holds
 
 
+@pytest.mark.parametrize(("share", "holds"), [(0.99, True), (1.01, False)])
+def test_where_inputs_are_withheld_the_share_is_of_the_kept_mean(share, holds):
+    def withheld(run, factor=1.0):
+        error = (run["generalization_error"] * 0 + 0.06) * factor
+        return run.assign(generalization_error=error, constant_error=0.5, unseen_error=2 * error)
+
+    other = fresh(lambda run: withheld(run, 1 + share * TOLERANCE))
+    assert agreement(other, fresh(withheld)).holds == holds
+
+
+@pytest.mark.parametrize(("share", "holds"), [(0.99, True), (1.01, False)])
+def test_each_task_has_a_constant_of_its_own(share, holds):
+    def fitted(run, more=0.0):
+        error = run["generalization_error"] * 0 + 0.001 + more * (run["frozen_bit"] == 1)
+        constant = (run["frozen_bit"] == 1) * 0.2 + 0.1
+        return run.assign(generalization_error=error, constant_error=constant)
+
+    other = fresh(lambda run: fitted(run, share * TOLERANCE * 0.3))
+    assert agreement(other, fresh(fitted)).holds == holds
+
+
 def test_thresholds_that_are_never_reached_agree_and_one_that_is_does_not():
     def waiting(values):
         return fresh(lambda run: run.assign(
