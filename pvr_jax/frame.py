@@ -10,45 +10,48 @@ It trains, reads checkpoints, measures in float64, and writes measures.nc and pr
 """
 
 import contextlib
+import itertools
 import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import xarray as xr
 from ml_collections import ConfigDict
 
 from pvr_jax import results, stages
-from pvr_jax.boolean import float64
-from pvr_jax.experiment import (
-    Arrays,
-    Experiment,
-    Program,
-    ensemble_of,
-    replica_table,
-    replicas_of,
-    schedule_of,
-)
-from pvr_jax.training import run
-from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
-from pvr_jax.training.ensemble import Ensemble
-from pvr_jax.training.loop import Schedule
-from pvr_jax.training.replicas import Replicas, to_host
-from pvr_jax.training.state import State
+from pvr_jax.experiment import Arrays, Experiment, build, replica_table
+from pvr_jax.measuring import write_measures
+from pvr_jax.refusal import Refusal
+from pvr_jax.results import Measure
+from pvr_jax.training import run, run_log
 
-# Numbers that are measured together: 2^22 in float64 are 32 MB.
-GROUP = 1 << 22
 ANALYSE = run.Stage("analyse", after=run.STAGE, product=results.MEASURES_FILE)
 PREDICT = run.Stage("predict", after="analyse", product=results.PREDICTIONS_FILE)
+NOT_DEFINED = Measure(
+    "not defined",
+    "Why a theory says nothing of a run; empty where it does.",
+    kind="prediction",
+    dims=("theory",),
+)
 
 
 def bound(experiment: Experiment) -> SimpleNamespace:
     """Return all that is done with an experiment as functions of a configuration."""
-    own = ("validate", "identity", "run_name", "contents", "stages")
+    own = (
+        "validate",
+        "identity",
+        "run_name",
+        "contents",
+        "followed",
+        "stages",
+        "naming",
+        "remarks",
+    )
     functions = {"train": train, "analyse": analyse, "predict": predict}
     return SimpleNamespace(
         **{name: getattr(experiment, name) for name in own},
@@ -89,18 +92,25 @@ def train(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
         ValueError: an impossible configuration.
         RunError: the directory is in use, a checkpoint cannot be written, or a signal came.
     """
+    return stages.train(experiment, config, workdir, lambda config: plan_of(experiment, (config,)))
 
-    def plan(config: ConfigDict) -> run.Plan:
-        program, members, table = ensemble_of(experiment, config)
-        return run.Plan(
-            members, schedule_of(config, program), table["name"].tolist(), program.title
-        )
 
-    return stages.train(experiment, config, workdir, plan)
+def plan_of(experiment: Experiment, configs: Sequence[ConfigDict]) -> run.Plan:
+    """Return what is trained, and when what happens."""
+    built = build(experiment, configs)
+    names = [table["name"].tolist() for table in built.tables]
+    if len(configs) > 1:
+        runs = map(experiment.run_name, configs)
+        names = [[f"{run}/{name}" for name in own] for run, own in zip(runs, names, strict=True)]
+    titles = dict.fromkeys(program.title for program in built.programs)
+    rows = built.programs[0].training_rows(built.replicas)
+    return run.Plan(
+        built.members, built.schedule, [*itertools.chain(*names)], "; ".join(titles), rows
+    )
 
 
 def analyse(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
-    """Write measures.nc of a trained run, or of what is computed; returns the run directory.
+    """Write measures.nc of a trained run, and the outputs that are kept; returns its directory.
 
     Raises:
         ValueError: an impossible configuration.
@@ -109,7 +119,7 @@ def analyse(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
     """
 
     def work(config: ConfigDict, directory: Path) -> None:
-        results.write(directory / results.MEASURES_FILE, measured(experiment, config, directory))
+        write_measures(experiment, (config,), directory, experiment.identity(config), (directory,))
 
     return stages.follow(experiment, config, workdir, ANALYSE, work)
 
@@ -120,117 +130,67 @@ def predict(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
     Raises:
         ValueError: an impossible configuration.
         FileNotFoundError: the run is not analysed.
+        RunError: the directory is in use, or a file in it is damaged.
     """
 
     def work(config: ConfigDict, directory: Path) -> None:
         table = replica_table(experiment, config)
-        found = {name: theory(config, table) for name, theory in experiment.predict.items()}
-        names = dict.fromkeys(name for own in found.values() for name in own)
-        nothing = np.full(len(table), np.nan)
-        theories = list(found.values())
-        values = {
-            name: np.stack([np.asarray(own.get(name, nothing)) for own in theories], axis=1)
-            for name in names
-        }
-        data = {
-            name: (("replica", "theory"), value, experiment.measures[name].attributes)
-            for name, value in values.items()
-        }
+        kept = experiment.kept
+
+        def learned() -> Iterator[np.ndarray]:
+            path = directory / kept.name
+            with run_log.damage_named(path, run.remedy(directory, "analyse")):
+                yield from kept.read_last(directory)
+
+        found: dict[str, Arrays] = {}
+        reasons = dict.fromkeys(experiment.predict, "")
+        for name, theory in experiment.predict.items():
+            try:
+                found[name] = theory(config, table, learned)
+            except (Refusal, np.linalg.LinAlgError) as error:
+                found[name], reasons[name] = {}, str(error)
         measures = results.read(directory / results.MEASURES_FILE)
-        kept = {n: c for n, c in measures.coords.items() if c.dims == ("replica",)}
-        results.write(
-            directory / results.PREDICTIONS_FILE,
-            xr.Dataset(data, {**kept, "theory": list(found)}, measures.attrs),
-        )
+        predictions = labeled(experiment, measures, found, reasons)
+        results.write(directory / results.PREDICTIONS_FILE, predictions)
 
     return stages.follow(experiment, config, workdir, PREDICT, work)
 
 
-def measured(experiment: Experiment, config: ConfigDict, directory: Path) -> xr.Dataset:
-    """Return the measures of a trained run.
+def labeled(
+    experiment: Experiment, measures: xr.Dataset, found: dict[str, Arrays], reasons: dict[str, str]
+) -> xr.Dataset:
+    """Return predictions.nc: what theories say, with the replicas of the measures.
 
-    The last step is of the last checkpoint, in float64; the others are the evaluations of training,
-    in its arithmetic.
+    Args:
+        experiment: whose predictions they are.
+        measures: measures.nc.
+        found: of every theory, arrays [R, ...] by name.
+        reasons: why a theory is not defined, "" where it is.
     """
-    program, members, table = ensemble_of(experiment, config)
-    plan = schedule_of(config, program)
-    state = last_state(experiment, config, members, plan, directory)
-    replicas = replicas_of(experiment, table)
-    draw = jax.jit(jax.vmap(lambda key, own: program.draw(key, **own)))
-    drawn = to_host(draw(replicas.data_key, replicas.conditions), members.count)
-    final = final_measures(program, members, state, drawn, replicas)
-    records = run.evaluations(directory, plan)
-    lost = run.diverged_steps(directory, final.pop("finite"))
-    values = {
-        name: np.stack(
-            [*(np.asarray(r[name], float) for r in records[:-1]), np.asarray(last, float)]
-        )
-        for name, last in final.items()
+    known = {**experiment.measures, **experiment.predictions}
+    values = {}
+    for name in dict.fromkeys(name for own in found.values() for name in own):
+        given = {theory: np.asarray(own[name]) for theory, own in found.items() if name in own}
+        nothing = np.full_like(next(iter(given.values())), np.nan, dtype=float)
+        values[name] = np.stack([given.get(theory, nothing) for theory in found], axis=1)
+    of_theories = {
+        name: replace(known[name], dims=("theory", *(d for d in known[name].dims if d != "theory")))
+        for name in values
     }
-    if "batch_loss" in experiment.measures:
-        values["batch_loss"] = np.array([record["batch_loss"] for record in records], float)
-    steps = np.array([record["step"] for record in records])
-    values |= program.at_the_end(to_host(state, members.count), drawn, table, steps)
+    columns = [str(name) for name, own in measures.coords.items() if own.dims == ("replica",)]
+    replicas = pd.DataFrame({name: measures[name].values for name in columns})
     return results.dataset(
-        table.assign(diverged_at=[-1 if step is None else step for step in lost]),
-        {**values, **program.exact},
-        experiment.measures,
-        steps=steps,
-        coordinates=program.coordinates,
-        **attributes(experiment, config, program.step_unit),
+        replicas.rename(columns={"replica": "name"}),
+        values | {"not_defined": np.array([reasons[name] for name in found])},
+        of_theories | {"not_defined": NOT_DEFINED},
+        coordinates={
+            "theory": list(found),
+            **{
+                dim: measures[dim].values
+                for measure in of_theories.values()
+                for dim in measure.dims
+                if dim in measures.coords
+            },
+        },
+        **{name: value for name, value in measures.attrs.items() if name != "schema"},
     )
-
-
-def attributes(experiment: Experiment, config: ConfigDict, step_unit: str) -> dict[str, Any]:
-    """Return what a dataset says of its run."""
-    found = {
-        "experiment": experiment.name,
-        "run": experiment.run_name(config),
-        "task": config.task.name,
-        "model": config.model.name,
-        "optimizer": config.train.optimizer,
-        "size": config.size,
-        "n": config.task.get("n"),
-        "step_unit": step_unit,
-        "config": config.to_dict(),
-    }
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def final_measures(
-    program: Program, members: Ensemble, state: State, drawn: Arrays, replicas: Replicas
-) -> dict[str, np.ndarray]:
-    """Return the measures [R, ...] of the last functions in float64, and which are `finite`."""
-    found: list[dict[str, np.ndarray]] = []
-    conditions = to_host(replicas.conditions, members.count)
-    measure = jax.jit(jax.vmap(lambda outputs, own, given: program.measure(outputs, own, **given)))
-    groups = run.in_groups(program.outputs, members, max(1, GROUP // program.outputs_size))
-    for some, outputs in groups(state.params):
-        own, given = jax.tree.map(lambda leaf, some=some: leaf[some], (drawn, conditions))
-        with float64.exact():
-            functions = jnp.asarray(outputs, jnp.float64)
-            values = measure(functions, own, given)
-            values["finite"] = jnp.isfinite(functions).reshape(len(functions), -1).all(axis=1)
-            found.append(jax.tree.map(np.asarray, values))
-    return {name: np.concatenate([group[name] for group in found]) for name in found[0]}
-
-
-def last_state(
-    experiment: Experiment, config: ConfigDict, members: Ensemble, plan: Schedule, directory: Path
-) -> State:
-    """Return the state after the last step.
-
-    Raises:
-        CheckpointError: its checkpoint is missing or damaged.
-    """
-    identity = experiment.identity(config)
-    with Checkpoints(directory / "checkpoints", identity, read_only=True) as checkpoints:
-        state, passed_over = checkpoints.restore(members.shapes())
-    if state is None or int(state.step[0]) != plan.total:
-        nothing = f"{directory} has no checkpoint of step {plan.total}"
-        reason = passed_over[0] if passed_over else nothing
-        raise CheckpointError(
-            f"{reason}; remove {directory / 'train.done'} and give the same command again to train "
-            "on from the checkpoint before it"
-        )
-    return state

@@ -1,15 +1,14 @@
 """The frame of every stage: the configuration is checked, its run directory found, the work done.
 
-An experiment hands its module `settings`, which has `validate(config)`, `identity(config)`,
-`run_name(config)` and `contents(config)`.
+`settings` is an `Experiment`, of which this needs no more than `Settings` says.
 """
 
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ml_collections import ConfigDict
 
@@ -20,7 +19,7 @@ CONTENTS_FILE = "contents.json"
 
 
 class Settings(Protocol):
-    """What the module `settings` of an experiment has to define."""
+    """What the stages have to know of an experiment."""
 
     def validate(self, config: ConfigDict) -> None:
         """Raise ValueError, one line, for a configuration that cannot be."""
@@ -33,6 +32,9 @@ class Settings(Protocol):
 
     def contents(self, config: ConfigDict) -> dict[str, Content]:
         """Return what stands behind the names of files and functions, by field."""
+
+    # Fields that say only what the analysis follows.
+    followed: Mapping[str, Any]
 
 
 def run_directory(settings: Settings, config: ConfigDict, workdir: Path) -> Path:
@@ -155,6 +157,21 @@ def train(
     return directory
 
 
+def _follow_others(directory: Path, config: ConfigDict, fields: Collection[str]) -> None:
+    """Have a run analyzed again that is asked to follow something else, by these fields."""
+    path = directory / "config.json"
+    if not (fields and path.is_file()):
+        return
+    with run_log.damage_named(path, _start_over(directory)):
+        kept = run_log.read_json(path)
+        places = [field.split(".") for field in fields]
+        is_other = any(kept[section].get(name) != config[section][name] for section, name in places)
+    if is_other:
+        for stage in ("analyse", "predict"):
+            (directory / f"{stage}.done").unlink(missing_ok=True)
+        run_log.write_json(path, config.to_dict())
+
+
 def follow(
     settings: Settings,
     config: ConfigDict,
@@ -176,5 +193,6 @@ def follow(
     directory = run_directory(settings, config, workdir)
     if directory.is_dir():
         hold_to_contents(directory, settings.contents(config))
+        hosts.on_primary(partial(_follow_others, directory, config, settings.followed))
     run.later_stage(directory, stage, config.train.dtype, partial(work, config, directory))
     return directory

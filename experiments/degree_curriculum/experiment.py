@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from pvr_jax import checks, models, tasks
 from pvr_jax.analysis import learned, spectrum
 from pvr_jax.boolean import cube, float64
-from pvr_jax.experiment import Arrays, Experiment, Program, task_of
+from pvr_jax.experiment import Arrays, End, Experiment, Program, task_of
 from pvr_jax.results import Measure
 from pvr_jax.tasks import datasets
 from pvr_jax.training import fields
@@ -26,7 +26,6 @@ from pvr_jax.training.curriculum import (
     iterations_at,
     most_stages,
 )
-from pvr_jax.training.state import State
 
 # Errors and spectra are exact, over all 2^n points, for every replica at every evaluation.
 MAX_BITS = 20
@@ -117,7 +116,7 @@ def build(config: ConfigDict, replicas: pd.DataFrame) -> Program:
     degrees = np.bitwise_count(np.arange(2**task.n))
     return Program(
         init=partial(model.init, x=jnp.ones((1, task.n))),
-        outputs=lambda params: learned.on_cube(model.apply, params, task.n),
+        outputs=lambda params, drawn, **own: learned.on_cube(model.apply, params, task.n),
         measure=measure,
         draw=draw,
         ensemble=partial(
@@ -141,21 +140,21 @@ def build(config: ConfigDict, replicas: pd.DataFrame) -> Program:
     )
 
 
-def progress(state: State, drawn: Arrays, replicas: pd.DataFrame, epochs: np.ndarray) -> Arrays:
+def progress(end: End) -> Arrays:
     """Return how far the replicas had come [T, R], and what their stages [R, S] showed."""
-    carry, leaps = state.carry, replicas["leap"].to_numpy()
+    carry, leaps = end.state().carry, end.replicas["leap"].to_numpy()
     finished = carry.finished_at >= 0
     passed = (carry.stage_epochs >= 0).sum(axis=1)
     # The last stage passed leaves the radius as it is.
     first = carry.radius - leaps * (passed - finished)
     radius = first[:, None] + leaps[:, None] * np.arange(carry.stage_epochs.shape[1])
-    levels = np.where(drawn["present"], drawn["level"], np.iinfo(np.int32).max)
+    levels = np.where(end.drawn["present"], end.drawn["level"], np.iinfo(np.int32).max)
     inside = [
         (own[:, None] <= reach).sum(axis=0) for own, reach in zip(levels, radius, strict=True)
     ]
     ends = zip(carry.stage_epochs, carry.stage_iterations, carry.iterations, strict=True)
     return {
-        "iterations": np.stack([iterations_at(epochs, *own) for own in ends], axis=1),
+        "iterations": np.stack([iterations_at(end.steps, *own) for own in ends], axis=1),
         "finished": finished,
         "epochs_to_end": carry.finished_at,
         "stage_end": carry.stage_iterations,

@@ -27,7 +27,6 @@ NAMES: dict[str, checks.Rule] = {
 TRAINING: dict[str, checks.Rule] = {
     "train.seeds": checks.count(1, 2**20),
     "train.first_seed": checks.integer(0, 2**31 - 1),
-    "train.epochs": checks.count(1, 2**31 - 1),
     "train.optimizer": checks.one_of("adam", "sgd"),
     "train.learning_rates": checks.list_of(checks.above(0), "5e-5,1e-4"),
     "train.init_scales": checks.list_of(checks.above(0), "1,0.5"),
@@ -36,9 +35,29 @@ TRAINING: dict[str, checks.Rule] = {
     "train.matmul_precision": checks.one_of("highest", "high", "default"),
     "train.execution": checks.one_of("auto", "vmap", "map", "chunked"),
     "train.group_size": checks.integer(1),
-    "evaluation.every_epochs": checks.integer(1),
     "checkpoint.count": checks.count(2, 2**16),
     "checkpoint.save_every_seconds": checks.above(0),
+}
+# How long training is and how often it is evaluated. Where sets of different sizes train side by
+# side, both are counted in steps.
+COUNTS: dict[str, dict[str, checks.Rule]] = {
+    "epochs": {
+        "train.epochs": checks.count(1, 2**31 - 1),
+        "evaluation.every_epochs": checks.integer(1),
+    },
+    "steps": {"train.steps": checks.integer(1), "evaluation.count": checks.integer(2)},
+}
+# Fields of training that a configuration need not have, and what it then means.
+OPTIONAL: dict[str, checks.Rule] = {
+    "train.weight_decay": checks.nonnegative(),
+    "train.warmup_steps": checks.integer(0),
+    "train.decay": checks.one_of("constant", "cosine"),
+    "train.batch_devices": checks.integer(1),
+}
+DEFAULTS: dict[str, Any] = {
+    "train.weight_decay": 0.0,
+    "train.warmup_steps": 0,
+    "train.decay": "constant",
 }
 
 
@@ -66,7 +85,8 @@ def check(
             raise checks.invalid(f"config.{section}", config.get(section), allowed)
     if config.get("size") not in SIZES:
         raise checks.invalid("config.size", config.get("size"), "small, paper, or an empty text")
-    for field, (is_allowed, allowed) in rules.items():
+    given = {field: rule for field, rule in OPTIONAL.items() if _has(config, field)}
+    for field, (is_allowed, allowed) in {**rules, **given}.items():
         section, name = field.split(".")
         value = config[section].get(name)
         if not is_allowed(value):
@@ -99,19 +119,47 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (str, float))
 
 
-# Where a run is computed, not what: a run goes on under another value.
-PLACEMENT = ("batch_devices",)
+# Where and how a run is computed, not what: a run goes on under another value. The first are in no
+# name; the others are, as if they had these values.
+PLACEMENT = ("train.batch_devices",)
+UNNAMED = {
+    "train.execution": "auto",
+    "train.group_size": 4,
+    "checkpoint.save_every_seconds": 60.0,
+}
 
 
-def identity(config: dict[str, Any]) -> str:
+def identity(
+    config: dict[str, Any],
+    unnamed: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> str:
     """Return the 8 hexadecimal digits that name a configuration: its canonical JSON, hashed.
 
-    Fields of `PLACEMENT` in its section "train" do not count.
+    Args:
+        config: the configuration.
+        unnamed: more fields like those of `UNNAMED`.
+        defaults: of fields that count only where they are different from these.
     """
-    counted = {name: value for name, value in config["train"].items() if name not in PLACEMENT}
-    document = {**config, "train": counted}
+    document = {
+        name: dict(value) if isinstance(value, Mapping) else value for name, value in config.items()
+    }
+    for field, value in {**UNNAMED, **(unnamed or {})}.items():
+        if _has(document, field):
+            section, name = field.split(".")
+            document[section][name] = value
+    for field in (*PLACEMENT, *(defaults or {})):
+        section, name = field.split(".")
+        is_dropped = field in PLACEMENT or document[section].get(name) == defaults[field]
+        if _has(document, field) and is_dropped:
+            del document[section][name]
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+
+
+def _has(config: Mapping[str, Any], field: str) -> bool:
+    section, name = field.split(".")
+    return section in config and name in config[section]
 
 
 def prefix_errors(prefix: str, call: Callable[[], Any]) -> Any:

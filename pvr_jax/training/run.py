@@ -25,7 +25,7 @@ from pvr_jax.training.settings import TrainSettings
 STAGE = "train"
 
 # Replicas that are looked at together, and their values [r, ...].
-Group = tuple[slice, np.ndarray]
+Group = tuple[slice, Any]
 
 
 def schedule(
@@ -259,25 +259,30 @@ def evaluations(directory: Path, plan: loop.Schedule) -> list[dict[str, Any]]:
 
 
 def in_groups(
-    values: Callable[[Any], jax.Array], members: Ensemble, group: int
-) -> Callable[[Any], Iterator[Group]]:
-    """Return `groups(params[R, ...])`, which yields values(params) of up to `group` replicas each.
+    values: Callable[..., Any], members: Ensemble, group: int
+) -> Callable[..., Iterator[Group]]:
+    """Return `groups(params[R, ...], own[R, ...])`, which yields `values` of some replicas at once.
 
-    `values` is of ONE replica. However many replicas there are, only one group's values are in
-    memory at a time.
+    `values(params, own)` is of ONE replica. However many replicas there are, only the values of
+    up to `group` of them are in memory at a time.
     """
-    compiled = over_replicas(values, members.mesh, members.mode)
+    compiled = over_replicas(values, members.mesh, members.mode, mapped=2)
     group = min(members.count, max(1, group))
 
-    def groups(params: Any) -> Iterator[Group]:
+    def groups(params: Any, own: Any) -> Iterator[Group]:
         for first in range(0, members.count, group):
             last = min(first + group, members.count)
             # The last group overlaps the one before it, so that one program serves all.
             start = last - group
-            some = jax.tree.map(lambda leaf, start=start, last=last: leaf[start:last], params)
+            some = jax.tree.map(
+                lambda leaf, start=start, last=last: leaf[start:last], (params, own)
+            )
             with jax.default_matmul_precision("highest"):
-                outputs = to_host(compiled(pad(some, members.mesh)), group)
-            yield slice(first, last), outputs[first - start :]
+                outputs = to_host(compiled(*pad(some, members.mesh)), group)
+            yield (
+                slice(first, last),
+                jax.tree.map(lambda leaf, past=first - start: leaf[past:], outputs),
+            )
 
     return groups
 

@@ -74,8 +74,11 @@ def test_measures_agree_with_the_metrics_and_with_themselves(finished):
     assert list(trained.names) == measures["replica"].values.tolist()
     for name in ("generalization_error", "in_distribution_error", "target_coefficient"):
         column = measures[name].values
-        np.testing.assert_allclose(column[-1], metrics[-1][name], rtol=1e-3, atol=1e-6)
-        assert column[:-1].tolist() == [record[name] for record in metrics[:-1]]
+        logged = [record[name] for record in metrics]
+        np.testing.assert_allclose(column, logged, rtol=1e-3, atol=1e-6)
+        # Of some steps there are checkpoints, which are measured in float64.
+        kept = json.loads((only_run(finished) / "config.json").read_text())["checkpoint"]["count"]
+        assert sum(map(np.array_equal, column, logged)) >= len(logged) - kept > 0
     # A parity is its own monomial: the mass of degree 5 is the coefficient squared.
     last = measures.isel(step=-1)
     top = last["degree_profile"].sel(degree=5)

@@ -13,7 +13,7 @@ import pytest
 from experiments import registry, reproduce
 from experiments.canonical_holdout import pack
 from experiments.degree_curriculum.experiment import EXPERIMENT
-from pvr_jax.experiment import ensemble_of
+from pvr_jax.experiment import build
 from pvr_jax.training import environment
 
 
@@ -42,7 +42,7 @@ def cases():
 def programs(config):
     """Return the ensemble of a configuration, as training builds it."""
     if config.experiment == "degree_curriculum":
-        return ensemble_of(EXPERIMENT, config)[1]
+        return build(EXPERIMENT, (config,)).members
     train, problem = (
         registry.load_experiment(config.experiment, module) for module in ("train", "problem")
     )

@@ -45,14 +45,14 @@ def build(config, replicas):
         init=partial(jax.random.normal, shape=(n,)),
         apply=lambda params, x: x @ params,
         batch=batch,
-        outputs=lambda params: params,
+        outputs=lambda params, drawn, **own: params,
         measure=measure,
         steps_per_epoch=2**n // config.data.batch_size,
         title="a linear student",
     )
 
 
-def best_linear(config, replicas):
+def best_linear(config, replicas, learned):
     coefficients = float64.exact_spectrum(tasks.exact_values(task_of(config)))
     squares = coefficients**2
     linear = [squares[cube.index((i,), config.task.n)] for i in range(config.task.n)]

@@ -1,0 +1,211 @@
+"""Measures of what was trained, from its checkpoints and the log of its evaluations."""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from ml_collections import ConfigDict
+
+from pvr_jax import outputs_file, results
+from pvr_jax.boolean import float64
+from pvr_jax.experiment import Arrays, Built, End, Experiment, Program, build
+from pvr_jax.training import run
+from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
+from pvr_jax.training.replicas import to_host
+from pvr_jax.training.state import State
+
+# Numbers that are measured together: 2^22 in float64 are 32 MB.
+GROUP = 1 << 22
+
+
+def write_measures(
+    experiment: Experiment,
+    configs: Sequence[ConfigDict],
+    directory: Path,
+    identity: str,
+    outputs: Sequence[Path],
+) -> list[list[int | None]]:
+    """Measure what was trained in `directory`; write each configuration's results to its output.
+
+    Steps with a checkpoint are measured from it in float64; the others are the evaluations of
+    training, in its arithmetic. Returns, for each configuration, the steps at which its replicas
+    diverged, None for the others.
+    """
+    built = build(experiment, configs)
+    count, total = built.members.count, built.schedule.total
+    draw = jax.jit(jax.vmap(lambda key, own: built.programs[0].draw(key, **own)))
+    drawn = to_host(draw(built.replicas.data_key, built.replicas.conditions), count)
+    every = configs[0].evaluation.get("spectra") == "all"
+    measured, params = {}, None
+    with (
+        Checkpoints(directory / "checkpoints", identity, read_only=True) as checkpoints,
+        contextlib.ExitStack() as held,
+    ):
+        measure = _measures(built, drawn)
+        append, finish = _kept(experiment, built, outputs, held)
+        for step, params in run.kept_parameters(
+            checkpoints, built.members, built.schedule, directory
+        ):
+            is_last = step == total
+            keep = partial(append, step) if is_last or every else lambda *_: None
+            measured[step] = measure(params, keep, is_last)
+        finish()
+        lost = run.diverged_steps(directory, measured[total].pop("finite"))
+        records = {record["step"]: record for record in run.evaluations(directory, built.schedule)}
+        steps, values, last = along_training(experiment, measured, records)
+        state = cache(lambda: to_host(last_state(checkpoints, built, directory), count))
+        for own, *what in zip(
+            built.slices, configs, built.programs, built.tables, outputs, strict=True
+        ):
+            config, program, table, output = what
+            rows = partial(jax.tree.map, lambda leaf, own=own: leaf[own])
+            end = End(
+                params=rows(params),
+                state=lambda rows=rows: rows(state()),
+                drawn=rows(drawn),
+                replicas=table.assign(diverged_at=[-1 if at is None else at for at in lost[own]]),
+                steps=steps,
+                values={**{n: v[:, own] for n, v in values.items()}, **rows(last)},
+            )
+            results.write(output / results.MEASURES_FILE, dataset(experiment, config, program, end))
+    return [lost[own] for own in built.slices]
+
+
+def _measures(built: Built, drawn: Arrays) -> Callable[..., Arrays]:
+    """Return `measure(params, keep, is_last) -> {name: array[R, ...]}`, in float64.
+
+    It hands the outputs of some replicas after the other to `keep(some, outputs)`.
+    """
+    program, members = built.programs[0], built.members
+    conditions = to_host(built.replicas.conditions, members.count)
+    size = max(1, GROUP // program.outputs_size)
+    groups = run.in_groups(
+        lambda params, own: program.outputs(params, own["drawn"], **own["conditions"]),
+        members,
+        size,
+    )
+    compiled = jax.jit(jax.vmap(lambda outputs, own, given: program.measure(outputs, own, **given)))
+
+    def measure(params: Any, keep: Callable[..., None], is_last: bool) -> Arrays:
+        found = []
+        for some, outputs in groups(params, {"drawn": drawn, "conditions": conditions}):
+            keep(some, outputs)
+            own, given = jax.tree.map(lambda leaf, some=some: leaf[some], (drawn, conditions))
+            with float64.exact():
+                exact = jax.tree.map(_in_float64, outputs)
+                values = dict(compiled(exact, own, given))
+                values["finite"] = _finite(exact)
+                values = jax.tree.map(np.asarray, values)
+            found.append({**values, **(program.of_last(outputs) if is_last else {})})
+        return {name: np.concatenate([group[name] for group in found]) for name in found[0]}
+
+    return measure
+
+
+def _in_float64(leaf: np.ndarray) -> jax.Array:
+    return jnp.asarray(leaf, jnp.float64 if leaf.dtype.kind == "f" else leaf.dtype)
+
+
+def _finite(outputs: Any) -> jax.Array:
+    """Return of which replicas all numbers are finite, bool [r]."""
+    each = [
+        jnp.isfinite(leaf).reshape(len(leaf), -1).all(axis=1) for leaf in jax.tree.leaves(outputs)
+    ]
+    return jnp.stack(each).all(axis=0)
+
+
+def _kept(
+    experiment: Experiment, built: Built, outputs: Sequence[Path], held: contextlib.ExitStack
+) -> tuple[Callable[..., None], Callable[[], None]]:
+    """Return `append(step, some, outputs)` and `finish()` of the files that keep the outputs."""
+    if experiment.kept is None:
+        return lambda *_: None, lambda: None
+    files = [
+        held.enter_context(outputs_file.Writer(experiment.kept, *own))
+        for own in zip(
+            outputs,
+            map(len, built.tables),
+            (program.kept_beside for program in built.programs),
+            strict=True,
+        )
+    ]
+
+    def append(step: int, some: slice, rows: np.ndarray) -> None:
+        for file, own in zip(files, built.slices, strict=True):
+            first, last = max(own.start, some.start), min(own.stop, some.stop)
+            if first < last:
+                file.append(step, rows[first - some.start : last - some.start])
+
+    return append, lambda: [file.finish() for file in files]
+
+
+def along_training(
+    experiment: Experiment, measured: Mapping[int, Arrays], records: Mapping[int, Arrays]
+) -> tuple[np.ndarray, Arrays, Arrays]:
+    """Return the steps [T], what was measured at them [T, R, ...], and at the last alone [R, ...].
+
+    Args:
+        experiment: the batch loss is kept where it is a measure of it.
+        measured: of every checkpoint.
+        records: of every evaluation. One that lacks a measure, or has another number of tracked
+            things, is NaN there.
+    """
+    steps = sorted({*measured, *records})
+    last = {name: np.asarray(value, float) for name, value in measured[steps[-1]].items()}
+    logged = {name for record in records.values() for name in record}
+    names = [name for name in last if name in logged]
+    like = dict(last)
+    if "batch_loss" in experiment.measures and "batch_loss" in logged:
+        names.append("batch_loss")
+        like["batch_loss"] = last[names[0]].reshape(len(last[names[0]]), -1)[:, 0]
+    at = {step: {**records.get(step, {}), **measured.get(step, {})} for step in steps}
+    values = {name: np.stack([_like(at[s].get(name), like[name]) for s in steps]) for name in names}
+    return np.array(steps), values, {n: v for n, v in last.items() if n not in logged}
+
+
+def _like(row: Any, last: np.ndarray) -> np.ndarray:
+    row = np.asarray(np.nan if row is None else row, float)
+    return row if row.shape == last.shape else np.full_like(last, np.nan)
+
+
+def dataset(experiment: Experiment, config: ConfigDict, program: Program, end: End) -> xr.Dataset:
+    """Return measures.nc of a run."""
+    attributes = {
+        "experiment": experiment.name,
+        "run": experiment.run_name(config),
+        "task": config.task.name,
+        "model": config.model.name,
+        "optimizer": config.train.optimizer,
+        "size": config.size,
+        "n": config.task.get("n"),
+        "step_unit": program.step_unit,
+        "config": config.to_dict(),
+        **program.attributes,
+    }
+    return results.dataset(
+        end.replicas,
+        {**end.values, **program.at_the_end(end), **program.exact},
+        {**experiment.measures, **program.measures},
+        steps=end.steps,
+        coordinates=program.coordinates,
+        **{name: value for name, value in attributes.items() if value is not None},
+    )
+
+
+def last_state(checkpoints: Checkpoints, built: Built, directory: Path) -> State:
+    """Return the state after the last step.
+
+    Raises:
+        CheckpointError: its checkpoint is missing or damaged.
+    """
+    state, passed_over = checkpoints.restore(built.members.shapes())
+    if state is None or int(state.step[0]) != built.schedule.total:
+        reason = passed_over[0] if passed_over else f"{directory} has no last checkpoint"
+        raise CheckpointError(reason)
+    return state

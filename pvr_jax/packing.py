@@ -1,0 +1,155 @@
+"""Configurations that train in one program: which can, how large it is, and its results.
+
+They agree in all that is compiled and differ in their replicas; `experiments.sweep` packs them.
+"""
+
+import contextlib
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from pvr_jax import stages
+from pvr_jax.experiment import Experiment, build, replica_table
+from pvr_jax.frame import plan_of
+from pvr_jax.measuring import write_measures
+from pvr_jax.tasks.contents import Content
+from pvr_jax.training import fields, run, run_log
+
+# More replicas share no compilation worth having, and a killed or failed pack would cost more.
+MOST_REPLICAS = 64
+MOST_BYTES = 2 << 30
+# Arrays of a replica's outputs in memory while it is evaluated, and of its parameters: themselves,
+# their gradients and the optimizer's two moments.
+OUTPUTS, COPIES = 16, 4
+# Fields that replicas of one program may differ in; the report's `size` is only a label.
+OF_A_REPLICA = ("seeds", "first_seed", "learning_rates", "init_scales")
+STAGE = run.Stage("analyse", after=run.STAGE, product="run.json")
+
+
+class Shape(NamedTuple):
+    """How large the program of a configuration is: replicas of a pack, and arithmetic of each.
+
+    `cost` is proportional to the latter.
+    """
+
+    most: int
+    cost: float
+
+
+def key_of(experiment: Experiment, config: ConfigDict) -> str:
+    """Return what is equal for validated configurations that can be trained in one program."""
+    document = experiment.alike(config)
+    shared = {name: value for name, value in document["train"].items() if name not in OF_A_REPLICA}
+    return json.dumps({**document, "train": shared, "size": ""}, sort_keys=True)
+
+
+def replicas_in(experiment: Experiment, config: ConfigDict) -> int:
+    """Return how many replicas a validated configuration has."""
+    return len(replica_table(experiment, config))
+
+
+def shape_of(experiment: Experiment, config: ConfigDict) -> Shape:
+    """Return the shape of a validated configuration; nothing is trained."""
+    built = build(experiment, (config,))
+    program = built.programs[0]
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(built.members.shapes().params))
+    parameters //= built.members.count
+    width = np.dtype(config.train.dtype).itemsize
+    each = width * (COPIES * parameters + OUTPUTS * program.outputs_size)
+    rows = config.data.get("batch_size", 1)
+    points = 3 * built.schedule.total * rows
+    points += len(built.schedule.evaluations) * program.outputs_size
+    return Shape(max(1, min(MOST_REPLICAS, MOST_BYTES // each)), float(parameters) * points)
+
+
+def train_pack(experiment: Experiment, configs: Sequence[ConfigDict], directory: Path) -> None:
+    """Train configurations of equal key in one program, or go on where a process stopped.
+
+    Raises:
+        RunError: a name stands for something else than before, the directory is in use, a
+            checkpoint cannot be written, or a signal came.
+    """
+    found = stages.contents_of(experiment, configs)
+    stages.hold_to_contents(directory, _of_pack(experiment, configs, found))
+    document = document_of(experiment, configs)
+    plan = partial(plan_of, experiment, configs)
+    run.train_run(directory, document, identity(experiment, configs), plan)
+
+
+def analyse_pack(
+    experiment: Experiment, configs: Sequence[ConfigDict], directory: Path, outputs: Sequence[Path]
+) -> None:
+    """Write the results of a trained pack, for each configuration to a run directory of its own.
+
+    The run directories `outputs` are then as those of a run of its own, without checkpoints and
+    metrics, which the pack holds; `run.json` names it.
+
+    Raises:
+        FileNotFoundError: the pack is not trained to its end.
+        RunError: a name stands for something else than when the pack was begun, a directory is
+            in use, or the last checkpoint cannot be read.
+    """
+    found = stages.contents_of(experiment, configs)
+    stages.hold_to_contents(directory, _of_pack(experiment, configs, found))
+    with contextlib.ExitStack() as held:
+        for output, own in zip(outputs, found, strict=True):
+            held.enter_context(run_log.exclusive(output))
+            stages.hold_to_contents(output, own)
+        # Asked for again: results of a configuration are missing.
+        (directory / f"{STAGE.name}.done").unlink(missing_ok=True)
+        work = partial(_analyse, experiment, configs, directory, outputs)
+        run.later_stage(directory, STAGE, configs[0].train.dtype, work)
+
+
+def _analyse(
+    experiment: Experiment, configs: Sequence[ConfigDict], directory: Path, outputs: Sequence[Path]
+) -> None:
+    diverged = write_measures(
+        experiment, configs, directory, identity(experiment, configs), outputs
+    )
+    record = run_log.read_record(directory)
+    names = [name.split("/")[1] for name in record["replicas"]]
+    for config, output, steps in zip(configs, outputs, diverged, strict=True):
+        own, names = names[: len(steps)], names[len(steps) :]
+        run_log.write_json(output / "config.json", config.to_dict())
+        run_log.write_json(
+            output / "run.json",
+            record | {"replicas": own, "diverged": steps, "pack": directory.name},
+        )
+        for stage in (run.STAGE, STAGE.name):
+            run_log.mark_done(output, stage)
+
+
+def _of_pack(
+    experiment: Experiment, configs: Sequence[ConfigDict], found: Sequence[dict[str, Content]]
+) -> dict[str, Content]:
+    """Return what stands behind the names of all configurations, by run and field."""
+    return {
+        f"{experiment.run_name(config)}.{field}": content
+        for config, own in zip(configs, found, strict=True)
+        for field, content in own.items()
+    }
+
+
+def document_of(experiment: Experiment, configs: Sequence[ConfigDict]) -> dict[str, Any]:
+    """Return config.json of a pack: settings of training, and the configurations."""
+    first = configs[0]
+    return {
+        "experiment": first.experiment,
+        "train": first.train.to_dict(),
+        "names": [experiment.run_name(config) for config in configs],
+        "cells": [config.to_dict() for config in configs],
+    }
+
+
+def identity(experiment: Experiment, configs: Sequence[ConfigDict]) -> str:
+    """Return the 8 hexadecimal digits that name a pack: which runs it holds, in which order."""
+    shared = document_of(experiment, configs)
+    del shared["cells"]  # named by their own digits
+    return fields.identity(shared)
