@@ -6,15 +6,17 @@ import re
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from experiments.registry import STAGES, UsageError, load_experiment
+from experiments.registry import STAGES, UsageError, experiment_of
 from pvr_jax import on_disk
 from pvr_jax.refusal import Refusal
+
+if TYPE_CHECKING:
+    from pvr_jax.experiment import Experiment
 
 EXAMPLE = "configs/quickstart.py"
 EXAMPLE_OF_SWEEPS = "configs/canonical_holdout.py"
@@ -136,19 +138,19 @@ def parse(arguments: list[str]) -> CommandLine:
     )
 
 
-def validate(config: ConfigDict, overrides: Mapping[str, Any]) -> ModuleType:
-    """Check and name a configuration with these fields set by hand; return its settings module.
+def validate(config: ConfigDict, overrides: Mapping[str, Any]) -> "Experiment":
+    """Check and name a configuration with these fields set by hand; return its experiment.
 
     Raises:
         UsageError: the configuration is impossible; one line that says what the user gave.
     """
-    settings = load_experiment(config.get("experiment"), "settings")
-    getattr(settings, "name_what_runs", lambda *_: None)(config, overrides)
+    experiment = experiment_of(config)
     try:
-        settings.validate(config)
+        experiment.naming(config, overrides)
+        experiment.validate(config)
     except Refusal as error:
         raise UsageError(_blamed(str(error), config, overrides)) from error
-    return settings
+    return experiment
 
 
 def _blamed(message: str, config: ConfigDict, overrides: Mapping[str, Any]) -> str:

@@ -72,10 +72,10 @@ def prepared(line: CommandLine) -> Callable[[], None]:
     if request is not None:
         return prepared_sweep(request, stage, workdir)
     if config is not None:
-        settings = command_line.validate(config, overrides)
-        for remark in getattr(settings, "remarks", lambda *_: ())(config, overrides):
+        experiment = command_line.validate(config, overrides)
+        for remark in experiment.remarks(config, overrides):
             print(f"note: {remark}", file=sys.stderr)
-        names = registry.stages_of(config.experiment, stage)
+        names = registry.stages_of(config, stage)
     elif stage != "report":
         raise UsageError("--config: given nothing; allowed a file such as configs/quickstart.py")
     else:
@@ -180,9 +180,10 @@ def end(status: int) -> None:
 def run_stage(stage: str, config: Any, workdir: Path) -> None:
     """Run one stage; the report is of all experiments under `workdir` where no config is given."""
     if stage != "report":
-        module = registry.load_experiment(config.experiment, stage)
-        directory = getattr(module, stage)(config, workdir)
+        from pvr_jax import frame
         from pvr_jax.training import hosts
+
+        directory = frame.STAGES[stage](registry.experiment_of(config), config, workdir)
 
         if hosts.is_primary():
             print(f"{stage}: {directory}", flush=True)
@@ -208,7 +209,7 @@ def experiment_directories(config: Any, workdir: Path) -> list[Path]:
         return [workdir / config.experiment]
     from pvr_jax.results.study import run_directories
 
-    known = {path.parent.name for path in Path(__file__).parent.glob("*/report.py")}
+    known = registry.names()
 
     def holds_runs(directory: Path) -> bool:
         return directory.name in known and bool(run_directories(directory))

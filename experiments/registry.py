@@ -3,37 +3,48 @@
 import importlib
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml_collections import ConfigDict
 
 import experiments
 from pvr_jax.refusal import Refusal
 
+if TYPE_CHECKING:  # a report is made without JAX
+    from pvr_jax.experiment import Experiment
+
 STAGES = ("train", "analyse", "predict", "report")
-FRAMED = ("settings", "train", "analyse", "predict")  # what the frame does for an experiment
 
 
 class UsageError(Refusal):
     """A mistake on the command line or in a configuration, in one line."""
 
 
-def load_experiment(name: Any, module: str = "") -> Any:
-    """Import `experiments.<name>.<module>`, or the package alone where no module is given.
+def names() -> list[str]:
+    """Return the names of all experiments."""
+    places = map(Path, experiments.__path__)
+    return sorted(path.parent.name for place in places for path in place.glob("*/report.py"))
+
+
+def load(name: Any, module: str) -> Any:
+    """Import `experiments.<name>.<module>`.
 
     Raises:
         UsageError: there is no such experiment.
     """
-    places = map(Path, experiments.__path__)
-    known = sorted(path.parent.name for place in places for path in place.glob("*/report.py"))
+    known = names()
     if not isinstance(name, str) or name not in known:
         raise UsageError(f"config.experiment: given {name!r}; allowed {', '.join(known)}")
-    if module in FRAMED and importlib.util.find_spec(f"experiments.{name}.experiment"):
-        from pvr_jax import frame  # a report is made without JAX
+    return importlib.import_module(f"experiments.{name}.{module}")
 
-        own = importlib.import_module(f"experiments.{name}.experiment").EXPERIMENT
-        return frame.bound(own)
-    return importlib.import_module(".".join(filter(None, ["experiments", name, module])))
+
+def experiment_of(config: ConfigDict) -> "Experiment":
+    """Return the experiment of a configuration.
+
+    Raises:
+        UsageError: there is no such experiment.
+    """
+    return load(config.get("experiment"), "experiment").EXPERIMENT
 
 
 def check_data(config: ConfigDict) -> None:
@@ -42,24 +53,18 @@ def check_data(config: ConfigDict) -> None:
     For experiments with a module `data`; its `check(config)` raises the one-line ValueError.
     """
     name = config.get("experiment")
-    load_experiment(name)
-    if importlib.util.find_spec(f"experiments.{name}.data") is not None:
-        load_experiment(name, "data").check(config)
+    if name in names() and importlib.util.find_spec(f"experiments.{name}.data") is not None:
+        load(name, "data").check(config)
 
 
-def stages_of(name: str, stage: str = "all") -> tuple[str, ...]:
-    """Return the stages of an experiment that --stage=`stage` runs.
-
-    An experiment has the stages of which its package has a module, in order.
+def stages_of(config: ConfigDict, stage: str = "all") -> tuple[str, ...]:
+    """Return the stages of a configuration's experiment that --stage=`stage` runs, in order.
 
     Raises:
         UsageError: there is no such experiment, or it has no such stage.
     """
-    load_experiment(name)
-    if importlib.util.find_spec(f"experiments.{name}.experiment"):
-        known = load_experiment(name, "settings").stages
-    else:
-        known = tuple(s for s in STAGES if importlib.util.find_spec(f"experiments.{name}.{s}"))
+    known = experiment_of(config).stages
     if stage not in ("all", *known):
+        name = config.experiment
         raise UsageError(f"--stage: given {stage}; allowed stages of {name}: {', '.join(known)}")
     return known if stage == "all" else (stage,)

@@ -16,7 +16,7 @@ from pvr_jax.reporting.publish import Published, Report, publish
 
 def report_of(experiment: str) -> Report:
     """Return what is shown of an experiment."""
-    return registry.load_experiment(experiment, "report").REPORT
+    return registry.load(experiment, "report").REPORT
 
 
 def report(root: Path) -> Published:

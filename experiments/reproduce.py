@@ -7,7 +7,7 @@ WORKDIR/<name>-<size>/, each run to a directory of its own; one report compares 
 says whether they agree with the results kept in the repository.
 """
 
-import importlib.util
+import importlib
 import sys
 import time
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import NamedTuple
 from absl import flags
 from rich.console import Console
 
+import configs
 from experiments import command_line, registry, reports
 from experiments.command_line import UsageError
 from experiments.main import end, exit_status, faults_noted, run_stage, start_devices
@@ -27,7 +28,6 @@ from pvr_jax.results.study import STUDY_FILE
 from pvr_jax.training.run_log import RunError
 
 EXPERIMENTS = Path(__file__).parent
-CONFIGS = EXPERIMENTS.parent / "configs"
 SIZES = ("small", "paper")
 
 
@@ -43,16 +43,14 @@ class Request(NamedTuple):
 
 def names() -> tuple[str, ...]:
     """Return the experiments that can be reproduced."""
-    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(CONFIGS.glob("*.py"))}
+    paths = sorted(path for place in configs.__path__ for path in Path(place).glob("*.py"))
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in paths}
     return tuple(name for name, text in texts.items() if "\ndef runs(" in text)
 
 
 def load(name: str) -> ModuleType:
     """Import configs/<name>.py."""
-    spec = importlib.util.spec_from_file_location(name, CONFIGS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module(f"configs.{name}")
 
 
 def parse(arguments: list[str]) -> Request:
@@ -110,9 +108,9 @@ def reproduce(name: str, size: str, workdir: Path) -> None:
     experiments = []
     for number, choice in enumerate(choices, 1):
         config = module.get_config(choice)
-        registry.load_experiment(config.experiment, "settings").validate(config)
+        registry.experiment_of(config).validate(config)
         Console(highlight=False).rule(f"{name} {number}/{len(choices)}: {choice}", align="left")
-        for stage in registry.stages_of(config.experiment):
+        for stage in registry.stages_of(config):
             if stage != "report":  # one report compares all runs
                 run_stage(stage, config, place)
         jax.clear_caches()  # the programs of one run serve no other

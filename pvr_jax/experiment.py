@@ -81,7 +81,8 @@ class Program:
         training_rows: `training_rows(replicas) -> counts`, of `training.shown_rows.count_rows`;
             None where nothing is withheld.
         of_last: `of_last(outputs[r, ...]) -> {name: array[r, ...]}`, on the host, of the last step.
-        at_the_end: `at_the_end(end) -> {name: array}`, of all replicas [R, ...] or [step, R, ...].
+        at_the_end: `at_the_end(end) -> {name: array}`, of all replicas [R, ...] or [step, R, ...],
+            or facts; a measure that it gives as None is left out.
         kept_beside: further arrays in the file that keeps the outputs.
         exact: facts about the target, by name of a measure.
         measures: those that depend on the configuration, beside the experiment's.

@@ -14,9 +14,7 @@ import itertools
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -40,25 +38,6 @@ NOT_DEFINED = Measure(
 )
 
 
-def bound(experiment: Experiment) -> SimpleNamespace:
-    """Return all that is done with an experiment as functions of a configuration."""
-    own = (
-        "validate",
-        "identity",
-        "run_name",
-        "contents",
-        "followed",
-        "stages",
-        "naming",
-        "remarks",
-    )
-    functions = {"train": train, "analyse": analyse, "predict": predict}
-    return SimpleNamespace(
-        **{name: getattr(experiment, name) for name in own},
-        **{name: partial(function, experiment) for name, function in functions.items()},
-    )
-
-
 def run_all(
     experiment: Experiment, config: ConfigDict, workdir: str | Path | None = None
 ) -> results.Study:
@@ -76,10 +55,8 @@ def run_all(
     """
     with contextlib.ExitStack() as held:
         place = workdir or held.enter_context(tempfile.TemporaryDirectory(prefix="pvr_jax_"))
-        stages_of = bound(experiment)
-        for stage in experiment.stages:
-            if stage != "report":
-                directory = getattr(stages_of, stage)(config, Path(place))
+        for stage in experiment.stages[:-1]:
+            directory = STAGES[stage](experiment, config, Path(place))
         return results.open(directory)
 
 
@@ -168,10 +145,12 @@ def labeled(
         reasons: why a theory is not defined, "" where it is.
     """
     known = {**experiment.measures, **experiment.predictions}
+    names = [*experiment.predictions, *(name for own in found.values() for name in own)]
     values = {}
-    for name in dict.fromkeys(name for own in found.values() for name in own):
+    for name in dict.fromkeys(names):
         given = {theory: np.asarray(own[name]) for theory, own in found.items() if name in own}
-        nothing = np.full_like(next(iter(given.values())), np.nan, dtype=float)
+        dims = ["replica", *(dim for dim in known[name].dims if dim != "theory")]
+        nothing = np.full([measures.sizes[dim] for dim in dims], np.nan)
         values[name] = np.stack([given.get(theory, nothing) for theory in found], axis=1)
     of_theories = {
         name: replace(known[name], dims=("theory", *(d for d in known[name].dims if d != "theory")))
@@ -194,3 +173,6 @@ def labeled(
         },
         **{name: value for name, value in measures.attrs.items() if name != "schema"},
     )
+
+
+STAGES = {"train": train, "analyse": analyse, "predict": predict}

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from pvr_jax import outputs_file, results
 from pvr_jax.boolean import float64
 from pvr_jax.experiment import Arrays, Built, End, Experiment, Program, build
+from pvr_jax.results import Measure
 from pvr_jax.training import run
 from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
 from pvr_jax.training.replicas import to_host
@@ -188,14 +189,24 @@ def dataset(experiment: Experiment, config: ConfigDict, program: Program, end: E
         "config": config.to_dict(),
         **program.attributes,
     }
+    values = {**end.values, **program.at_the_end(end), **program.exact}
+    values = {name: value for name, value in values.items() if value is not None}
+    known = {**experiment.measures, **program.measures}
+    unknown = {name: _unknown(name, end.values[name]) for name in values if name not in known}
     return results.dataset(
         end.replicas,
-        {**end.values, **program.at_the_end(end), **program.exact},
-        {**experiment.measures, **program.measures},
+        values,
+        known | unknown,
         steps=end.steps,
         coordinates=program.coordinates,
         **{name: value for name, value in attributes.items() if value is not None},
     )
+
+
+def _unknown(name: str, values: np.ndarray) -> Measure:
+    """Describe a measure that somebody added to a registry and not to the experiment."""
+    own = tuple(f"{name}_{axis}" for axis in range(values.ndim - 2))
+    return Measure(name.replace("_", " "), "Described nowhere.", dims=own)
 
 
 def last_state(checkpoints: Checkpoints, built: Built, directory: Path) -> State:

@@ -1,17 +1,12 @@
-"""What is measured of a run, declared once, and the dataset that holds it: measures.nc."""
+"""What is measured of a run, and the exact facts about its target."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
-import xarray as xr
-from ml_collections import ConfigDict
 
-from experiments.canonical_holdout import problem as problems
-from experiments.canonical_holdout import settings
-from pvr_jax import results
 from pvr_jax.boolean import cube, float64, fourier, measures
 from pvr_jax.results import Measure
 
@@ -152,141 +147,65 @@ MEASURES = {
         "The low-degree prediction for the coefficient of T; that of its twin is 0.",
         **_PAIR,
     ),
-    "linear_regression_error": Measure(
-        "linear regression",
-        "¼ (f̂(∅) − v f̂({k}) − b⁰ + v w⁰ₖ)², v the frozen value, b⁰ and w⁰ₖ the initial bias and "
-        "weight of bit k: exactly the generalization error of linear regression trained to zero "
-        "loss (Abbe et al. 2022). A bias and a constant bit look alike to it.",
-        bounds=POSITIVE,
-        kind="prediction",
-    ),
 }
 
 
-def labeled(
-    config: ConfigDict,
-    problem: problems.Problem,
-    steps: list[int],
-    measured: list[dict[str, np.ndarray]],
-    predictions: dict[str, np.ndarray],
-    diverged: list[int | None],
-) -> xr.Dataset:
-    """Return measures.nc of a run; whatever the registry of measures holds is in it by name.
+def facts(
+    truth: np.ndarray, coefficients: np.ndarray, bits: Sequence[int], value: int
+) -> dict[str, Any]:
+    """Return the exact facts about a target, those of a frozen bit per replica.
 
     Args:
-        config: of the run.
-        problem: what was learned.
-        steps: of the evaluations, T.
-        measured: of every evaluation, arrays [R] or [R, ...] by name.
-        predictions: errors [R] that hold exactly for every replica, by the name of the measure.
-        diverged: the step at which each replica diverged, or None.
+        truth: its values [2^n] in float64.
+        coefficients: its spectrum [2^n].
+        bits: the frozen bit of every replica [R]; empty where nothing is frozen.
+        value: the bits' value in training.
     """
-    names = [name for name in measured[0] if name != "finite"]
-    columns = {name: np.stack([at_step[name] for at_step in measured]) for name in names}
-    # The leak of degree n is not defined: T lacks the frozen bit.
-    columns["leak_by_degree"] = np.pad(
-        columns["leak_by_degree"], ((0, 0), (0, 0), (0, 1)), constant_values=np.nan
-    )
-    values = columns | target_values(problem) | pair_values(problem) | predictions
-    if not problem.most_pairs:
-        del values["tracked_coefficients"]
-    return results.dataset(
-        replica_table(problem, diverged),
-        values,
-        MEASURES | {n: _unknown(n, columns[n]) for n in names if n not in MEASURES},
-        steps=steps,
-        coordinates={"member": ("T", "twin")} if problem.most_pairs else {},
-        experiment=config.experiment,
-        run=settings.run_name(config),
-        task=problem.task.name,
-        model=config.model.name,
-        optimizer=config.train.optimizer,
-        size=config.size,
-        n=problem.task.n,
-        holdout="matched" if problem.matched else "canonical",
-        frozen_value=problem.value,
-        steps_per_epoch=problem.training_set.steps_per_epoch,
-        config=config.to_dict(),
-    )
-
-
-def _unknown(name: str, column: np.ndarray) -> Measure:
-    """Describe a measure that somebody added to the registry and not here."""
-    own = tuple(f"{name}_{axis}" for axis in range(column.ndim - 2))
-    return Measure(name.replace("_", " "), "Defined in pvr_jax/analysis/measures.py.", dims=own)
-
-
-def replica_table(problem: problems.Problem, diverged: list[int | None]) -> pd.DataFrame:
-    """Return the replica table; the frozen bit is missing where nothing is frozen."""
-    bits = problem.replica_bits
-    return pd.DataFrame(
-        {
-            "name": problem.names,
-            "seed": problem.replica_seeds,
-            "learning_rate": problem.replica_rates,
-            "init_scale": problem.replica_scales,
-            "frozen_bit": np.full(len(bits), np.nan) if problem.matched else bits,
-            "diverged_at": [-1 if step is None else step for step in diverged],
-        }
-    )
-
-
-def target_values(problem: problems.Problem) -> dict[str, Any]:
-    """Return the exact facts about the target, those of a frozen bit per replica."""
-    truth = problem.truth
     values: dict[str, Any] = {
         "constant_error": truth.var() / 2,
         "mean_square": np.square(truth).mean(),
         "target_degree_profile": _profile(truth),
     }
-    if problem.matched:
-        return values | _stability(problem) | {"seen_constant_error": truth.var() / 2}
-    influences = problems.influences(problem)
-    profiles = {bit: _profile(truth, bit, problem.value) for bit in problem.bits}
+    if not len(bits):
+        return values | _stability(coefficients) | {"seen_constant_error": truth.var() / 2}
+    with float64.exact():
+        influences = np.asarray(measures.influences(jnp.asarray(coefficients)))
+    profiles = {bit: _profile(truth, bit, value) for bit in dict.fromkeys(bits)}
     # What is to be fitted varies by its mass above degree 0.
     seen = {bit: (own[1:].sum() or own.sum()) / 2 for bit, own in profiles.items()}
-    of_bits = {
-        "influence": influences,
-        "seen_constant_error": seen,
-        "frozen_degree_profile": profiles,
+    return values | {
+        "influence": influences[np.asarray(bits)],
+        "seen_constant_error": np.array([seen[bit] for bit in bits]),
+        "frozen_degree_profile": np.array([profiles[bit] for bit in bits]),
     }
-    for name, found in of_bits.items():
-        values[name] = np.array([found[int(bit)] for bit in problem.replica_bits])
-    return values
 
 
-def _stability(problem: problems.Problem) -> dict[str, float]:
+def _stability(coefficients: np.ndarray) -> dict[str, float]:
     """Return what the lower bound for symmetric networks is made of, exactly.
 
     Noise stability of the target at rho = ½, and the cross-predictability of its orbit with the
     bound that lies between the two.
     """
     with float64.exact():
-        coefficients = jnp.asarray(problem.coefficients, jnp.float64)
+        spectrum = jnp.asarray(coefficients, jnp.float64)
         exact = {
-            "noise_stability": measures.noise_stability(coefficients, RHO),
-            "orbit_cross_predictability": measures.orbit_cross_predictability(coefficients),
-            "orbit_cross_predictability_bound": measures.orbit_cross_predictability_bound(
-                coefficients
-            ),
+            "noise_stability": measures.noise_stability(spectrum, RHO),
+            "orbit_cross_predictability": measures.orbit_cross_predictability(spectrum),
+            "orbit_cross_predictability_bound": measures.orbit_cross_predictability_bound(spectrum),
         }
         return {f"target_{name}": float(value) for name, value in exact.items()}
 
 
-def pair_values(problem: problems.Problem) -> dict[str, np.ndarray]:
-    """Return what the tracked pairs are, [R, P]; empty texts and NaN where a bit has fewer."""
-    count = problem.most_pairs
-    if not count:
-        return {}
-    texts = ("low", "high")
-    found: dict[str, list[list[Any]]] = {}
-    for bit in problem.replica_bits:
-        pairs = problem.pairs[int(bit)]
-        for name in (*texts, "target_low", "target_high", "limit"):
-            own = [monomial(p[name]) if name in texts else p[name] for p in pairs]
-            missing = "" if name in texts else np.nan
-            found.setdefault(name, []).append(own + [missing] * (count - len(own)))
-    return {f"pair_{name}": np.array(rows) for name, rows in found.items()}
+def pair_facts(pairs: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, np.ndarray]:
+    """Return what the tracked pairs of every replica are, [R, P]; "" and NaN where it has fewer."""
+    count = max(map(len, pairs))
+    found = {}
+    for name in ("low", "high", "target_low", "target_high", "limit"):
+        is_text = name in ("low", "high")
+        missing = [["" if is_text else math.nan] * (count - len(own)) for own in pairs]
+        rows = [[monomial(p[name]) if is_text else p[name] for p in own] for own in pairs]
+        found[f"pair_{name}"] = np.array([[*r, *m] for r, m in zip(rows, missing, strict=True)])
+    return found
 
 
 def monomial(coordinates: list[int]) -> str:

@@ -1,17 +1,22 @@
 """The theories set beside a run's errors: functions from what is seen to what is learned."""
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import NamedTuple
 
 import jax
 import numpy as np
+import pandas as pd
 from ml_collections import ConfigDict
 
-from experiments.canonical_holdout import problem as problems
-from pvr_jax import models, theory
+from pvr_jax import models, tasks, theory
+from pvr_jax.boolean import float64
+from pvr_jax.experiment import Arrays, Learned, task_of
 from pvr_jax.refusal import Refusal
+from pvr_jax.results import Measure, statistics
+from pvr_jax.tasks import holdouts
 from pvr_jax.theory import kernel_features, wide_networks
 from pvr_jax.theory.empirical_kernel import LARGEST_N
 
@@ -21,6 +26,37 @@ MOST_KERNELS = 4
 
 # From the target's values [2^n] and the seen set bool [2^n] to the predicted values [2^n].
 Function = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+_OF_THEORY = {"dims": ("theory",), "kind": "prediction"}
+PREDICTIONS = {
+    "predicted_generalization_error": Measure(
+        "predicted error",
+        "The generalization error that a theory predicts. Wide NTK: regression with the tangent "
+        "kernel of the network at infinite width. Empirical NTK: regression with the network's own "
+        "tangent kernel at initialization, a mean over four initializations, permutations of the "
+        "coordinates and x → −x. Both are what lazy training learns, without free parameters.",
+        units="half squared error",
+        bounds=(0, math.inf),
+        **_OF_THEORY,
+    ),
+    "predicted_generalization_error_se": Measure(
+        "standard error of the predicted error",
+        "Jackknife standard error over the initializations of a kernel; where it is large, so few "
+        "networks do not agree on what their kernel says.",
+        **_OF_THEORY,
+    ),
+    "residual": Measure(
+        "left by a theory",
+        "½ E(g − h)², h the function that a theory predicts: what it leaves unexplained of the "
+        "learned function g. Two theories may predict one error with different functions; this "
+        "tells them apart.",
+        units="half squared error",
+        domain="whole cube",
+        bounds=(0, math.inf),
+        dims=("theory",),
+    ),
+}
 
 
 class Theory(NamedTuple):
@@ -34,29 +70,53 @@ class Theory(NamedTuple):
     without_one: tuple[Function, ...] = ()
 
 
-def theories_of(
-    config: ConfigDict, problem: problems.Problem
-) -> tuple[dict[str, Theory], dict[str, str]]:
-    """Return the theories that say something of a run, and of the others why they do not.
+def compared(
+    theory_of: Callable[[ConfigDict, int], Theory],
+    config: ConfigDict,
+    replicas: pd.DataFrame,
+    learned: Learned,
+) -> Arrays:
+    """Return the error that a theory predicts, and what it leaves of every replica [R].
 
-    "influence": the min-degree interpolator, whose error is the influence. "wide_ntk" and
-    "empirical_ntk": regression with the tangent kernel of the infinitely wide network and of the
-    network itself, at initialization.
+    Args:
+        theory_of: from the configuration and n to the theory.
+        config: the configuration.
+        replicas: their table, ordered by frozen bits.
+        learned: yields what they learned, their spectra [2^n], in this order.
+
+    Raises:
+        Refusal: the theory says nothing of this run; why.
+        LinAlgError: its kernel cannot hold this target.
     """
-    if problem.matched:
-        reason = "nothing is frozen: there is no unseen input"
-        return {}, dict.fromkeys(("influence", "wide_ntk", "empirical_ntk"), reason)
-    theories = {"influence": Theory(theory.min_degree_interpolator)}
-    not_defined = {}
-    for name, theory_of in (("wide_ntk", wide_theory), ("empirical_ntk", empirical_theory)):
-        try:
-            theories[name] = theory_of(config, problem.task.n)
-        except Refusal as error:
-            not_defined[name] = str(error)
-    return theories, not_defined
+    if replicas["frozen_bit"].isna().any():
+        raise Refusal("nothing is frozen: there is no unseen input")
+    task, value = task_of(config), config.holdout.value
+    found_by, truth = theory_of(config, task.n), tasks.exact_values(task)
+
+    def error_of(values: np.ndarray) -> float:
+        return float(np.square(values - truth).mean() / 2)
+
+    found = {name: np.full(len(replicas), np.nan) for name in PREDICTIONS}
+    error, standard_error, residual = found.values()
+    spectra = learned()
+    for bit, own in replicas.groupby("frozen_bit", sort=False):
+        seen = np.asarray(holdouts.canonical(task.n, int(bit), value))
+        values = found_by.function(truth, seen)
+        error[own.index] = error_of(values)
+        if others := [error_of(function(truth, seen)) for function in found_by.without_one]:
+            standard_error[own.index] = statistics.jackknife_error(others)
+        spectrum = float64.spectrum(values)
+        for replica in own.index:
+            residual[replica] = np.square(next(spectra) - spectrum).sum() / 2
+    return found
 
 
-def wide_theory(config: ConfigDict, n: int) -> Theory:
+def influence(config: ConfigDict, n: int) -> Theory:
+    """Return the min-degree interpolator, whose error is the influence."""
+    return Theory(theory.min_degree_interpolator)
+
+
+def wide_ntk(config: ConfigDict, n: int) -> Theory:
     """Return regression with the tangent kernel of a run's network at infinite width.
 
     Raises ValueError for networks without one here: all but the MLP, and the MLP under maximal
@@ -73,7 +133,7 @@ def wide_theory(config: ConfigDict, n: int) -> Theory:
     return Theory(partial(theory.kernel_interpolator, eigenvalues))
 
 
-def empirical_theory(config: ConfigDict, n: int) -> Theory:
+def empirical_ntk(config: ConfigDict, n: int) -> Theory:
     """Return regression with the mean tangent kernel of a run's network at initialization.
 
     Raises ValueError for a cube that is too large for it.

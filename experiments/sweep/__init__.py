@@ -3,6 +3,5 @@
 python -m experiments.main --config=configs/canonical_holdout.py --sweep=tasks,bits,rates
 
 `definition` makes the cells, `plan` packs and deals them, `execute` runs them; the table is
-`pvr_jax.reporting.sweeps`. An experiment whose package has `packing.py` (see that of
-`canonical_holdout`) has its cells packed; those of the others are runs, one after the other.
+`pvr_jax.reporting.sweeps`. Which cells train in one program an experiment says: `alike`.
 """

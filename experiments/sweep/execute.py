@@ -19,8 +19,8 @@ from rich.table import Table
 from experiments import registry
 from experiments.command_line import SweepRequest
 from experiments.sweep.definition import Cell, reason_of
-from experiments.sweep.plan import deal, packing_of, plan
-from pvr_jax import stages
+from experiments.sweep.plan import deal, plan
+from pvr_jax import frame, packing, stages
 from pvr_jax.reporting import sweeps
 from pvr_jax.reporting.sweeps import DONE, FAILED, FAILED_FILE, MISSING, Status, SweepCell
 from pvr_jax.tasks.contents import Content
@@ -98,9 +98,8 @@ class Sweep:
             config, directory = cell.config, self._directory(cell)
             key = stages.what_is_named(config)
             if key not in known:
-                settings = registry.load_experiment(config.experiment, "settings")
                 try:
-                    known[key] = settings.contents(config)
+                    known[key] = registry.experiment_of(config).contents(config)
                 except Exception:  # its cells fail alone, and say why
                     known[key] = {}
                 stages.hold_to_neighbors(directory, known[key])
@@ -145,8 +144,8 @@ class Sweep:
         alone = [Together((config,), self._directory_of(config)) for config in configs]
         if len(configs) < 2:
             return alone
-        experiment = configs[0].experiment
-        name = f"{experiment}-{packing_of(experiment).identity(configs)}"
+        experiment = registry.experiment_of(configs[0])
+        name = f"{experiment.name}-{packing.identity(experiment, configs)}"
         directory = self._root / PACKS / name
         if (directory / FAILED_FILE).is_file():  # one of them made the others fail
             return alone
@@ -181,16 +180,15 @@ class Sweep:
     def _run_stages(self, together: Together, stages: Sequence[str]) -> None:
         configs, directory = together
         outputs = [self._directory_of(config) for config in configs]
-        experiment = configs[0].experiment
+        experiment = registry.experiment_of(configs[0])
         for stage in stages:
             if len(configs) == 1:
                 (directory / FAILED_FILE).unlink(missing_ok=True)
-                module = registry.load_experiment(experiment, stage)
-                work = partial(getattr(module, stage), configs[0], self._root)
+                work = partial(frame.STAGES[stage], experiment, configs[0], self._root)
             elif stage == "train":
-                work = partial(packing_of(experiment).train_pack, configs, directory)
+                work = partial(packing.train_pack, experiment, configs, directory)
             else:
-                work = partial(packing_of(experiment).analyse_pack, configs, directory, outputs)
+                work = partial(packing.analyse_pack, experiment, configs, directory, outputs)
             _guarded(work, stage)
         if "analyse" in stages:
             for output in outputs:
@@ -246,8 +244,7 @@ class Sweep:
         return self._root / cell.config.experiment / cell.name
 
     def _directory_of(self, config: ConfigDict) -> Path:
-        settings = registry.load_experiment(config.experiment, "settings")
-        return stages.run_directory(settings, config, self._root)
+        return stages.run_directory(registry.experiment_of(config), config, self._root)
 
 
 def _guarded(work: Callable[[], Any], stage: str) -> None:

@@ -3,30 +3,22 @@
 So every job of an array finds the same plan, whenever it starts and whatever is done by then.
 """
 
-import importlib.util
 import math
 from collections.abc import Sequence
-from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from experiments import registry
 from experiments.sweep.definition import Cell
+from pvr_jax import packing
+from pvr_jax.packing import Shape
 
 
 class Pack(NamedTuple):
-    """Cells of equal shape, and what they amount to; `cost` has the unit of `shape_of`."""
+    """Cells of one program, and what they amount to; `cost` has the unit of `Shape`."""
 
     cells: tuple[Cell, ...]
     replicas: int
     cost: float
-
-
-@cache
-def packing_of(experiment: str) -> Any:
-    """Return the module that packs configurations of an experiment, None if it has none."""
-    if importlib.util.find_spec(f"experiments.{experiment}.packing") is None:
-        return None
-    return registry.load_experiment(experiment, "packing")
 
 
 def plan(cells: Sequence[Cell]) -> list[Pack]:
@@ -35,15 +27,15 @@ def plan(cells: Sequence[Cell]) -> list[Pack]:
     Cells of one key come together in their order, in as few packs as hold them, about equally
     full. A cell that is larger than a pack is one alone.
     """
-    alike: dict[str, list[tuple[Cell, int, float]]] = {}
-    limits: dict[str, int] = {}
+    alike: dict[str, list[tuple[Cell, int]]] = {}
+    shapes: dict[str, Shape] = {}
     for cell in cells:
-        if cell.config is None:
-            continue
-        key, replicas, most, cost = _shape(cell)
-        alike.setdefault(key, []).append((cell, replicas, cost))
-        limits[key] = most
-    return [pack for key, group in alike.items() for pack in _packed(group, limits[key])]
+        if cell.config is not None:
+            key, replicas = _key(cell)
+            alike.setdefault(key, []).append((cell, replicas))
+            if key not in shapes:
+                shapes[key] = _shape(cell)
+    return [pack for key, group in alike.items() for pack in _packed(group, shapes[key])]
 
 
 def deal(packs: Sequence[Pack], shards: int) -> list[list[Pack]]:
@@ -60,24 +52,29 @@ def deal(packs: Sequence[Pack], shards: int) -> list[list[Pack]]:
     return [[packs[index] for index in sorted(own)] for own in dealt]
 
 
-def _shape(cell: Cell) -> tuple[str, int, int, float]:
-    """Return key, replicas, most replicas of a pack and cost of a possible cell."""
-    packing = packing_of(cell.config.experiment)
-    if packing is None:
-        return cell.name, 1, 1, 1.0
+def _key(cell: Cell) -> tuple[str, int]:
+    """Return what cells of one program have in common, and how many replicas a cell has."""
+    experiment = registry.experiment_of(cell.config)
     try:
-        key, *numbers = packing.shape_of(cell.config)
+        key = packing.key_of(experiment, cell.config)
+        return f"{experiment.name} {key}", packing.replicas_in(experiment, cell.config)
+    except Exception:  # it fails alone, when its turn comes
+        return cell.name, 1
+
+
+def _shape(cell: Cell) -> Shape:
+    try:
+        return packing.shape_of(registry.experiment_of(cell.config), cell.config)
     except Exception:  # a network that cannot be built fails alone, when its turn comes
-        return cell.name, 1, 1, 1.0
-    return f"{cell.config.experiment} {key}", *numbers
+        return Shape(1, 1.0)
 
 
-def _packed(group: Sequence[tuple[Cell, int, float]], most: int) -> list[Pack]:
-    total = sum(replicas for _, replicas, _ in group)
+def _packed(group: Sequence[tuple[Cell, int]], shape: Shape) -> list[Pack]:
+    total, most = sum(replicas for _, replicas in group), shape.most
     full = math.ceil(total / math.ceil(total / most))
     packs: list[Pack] = []
-    for cell, replicas, cost in group:
-        last = packs[-1] if packs else None
+    for cell, replicas in group:
+        cost, last = replicas * shape.cost, packs[-1] if packs else None
         if last is None or last.replicas >= full or last.replicas + replicas > most:
             packs.append(Pack((cell,), replicas, cost))
         else:

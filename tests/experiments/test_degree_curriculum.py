@@ -78,7 +78,7 @@ def test_measures_agree_with_the_metrics_and_with_themselves(finished):
         np.testing.assert_allclose(column, logged, rtol=1e-3, atol=1e-6)
         # Of some steps there are checkpoints, which are measured in float64.
         kept = json.loads((only_run(finished) / "config.json").read_text())["checkpoint"]["count"]
-        assert sum(map(np.array_equal, column, logged)) >= len(logged) - kept > 0
+        assert sum(map(np.array_equal, column, logged)) >= len(logged) - kept - 1 > 0
     # A parity is its own monomial: the mass of degree 5 is the coefficient squared.
     last = measures.isel(step=-1)
     top = last["degree_profile"].sel(degree=5)

@@ -1,0 +1,288 @@
+"""With one bit frozen in training, what is learned of a Boolean function?
+
+Abbe et al. 2022: the error on the whole cube is the influence of that bit, as gradient descent
+prefers the low-degree of two monomials that the seen inputs do not tell apart.
+"""
+
+import math
+import re
+import shlex
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from ml_collections import ConfigDict
+
+from experiments.canonical_holdout import theories
+from experiments.canonical_holdout.measures import MEASURES, facts, pair_facts
+from pvr_jax import models, tasks, theory
+from pvr_jax.analysis import canonical, learned
+from pvr_jax.analysis.measures import measure_one
+from pvr_jax.boolean import cube, float64, fourier
+from pvr_jax.checks import integer, invalid, one_of
+from pvr_jax.experiment import Arrays, End, Experiment, Learned, Program, build, task_of
+from pvr_jax.outputs_file import OutputsFile
+from pvr_jax.refusal import Refusal
+from pvr_jax.tasks import datasets, holdouts
+from pvr_jax.tasks.pvr import binary_number
+from pvr_jax.training.fields import prefix_errors
+from pvr_jax.training.replicas import Replicas
+from pvr_jax.training.shown_rows import count_rows
+
+# Errors and spectra are exact, over all 2^n points, for every replica at every evaluation.
+MAX_BITS = 24
+# Truth tables of different targets are conditions of their replicas; above, one target a program.
+LARGEST_SHARED_N = 16
+
+
+def check(config: ConfigDict) -> None:
+    """Refuse what single rules cannot: a task, model, bits or data that do not go together."""
+    task = task_of(config)
+    if task.n > MAX_BITS:
+        raise invalid("config.task", f"n = {task.n}", f"tasks of up to {MAX_BITS} bits")
+    prefix_errors("config.model.", lambda: models.build(n=task.n, **config.model.to_dict()))
+    prefix_errors("config.holdout.", lambda: frozen_bits(config.holdout.get("bits"), task.n))
+    training_set(config, task)
+
+
+def training_set(config: ConfigDict, task: tasks.Task) -> datasets.TrainingSet:
+    """Return the training set of the configuration; errors name the field."""
+    data = config.data
+    return prefix_errors(
+        "config.data.",
+        lambda: datasets.canonical_training_set(
+            task.target,
+            task.n,
+            frozen=bool(frozen_bits(config.holdout.bits, task.n)),
+            value=config.holdout.value,
+            source=data.source,
+            samples=None if data.source == "whole" else data.samples,
+            batch_size=data.batch_size,
+            order=data.order,
+            drop_remainder=data.drop_remainder,
+        ),
+    )
+
+
+def frozen_bits(text: str, n: int) -> tuple[int, ...]:
+    """Return the frozen bits that "all", "none" or "0,3,7" names, ascending.
+
+    Raises:
+        ValueError: not such a text, a bit out of range, or one named twice.
+    """
+    example = f"0,{n - 1}" if n > 1 else "0"
+    allowed = f"all, none (the matched setting), or bits from 0 to {n - 1} such as {example}"
+    if not isinstance(text, str):
+        raise Refusal(f"bits: given {text!r}; allowed {allowed}")
+    if text.strip() in ("all", "none"):
+        return tuple(range(n)) if text.strip() == "all" else ()
+    parts = [part.strip() for part in text.strip().strip("()[]").split(",") if part.strip()]
+    if not parts or not all(re.fullmatch(r"-?\d+", part) for part in parts):
+        raise Refusal(f"bits: given {text!r}; allowed {allowed}")
+    bits = [int(part) for part in parts]
+    for bit in bits:
+        if not 0 <= bit < n:
+            raise Refusal(f"bits: given {bit}; allowed {allowed}")
+    if len(set(bits)) < len(bits):
+        raise Refusal(f"bits: given {text!r}, one of them twice; allowed {allowed}")
+    return tuple(sorted(bits))
+
+
+def remarks(config: ConfigDict, given: Mapping[str, Any]) -> list[str]:
+    """Return what a user should know who has given these fields, one line each."""
+    if "holdout.bits" not in given or config.holdout.bits in ("all", "none"):
+        return []
+    bits = frozen_bits(config.holdout.bits, MAX_BITS)
+    if len(bits) < 2:
+        return []
+    listed, values = ",".join(map(str, bits)), ",".join([str(config.holdout.value)] * len(bits))
+    # The task as it is here: the other file's defaults may be others.
+    task = [
+        f" --config.task.{name}={shlex.quote(str(value))}"
+        for name, value in config.task.items()
+        if name != "name" and value is not None
+    ]
+    return [
+        f"holdout.bits={listed} freezes these bits one at a time, each with networks of its own. "
+        "To freeze them all at once: ./launch.sh run configs/unseen_domain.py:setting=user,"
+        f"task={config.task.name},holdout=subcube --config.holdout.coordinates={listed} "
+        f"--config.holdout.values={values}{''.join(task)}"
+    ]
+
+
+def axes(config: ConfigDict) -> list[dict[str, Any]]:
+    """Return the frozen bits, missing in the matched setting: training sees the whole cube."""
+    bits = frozen_bits(config.holdout.bits, task_of(config).n)
+    return [{"frozen_bit": bit} for bit in bits or (math.nan,)]
+
+
+def label(row: Mapping[str, Any]) -> str:
+    """Return the beginning of a replica's name, such as "bit3"."""
+    return "matched" if math.isnan(row["frozen_bit"]) else f"bit{row['frozen_bit']}"
+
+
+def alike(config: ConfigDict) -> dict[str, Any]:
+    """Return what is compiled: neither the frozen bits nor, of few coordinates, the target."""
+    document, task = config.to_dict(), task_of(config)
+    is_matched = not frozen_bits(config.holdout.bits, task.n)
+    document["holdout"]["bits"] = "none" if is_matched else "some"
+    if task.n <= LARGEST_SHARED_N:
+        document["task"] = {"n": task.n}
+    return document
+
+
+def build_program(config: ConfigDict, replicas: pd.DataFrame) -> Program:
+    """Return what one replica is: a network, its samples with a bit frozen, how it is measured."""
+    task, value = task_of(config), config.holdout.value
+    n, model = task.n, models.build(n=task.n, **config.model.to_dict())
+    truth, shown = tasks.exact_values(task), training_set(config, task)
+    coefficients = float64.exact_spectrum(truth)
+    bits = replicas["frozen_bit"].dropna().astype(int).tolist()
+    tracked = {
+        bit: canonical.tracked_pairs(coefficients, bit, value, config.evaluation.tracked_pairs)
+        for bit in dict.fromkeys(bits)
+    }
+    pairs = [tracked[bit] for bit in bits]
+    most_pairs = max(map(len, pairs), default=0)
+
+    def conditions(table: pd.DataFrame) -> Arrays:
+        """A bit past the last stands for none; of pairs there is room for all that are asked."""
+        room = min(config.evaluation.tracked_pairs, 2 ** (n - 1))
+        indices = np.full((len(table), room, 2), -1, np.int32)
+        for row, own in zip(indices, pairs, strict=False):
+            for place, pair in zip(row, own, strict=False):
+                place[:] = [cube.index(pair[twin], n) for twin in ("low", "high")]
+        frozen = table["frozen_bit"].fillna(n).astype(int)
+        return {"bit": jnp.asarray(frozen.to_numpy(), jnp.int32), "pairs": jnp.asarray(indices)}
+
+    def batch(
+        key: jax.Array, step: jax.Array, bit: jax.Array, pairs: Any, truth: Any = None
+    ) -> Arrays:
+        rows = shown.batch(key, step, bit)
+        if truth is None:
+            return rows
+        return rows | {"y": truth[binary_number(rows["x"])].astype(jnp.float32)}
+
+    def measure(
+        outputs: jax.Array, drawn: Arrays, bit: jax.Array, pairs: jax.Array, truth: Any = None
+    ) -> Arrays:
+        target = jnp.asarray(own_truth if truth is None else truth, outputs.dtype)
+        seen = holdouts.canonical(n, bit, value) if bits else jnp.ones(2**n, bool)
+        found = measure_one(outputs, target, seen)
+        # The leak of degree n is not defined: T lacks the frozen bit.
+        by_degree = jnp.pad(found["leak_by_degree"], (0, 1), constant_values=jnp.nan)
+        followed = canonical.tracked_coefficients(outputs, pairs)
+        return found | {"leak_by_degree": by_degree, "tracked_coefficients": followed}
+
+    def training_rows(replicas: Replicas) -> dict[str, int] | None:
+        def is_unseen(batch: Arrays, bit: jax.Array, **others: Any) -> jax.Array:
+            return jnp.take(batch["x"], bit, axis=-1) != value
+
+        if not bits:
+            return None
+        epochs = config.train.epochs if config.data.source == "fresh" else 1
+        return count_rows(batch, {"unseen": is_unseen}, replicas, epochs * shown.steps_per_epoch)
+
+    def at_the_end(end: End) -> Arrays:
+        followed = end.values["tracked_coefficients"][:, :, :most_pairs]
+        return {
+            **facts(own_truth, coefficients, bits, value),
+            **(pair_facts(pairs) if most_pairs else {}),
+            "tracked_coefficients": followed if most_pairs else None,
+        }
+
+    own_truth = truth
+    return Program(
+        init=partial(model.init, x=jnp.ones((1, n))),
+        apply=model.apply,
+        batch=batch,
+        outputs=lambda params, drawn, **own: learned.on_cube(model.apply, params, n),
+        measure=measure,
+        conditions=conditions,
+        packed=(
+            {"truth": np.broadcast_to(truth, (len(replicas), 2**n))}
+            if n <= LARGEST_SHARED_N
+            else {}
+        ),
+        training_rows=training_rows,
+        at_the_end=at_the_end,
+        kept_beside={
+            "target": coefficients,
+            "bit": replicas["frozen_bit"].fillna(-1).astype(int).to_numpy(),
+            "seed": replicas["seed"].to_numpy(),
+        },
+        coordinates={"member": ("T", "twin")} if most_pairs else {},
+        attributes={
+            "n": n,
+            "holdout": "canonical" if bits else "matched",
+            "frozen_value": value,
+            "steps_per_epoch": shown.steps_per_epoch,
+        },
+        steps_per_epoch=shown.steps_per_epoch,
+        title=f"{config.model.name} on {config.task.name}",
+        outputs_size=2**n,
+    )
+
+
+def linear_regression(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) -> Arrays:
+    """Return the error of linear regression, exact for every replica's own initialization.
+
+    Nothing of other models, and of a target of a higher degree than 1.
+    """
+    truth = tasks.exact_values(task_of(config))
+    coefficients = float64.exact_spectrum(truth)
+    with float64.exact():
+        above_one = np.asarray(fourier.degree_profile(coefficients))[2:]
+    is_matched = replicas["frozen_bit"].isna().any()
+    if config.model.name != "linear_regression" or is_matched or np.any(above_one > 1e-20):
+        return {}
+    built = build(EXPERIMENT, (config,))
+    outputs = jax.jit(jax.vmap(lambda params: built.programs[0].outputs(params, {})))
+    with jax.default_matmul_precision("highest"):
+        initial = np.asarray(outputs(built.members.start().params))
+    errors = []
+    for values, bit in zip(initial, replicas["frozen_bit"], strict=False):
+        spectrum = float64.spectrum(values)
+        with float64.exact():
+            args = (coefficients, spectrum, int(bit), config.holdout.value)
+            errors.append(float(theory.linear_regression_error(*args)))
+    return {"predicted_generalization_error": np.array(errors)}
+
+
+EXPERIMENT = Experiment(
+    name="canonical_holdout",
+    measures=MEASURES,
+    build=build_program,
+    axes=axes,
+    label=label,
+    rules={
+        "holdout.value": one_of(1, -1),
+        "data.source": one_of(*datasets.SOURCES),
+        "data.samples": integer(1),
+        "data.batch_size": integer(1),
+        "data.order": one_of(*datasets.ORDERS),
+        "data.drop_remainder": one_of(True, False),
+        "evaluation.tracked_pairs": integer(0, 4096),
+        "evaluation.spectra": one_of("last", "all"),
+    },
+    # The data are the seed's alone, so all bits of one seed freeze the same draws; the
+    # initialization also depends on the bit. Both as in the authors' code (data seed 1000 run,
+    # network seed 1000 run + bit).
+    streams={"data": ("seed",), "init": ("seed", "bit")},
+    predict={
+        "influence": partial(theories.compared, theories.influence),
+        "linear_regression": linear_regression,
+        "wide_ntk": partial(theories.compared, theories.wide_ntk),
+        "empirical_ntk": partial(theories.compared, theories.empirical_ntk),
+    },
+    predictions=theories.PREDICTIONS,
+    kept=OutputsFile("spectra.npz", "coefficients", float64.spectrum),
+    check=check,
+    alike=alike,
+    followed={"evaluation.tracked_pairs": 16},
+    remarks=remarks,
+)
