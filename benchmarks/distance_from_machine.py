@@ -110,7 +110,7 @@ def distance(case: Case, machine: Machine, tiny: bool = False) -> Measurement:
         group_size=case.group_size,
     )
     study = studies.Study(config).choose_mode().start().compile()
-    model, n = config.model.to_dict(), study.problem.task.n
+    model, n = config.model.to_dict(), study.task.n
     batch = config.data.batch_size
     per_step = arithmetic.training_flops(model, n, batch, batch)
     flops = per_step * case.replicas * case.steps
@@ -204,22 +204,21 @@ def profile(study: studies.Study, case: Case) -> dict[str, float]:
     the same caches.
     """
     members, config = study.members, study.config
-    apply, training_set = study.problem.model.apply, study.problem.training_set
+    apply = study.program.apply
     transformation = states.optimizer(config.train.optimizer, 0.0, config.train.momentum)
     program = partial(over_replicas, mesh=members.mesh, mode=members.mode)
 
     def batches(replica: Any, _: Any) -> Any:
         def body(step: jax.Array, total: Any) -> Any:
-            made = training_set.batch(replica.data_key, step, replica.conditions["bit"])
+            made = studies.batch_of(study, replica, step)
             return jax.tree.map(jnp.add, total, made)
 
-        empty = jax.eval_shape(training_set.batch, replica.data_key, 0, replica.conditions["bit"])
+        empty = jax.eval_shape(partial(studies.batch_of, study, replica), 0)
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), empty)
         return lax.fori_loop(0, case.steps, body, zeros)
 
     def gradients(params: Any, replica: Any) -> Any:
-        bit = replica.conditions["bit"]
-        made = [training_set.batch(replica.data_key, step, bit) for step in (0, 1)]
+        made = [studies.batch_of(study, replica, step) for step in (0, 1)]
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *made)
 
         def body(step: jax.Array, _: Any) -> Any:

@@ -97,13 +97,13 @@ def loop_of(study: studies.Study, replica: int = 0) -> pytorch_loop.Loop:
     """Return the loop that trains one replica of a study from its present parameters."""
     config = study.config
     parameters = {name: value for name, value in config.model.to_dict().items() if name != "name"}
-    network = pytorch_networks.build(config.model.name, study.problem.task.n, **parameters)
+    network = pytorch_networks.build(config.model.name, study.task.n, **parameters)
     pytorch_networks.load(network, studies.parameters_of(study.state, replica))
     return pytorch_loop.make_loop(
         network,
         studies.training_rows(study, replica),
-        studies.cube_of(study.problem, replica),
-        learning_rate=float(study.problem.replica_rates[replica]),
+        studies.cube_of(study, replica),
+        learning_rate=float(study.table["learning_rate"][replica]),
         batch_size=config.data.batch_size,
         coefficients=config.model.name == "mlp",
     )

@@ -1,20 +1,22 @@
 """The study that the benchmarks run: f3 of Abbe et al. 2022, from its own configuration."""
 
 import time
+from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
 from configs import canonical_holdout, pvr_majority
-from experiments.canonical_holdout import pack as packs
-from experiments.canonical_holdout import problem as problems
-from experiments.canonical_holdout import settings, train
+from experiments.canonical_holdout.experiment import EXPERIMENT
+from pvr_jax import tasks
 from pvr_jax.boolean import cube
+from pvr_jax.experiment import build, task_of
+from pvr_jax.tasks import holdouts
 from pvr_jax.training import probe
 from pvr_jax.training.ensemble import Ensemble
+from pvr_jax.training.replicas import Replicas
 from pvr_jax.training.state import State
 
 BITS = 11
@@ -44,7 +46,7 @@ def configuration(
         config.train.execution = execution
         if group_size is not None:
             config.train.group_size = group_size
-    settings.validate(config)
+    EXPERIMENT.validate(config)
     return config
 
 
@@ -56,7 +58,7 @@ def chain(n: int, *, tiny: bool = False) -> ConfigDict:
         config.task.n = n
         config.holdout.bits = "0"
         config.train.seeds = 1
-    settings.validate(config)
+    EXPERIMENT.validate(config)
     return config
 
 
@@ -69,10 +71,10 @@ class Study:
 
     def __init__(self, config: ConfigDict) -> None:
         self.config = config
-        pack = packs.join(problems.assemble_all((config,)))
-        self.problem = pack.first
-        self.steps_per_epoch = self.problem.training_set.steps_per_epoch
-        self.members: Ensemble = train.build_ensemble(config, pack)
+        built = build(EXPERIMENT, (config,))
+        self.program, self.table, self.task = built.programs[0], built.tables[0], task_of(config)
+        self.steps_per_epoch = self.program.steps_per_epoch
+        self.members: Ensemble = built.members
         self.probe: dict[str, Any] | None = None
         self.step = 0
 
@@ -131,22 +133,25 @@ class Study:
 
 def training_rows(study: Study, replica: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows x [m, n], y [m] of one replica's first epoch, in their order."""
-    problem, replicas = study.problem, study.members.replicas
-    key, bit = replicas.data_key[replica], replicas.conditions["bit"][replica]
-    batch = jax.jit(problem.training_set.batch)
-    batches = [batch(key, step, bit) for step in range(problem.training_set.steps_per_epoch)]
+    one = jax.tree.map(lambda leaf: leaf[replica], study.members.replicas)
+    batch = jax.jit(partial(batch_of, study, one))
+    batches = [batch(step) for step in range(study.steps_per_epoch)]
     whole = {name: np.concatenate([one[name] for one in batches]) for name in batches[0]}
     return whole["x"][whole["weight"] > 0], whole["y"][whole["weight"] > 0]
 
 
-def cube_of(problem: problems.Problem, replica: int = 0) -> tuple[np.ndarray, ...]:
+def batch_of(study: Study, replica: Replicas, step: Any) -> dict[str, jax.Array]:
+    """Return what a step shows one replica; its leaves lack the axis R."""
+    own = {name: replica.conditions[name] for name in ("bit", "pairs")}
+    return study.program.batch(replica.data_key, step, **own)
+
+
+def cube_of(study: Study, replica: int = 0) -> tuple[np.ndarray, ...]:
     """Return the points [2^n, n], the target [2^n] and what a replica sees, bool [2^n]."""
-    seen = problems.seen_inputs(problem)(jnp.int32(problem.replica_bits[replica]))
-    return (
-        np.asarray(cube.points(problem.task.n)),
-        problem.truth.astype(np.float32),
-        np.asarray(seen),
-    )
+    bit, n = int(study.table["frozen_bit"][replica]), study.task.n
+    seen = holdouts.canonical(n, bit, study.config.holdout.value)
+    truth = tasks.exact_values(study.task).astype(np.float32)
+    return np.asarray(cube.points(n)), truth, np.asarray(seen)
 
 
 def parameters_of(state: State, replica: int = 0) -> Any:

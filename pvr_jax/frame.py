@@ -14,6 +14,7 @@ import itertools
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -112,13 +113,7 @@ def predict(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
 
     def work(config: ConfigDict, directory: Path) -> None:
         table = replica_table(experiment, config)
-        kept = experiment.kept
-
-        def learned() -> Iterator[np.ndarray]:
-            path = directory / kept.name
-            with run_log.damage_named(path, run.remedy(directory, "analyse")):
-                yield from kept.read_last(directory)
-
+        learned = partial(kept_outputs, experiment, directory)
         found: dict[str, Arrays] = {}
         reasons = dict.fromkeys(experiment.predict, "")
         for name, theory in experiment.predict.items():
@@ -131,6 +126,17 @@ def predict(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
         results.write(directory / results.PREDICTIONS_FILE, predictions)
 
     return stages.follow(experiment, config, workdir, PREDICT, work)
+
+
+def kept_outputs(experiment: Experiment, directory: Path) -> Iterator[np.ndarray]:
+    """Yield what each replica of an analyzed run says in the end, [N] in float64.
+
+    Raises:
+        RunError: the file is damaged; one line that names it.
+    """
+    path = directory / experiment.kept.name
+    with run_log.damage_named(path, run.remedy(directory, "analyse")):
+        yield from experiment.kept.read_last(directory)
 
 
 def labeled(

@@ -41,9 +41,9 @@ def test_both_train_alike(both):
 def test_rows_are_those_of_the_training_set(both):
     study, loop = both
     x, y = (values.numpy() for values in loop.loader.dataset.tensors)
-    assert x.shape == (study.config.data.samples, study.problem.task.n)
-    assert (x[:, study.problem.replica_bits[REPLICA]] == 1).all()
-    np.testing.assert_array_equal(study.problem.task.target(x), y)
+    assert x.shape == (study.config.data.samples, study.task.n)
+    assert (x[:, study.table["frozen_bit"][REPLICA]] == 1).all()
+    np.testing.assert_array_equal(study.task.target(x), y)
 
 
 def test_coefficients_are_ours():
@@ -57,7 +57,7 @@ def test_only_the_mlp_computes_coefficients(both):
     study, loop = both
     evaluated = loop.evaluate()
     if study.config.model.name == "mlp":
-        assert evaluated.coefficients.shape == (2**study.problem.task.n,)
+        assert evaluated.coefficients.shape == (2**study.task.n,)
     else:
         assert evaluated.coefficients is None
 

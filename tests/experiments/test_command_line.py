@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments import command_line, main, reports, reproduce
-from experiments.canonical_holdout import settings
+from experiments.canonical_holdout import experiment
 from experiments.main import prepared
 from pvr_jax import checks
 from pvr_jax.refusal import Refusal
@@ -63,7 +63,7 @@ MISTAKES = [
     ("--config.experiment=nothing", ["config.experiment: given 'nothing'"]),
     ("--config.experiment=sweep", ["config.experiment: given 'sweep'; allowed canonical_hold"]),
     ("--config.experiment=main", ["config.experiment: given 'main'; allowed canonical_holdout"]),
-    ("--config.experiment=canonical_holdout.settings", ["; allowed canonical_holdout, degree"]),
+    ("--config.experiment=canonical_holdout.report", ["; allowed canonical_holdout, degree"]),
     ("--config.experiment=", ["config.experiment: given ''; allowed canonical_holdout"]),
     # what no computer word holds
     ("--config.train.seeds=9223372036854775808", ["config.train.seeds: given 92233720368547"]),
@@ -386,7 +386,7 @@ def test_an_error_of_a_library_is_not_shown_as_one_of_the_configuration(
     def broken(*_):
         return np.zeros(3) + np.zeros(4)
 
-    replaced = (settings, "make_task") if when == "checked" else (main, "run_stage")
+    replaced = (experiment, "task_of") if when == "checked" else (main, "run_stage")
     monkeypatch.setattr(*replaced, broken)
     with pytest.raises(ValueError, match="could not be broadcast") as raised:
         main.main(["main", QUICKSTART, f"--workdir={tmp_path}"])

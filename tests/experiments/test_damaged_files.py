@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from experiments import main
-from experiments.canonical_holdout.predict import last_spectra
-from experiments.canonical_holdout.spectra import SpectraFile
+from experiments.canonical_holdout.experiment import EXPERIMENT
+from pvr_jax.boolean import float64
+from pvr_jax.frame import kept_outputs
+from pvr_jax.outputs_file import Writer
 from pvr_jax.training.run_log import RunError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -31,13 +33,14 @@ def directory_instead(path):
 @pytest.mark.parametrize("damage", [garbled, cut, directory_instead])
 def test_damaged_spectra_are_named(tmp_path, damage):
     values = np.random.default_rng(0).normal(size=(3, 64))
-    with SpectraFile(tmp_path, replicas=3, n=6) as spectra:
-        spectra.append(5, values)
-        spectra.finish(target=values[0])
-    np.testing.assert_array_equal(list(last_spectra(tmp_path)), values.astype(np.float32))
+    with Writer(EXPERIMENT.kept, tmp_path, 3, {"target": values[0]}) as file:
+        file.append(5, values)
+        file.finish()
+    spectra = float64.spectrum(values).astype(np.float32)
+    np.testing.assert_array_equal(list(kept_outputs(EXPERIMENT, tmp_path)), spectra)
     damage(tmp_path / "spectra.npz")
     with pytest.raises(RunError, match=f"^damaged file {tmp_path}/spectra.npz: ") as error:
-        list(last_spectra(tmp_path))
+        list(kept_outputs(EXPERIMENT, tmp_path))
     assert str(error.value).endswith("analyse.done, and give the same command again")
 
 

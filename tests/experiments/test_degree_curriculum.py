@@ -178,6 +178,6 @@ def test_the_sizes_are_valid(size):
     module = reproduce.load("degree_curriculum")
     (choice,) = module.runs(size)
     config = module.get_config(choice)
-    registry.load_experiment(config.experiment, "settings").validate(config)
+    registry.experiment_of(config).validate(config)
     assert config.size == size and config.train.seeds == 10
     assert registry.stages_of(config.experiment) == ("train", "analyse", "report")

@@ -16,9 +16,10 @@ import pytest
 from run_directories import only_run
 
 from experiments import main
-from experiments.canonical_holdout import settings
+from experiments.canonical_holdout import experiment
 from pvr_jax import results
 from pvr_jax.analysis import measures as measures_module
+from pvr_jax.experiment import task_of
 from pvr_jax.training import run_log
 
 ROOT = Path(__file__).parents[2]
@@ -157,8 +158,8 @@ def test_a_run_that_would_see_what_it_freezes_does_not_start(monkeypatch, tmp_pa
     other = load("quickstart").get_config("tiny")
     with other.unlocked():
         other.holdout.value = -1
-    wrong = settings.training_set(other, settings.make_task(other))
-    monkeypatch.setattr(settings, "training_set", lambda *_: wrong)
+    wrong = experiment.training_set(other, task_of(other))
+    monkeypatch.setattr(experiment, "training_set", lambda *_: wrong)
     config = load("quickstart").get_config("tiny")
     with pytest.raises(run_log.RunError, match=r"^(\d+) of \1 training rows are withheld inputs"):
         main.run_stage("train", config, tmp_path)

@@ -3,11 +3,10 @@
 import itertools
 
 import pytest
+from experiments.unseen_domain.experiment import EXPERIMENT
 
 from experiments import command_line, main, registry, reproduce
-from experiments.degree_curriculum.experiment import EXPERIMENT
 from experiments.sweep import definition
-from experiments.unseen_domain import settings
 from pvr_jax.experiment import replica_table
 
 CLOSE = (0.001, 0.0010000001)
@@ -26,10 +25,7 @@ def test_replicas_of_close_rates_and_scales_have_names_of_their_own(name, choice
     config = reproduce.load(name).get_config(choice)
     with config.unlocked():
         config.train.update({"learning_rates": CLOSE, "init_scales": CLOSE})
-    if name == "degree_curriculum":
-        names = replica_table(EXPERIMENT, config)["name"].tolist()
-    else:
-        names = registry.load_experiment(config.experiment, "problem").assemble(config).names
+    names = replica_table(registry.experiment_of(config), config)["name"].tolist()
     assert len(set(names)) == len(names)
     for rate, scale in itertools.product(CLOSE, repeat=2):
         assert any(f"rate{rate}-scale{scale}-" in text for text in names)
@@ -56,7 +52,7 @@ def test_a_published_setting_with_another_field_has_not_its_name(field):
     config = prepared(PUBLISHED, field)
     assert config.setting == ""
     user = prepared(PUBLISHED.replace("2parity", "user"), field)
-    assert settings.run_name(config) == settings.run_name(user)
+    assert EXPERIMENT.run_name(config) == EXPERIMENT.run_name(user)
 
 
 def test_a_radius_by_hand_is_not_the_published_one():

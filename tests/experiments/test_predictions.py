@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -9,15 +10,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-import experiments
-from experiments import command_line, main, registry
-from experiments.canonical_holdout import predict as stage
-from experiments.canonical_holdout import problem as problems
+from experiments import command_line, main, registry, reproduce
 from experiments.canonical_holdout import theories
-from experiments.canonical_holdout.problem import assemble
-from experiments.canonical_holdout.spectra import SpectraFile
-from pvr_jax import models, results, theory
+from experiments.canonical_holdout.experiment import EXPERIMENT
+from pvr_jax import frame, models, results, tasks, theory
 from pvr_jax.boolean import float64
+from pvr_jax.experiment import task_of
+from pvr_jax.outputs_file import Writer
+from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import holdouts
 from pvr_jax.theory import kernel_features, wide_networks
 
@@ -34,6 +34,10 @@ def config_of(choice, **fields):
             section, field = name.split("__")
             config[section][field] = value
     return config
+
+
+def truth_of(config):
+    return tasks.exact_values(task_of(config))
 
 
 def run_stages(config, workdir, stages=("train", "analyse", "predict")):
@@ -57,12 +61,13 @@ def predicted(tmp_path_factory):
 @pytest.mark.slow
 def test_the_errors_are_those_of_theory(predicted):
     config, _, found = predicted
-    problem = assemble(config)
+    coefficients = float64.exact_spectrum(truth_of(config))
     eigenvalues = wide_networks.wide_eigenvalues(
         11, wide_networks.plain_layers(11, (16, 8)), wide_networks.RELU
     )
-    wide = theory.kernel_influences(problem.coefficients, eigenvalues, -1)
-    for bit, influence in problems.influences(problem).items():
+    wide = theory.kernel_influences(coefficients, eigenvalues, -1)
+    for bit in (0, 2):
+        influence = sum(coefficients[np.arange(2**11) >> (10 - bit) & 1 == 1] ** 2)
         own = found["predicted_generalization_error"].where(found["frozen_bit"] == bit)
         errors = own.mean("replica").to_series()
         assert errors["influence"] == pytest.approx(influence, rel=1e-12)
@@ -76,7 +81,7 @@ def test_the_errors_are_those_of_theory(predicted):
 @pytest.mark.slow
 def test_the_empirical_error_is_that_of_its_kernel(predicted):
     config, _, found = predicted
-    problem = assemble(config)
+    truth = truth_of(config)
     network = models.build(n=11, **config.model.to_dict())
     root = jax.random.key(0)
     keys = [jax.random.fold_in(root, start) for start in range(4)]
@@ -86,8 +91,8 @@ def test_the_empirical_error_is_that_of_its_kernel(predicted):
         kernel = theory.mean_empirical_kernel(
             network.init, network.apply, 11, keys, symmetrise=True
         )
-        values = theory.kernel_interpolator(kernel, problem.truth, seen)
-        return np.square(values - problem.truth).mean() / 2
+        values = theory.kernel_interpolator(kernel, truth, seen)
+        return np.square(values - truth).mean() / 2
 
     cell = found.sel(theory="empirical_ntk").isel(replica=-1)
     assert cell["predicted_generalization_error"] == pytest.approx(error(keys), rel=1e-6)
@@ -101,13 +106,12 @@ def test_the_empirical_error_is_that_of_its_kernel(predicted):
 @pytest.mark.slow
 def test_a_network_too_large_for_roots_goes_through_its_matrix(monkeypatch):
     config = config_of("task=pvr_majority,tiny", model__widths=(16, 8))
-    problem = assemble(config)
-    seen = stage.seen_by(problem, 2)
+    seen = np.asarray(holdouts.canonical(11, 2, 1))
     values = []
     for most_bytes in (kernel_features.MOST_BYTES, 0):
         monkeypatch.setattr(kernel_features, "MOST_BYTES", most_bytes)
         theories._kernels.cache_clear()
-        values.append(theories.empirical_theory(config, 11).function(problem.truth, seen))
+        values.append(theories.empirical_ntk(config, 11).function(truth_of(config), seen))
     theories._kernels.cache_clear()
     np.testing.assert_allclose(values[0], values[1], atol=1e-6)
 
@@ -115,14 +119,14 @@ def test_a_network_too_large_for_roots_goes_through_its_matrix(monkeypatch):
 @pytest.mark.slow
 def test_what_a_theory_leaves_is_the_distance_over_the_whole_cube(predicted):
     config, directory, found = predicted
-    problem = assemble(config)
+    truth = truth_of(config)
     residual = found["residual"].sel(theory="influence").values
     points = np.arange(2**11)
     with np.load(directory / "spectra.npz") as spectra:
         functions = float64.values_of(spectra["coefficients"][-1])
-    for index, bit in enumerate(problem.replica_bits):
+    for index, bit in enumerate(found["frozen_bit"].values.astype(int)):
         # The frozen function f_{-k} at x is the target at x with x_k = -1.
-        frozen = problem.truth[points & ~(1 << (10 - bit))]
+        frozen = truth[points & ~(1 << (10 - bit))]
         expected = np.square(functions[index] - frozen).mean() / 2
         assert residual[index] == pytest.approx(expected, rel=1e-9)
     assert len(set(found["residual"].sel(theory="wide_ntk").values)) == 4
@@ -149,18 +153,18 @@ def test_deleted_predictions_are_made_again(predicted):
 @pytest.mark.slow
 def test_a_kernel_is_computed_once_per_network(predicted, monkeypatch):
     config, _, _ = predicted
-    problem = assemble(config)
-    theories.empirical_theory(config, 11)
+    theories.empirical_ntk(config, 11)
     monkeypatch.setattr(theory, "symmetric_kernel", None)
     other = config_of("task=quadratic_chain,tiny", model__widths=(16, 8))
-    same = theories.empirical_theory(other, 11).function(problem.truth, stage.seen_by(problem, 2))
+    seen = np.asarray(holdouts.canonical(11, 2, -1))
+    same = theories.empirical_ntk(other, 11).function(truth_of(config), seen)
     assert same.shape == (2**11,)
 
 
 def test_it_needs_an_analysis(tmp_path):
     config = config_of("task=parity,tiny")
     with pytest.raises(FileNotFoundError, match="through the stage analyse; give") as error:
-        stage.predict(config, tmp_path)
+        frame.predict(EXPERIMENT, config, tmp_path)
     assert "\n" not in str(error.value)
 
 
@@ -188,10 +192,12 @@ def test_a_replica_that_is_not_finite_has_no_distance(tmp_path):
 
 def write_spectra(directory, arrays):
     coefficients = arrays.pop("coefficients")
-    with SpectraFile(directory, coefficients.shape[1], 11) as spectra:
-        for step, found in zip(arrays.pop("step"), coefficients, strict=True):
+    steps = arrays.pop("step")
+    file = replace(EXPERIMENT.kept, of=np.asarray)
+    with Writer(file, directory, coefficients.shape[1], arrays) as spectra:
+        for step, found in zip(steps, coefficients, strict=True):
             spectra.append(int(step), found)
-        spectra.finish(**arrays)
+        spectra.finish()
 
 
 @pytest.mark.slow
@@ -200,7 +206,7 @@ def test_only_the_last_step_counts(tmp_path):
     directory = run_stages(config, tmp_path, ("train", "analyse"))
     with np.load(directory / "spectra.npz") as spectra:
         assert len(spectra["step"]) > 1
-        last = list(stage.last_spectra(directory))
+        last = list(frame.kept_outputs(EXPERIMENT, directory))
         np.testing.assert_array_equal(last, spectra["coefficients"][-1])
 
 
@@ -231,9 +237,14 @@ def test_only_the_last_step_counts(tmp_path):
 def test_a_theory_that_is_not_defined_says_why(monkeypatch, choice, fields, reasons):
     monkeypatch.setattr(theories, "_kernels", lambda model, n, dtype: ((), max, max))
     config = config_of(choice, **fields)
-    defined, not_defined = theories.theories_of(config, assemble(config))
-    assert not_defined == reasons
-    assert set(defined) | set(not_defined) == {"influence", "wide_ntk", "empirical_ntk"}
+    found = {}
+    for theory_of in (theories.influence, theories.wide_ntk, theories.empirical_ntk):
+        try:
+            theory_of(config, task_of(config).n)
+        except Refusal as error:
+            found[theory_of.__name__] = str(error)
+    assert found == reasons
+    assert {"influence", "wide_ntk", "empirical_ntk"} < set(EXPERIMENT.predict)
 
 
 @pytest.mark.slow
@@ -247,17 +258,13 @@ def test_a_kernel_that_cannot_hold_the_target_predicts_nothing(tmp_path):
     assert reason.startswith("kernel: given one that misses")
 
 
-def test_a_stage_that_an_experiment_lacks_is_skipped_or_named(tmp_path, monkeypatch, capsys):
-    package = tmp_path / "experiments_of_a_test"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    for name in ("train", "report"):
-        (package / f"{name}.py").write_text("")
-    monkeypatch.setattr(experiments, "__path__", [*experiments.__path__, str(tmp_path)])
-    name = package.name
-    assert registry.stages_of(name, "all") == ("train", "report")
-    assert registry.stages_of(name, "report") == ("report",)
+def test_a_stage_that_an_experiment_lacks_is_skipped_or_named():
+    config = reproduce.load("degree_curriculum").get_config("size=small,tiny")
+    assert registry.stages_of(config) == ("train", "analyse", "report")
+    assert registry.stages_of(config, "report") == ("report",)
     with pytest.raises(command_line.UsageError) as error:
-        registry.stages_of(name, "predict")
-    assert str(error.value) == (f"--stage: given predict; allowed stages of {name}: train, report")
-    assert registry.stages_of("canonical_holdout") == command_line.STAGES
+        registry.stages_of(config, "predict")
+    assert str(error.value) == (
+        "--stage: given predict; allowed stages of degree_curriculum: train, analyse, report"
+    )
+    assert registry.stages_of(config_of("tiny")) == command_line.STAGES

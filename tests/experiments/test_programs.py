@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 
 from experiments import registry, reproduce
-from experiments.canonical_holdout import pack
-from experiments.degree_curriculum.experiment import EXPERIMENT
 from pvr_jax.experiment import build
 from pvr_jax.training import environment
 
@@ -39,23 +37,11 @@ def cases():
     return found
 
 
-def programs(config):
-    """Return the ensemble of a configuration, as training builds it."""
-    if config.experiment == "degree_curriculum":
-        return build(EXPERIMENT, (config,)).members
-    train, problem = (
-        registry.load_experiment(config.experiment, module) for module in ("train", "problem")
-    )
-    if config.experiment == "canonical_holdout":
-        return train.build_ensemble(config, pack.join(problem.assemble_all((config,))))
-    return train.build_ensemble(config, problem.assemble(config))
-
-
 @pytest.mark.parametrize(("name", "choice"), cases())
 def test_every_kind_of_run_starts_steps_and_is_evaluated(name, choice, stand_in_for_mnist):
     config = reproduce.load(name).get_config(choice)
     with environment.arithmetic(config.train.dtype):
-        members = programs(config)
+        members = build(registry.experiment_of(config), (config,)).members
         state = jax.eval_shape(members.start)
         after = jax.eval_shape(lambda before: members.advance(before, 0, 1), state)
         measured = jax.eval_shape(members.evaluate, state.params)

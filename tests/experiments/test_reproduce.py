@@ -72,8 +72,8 @@ def on_few_bits(config):
 def finish(name, choice, workdir, shrink=lambda config: config):
     """Run all stages of one run of a configuration but the report; return what was measured."""
     config = shrink(reproduce.load(name).get_config(choice))
-    registry.load_experiment(config.experiment, "settings").validate(config)
-    for stage in registry.stages_of(config.experiment):
+    registry.experiment_of(config).validate(config)
+    for stage in registry.stages_of(config):
         if stage != "report":
             reproduce.run_stage(stage, config, workdir)
     (directory,) = run_directories(workdir)
@@ -93,7 +93,7 @@ def test_all_runs_are_valid_different_and_of_their_size(name, size, stand_in_for
     seen = set()
     for choice in choices:
         config = module.get_config(choice)
-        registry.load_experiment(config.experiment, "settings").validate(config)
+        registry.experiment_of(config).validate(config)
         assert config.size == size
         if size == "paper":
             assert config.train.seeds == PAPER_SEEDS.get(name, 40)
@@ -131,11 +131,11 @@ def test_regression_ends_at_its_exact_value(tmp_path):
     with config.unlocked():
         config.train.seeds = 2
         config.evaluation.every_epochs = 200
-    for stage in ("train", "analyse"):
+    for stage in ("train", "analyse", "predict"):
         reproduce.run_stage(stage, config, tmp_path)
-    measures = results.read(run_directories(tmp_path)[0] / "measures.nc")
-    errors = measures["generalization_error"].values[-1]
-    predicted = measures["linear_regression_error"].values
+    run = results.open(tmp_path).runs[0]
+    errors = run["generalization_error"].values[-1]
+    predicted = run["predicted_generalization_error"].sel(theory="linear_regression").values
     np.testing.assert_allclose(errors, predicted, rtol=1e-6)
     assert len(set(np.round(predicted, 6))) == 4  # of each start its own: a constant is no test
     assert not jax.config.jax_enable_x64

@@ -6,19 +6,21 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.canonical_holdout.predict import last_spectra
-from experiments.canonical_holdout.spectra import SpectraFile
+from pvr_jax.outputs_file import OutputsFile, Writer
 from pvr_jax.training.environment import arithmetic
+
+SPECTRA = OutputsFile("spectra.npz", "coefficients")
 
 
 def test_pieces_are_read_back_as_one_array(tmp_path):
     spectra = np.random.default_rng(0).standard_normal((2, 3, 2**4))
-    with SpectraFile(tmp_path, replicas=3, n=4) as file:
+    beside = {"target": np.arange(16.0), "bit": np.array([1, 1, 7])}
+    with Writer(SPECTRA, tmp_path, 3, beside) as file:
         for step, of_step in zip((0, 30), spectra, strict=True):
             file.append(step, of_step[:2])
             file.append(step, of_step[2:].T.copy().T)  # an order in memory that is not C's
         assert not (tmp_path / "spectra.npz").exists()
-        file.finish(target=np.arange(16.0), bit=np.array([1, 1, 7]))
+        file.finish()
     with np.load(tmp_path / "spectra.npz", allow_pickle=False) as read:
         assert set(read.files) == {"step", "coefficients", "target", "bit"}
         np.testing.assert_array_equal(read["step"], [0, 30])
@@ -36,7 +38,7 @@ def test_the_last_spectra_of_either_format_are_read_one_by_one(tmp_path, version
         archive.open("coefficients.npy", "w") as member,
     ):
         np.lib.format.write_array(member, spectra, version)
-    read = list(last_spectra(tmp_path))
+    read = list(SPECTRA.read_last(tmp_path))
     assert [each.dtype for each in read] == [np.float64] * 3
     np.testing.assert_array_equal(read, spectra[-1])
 
@@ -44,7 +46,7 @@ def test_the_last_spectra_of_either_format_are_read_one_by_one(tmp_path, version
 def test_what_fails_leaves_no_file(tmp_path):
     with (
         pytest.raises(RuntimeError, match="damaged"),
-        SpectraFile(tmp_path, replicas=1, n=4) as file,
+        Writer(SPECTRA, tmp_path, 1, {}) as file,
     ):
         file.append(0, np.zeros((1, 16)))
         raise RuntimeError("damaged")

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from experiments import command_line, main
-from experiments.canonical_holdout import packing
+from experiments.canonical_holdout.experiment import EXPERIMENT
 from experiments.sweep import definition, execute
 from experiments.sweep.plan import deal, plan
+from pvr_jax import packing
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 CANONICAL = f"--config={CONFIGS / 'canonical_holdout.py'}"
@@ -70,9 +71,9 @@ def test_thousands_of_cells_are_packed_each_once(thousands):
     packed = [cell.name for pack in packs for cell in pack.cells]
     assert sorted(packed) == sorted(cell.name for cell in thousands)
     for pack in packs:
-        shapes = [packing.shape_of(cell.config) for cell in pack.cells]
-        assert len({shape.key for shape in shapes}) == 1
-        assert pack.replicas == sum(shape.replicas for shape in shapes) <= packing.MOST_REPLICAS
+        assert len({packing.key_of(EXPERIMENT, cell.config) for cell in pack.cells}) == 1
+        replicas = [packing.replicas_in(EXPERIMENT, cell.config) for cell in pack.cells]
+        assert pack.replicas == sum(replicas) <= packing.MOST_REPLICAS
     # As few programs as hold the replicas: 3 models, 1408 cells of 4 replicas each.
     assert len(packs) == 3 * 1408 * 4 // packing.MOST_REPLICAS
 
@@ -216,11 +217,11 @@ def test_a_sweep_needs_a_config_with_generators(capsys):
 def test_a_pack_is_the_same_after_its_document_was_written_and_read(tmp_path, thousands):
     configs = [cell.config for cell in thousands[:40:7]]
     path = tmp_path / "config.json"
-    path.write_text(json.dumps(packing.document(configs)))
+    path.write_text(json.dumps(packing.document_of(EXPERIMENT, configs)))
     read = execute.read_pack(path)
     assert read.directory == tmp_path
     assert [config.to_dict() for config in read.configs] == [c.to_dict() for c in configs]
-    assert packing.identity(read.configs) == packing.identity(configs)
+    assert packing.identity(EXPERIMENT, read.configs) == packing.identity(EXPERIMENT, configs)
 
 
 def generators_of(path):

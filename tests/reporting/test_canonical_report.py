@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from experiments.canonical_holdout import columns, frames
+from experiments.canonical_holdout.experiment import EXPERIMENT
 from experiments.canonical_holdout.measures import MEASURES
-from experiments.canonical_holdout.predict import MEASURES as PREDICTED
-from experiments.canonical_holdout.predict import labeled
 from experiments.canonical_holdout.report import REPORT
 from pvr_jax import results
+from pvr_jax.frame import labeled
 from pvr_jax.refusal import Refusal
 from pvr_jax.reporting.exhibits import context_of
 from pvr_jax.reporting.publish import render_page, tables_of
@@ -81,13 +81,16 @@ def run(
         config=config | {"train": {"learning_rates": [rate]}},
     )
     if theories:
-        nothing = np.full(count, math.nan)
         said = {
-            name: {"error": np.full(count, error), "standard_error": nothing}
-            | {"residual": np.where(replicas["diverged_at"] < 0, np.array(left), math.nan)}
+            name: {
+                "predicted_generalization_error": np.full(count, error),
+                "residual": np.where(replicas["diverged_at"] < 0, np.array(left), math.nan),
+            }
             for name, (error, left) in theories.items()
         }
-        predicted = labeled(found, said, {"empirical_ntk": "n = 14: allowed up to 12"})
+        said["empirical_ntk"] = {}
+        reasons = dict.fromkeys(said, "") | {"empirical_ntk": "n = 14: allowed up to 12"}
+        predicted = labeled(EXPERIMENT, found, said, reasons)
         found = found.merge(predicted.drop_attrs(deep=False), compat="override", join="exact")
     return found
 
@@ -258,7 +261,7 @@ def test_nothing_frozen_is_set_beside_noise_stability():
 
 
 def test_verdicts_are_of_the_declared_measures():
-    for name, measure in {**MEASURES, **PREDICTED}.items():
+    for name, measure in {**MEASURES, **EXPERIMENT.predictions}.items():
         assert measure.description, name
     study = Study((run({0: [0.2, 0.201, 0.202]}),))
     cell = frames.replicas(study)
