@@ -21,8 +21,7 @@ from jax import lax
 
 from benchmarks import arithmetic, studies
 from benchmarks.measuring import Measurement, alternate, measurement, timed
-from pvr_jax.training import losses
-from pvr_jax.training import state as states
+from pvr_jax.training import losses, optimizers
 from pvr_jax.training.replicas import Mode, device_mesh, over_replicas, pad
 
 PAIRS = 5
@@ -205,7 +204,7 @@ def profile(study: studies.Study, case: Case) -> dict[str, float]:
     """
     members, config = study.members, study.config
     apply = study.program.apply
-    transformation = states.optimizer(config.train.optimizer, 0.0, config.train.momentum)
+    transformation = optimizers.optimizer(config.train.optimizer, 0.0, config.train.momentum)
     program = partial(over_replicas, mesh=members.mesh, mode=members.mode)
 
     def batches(replica: Any, _: Any) -> Any:

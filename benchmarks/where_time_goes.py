@@ -82,7 +82,7 @@ def shares(case: Case, tiny: bool = False) -> Measurement:
     kinds["waiting"] = max(0.0, total - sum(kinds.values()))
 
     batch = config.data.batch_size
-    flops = arithmetic.training_flops(config.model.to_dict(), study.problem.task.n, batch, batch)
+    flops = arithmetic.training_flops(config.model.to_dict(), study.task.n, batch, batch)
     flops *= case.replicas * case.steps
     heaviest = ", ".join(
         f"{source} {spent / total:.0%}" for source, spent in sources.most_common(HEAVIEST)

@@ -24,6 +24,7 @@ from pvr_jax.training import fields, run
 from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.loop import Schedule, logarithmic_steps
 from pvr_jax.training.losses import squared_error
+from pvr_jax.training.optimizers import parsed
 from pvr_jax.training.replicas import Replicas, device_mesh, replica_names
 from pvr_jax.training.settings import TrainSettings
 from pvr_jax.training.state import State
@@ -191,6 +192,7 @@ class Experiment:
         fields.check(config, tuple(sections), rules)
         share = config.train.get("batch_devices", 1)
         fields.prefix_errors("config.train.", lambda: device_mesh(batch_devices=share))
+        fields.prefix_errors("config.train.", lambda: parsed(config.train.optimizer))
         self.check(config)
 
     def identity(self, config: ConfigDict) -> str:

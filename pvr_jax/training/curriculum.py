@@ -21,9 +21,10 @@ from pvr_jax.training.ensemble import (
     member_start,
     member_step,
 )
+from pvr_jax.training.optimizers import Optimizer, for_traced_rates
 from pvr_jax.training.replicas import Replicas
 from pvr_jax.training.settings import TrainSettings
-from pvr_jax.training.state import Optimizer, State, for_traced_rates
+from pvr_jax.training.state import State
 
 Samples = dict[str, jax.Array]
 

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from pvr_jax.training import hosts
 from pvr_jax.training.losses import squared_error
+from pvr_jax.training.optimizers import Optimizer, for_traced_rates
 from pvr_jax.training.replicas import (
     AXIS,
     BATCH_AXIS,
@@ -26,13 +27,7 @@ from pvr_jax.training.replicas import (
     padded_count,
     possible_modes,
 )
-from pvr_jax.training.state import (
-    Optimizer,
-    State,
-    for_traced_rates,
-    initial_state,
-    train_step,
-)
+from pvr_jax.training.state import State, initial_state, train_step
 
 Batch = dict[str, jax.Array]
 Step = Callable[[State, Batch], tuple[State, dict[str, jax.Array]]]

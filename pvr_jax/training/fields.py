@@ -27,7 +27,7 @@ NAMES: dict[str, checks.Rule] = {
 TRAINING: dict[str, checks.Rule] = {
     "train.seeds": checks.count(1, 2**20),
     "train.first_seed": checks.integer(0, 2**31 - 1),
-    "train.optimizer": checks.one_of("adam", "sgd"),
+    "train.optimizer": checks.text(),
     "train.learning_rates": checks.list_of(checks.above(0), "5e-5,1e-4"),
     "train.init_scales": checks.list_of(checks.above(0), "1,0.5"),
     "train.momentum": checks.above(-1e-12, 1 - 1e-12),

@@ -7,7 +7,7 @@ from typing import Any, Self
 import jax
 import optax
 
-from pvr_jax.training.state import optimizer, warmup
+from pvr_jax.training.optimizers import optimizer, warmup
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class TrainSettings:
     """The fields of the section "train" of a configuration that a run's programs depend on.
 
     Those that an experiment does not have are as here. `steps` are those over which the learning
-    rate decays; the rest is explained by `state.optimizer` and `ensemble.assemble`.
+    rate decays; the rest is explained by `optimizers.optimizer` and `ensemble.assemble`.
     """
 
     optimizer: str = "adam"

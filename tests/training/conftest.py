@@ -11,8 +11,8 @@ from pvr_jax import models, tasks
 from pvr_jax.boolean import cube
 from pvr_jax.tasks import datasets
 from pvr_jax.training.ensemble import ensemble
+from pvr_jax.training.optimizers import optimizer
 from pvr_jax.training.replicas import Replicas, device_mesh
-from pvr_jax.training.state import optimizer
 
 N = 5
 

@@ -20,10 +20,10 @@ from pvr_jax.training.curriculum import (
     iterations_at,
     most_stages,
 )
+from pvr_jax.training.optimizers import optimizer
 from pvr_jax.training.progress import ProgressDisplay
 from pvr_jax.training.replicas import Replicas
 from pvr_jax.training.settings import TrainSettings
-from pvr_jax.training.state import optimizer
 
 N, BATCH, RATE, THRESHOLD, EPOCHS = 6, 4, 0.1, 1e-3, 150
 SLOPES = np.array([0.5, -1.0, 0.25, 0.75, -0.5, 1.0], np.float32)

@@ -9,9 +9,10 @@ import optax
 import pytest
 from slow_cases import slow_but
 
+from pvr_jax.refusal import Refusal
 from pvr_jax.training.ensemble import ensemble
+from pvr_jax.training.optimizers import optimizer, parsed
 from pvr_jax.training.replicas import Replicas, device_mesh, to_host
-from pvr_jax.training.state import optimizer
 
 RATES, STEPS, ROWS = (0.03, 0.003), 12, 4
 CASES = {
@@ -39,6 +40,7 @@ CASES = {
     ),
     "every second step": lambda rate: optax.MultiSteps(optax.adam(rate), 2),
     "built-in adam": partial(optimizer, "adam"),
+    "by name": partial(optimizer, "adamw(weight_decay=0.1, b2=0.95)"),
     "built-in sgd": partial(optimizer, "sgd", weight_decay=0.1),
 }
 
@@ -140,3 +142,31 @@ def test_the_first_step_of_plain_gradient_descent_is_rate_times_gradient():
     gradient = np.mean((2 * (outputs - y) * (1 - outputs**2))[:, None] * x, axis=0)
     for replica, rate in enumerate(RATES):
         np.testing.assert_allclose(trained["w"][replica], start - rate * gradient, rtol=1e-5)
+
+
+# Of lookahead kinds and those that need more than gradients there is no name.
+@pytest.mark.parametrize("name", ["adam", "sgd", "adamw", "lion", "adafactor", "radam", "sm3"])
+def test_optimizers_of_optax_are_had_by_name(name):
+    params, gradient = {"w": jnp.arange(1.0, 4.0)}, {"w": jnp.array([0.5, -1.0, 2.0])}
+    mine, theirs = optimizer(name, 0.1, momentum=0.0), getattr(optax, name)(0.1)
+    found, expected = mine.init(params), theirs.init(params)
+    for _ in range(3):
+        ours, found = mine.update(gradient, found, params)
+        reference, expected = theirs.update(gradient, expected, params)
+        np.testing.assert_allclose(ours["w"], reference["w"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("adma", "optimizer: given 'adma'; allowed adabelief, "),
+        ("adamw(b3=1)", "optimizer: given 'adamw(b3=1)'; allowed of adamw: b1, b2, "),
+        ("adamw(0.9)", "optimizer: given 'adamw(0.9)'; allowed a name of optax, with numbers"),
+        ("adamw(b2=print())", "optimizer: given 'adamw(b2=print())'; allowed a name of optax"),
+        ("os.system('x')", "optimizer: given \"os.system('x')\"; allowed a name of optax"),
+    ],
+)
+def test_an_unknown_optimizer_is_one_line(text, complaint):
+    with pytest.raises(Refusal) as error:
+        parsed(text)
+    assert str(error.value).startswith(complaint) and "\n" not in str(error.value)

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pvr_jax.training.state import initial_state, optimizer, train_step, warmup
+from pvr_jax.training.optimizers import optimizer, warmup
+from pvr_jax.training.state import initial_state, train_step
 
 
 def apply(params, x):
