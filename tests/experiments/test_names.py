@@ -1,11 +1,11 @@
 """Names say what was computed, and different runs have different ones."""
 
+import importlib
 import itertools
 
 import pytest
 
 from experiments import command_line, main, registry, reproduce
-from experiments.degree_curriculum.experiment import EXPERIMENT
 from experiments.sweep import definition
 from experiments.unseen_domain import settings
 from pvr_jax.experiment import replica_table
@@ -26,8 +26,9 @@ def test_replicas_of_close_rates_and_scales_have_names_of_their_own(name, choice
     config = reproduce.load(name).get_config(choice)
     with config.unlocked():
         config.train.update({"learning_rates": CLOSE, "init_scales": CLOSE})
-    if name == "degree_curriculum":
-        names = replica_table(EXPERIMENT, config)["name"].tolist()
+    if config.experiment in ("degree_curriculum", "pointer_value"):
+        module = importlib.import_module(f"experiments.{config.experiment}.experiment")
+        names = replica_table(module.EXPERIMENT, config)["name"].tolist()
     else:
         names = registry.load_experiment(config.experiment, "problem").assemble(config).names
     assert len(set(names)) == len(names)

@@ -3,6 +3,8 @@
 A tiny run compiles what this traces, which takes ten times as long; those runs are marked slow.
 """
 
+import importlib
+import importlib.util
 import itertools
 
 import jax
@@ -12,7 +14,6 @@ import pytest
 
 from experiments import registry, reproduce
 from experiments.canonical_holdout import pack
-from experiments.degree_curriculum.experiment import EXPERIMENT
 from pvr_jax.experiment import build
 from pvr_jax.training import environment
 
@@ -41,8 +42,9 @@ def cases():
 
 def programs(config):
     """Return the ensemble of a configuration, as training builds it."""
-    if config.experiment == "degree_curriculum":
-        return build(EXPERIMENT, (config,)).members
+    name = f"experiments.{config.experiment}.experiment"
+    if importlib.util.find_spec(name):
+        return build(importlib.import_module(name).EXPERIMENT, (config,)).members
     train, problem = (
         registry.load_experiment(config.experiment, module) for module in ("train", "problem")
     )
