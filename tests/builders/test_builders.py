@@ -10,15 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow_datasets as tfds
 from array_record.python import array_record_module
 from slow_cases import slow_but
 
 import pvr_jax.builders
-from experiments.pointer_value import problem
+from experiments.pointer_value.experiment import EXPERIMENT
 from pvr_jax.builders import TokenConfig, TokenPvr, VisualConfig, VisualPvr
 from pvr_jax.builders.drawn import CHUNK
+from pvr_jax.experiment import Program, replicas_of
 from pvr_jax.tasks import classification, drawn_sets
 
 # Doors to the network are shut, and TensorFlow is not there, in processes that begin with this.
@@ -90,8 +92,9 @@ def expected_rows(config, split, count):
             return drawn_sets.training_rows(task.draw, key, rows, conditions)
         return drawn_sets.test_rows(task.draw, part, rows, conditions)
 
-    member = problem.Member(task.subtasks[0], 10, 1e-3, 1.0, config.seed)
-    key = problem.make_replicas(problem.Problem(task, None, (member,))).data_key[0]
+    row = {"learning_rate": 1e-3, "init_scale": 1.0, "seed": config.seed}
+    program = Program(init=None, outputs=None, measure=None)
+    key = replicas_of(EXPERIMENT, program, pd.DataFrame([row])).data_key[0]
     conditions = jax.tree.map(jnp.int32, task.subtasks[0].conditions)
     # As many as the builder draws at once, so that the program is compiled once for both.
     backwards = jnp.arange(CHUNK - 1, -1, -1)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from experiments.pointer_value.analyse import MEASURES, dimensions
+from experiments.pointer_value.measures import MEASURES, of_examples
 from pvr_jax import results
 from pvr_jax.results import Study
 
@@ -85,7 +85,7 @@ def run(
     return results.dataset(
         pd.DataFrame(columns),
         values,
-        MEASURES | dimensions(own),
+        MEASURES | of_examples(own),
         steps=STEPS,
         coordinates=coordinates,
         experiment="pointer_value",

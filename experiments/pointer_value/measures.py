@@ -1,0 +1,148 @@
+"""What is measured of pointer value retrieval, and what is known of it without training."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from pvr_jax.results import Measure
+from pvr_jax.tasks.classification import Facts
+
+TESTS = {"iid": "i.i.d.", "withheld": "withheld"}
+DOMAINS = {
+    "iid": "new inputs, distributed as those of training",
+    "withheld": "inputs that training never shows",
+    "train": "the training set, or its beginning",
+}
+EXAMPLES = {
+    "input": "The first inputs of the test set; of pictures gray levels, 0 to 255.",
+    "label": "Their classes; −1 where a replica has no such test set.",
+    "probability": "What the network says of every class.",
+}
+_SHARE, _POSITIVE = {"bounds": (0, 1)}, {"bounds": (0, math.inf)}
+_LOSS = {"units": "nats", **_POSITIVE}
+_EXACT = {"kind": "exact"}
+_LIKELIHOOD = "Mean negative log-likelihood: minus the natural logarithm of the label's probability"
+_NOISE = "The probability that the label changes when every token is drawn anew with probability δ"
+
+
+def _scores(part: str, word: str) -> dict[str, Measure]:
+    domain = {"domain": DOMAINS[part]}
+    return {
+        f"{part}_accuracy": Measure(
+            f"{word} accuracy",
+            "Share of the inputs whose most probable class is the label.",
+            **domain,
+            **_SHARE,
+        ),
+        f"{part}_loss": Measure(f"{word} loss", f"{_LIKELIHOOD}.", **domain, **_LOSS),
+    }
+
+
+MEASURES = {
+    **_scores("iid", TESTS["iid"]),
+    **_scores("withheld", TESTS["withheld"]),
+    **_scores("train", "training"),
+    **{
+        f"{part}_confusion": Measure(
+            f"{word} test inputs",
+            "Test inputs by their class and by the class that was predicted.",
+            domain=DOMAINS[part],
+            dims=("true_class", "predicted_class"),
+            **_POSITIVE,
+        )
+        for part, word in TESTS.items()
+    },
+    "batch_loss": Measure(
+        "batch loss",
+        f"{_LIKELIHOOD}, of the batches since the evaluation before, each before its own step. Of "
+        "a stream, whose samples are shown once, the only loss of training.",
+        **_LOSS,
+    ),
+    "samples_shown": Measure(
+        "samples shown",
+        "Training samples until then, repeats counted.",
+        kind="state",
+        **_POSITIVE,
+    ),
+    "fewest_samples": Measure(
+        "fewest samples", "Of a stream: samples shown until the first evaluation.", kind="state"
+    ),
+    "samples_to_95": Measure(
+        "samples to 95 %",
+        "Of a stream: samples shown until i.i.d. accuracy first reaches 95 %, linear in their "
+        "logarithm between evaluations; infinite where it does not.",
+        **_POSITIVE,
+    ),
+    "classes": Measure("classes", "Number of labels.", **_EXACT),
+    "test_samples": Measure("test samples", "Inputs of each test set.", **_EXACT),
+    "noise_rate": Measure("noise", "δ of the noise sensitivity.", symbol="δ", **_EXACT),
+    "chance": Measure(
+        "chance",
+        "Accuracy of the best constant guess: the largest probability of a label.",
+        **_EXACT,
+        **_SHARE,
+    ),
+    "label_entropy": Measure(
+        "label entropy", "Of uniform inputs.", units="bits", **_EXACT, **_POSITIVE
+    ),
+    "label_distribution": Measure(
+        "label distribution",
+        "Probability of every label, of uniform inputs.",
+        dims=("true_class",),
+        **_EXACT,
+        **_SHARE,
+    ),
+    "label_distribution_exact": Measure(
+        "exact", "Whether the label distribution is computed and not sampled.", **_EXACT
+    ),
+    "share_removed": Measure(
+        "removed", "Share of all inputs that training withholds.", **_EXACT, **_SHARE
+    ),
+    "withheld_words": Measure("what is withheld", "What training withholds.", **_EXACT),
+    "noise_sensitivity": Measure(
+        "noise sensitivity",
+        f"{_NOISE}, the pointer among its allowed values included.",
+        **_EXACT,
+        **_SHARE,
+    ),
+    **{
+        f"noise_sensitivity_{end}": Measure(
+            f"{word} bound", "Of the noise sensitivity; itself where exact.", **_EXACT, **_SHARE
+        )
+        for end, word in (("low", "lower"), ("high", "upper"))
+    },
+}
+
+
+def of_examples(own: tuple[str, ...]) -> dict[str, Measure]:
+    """Return the measures of the examples that are kept; `own` are the dimensions of an input."""
+    last = {"input": own, "label": (), "probability": ("predicted_class",)}
+    return {
+        f"{part}_example_{name}": Measure(
+            f"{word} examples: {name}",
+            description,
+            kind="state",
+            dims=("shown", "example", *last[name]),
+        )
+        for part, word in TESTS.items()
+        for name, description in EXAMPLES.items()
+    }
+
+
+def known(facts: Facts) -> dict[str, Any]:
+    """Return what is known of a subtask without training, by the name of a measure."""
+    shares = np.asarray(facts.label_distribution.shares)
+    occurring = shares[shares > 0]
+    noise = facts.noise_sensitivity
+    bounds = (math.nan,) * 3 if noise is None else (noise.value, noise.low, noise.high)
+    names = [f"noise_sensitivity{ending}" for ending in ("", "_low", "_high")]
+    return {
+        "chance": shares.max(),
+        "label_entropy": -np.sum(occurring * np.log2(occurring)) + 0.0,
+        "label_distribution": shares,
+        "label_distribution_exact": facts.label_distribution.exact,
+        "share_removed": facts.share_removed,
+        "withheld_words": facts.words,
+        **dict(zip(names, bounds, strict=True)),
+    }
