@@ -10,6 +10,7 @@ from rich.table import Table as RichTable
 from pvr_jax.reporting.exhibits import Made
 
 TERMINAL_WIDTH = 100
+DIGITS = 12  # of a number in CSV: the last ones of a mean differ from processor to processor
 _NUMBER = re.compile(r"^[−\-–\d]")
 
 
@@ -35,7 +36,8 @@ def markdown(table: Made) -> str:
 
 def csv(table: Made) -> str:
     """Return the numbers of a table, with the bounds of their intervals."""
-    return table.frame.to_csv(index=False, lineterminator="\n")
+    numbers = table.frame.map(lambda x: float(f"{x:.{DIGITS}g}") if isinstance(x, float) else x)
+    return numbers.to_csv(index=False, lineterminator="\n")
 
 
 def latex(table: Made, name: str) -> str:

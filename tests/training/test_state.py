@@ -126,5 +126,5 @@ def test_the_first_step_that_is_not_finite_is_remembered():
 
 
 def test_unknown_optimizer_is_named():
-    with pytest.raises(ValueError, match="optimizer: given 'adamw'; allowed adam, sgd"):
-        optimizer("adamw", 0.1)
+    with pytest.raises(ValueError, match="optimizer: given 'adma'; allowed adabelief, adadelta"):
+        optimizer("adma", 0.1)
