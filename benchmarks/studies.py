@@ -110,7 +110,7 @@ class Study:
     def compile(self) -> "Study":
         """Compile training and evaluation as `loop.train` does, without taking a step."""
         self.state = jax.block_until_ready(self.members.advance(self.state, self.step, self.step))
-        self.members = self.members.with_compiled_evaluation(self.state.params)
+        self.members = self.members.with_compiled_evaluation(self.state)
         return self
 
     def advance(self, steps: int) -> State:
@@ -121,7 +121,7 @@ class Study:
 
     def evaluate(self) -> dict[str, np.ndarray]:
         """Return every measure of every replica, on the host."""
-        return jax.tree.map(np.asarray, self.members.evaluate(self.state.params))
+        return jax.tree.map(np.asarray, self.members.evaluate(self.state))
 
     def epochs(self, count: int) -> dict[str, np.ndarray]:
         """Train some epochs, each with an evaluation on the whole cube; return the last one."""

@@ -24,7 +24,7 @@ from pvr_jax.training.ensemble import (
 from pvr_jax.training.optimizers import Optimizer, for_traced_rates
 from pvr_jax.training.replicas import Replicas
 from pvr_jax.training.settings import TrainSettings
-from pvr_jax.training.state import State
+from pvr_jax.training.state import State, supervised
 
 Samples = dict[str, jax.Array]
 
@@ -107,13 +107,13 @@ def curriculum_ensemble(
     advance = partial(
         _advance,
         samples=samples,
-        step_of=partial(member_step, apply=apply, optimizer=optimizer),
+        step_of=partial(member_step, objective=supervised(apply), optimizer=optimizer),
         highest=highest,
         threshold=threshold,
         batch_size=batch_size,
     )
 
-    def member_evaluate(params: Any, replica: Replicas) -> dict[str, jax.Array]:
+    def member_evaluate(params: Any, carry: Any, replica: Replicas) -> dict[str, jax.Array]:
         shown = samples(replica.data_key, **replica.conditions)
         return evaluate(params, shown, **replica.conditions)
 

@@ -27,9 +27,15 @@ from pvr_jax.training.replicas import (
     padded_count,
     possible_modes,
 )
-from pvr_jax.training.state import State, initial_state, train_step
+from pvr_jax.training.state import (
+    Batch,
+    Objective,
+    State,
+    initial_state,
+    supervised,
+    train_step,
+)
 
-Batch = dict[str, jax.Array]
 Step = Callable[[State, Batch], tuple[State, dict[str, jax.Array]]]
 
 
@@ -37,12 +43,12 @@ class Member(NamedTuple):
     """The programs of ONE replica.
 
     `start(replica) -> state`, `advance(state, replica, first, last) -> state` and
-    `evaluate(params, replica) -> {name: array}`.
+    `evaluate(params, carry, replica) -> {name: array}`.
     """
 
     start: Callable[[Replicas], State]
     advance: Callable[[State, Replicas, jax.Array, jax.Array], State]
-    evaluate: Callable[[Any, Replicas], dict[str, jax.Array]]
+    evaluate: Callable[[Any, Any, Replicas], dict[str, jax.Array]]
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class Ensemble:
     matmul_precision: str
     start_program: Callable[[Replicas], State]
     advance_program: Callable[[State, Replicas, int, int], State]
-    evaluate_program: Callable[[Any, Replicas], dict[str, jax.Array]]
+    evaluate_program: Callable[[Any, Any, Replicas], dict[str, jax.Array]]
 
     @property
     def share(self) -> int:
@@ -90,19 +96,20 @@ class Ensemble:
         with jax.default_matmul_precision(self.matmul_precision):
             return self.advance_program(state, self.replicas, first, last)
 
-    def with_compiled_evaluation(self, params: Any) -> "Ensemble":
+    def with_compiled_evaluation(self, state: State) -> "Ensemble":
         """Return the ensemble with the program of `evaluate` compiled, and not run.
 
-        `params` have the shapes and places of those that will be evaluated.
+        `state` has the shapes and places of those that will be evaluated.
         """
         with jax.default_matmul_precision("highest"):
-            program = self.evaluate_program.lower(params, self.replicas).compile()
+            lowered = self.evaluate_program.lower(state.params, state.carry, self.replicas)
+            program = lowered.compile()
         return replace(self, evaluate_program=program)
 
-    def evaluate(self, params: Any) -> dict[str, jax.Array]:
-        """Return {name: [R, ...]} of the parameters, computed at full precision."""
+    def evaluate(self, state: State) -> dict[str, jax.Array]:
+        """Return {name: [R, ...]} of the states' parameters, computed at full precision."""
         with jax.default_matmul_precision("highest"):
-            return self.evaluate_program(params, self.replicas)
+            return self.evaluate_program(state.params, state.carry, self.replicas)
 
 
 def assemble(
@@ -156,7 +163,7 @@ def _programs(member: Member, mesh: Mesh, mode: Mode) -> dict[str, Callable[...,
         # One after the other: batched, the draws of all replicas would be in memory at once.
         "start_program": over_replicas(member.start, mesh, Mode("map")),
         "advance_program": over_replicas(member.advance, mesh, mode, mapped=2, donate=True),
-        "evaluate_program": over_replicas(member.evaluate, mesh, mode, mapped=2),
+        "evaluate_program": over_replicas(member.evaluate, mesh, mode, mapped=3),
     }
 
 
@@ -172,12 +179,14 @@ def member_start(
     init: Callable[[jax.Array], Any],
     optimizer: Optimizer,
     dtype: jnp.dtype,
+    carry: Callable[[Any], Any] = lambda params: (),
 ) -> State:
     """Return the initial state of one replica, its parameters scaled, in the type of training."""
     params = jax.tree.map(
         lambda leaf: leaf.astype(dtype) * replica.init_scale.astype(dtype), init(replica.init_key)
     )
-    return initial_state(params, optimizer(replica.learning_rate))
+    state = initial_state(params, optimizer(replica.learning_rate))
+    return state._replace(carry=carry(params))
 
 
 def member_step(replica: Replicas, *, optimizer: Optimizer, **choices: Any) -> Step:
@@ -193,11 +202,14 @@ def member_advance(
     *,
     batch: Callable[..., Batch],
     step_of: Callable[[Replicas], Step],
+    optimizer: Optimizer,
+    fresh_at: tuple[int, ...] = (),
     batch_devices: int = 1,
 ) -> State:
     """Take the steps first <= i < last of one replica, each of them `step_of(replica)`.
 
-    With several `batch_devices` each takes its share of the rows of every batch.
+    With several `batch_devices` each takes its share of the rows of every batch. Before the steps
+    `fresh_at` the optimizer forgets what came before.
 
     The bounds are data: segments of any length run the same compiled program, so where a run was
     cut by evaluations, checkpoints or an interruption cannot change a bit of its result.
@@ -205,7 +217,13 @@ def member_advance(
 
     step = step_of(replica)
 
+    def fresh(state: State) -> State:
+        return state._replace(optimizer=optimizer(replica.learning_rate).init(state.params))
+
     def body(index: jax.Array, state: State) -> State:
+        if fresh_at:
+            is_fresh = jnp.isin(index, jnp.asarray(fresh_at))
+            state = lax.cond(is_fresh, fresh, lambda state: state, state)
         rows = batch(replica.data_key, index, **replica.conditions)
         return step(state, share_of(rows, batch_devices))[0]
 
@@ -233,12 +251,15 @@ def ensemble(
     replicas: Replicas,
     *,
     init: Callable[[jax.Array], Any],
-    apply: Callable[[Any, jax.Array], jax.Array],
     batch: Callable[..., Batch],
     optimizer: Optimizer,
     evaluate: Callable[..., dict[str, jax.Array]],
     execution: str,
+    apply: Callable[[Any, jax.Array], jax.Array] | None = None,
     loss: Callable[..., jax.Array] = squared_error,
+    objective: Objective | None = None,
+    carry: Callable[[Any], Any] | None = None,
+    fresh_at: tuple[int, ...] = (),
     mesh: Mesh | None = None,
     group_size: int = 1,
     matmul_precision: str = "highest",
@@ -250,34 +271,49 @@ def ensemble(
     Args:
         replicas: leading axis R.
         init: `init(key) -> params`.
-        apply: `apply(params, x[b, ...]) -> predictions[b, ...]`.
+        apply: `apply(params, x[b, ...]) -> predictions[b, ...]`; not where an objective is given.
         batch: `batch(key, step, **conditions) -> {x, y, weight}`, pure.
         optimizer: `optimizer(learning_rate) -> optax.GradientTransformation`, such as `optax.adam`
             or `lambda rate: optax.sgd(optax.cosine_decay_schedule(rate, 1000))`; called with the
             traced learning rate of one replica.
-        evaluate: `evaluate(params, **conditions) -> {name: array}`; always runs at "highest".
+        evaluate: `evaluate(params, **conditions) -> {name: array}`; always runs at "highest". Where
+            there is a carry, the first argument is (params, carry).
         loss: `loss(predictions, batch, axis) -> scalar`; see `losses`.
+        objective: `objective(params, batch, carry) -> (loss, carry)`, in place of apply and loss.
+        carry: `carry(params)`, what the objective carries at first; None: nothing.
+        fresh_at: steps before which the optimizer starts anew, as where a task begins.
         execution, mesh, group_size, matmul_precision, batch_devices: see `assemble`.
         dtype: of the parameters; float64 needs JAX's x64 mode (see `environment.arithmetic`).
     """
     optimizer = for_traced_rates(optimizer, np.asarray(replicas.learning_rate))
+    axis = BATCH_AXIS if batch_devices > 1 else None
     step_of = partial(
         member_step,
-        apply=apply,
+        objective=objective or supervised(apply, loss, axis),
         optimizer=optimizer,
-        loss=loss,
-        axis=BATCH_AXIS if batch_devices > 1 else None,
+        axis=axis,
     )
 
-    def member_evaluate(params: Any, replica: Replicas) -> dict[str, jax.Array]:
-        return evaluate(params, **replica.conditions)
+    def member_evaluate(params: Any, own: Any, replica: Replicas) -> dict[str, jax.Array]:
+        return evaluate((params, own) if carry else params, **replica.conditions)
 
     return assemble(
         replicas,
         Member(
-            start=partial(member_start, init=init, optimizer=optimizer, dtype=dtype),
+            start=partial(
+                member_start,
+                init=init,
+                optimizer=optimizer,
+                dtype=dtype,
+                carry=carry or (lambda params: ()),
+            ),
             advance=partial(
-                member_advance, batch=batch, step_of=step_of, batch_devices=batch_devices
+                member_advance,
+                batch=batch,
+                step_of=step_of,
+                optimizer=optimizer,
+                fresh_at=fresh_at,
+                batch_devices=batch_devices,
             ),
             evaluate=member_evaluate,
         ),

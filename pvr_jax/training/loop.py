@@ -177,7 +177,7 @@ def train(
             first_step = step = step_of(state)
             # No step is taken: this compiles the program that all later dispatches run.
             state = jax.block_until_ready(ensemble.advance(state, step, step))
-            ensemble = ensemble.with_compiled_evaluation(state.params)
+            ensemble = ensemble.with_compiled_evaluation(state)
         display.say(f"compiled in {describe_duration(clock.seconds['compile'])}")
         evaluations = schedule.evaluations | {0, schedule.total}
         rewound = partial(run_log.rewind_metrics, directory, step, evaluations)
@@ -251,7 +251,7 @@ def _mean_losses(ensemble: Ensemble, state: State) -> np.ndarray:
 def _evaluate(ensemble: Ensemble, state: State, directory: Path, clock: _Clock) -> State:
     """Append one line of metrics, and start a new mean of the batch losses."""
     with clock.measure("evaluate"):
-        measured: dict[str, Any] = to_host(ensemble.evaluate(state.params), ensemble.count)
+        measured: dict[str, Any] = to_host(ensemble.evaluate(state), ensemble.count)
         record = {
             "step": step_of(state),
             "seconds": round(clock.before + clock.seconds["train"], 3),

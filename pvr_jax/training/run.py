@@ -17,7 +17,6 @@ import numpy as np
 from pvr_jax.training import environment, hosts, loop, probe, run_log
 from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
 from pvr_jax.training.ensemble import Ensemble, ensemble
-from pvr_jax.training.losses import squared_error
 from pvr_jax.training.progress import ProgressDisplay
 from pvr_jax.training.replicas import Replicas, over_replicas, pad, to_host
 from pvr_jax.training.settings import TrainSettings
@@ -51,22 +50,13 @@ def schedule(
 def build_ensemble(
     replicas: Replicas,
     settings: TrainSettings,
-    *,
-    init: Callable[[jax.Array], Any],
-    apply: Callable[[Any, jax.Array], jax.Array],
-    batch: Callable[..., dict[str, jax.Array]],
-    evaluate: Callable[..., dict[str, jax.Array]],
-    loss: Callable[..., jax.Array] = squared_error,
+    **functions: Any,
 ) -> Ensemble:
     """Build the programs of a run on all devices; see `ensemble` for the functions."""
     return ensemble(
         replicas,
-        init=init,
-        apply=apply,
-        batch=batch,
+        **functions,
         optimizer=settings.transformation,
-        evaluate=evaluate,
-        loss=loss,
         execution=settings.execution,
         group_size=settings.group_size,
         batch_devices=settings.batch_devices,

@@ -9,14 +9,18 @@ import optax
 
 from pvr_jax.training.losses import over_devices, squared_error
 
+Batch = dict[str, jax.Array]
+# From parameters, a batch and what is carried to the loss and what is carried on.
+Objective = Callable[[Any, Batch, Any], tuple[jax.Array, Any]]
+
 
 class State(NamedTuple):
     """Everything that one replica carries from step to step.
 
     In an ensemble every leaf has a leading axis R. `loss_sum` and `loss_count` collect the batch
     losses since the last evaluation; `diverged_at` is the first step whose loss was not finite, or
-    -1. `carry` is what an algorithm around the optimizer carries, such as its place in a
-    curriculum.
+    -1. `carry` is what else is carried: by an objective, such as the statistics of batch
+    normalization, or by an algorithm around the optimizer, such as its place in a curriculum.
     """
 
     params: Any
@@ -40,27 +44,46 @@ def initial_state(params: Any, transformation: optax.GradientTransformation) -> 
     )
 
 
-def train_step(
-    state: State,
-    batch: dict[str, jax.Array],
-    *,
+def supervised(
     apply: Callable[[Any, jax.Array], jax.Array],
-    transformation: optax.GradientTransformation,
     loss: Callable[..., jax.Array] = squared_error,
     axis: str | None = None,
+) -> Objective:
+    """Return the objective of a network and a loss of `losses`, which carries nothing."""
+
+    def objective(params: Any, batch: Batch, carry: Any) -> tuple[jax.Array, Any]:
+        return loss(apply(params, batch["x"]), batch, axis), carry
+
+    return objective
+
+
+def train_step(
+    state: State,
+    batch: Batch,
+    *,
+    objective: Objective,
+    transformation: optax.GradientTransformation,
+    axis: str | None = None,
 ) -> tuple[State, dict[str, jax.Array]]:
-    """Take one optimizer step of one replica on `batch` {x [b, ...], y [b], weight [b]}.
+    """Take one optimizer step of one replica on a batch.
 
-    `loss` is a function of `losses`. `axis` names the axis of the mesh over whose devices the rows
-    of the batch are shared out; the step is then the same on all of them.
+    Args:
+        state: of the replica.
+        batch: {x [b, ...], y [b], weight [b]}, or whatever the objective takes.
+        objective: `objective(params, batch, carry) -> (loss, carry)`.
+        transformation: the optimizer.
+        axis: of the mesh, over whose devices the rows of the batch are shared out; the step is then
+            the same on all of them.
 
-    Returns the new state and {"loss": the batch's loss before the step}.
+    Returns:
+        The new state and {"loss": the batch's loss before the step}.
     """
 
-    def objective(params: Any) -> jax.Array:
-        return loss(apply(params, batch["x"]), batch, axis)
+    def of_params(params: Any) -> tuple[jax.Array, Any]:
+        return objective(params, batch, state.carry)
 
-    value, gradients = over_devices(axis, jax.value_and_grad(objective)(state.params))
+    (value, carry), gradients = jax.value_and_grad(of_params, has_aux=True)(state.params)
+    value, gradients = over_devices(axis, (value, gradients))
     # Some transformations, such as `optax.polyak_sgd`, also look at the loss.
     update = optax.with_extra_args_support(transformation).update
     updates, optimizer_state = update(gradients, state.optimizer, state.params, value=value)
@@ -73,6 +96,7 @@ def train_step(
             loss_sum=state.loss_sum + value.astype(state.loss_sum.dtype),
             loss_count=state.loss_count + 1,
             diverged_at=jnp.where(first_failure, state.step, state.diverged_at),
+            carry=carry,
         ),
         {"loss": value},
     )

@@ -44,7 +44,7 @@ def test_every_kind_of_run_starts_steps_and_is_evaluated(name, choice, stand_in_
         members = build(registry.experiment_of(config), (config,)).members
         state = jax.eval_shape(members.start)
         after = jax.eval_shape(lambda before: members.advance(before, 0, 1), state)
-        measured = jax.eval_shape(members.evaluate, state.params)
+        measured = jax.eval_shape(members.evaluate, state)
     signature = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), (state, after))
     assert signature[0] == signature[1]  # a step leaves a state of the same kind
     parameters = jax.tree.leaves(state.params)

@@ -13,7 +13,8 @@ import pytest
 from slow_cases import slow_but
 
 from pvr_jax import models
-from pvr_jax.training.state import initial_state, optimizer, train_step
+from pvr_jax.training.optimizers import optimizer
+from pvr_jax.training.state import initial_state, supervised, train_step
 
 N = 6
 TOLERANCE = 1e-5
@@ -127,7 +128,9 @@ def jax_step(case, optimizer_name):
     @jax.jit
     def run(params, batch):
         state = initial_state(params, transformation)
-        state, metrics = train_step(state, batch, apply=model.apply, transformation=transformation)
+        state, metrics = train_step(
+            state, batch, objective=supervised(model.apply), transformation=transformation
+        )
         return metrics["loss"], model.apply(state.params, POINTS)
 
     return run(jax.tree.map(jnp.asarray, formula_parameters(model)), BATCH)

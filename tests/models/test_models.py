@@ -11,7 +11,8 @@ from slow_cases import slow_but
 
 from pvr_jax import models
 from pvr_jax.models import initialization
-from pvr_jax.training.state import initial_state, optimizer, train_step
+from pvr_jax.training.optimizers import optimizer
+from pvr_jax.training.state import initial_state, supervised, train_step
 
 SIZES = (5, *(pytest.param(n, marks=pytest.mark.slow) for n in (11, 14)))
 
@@ -71,7 +72,9 @@ def steps(model, params, x, y, name, rate, count):
     batch = {"x": x, "y": y, "weight": jnp.ones_like(y)}
 
     def step(state, _):
-        return train_step(state, batch, apply=model.apply, transformation=transformation)
+        return train_step(
+            state, batch, objective=supervised(model.apply), transformation=transformation
+        )
 
     start = initial_state(params, transformation)
     return jax.lax.scan(step, start, None, length=count)[0].params

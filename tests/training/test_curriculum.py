@@ -252,7 +252,7 @@ def test_a_replica_that_diverges_stops_and_never_finishes():
 
 def test_evaluation_sees_the_samples_of_its_replica():
     members = build()
-    measured = members.evaluate(members.start().params)
+    measured = members.evaluate(members.start())
     np.testing.assert_array_equal(measured["leap"][: len(MEMBERS)], [2, 6, 2, 3])
     assert np.all(np.asarray(measured["error"]) > 0)
 

@@ -62,7 +62,7 @@ def test_counts_that_do_not_divide_are_padded_and_dropped(build):
     found = trained(members)
     assert jax.tree.leaves(found)[0].shape[0] == 5
     assert_same(found, trained(build(seeds, bits)))
-    evaluated = to_host(members.evaluate(members.start().params), 5)
+    evaluated = to_host(members.evaluate(members.start()), 5)
     np.testing.assert_array_equal(evaluated["bit"], bits)
 
 
@@ -103,9 +103,9 @@ def test_each_program_is_traced_once_per_run(build, execution):
     for first, last in [(1, 4), (4, 5), (5, 25)]:
         state = members.advance(state, first, last)
     assert len(traces) == after_first, "a later segment was traced again"
-    members.evaluate(state.params)
+    members.evaluate(state)
     after_evaluation = len(traces)
-    members.evaluate(state.params)
+    members.evaluate(state)
     assert len(traces) == after_evaluation
 
 
@@ -113,14 +113,14 @@ def test_each_program_is_traced_once_per_run(build, execution):
 def test_evaluation_compiled_ahead_is_the_same_and_traced_once(build):
     members, traces = build([0, 1], [0, 1], devices=2, counted=True)
     state = members.advance(members.start(), 0, 3)
-    ahead = members.with_compiled_evaluation(state.params)
+    ahead = members.with_compiled_evaluation(state)
     after_compilation = len(traces)
-    measured = to_host(ahead.evaluate(state.params), 2)
+    measured = to_host(ahead.evaluate(state), 2)
     state = members.advance(state, 3, 5)
-    ahead.evaluate(state.params)
+    ahead.evaluate(state)
     assert len(traces) == after_compilation
     fresh = members.advance(members.start(), 0, 3)
-    assert_same(measured, to_host(members.evaluate(fresh.params), 2))
+    assert_same(measured, to_host(members.evaluate(fresh), 2))
 
 
 @pytest.mark.parametrize("execution", ["vmap", "map", "chunked"])

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from pvr_jax.training.optimizers import optimizer, warmup
-from pvr_jax.training.state import initial_state, train_step
+from pvr_jax.training.state import initial_state, supervised, train_step
 
 
 def apply(params, x):
     return x @ params["w"] + params["b"]
+
+
+OBJECTIVE = supervised(apply)
 
 
 def start(transformation):
@@ -38,7 +41,7 @@ def run(name, rate, count):
         state, metrics = train_step(
             state,
             jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), batch),
-            apply=apply,
+            objective=OBJECTIVE,
             transformation=transformation,
         )
     return state, metrics
@@ -75,7 +78,7 @@ def test_golden_first_step_of_sgd():
     transformation = optimizer("sgd", 0.1)
     batch = {"x": jnp.ones((1, 3)), "y": jnp.ones(1), "weight": jnp.ones(1)}
     state, metrics = train_step(
-        start(transformation), batch, apply=apply, transformation=transformation
+        start(transformation), batch, objective=OBJECTIVE, transformation=transformation
     )
     assert float(metrics["loss"]) == 0.5625
     np.testing.assert_allclose(state.params["w"], [0.35, -1.15, 1.85], rtol=1e-6)
@@ -95,7 +98,7 @@ def test_a_schedule_multiplies_the_learning_rate():
     for step, batch in enumerate(batches(7)):
         theta = theta - 0.1 * factors[step] * np.append(*gradient(theta[:3], theta[3], batch))
         rows = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), batch)
-        state, _ = train_step(state, rows, apply=apply, transformation=transformation)
+        state, _ = train_step(state, rows, objective=OBJECTIVE, transformation=transformation)
     np.testing.assert_allclose(np.append(state.params["w"], state.params["b"]), theta, rtol=1e-5)
 
 
@@ -110,7 +113,9 @@ def test_learning_rates_may_differ_within_one_program():
 
     def one(rate):
         state = initial_state(start(transformation).params, optimizer("sgd", rate))
-        return train_step(state, batch, apply=apply, transformation=transformation)[0].params["b"]
+        return train_step(state, batch, objective=OBJECTIVE, transformation=transformation)[
+            0
+        ].params["b"]
 
     moved = jax.vmap(one)(jnp.array([0.0, 0.1, 0.2]))
     np.testing.assert_allclose(moved, [0.25, 0.1, -0.05], atol=1e-6)
@@ -121,7 +126,7 @@ def test_the_first_step_that_is_not_finite_is_remembered():
     state = start(transformation)
     good = {"x": jnp.ones((1, 3)), "y": jnp.ones(1), "weight": jnp.ones(1)}
     for batch in (good, {**good, "y": jnp.array([jnp.inf])}, good):
-        state, _ = train_step(state, batch, apply=apply, transformation=transformation)
+        state, _ = train_step(state, batch, objective=OBJECTIVE, transformation=transformation)
     assert int(state.diverged_at) == 1
 
 
