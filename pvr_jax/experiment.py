@@ -27,7 +27,7 @@ from pvr_jax.training.losses import squared_error
 from pvr_jax.training.optimizers import parsed
 from pvr_jax.training.replicas import Replicas, device_mesh, replica_names
 from pvr_jax.training.settings import TrainSettings
-from pvr_jax.training.state import State
+from pvr_jax.training.state import Objective, State
 
 Arrays = dict[str, Any]
 Axes = Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]
@@ -43,12 +43,15 @@ SECTIONS = ("task", "model", "train", "evaluation", "checkpoint")
 class End(NamedTuple):
     """The end of a run, of all its replicas.
 
-    `params` are the last parameters [R, ...], `state()` the last states, `drawn` what `draw` made,
-    `replicas` their table, `values` what was measured [T, R, ...] or [R, ...] at `steps` [T].
+    `params` are the last parameters [R, ...], `state()` the last states, `kept()` yields the step
+    and the parameters of every kept checkpoint, `drawn` is what `draw` made, `replicas` their
+    table, `values` what was measured [T, R, ...] or [R, ...] at `steps` [T]. With a carry,
+    parameters are (params, carry).
     """
 
     params: Any
     state: Callable[[], State]
+    kept: Callable[[], Iterator[tuple[int, Any]]]
     drawn: Arrays
     replicas: pd.DataFrame
     steps: np.ndarray
@@ -64,12 +67,12 @@ class Program:
     Args:
         init: `init(key) -> params`.
         outputs: `outputs(params, drawn, **conditions) -> array[N] or tree`, what the network says
-            where it is measured.
+            where it is measured; with a carry, of (params, carry).
         measure: `measure(outputs, drawn, **conditions) -> {name: array}`; in training's arithmetic
             along training, in float64 of what checkpoints hold.
         apply: `apply(params, x) -> predictions`.
         batch: `batch(key, step, **conditions) -> {x, y, weight}`; pure.
-        loss: as of `training.ensemble.ensemble`.
+        loss, objective, carry, fresh_at: as of `training.ensemble.ensemble`.
         draw: `draw(data_key, **conditions) -> {name: array}`, once per replica: what measuring has
             to know of its data.
         conditions: `conditions(replicas) -> {name: array[R, ...]}`, of the table; None: its columns
@@ -83,7 +86,7 @@ class Program:
             None where nothing is withheld.
         of_last: `of_last(outputs[r, ...]) -> {name: array[r, ...]}`, on the host, of the last step.
         at_the_end: `at_the_end(end) -> {name: array}`, of all replicas [R, ...] or [step, R, ...],
-            or facts; a measure that it gives as None is left out.
+            what compares them, or facts; a measure that it gives as None is left out.
         kept_beside: further arrays in the file that keeps the outputs.
         exact: facts about the target, by name of a measure.
         measures: those that depend on the configuration, beside the experiment's.
@@ -100,6 +103,9 @@ class Program:
     apply: Callable[[Any, jax.Array], jax.Array] | None = None
     batch: Callable[..., Arrays] | None = None
     loss: Callable[..., jax.Array] = squared_error
+    objective: Objective | None = None
+    carry: Callable[[Any], Any] | None = None
+    fresh_at: tuple[int, ...] = ()
     draw: Callable[..., Arrays] = lambda data_key, **conditions: {}
     conditions: Callable[[pd.DataFrame], Arrays] | None = None
     packed: Mapping[str, Any] = field(default_factory=dict)
@@ -318,7 +324,8 @@ def _ensemble(program: Program, replicas: Replicas, config: ConfigDict) -> Ensem
     with_keys = replicas._replace(conditions={**replicas.conditions, "data_key": replicas.data_key})
     return run.build_ensemble(
         with_keys, settings, init=program.init, apply=program.apply, batch=batch,
-        evaluate=evaluate_one, loss=program.loss,
+        evaluate=evaluate_one, loss=program.loss, objective=program.objective,
+        carry=program.carry, fresh_at=program.fresh_at,
     )  # fmt: skip
 
 

@@ -50,9 +50,15 @@ def write_measures(
     ):
         measure = _measures(built, drawn)
         append, finish = _kept(experiment, built, outputs, held)
-        for step, params in run.kept_parameters(
-            checkpoints, built.members, built.schedule, directory
-        ):
+        kept = partial(
+            run.kept_parameters,
+            checkpoints,
+            built.members,
+            built.schedule,
+            directory,
+            built.programs[0].carry is not None,
+        )
+        for step, params in kept():
             is_last = step == total
             keep = partial(append, step) if is_last or every else lambda *_: None
             measured[step] = measure(params, keep, is_last)
@@ -69,6 +75,7 @@ def write_measures(
             end = End(
                 params=rows(params),
                 state=lambda rows=rows: rows(state()),
+                kept=lambda rows=rows: ((step, rows(params)) for step, params in kept()),
                 drawn=rows(drawn),
                 replicas=table.assign(diverged_at=[-1 if at is None else at for at in lost[own]]),
                 steps=steps,

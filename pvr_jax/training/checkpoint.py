@@ -139,13 +139,20 @@ class Checkpoints:
         passed_over = []
         for step in reversed(self.steps()):
             try:
-                with _quiet():
-                    parts = self._load(step, _parts(abstract), count)
+                return self.load(step, abstract, count), passed_over
             except (CheckpointError, hosts.PeerError) as error:
                 passed_over.append(str(error))
-                continue
-            return State(params=parts["params"], **parts["optimizer"]), passed_over
         return None, passed_over
+
+    def load(self, step: int, abstract: State, count: int | None = None) -> State:
+        """Load the state at `step`; see `restore`.
+
+        Raises:
+            CheckpointError: damaged, of another run, or of other shapes.
+        """
+        with _quiet():
+            parts = self._load(step, _parts(abstract), count)
+        return State(params=parts["params"], **parts["optimizer"])
 
     def load_params(self, step: int, abstract_params: Any) -> Any:
         """Load the parameters at `step`, without the optimizer.

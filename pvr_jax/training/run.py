@@ -211,19 +211,29 @@ def remedy(directory: Path, stage: str) -> str:
 
 
 def kept_parameters(
-    checkpoints: Checkpoints, members: Ensemble, plan: loop.Schedule, directory: Path
+    checkpoints: Checkpoints,
+    members: Ensemble,
+    plan: loop.Schedule,
+    directory: Path,
+    carried: bool = False,
 ) -> Iterator[tuple[int, Any]]:
     """Yield the kept steps and their parameters [R, ...]; a damaged one is named and left out.
+
+    Where something is `carried`, they are (params, carry).
 
     Raises:
         CheckpointError: the last step is missing or damaged.
     """
     if plan.total not in checkpoints.steps():
         raise CheckpointError(f"{directory / 'checkpoints'} has no checkpoint of step {plan.total}")
-    abstract = members.shapes().params
+    abstract = members.shapes()
     for step in sorted(plan.kept & set(checkpoints.steps())):
         try:
-            yield step, checkpoints.load_params(step, abstract)
+            if carried:
+                state = checkpoints.load(step, abstract)
+                yield step, (state.params, state.carry)
+            else:
+                yield step, checkpoints.load_params(step, abstract.params)
         except CheckpointError as error:
             if step == plan.total:
                 raise CheckpointError(

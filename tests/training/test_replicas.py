@@ -131,7 +131,9 @@ def test_the_compiled_programs_hold_no_collectives(build, execution, program):
     lowered = {
         "start": lambda: members.start_program.lower(members.replicas),
         "advance": lambda: members.advance_program.lower(state, members.replicas, 0, 5),
-        "evaluate": lambda: members.evaluate_program.lower(state.params, members.replicas),
+        "evaluate": lambda: members.evaluate_program.lower(
+            state.params, state.carry, members.replicas
+        ),
     }[program]()
     text = lowered.compile().as_text()
     assert "num_partitions=4" in text
