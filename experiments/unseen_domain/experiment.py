@@ -28,7 +28,7 @@ from experiments.unseen_domain.reference import (
 from experiments.unseen_domain.theories import min_degree, wide_ntk
 from pvr_jax import checks, models, tasks, theory
 from pvr_jax.analysis import learned, unseen
-from pvr_jax.boolean import cube, float64, fourier
+from pvr_jax.boolean import cube, fourier
 from pvr_jax.experiment import Arrays, End, Experiment, Program, task_of
 from pvr_jax.outputs_file import OutputsFile
 from pvr_jax.refusal import Refusal

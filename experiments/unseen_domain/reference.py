@@ -81,9 +81,9 @@ class Points(NamedTuple):
 
 
 class Monomials(NamedTuple):
-    """Monomials, by their places in a spectrum [2^r], with target's and interpolator's coefficients.
+    """Monomials [M] whose coefficients are followed: those of target and interpolator.
 
-    All are [M].
+    `places` are the indices in a spectrum [2^r].
     """
 
     places: np.ndarray
@@ -113,7 +113,7 @@ def reference_of(config: ConfigDict) -> Reference:
     x[:, :count] = cube.points(count)
     truth, seen = _values_at(config, x)
     try:
-        return Reference(truth, seen, _interpolator(truth.tobytes(), seen.tobytes()))
+        return Reference(truth, seen, interpolator_of(truth.tobytes(), seen.tobytes()))
     except theory.TooManyPointsError as error:
         return Reference(truth, seen, np.full_like(truth, np.nan), str(error))
     except Refusal as error:
@@ -121,7 +121,8 @@ def reference_of(config: ConfigDict) -> Reference:
 
 
 @lru_cache(maxsize=1)  # it can take minutes, and every stage and theory asks for it
-def _interpolator(truth: bytes, seen: bytes) -> np.ndarray:
+def interpolator_of(truth: bytes, seen: bytes) -> np.ndarray:
+    """Return the min-degree interpolator [2^r] of arrays by their bytes, float64 and bool [2^r]."""
     return theory.min_degree_interpolator(np.frombuffer(truth), np.frombuffer(seen, bool))
 
 

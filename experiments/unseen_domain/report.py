@@ -102,7 +102,7 @@ def left_out(study: Study) -> Sequence[str]:
         }
         where = f"{first['task']}, {first['model']}, learning rate {first['learning_rate']:g}"
         lines.append(f"{where}: {words[state]}; not judged")
-    without = [run.attrs["run"] for run in study.runs if RESIDUAL not in run]
+    without = [run.attrs["run"] for run in study.runs if "not_defined" not in run]
     return [*lines, *(f"{name}: no predictions yet; run --stage=predict" for name in without)]
 
 

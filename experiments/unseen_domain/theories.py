@@ -100,9 +100,7 @@ def compared(
     return {
         "predicted_generalization_error": np.full(count, halves.mean()),
         "predicted_unseen_error": np.full(count, _mean(halves[~reference.seen])),
-        "predicted_coefficients": np.tile(
-            float64.spectrum(predicted)[followed.places], (count, 1)
-        ),
+        "predicted_coefficients": np.tile(float64.spectrum(predicted)[followed.places], (count, 1)),
         "residual": np.array(
             [_mean(np.square(values - at_points)[is_unseen]) / 2 for values in learned()]
         ),

@@ -5,9 +5,9 @@ import itertools
 import pytest
 
 from experiments import command_line, main, registry, reproduce
-from experiments.degree_curriculum.experiment import EXPERIMENT
+from experiments.degree_curriculum.experiment import EXPERIMENT as CURRICULUM
 from experiments.sweep import definition
-from experiments.unseen_domain import settings
+from experiments.unseen_domain.experiment import EXPERIMENT as UNSEEN
 from pvr_jax.experiment import replica_table
 
 CLOSE = (0.001, 0.0010000001)
@@ -26,8 +26,9 @@ def test_replicas_of_close_rates_and_scales_have_names_of_their_own(name, choice
     config = reproduce.load(name).get_config(choice)
     with config.unlocked():
         config.train.update({"learning_rates": CLOSE, "init_scales": CLOSE})
-    if name == "degree_curriculum":
-        names = replica_table(EXPERIMENT, config)["name"].tolist()
+    values = {"degree_curriculum": CURRICULUM, "unseen_domain": UNSEEN}
+    if name in values:
+        names = replica_table(values[name], config)["name"].tolist()
     else:
         names = registry.load_experiment(config.experiment, "problem").assemble(config).names
     assert len(set(names)) == len(names)
@@ -56,7 +57,7 @@ def test_a_published_setting_with_another_field_has_not_its_name(field):
     config = prepared(PUBLISHED, field)
     assert config.setting == ""
     user = prepared(PUBLISHED.replace("2parity", "user"), field)
-    assert settings.run_name(config) == settings.run_name(user)
+    assert UNSEEN.run_name(config) == UNSEEN.run_name(user)
 
 
 def test_a_radius_by_hand_is_not_the_published_one():

@@ -12,7 +12,8 @@ import pytest
 
 from experiments import registry, reproduce
 from experiments.canonical_holdout import pack
-from experiments.degree_curriculum.experiment import EXPERIMENT
+from experiments.degree_curriculum.experiment import EXPERIMENT as CURRICULUM
+from experiments.unseen_domain.experiment import EXPERIMENT as UNSEEN
 from pvr_jax.experiment import build
 from pvr_jax.training import environment
 
@@ -41,8 +42,9 @@ def cases():
 
 def programs(config):
     """Return the ensemble of a configuration, as training builds it."""
-    if config.experiment == "degree_curriculum":
-        return build(EXPERIMENT, (config,)).members
+    values = {"degree_curriculum": CURRICULUM, "unseen_domain": UNSEEN}
+    if config.experiment in values:
+        return build(values[config.experiment], (config,)).members
     train, problem = (
         registry.load_experiment(config.experiment, module) for module in ("train", "problem")
     )

@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from experiments.unseen_domain import analyse, frames, predict
+from experiments.unseen_domain import frames
+from experiments.unseen_domain.measures import MEASURES, PREDICTIONS
 from experiments.unseen_domain.report import REPORT, nearer
 from pvr_jax import results
+from pvr_jax.frame import NOT_DEFINED
 from pvr_jax.refusal import Refusal
 from pvr_jax.reporting import publish as publish_module
 from pvr_jax.reporting.exhibits import context_of
@@ -83,9 +85,9 @@ def run(name="polynomial-mlp-0", *, task="2parity", model="mlp", seeds=3, rates=
     found = results.dataset(
         table,
         values,
-        {**analyse.MEASURES, **predict.MEASURES},
+        {**MEASURES, **PREDICTIONS, "not_defined": NOT_DEFINED},
         steps=STEPS,
-        coordinates={"monomial": MONOMIALS, "theory": predict.THEORIES},
+        coordinates={"monomial": MONOMIALS, "theory": ["min_degree", "wide_ntk"]},
         experiment="unseen_domain",
         run=name,
         task=task,
@@ -291,7 +293,7 @@ def test_settings_that_differ_are_never_one_row():
 
 def test_a_mean_of_which_no_single_values_were_kept_is_shown():
     found = run(coefficients=None)
-    of = analyse.MEASURES["coefficients"].attributes
+    of = MEASURES["coefficients"].attributes
     for part, value in (("mean", 0.25), ("low", 0.2), ("high", 0.3)):
         found[f"coefficients_{part}"] = (("replica", "monomial"), np.full((3, 4), value), of)
     rows = tables(found)[0]["coefficients"]
