@@ -16,8 +16,6 @@ from ml_collections import ConfigDict
 from experiments.unseen_domain.measures import MEASURES, PREDICTIONS
 from experiments.unseen_domain.reference import (
     MAX_BITS,
-    Monomials,
-    Points,
     Reference,
     points_of,
     reference_of,
@@ -110,10 +108,10 @@ def build(config: ConfigDict, replicas: pd.DataFrame) -> Program:
         return measured
 
     def mass_above(end: End) -> Arrays:
-        degree = masses.get("highest_degree")
-        if degree is None:
+        if "highest_degree" not in masses:
             return {}
-        return {"mass_above": end.values["degree_profile"][..., degree + 1 :].sum(axis=-1)}
+        above = end.values["degree_profile"][..., masses["highest_degree"] + 1 :]
+        return {"mass_above": above.sum(axis=-1)}
 
     return Program(
         init=partial(model.init, x=jnp.ones((1, task.n))),
@@ -127,8 +125,10 @@ def build(config: ConfigDict, replicas: pd.DataFrame) -> Program:
         },
         at_the_end=mass_above,
         exact={
-            **facts(task, seen_set, reference, points, followed),
+            **facts(task, seen_set, reference),
+            "evaluated": "every input" if is_whole else f"{len(truth):,} random inputs",
             "training_samples": training_set.samples,
+            "target_coefficients": followed.target,
             **masses,
         },
         coordinates={
@@ -191,26 +191,17 @@ def degree_temperatures(
     return found
 
 
-def facts(
-    task: tasks.Task,
-    seen_set: tasks.SeenSet,
-    reference: Reference,
-    points: Points,
-    followed: Monomials,
-) -> dict[str, Any]:
+def facts(task: tasks.Task, seen_set: tasks.SeenSet, reference: Reference) -> dict[str, Any]:
     """Return what is known exactly of the target and the seen set."""
     parameters = ", ".join(f"{k} = {v}" for k, v in task.params.items() if v is not None)
-    count = len(points.numbers)
+    # Of the coordinates that matter, so of the whole cube, whatever is sampled or followed.
     mean_square = float(np.mean(np.square(reference.truth)))
     return {
         "target": plain(task.params.get("expression") or f"{task.name} ({parameters})"),
         "seen": plain(seen_set.words),
         "seen_fraction": float(reference.seen.mean()),
-        "evaluated": "every input" if points.inputs is None else f"{count:,} random inputs",
-        # Of the coordinates that matter, so of the whole cube, whatever is sampled or followed.
         "target_mean_square": mean_square,
         "seen_variance": float(np.var(reference.truth[reference.seen])) or mean_square,
-        "target_coefficients": followed.target,
     }
 
 

@@ -95,21 +95,21 @@ MEASURES = {
         "Fourier mass of the MDI", "Of every degree.", dims=("degree",), **_EXACT
     ),
 }
-_OF_THEORY = {"kind": "prediction", "units": "half squared error", "bounds": (0, math.inf)}
+_HALVES = {**_ERROR, "dims": ("theory",)}
 PREDICTIONS = {
     "predicted_generalization_error": Measure(
         "predicted generalization error",
         "½E(h − f)², h what the theory says is learned.",
         domain="whole cube",
-        dims=("theory",),
-        **_OF_THEORY,
+        kind="prediction",
+        **_HALVES,
     ),
     "predicted_unseen_error": Measure(
         "predicted unseen error",
         "½E(h − f)² over the inputs held out, h what the theory says is learned.",
         domain="unseen inputs",
-        dims=("theory",),
-        **_OF_THEORY,
+        kind="prediction",
+        **_HALVES,
     ),
     "predicted_coefficients": Measure(
         "predicted coefficient",
@@ -120,9 +120,7 @@ PREDICTIONS = {
     "residual": Measure(
         "distance to the theory",
         "½E(g − h)² over the inputs held out, h what the theory says is learned.",
-        units="half squared error",
         domain="unseen inputs",
-        bounds=(0, math.inf),
-        dims=("theory",),
+        **_HALVES,
     ),
 }

@@ -1,7 +1,7 @@
 """What learned functions are compared with: target, seen set and min-degree interpolator."""
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -46,7 +46,7 @@ class Reference:
         """The number of coordinates r."""
         return int(self.truth.size).bit_length() - 1
 
-    @property
+    @cached_property
     def spectra(self) -> tuple[np.ndarray, np.ndarray, float]:
         """The spectra [2^r] of target and interpolator, and what is negligible in them."""
         target, interpolator = map(float64.spectrum, (self.truth, self.interpolator))
