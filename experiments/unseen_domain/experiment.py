@@ -23,7 +23,7 @@ from experiments.unseen_domain.reference import (
     seen_set_of,
     tracked_monomials,
 )
-from experiments.unseen_domain.theories import min_degree, wide_ntk
+from experiments.unseen_domain.theories import empirical_ntk, min_degree, wide_ntk
 from pvr_jax import checks, models, tasks, theory
 from pvr_jax.analysis import learned, unseen
 from pvr_jax.boolean import cube, fourier
@@ -294,7 +294,7 @@ EXPERIMENT = Experiment(
         "evaluation.points": checks.integer(1, 2**20),
         "evaluation.chunk": checks.integer(1, 2**16),
     },
-    predict={"min_degree": min_degree, "wide_ntk": wide_ntk},
+    predict={"min_degree": min_degree, "wide_ntk": wide_ntk, "empirical_ntk": empirical_ntk},
     predictions=PREDICTIONS,
     kept=OutputsFile("learned.npz", "values"),
     check=check,

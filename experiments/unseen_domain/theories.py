@@ -1,5 +1,6 @@
 """What theory says is learned off the seen set, and how far what was learned lies from it."""
 
+import jax
 import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
@@ -10,12 +11,14 @@ from experiments.unseen_domain.reference import (
     reference_of,
     tracked_monomials,
 )
-from pvr_jax import theory
+from pvr_jax import models, theory
 from pvr_jax.boolean import float64
 from pvr_jax.experiment import Arrays, Learned
 from pvr_jax.refusal import Refusal
-from pvr_jax.theory import wide_networks
+from pvr_jax.theory import kernel_features, wide_networks
+from pvr_jax.theory.empirical_kernel import LARGEST_N
 
+STARTS = 4  # initializations of which the empirical kernel is the mean
 ACTIVATIONS = {"relu": wide_networks.RELU, "polynomial": wide_networks.POLYNOMIAL}
 
 
@@ -47,8 +50,7 @@ def wide_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) -> Ar
             "the limit of infinite width is known here for the MLP and for random features, not "
             f"for the model {model}"
         )
-    if any(scale != 1 for scale in config.train.init_scales):
-        raise Refusal("the limit of infinite width is that of an initialization that is not scaled")
+    _check_scales(config, "the limit of infinite width")
     reference = reference_of(config)
     try:
         limit = kernel_limit(config, n)[: reference.n + 1]
@@ -56,6 +58,46 @@ def wide_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) -> Ar
     except (Refusal, np.linalg.LinAlgError) as error:
         raise Refusal(_why_not(str(error), n)) from error
     return compared(config, reference, predicted, len(replicas), learned)
+
+
+def empirical_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) -> Arrays:
+    """Return what is predicted where the network regresses with its own kernel, of R replicas.
+
+    The mean of its tangent kernels at a few initializations, averaged over the cube's symmetries.
+
+    Raises:
+        Refusal: the cube is not small, or not evaluated in all its coordinates, or no regression
+            with the kernel is known.
+    """
+    _check_scales(config, "the kernel of the network itself")
+    n = config.task.n
+    if n > LARGEST_N:
+        raise Refusal(
+            f"the kernel of the network itself is not computed for n = {n}; it is for n up to "
+            f"{LARGEST_N}"
+        )
+    reference = reference_of(config)
+    if reference.n < n:
+        raise Refusal(
+            "the kernel of the network itself is computed where evaluation.relevant is 0, all "
+            "coordinates"
+        )
+    network = models.build(n=n, **config.model.to_dict())
+    own = (network.init, network.apply, n)
+    keys = [jax.random.fold_in(jax.random.key(0), start) for start in range(STARTS)]
+    with jax.default_matmul_precision("highest"):
+        if kernel_features.fits(network.init, n):
+            roots = [theory.symmetric_kernel(*own, key) for key in keys]
+            predicted = theory.symmetric_interpolator(roots, reference.truth, reference.seen)
+        else:
+            kernel = theory.mean_empirical_kernel(*own, keys, symmetrise=True)
+            predicted = theory.kernel_interpolator(kernel, reference.truth, reference.seen)
+    return compared(config, reference, predicted, len(replicas), learned)
+
+
+def _check_scales(config: ConfigDict, what: str) -> None:
+    if any(scale != 1 for scale in config.train.init_scales):
+        raise Refusal(f"{what} is that of an initialization that is not scaled")
 
 
 def _why_not(refusal: str, n: int) -> str:

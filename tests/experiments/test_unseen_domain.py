@@ -101,7 +101,7 @@ def test_every_kind_of_run_goes_through_all_stages(tmp_path, choice):
     errors = found["generalization_error"]
     assert np.isfinite(errors).all() or "mean_field" in choice  # a rate for other widths
     assert found["coefficients"].dims == ("step", "replica", "monomial")
-    assert found["theory"].values.tolist() == ["min_degree", "wide_ntk"]
+    assert found["theory"].values.tolist() == ["min_degree", "wide_ntk", "empirical_ntk"]
     whole = found["predicted_generalization_error"].isel(replica=0)
     assert (np.isnan(whole) == (found["not_defined"] != "")).all()
     assert np.isfinite(whole.sel(theory="min_degree"))
@@ -182,17 +182,23 @@ def test_measures_are_those_of_the_learned_function(tmp_path):
         np.testing.assert_allclose(outputs, values, atol=1e-5)
 
 
-def test_predictions_of_the_wide_network(tmp_path):
-    _, found = finish("setting=threesym,model=mlp,tiny", tmp_path)
+def test_predictions_of_the_wide_network_and_of_the_network_itself(tmp_path):
+    directory, found = finish("setting=threesym,model=mlp,tiny", tmp_path)
     task = tasks.make("polynomial", n=6, expression="x0*x1 - 1.25*x1*x2 + 1.5*x2*x0")
     target = np.asarray(tasks.truth_table(task), np.float64)
     seen = tasks.make_seen_set("parity", 6, coordinates=(0, 1, 2)).mask()
     layers = theory.wide_networks.plain_layers(6, (16, 8))
-    kernel = theory.wide_networks.wide_eigenvalues(6, layers, theory.wide_networks.RELU)
-    learned = theory.kernel_interpolator(kernel, target, seen)
-    expected = np.square(learned - target)[~seen].mean() / 2
-    predicted = found["predicted_unseen_error"].sel(theory="wide_ntk")
-    np.testing.assert_allclose(predicted, expected)
+    network = models.build(n=6, **read(directory / "config.json")["model"])
+    keys = [jax.random.fold_in(jax.random.key(0), start) for start in range(4)]
+    kernels = {
+        "wide_ntk": theory.wide_networks.wide_eigenvalues(6, layers, theory.wide_networks.RELU),
+        "empirical_ntk": theory.mean_empirical_kernel(network.init, network.apply, 6, keys, True),
+    }
+    for name, kernel in kernels.items():
+        learned = theory.kernel_interpolator(kernel, target, seen)
+        expected = np.square(learned - target)[~seen].mean() / 2
+        predicted = found["predicted_unseen_error"].sel(theory=name)
+        np.testing.assert_allclose(predicted, expected, rtol=1e-5)
 
 
 @pytest.mark.slow
@@ -434,7 +440,8 @@ def test_a_run_without_interpolator_goes_through_all_stages(tmp_path, monkeypatc
     choice = "setting=user,model=mlp,holdout=random,tiny"
     directory, found = finish(choice, tmp_path)
     why = "too large a problem: 32 seen and 32 unseen points"
-    assert found["not_defined"].values[0].startswith(why) and found["not_defined"][1] == ""
+    assert found["not_defined"].values[0].startswith(why)
+    assert (found["not_defined"].values[1:] == "").all()
     assert np.isnan(found["residual"].sel(theory="min_degree")).all()
     assert np.isfinite(found["residual"].sel(theory="wide_ntk")).all()
     assert "min_degree_profile" not in found and "highest_degree" not in found
@@ -459,6 +466,20 @@ def test_a_theory_that_says_nothing_says_why_in_words(choice, words):
     assert np.isfinite(theories.min_degree(*own)["predicted_unseen_error"]).all()
     with pytest.raises(Refusal, match=words):
         theories.wide_ntk(*own)
+
+
+@pytest.mark.parametrize(
+    ("choice", "overrides", "words"),
+    [
+        ("setting=2parity40,model=mlp", {}, "n = 40; it is for n up to 12"),
+        ("setting=2parity,model=mlp", {"evaluation__relevant": 2}, "evaluation.relevant is 0"),
+        ("setting=2parity,model=mlp", {"train__init_scales": (0.5,)}, "that is not scaled"),
+    ],
+)
+def test_the_kernel_of_the_network_itself_is_of_small_cubes(choice, overrides, words):
+    config = changed(f"{choice},tiny", **overrides)
+    with pytest.raises(Refusal, match=words):
+        theories.empirical_ntk(config, replica_table(EXPERIMENT, config), lambda: iter(()))
 
 
 def test_monomials_as_text():

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+import xarray as xr
 
 from experiments.unseen_domain import frames
 from experiments.unseen_domain.measures import MEASURES, PREDICTIONS
@@ -230,6 +231,23 @@ def test_without_theories_everything_else_is_shown_and_the_reason_is_said():
     assert findings.startswith("No setting has a fit, an MDI")
     _, _, (line,) = tables(run(predicted=False))
     assert line == "polynomial-mlp-0: no predictions yet; run --stage=predict"
+
+
+def test_the_kernel_of_the_network_itself_is_a_column_where_it_is_computed():
+    found = run()
+    names = [name for name, own in found.data_vars.items() if "theory" in own.dims]
+    third = found[names].isel(theory=[1]).assign_coords(theory=["empirical_ntk"])
+    whole = found.drop_dims("theory").merge(xr.concat([found[names], third], "theory"))
+    whole["predicted_unseen_error"].loc[{"theory": "empirical_ntk"}] = 4.0
+    shown = tables(whole)[0]
+    assert shown["table"][0]["empirical NTK's unseen error"] == "4.000"
+    assert shown["coefficients"][-1]["empirical NTK"] == "0.200"
+    assert "distance to empirical NTK [95 %]" in shown["explanation"][0]
+    for name in names:
+        whole[name].loc[{"theory": "empirical_ntk"}] = "?" if name == "not_defined" else np.nan
+    shown = tables(whole)[0]
+    assert not any("empirical" in heading for heading in (*shown["table"][0], *shown))
+    assert shown == tables(found)[0]
 
 
 def test_a_coefficient_is_off_by_intervals_that_hold_for_all_of_them():
