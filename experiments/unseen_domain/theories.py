@@ -13,7 +13,7 @@ from experiments.unseen_domain.reference import (
 )
 from pvr_jax import models, theory
 from pvr_jax.boolean import float64
-from pvr_jax.experiment import Arrays, Learned
+from pvr_jax.experiment import Arrays, Learned, task_of
 from pvr_jax.refusal import Refusal
 from pvr_jax.theory import kernel_features, wide_networks
 from pvr_jax.theory.empirical_kernel import LARGEST_N
@@ -44,7 +44,7 @@ def wide_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) -> Ar
     Raises:
         Refusal: its kernel is not known, or no regression with it is.
     """
-    model, n = config.model.name, config.task.n
+    model, n = config.model.name, task_of(config).n
     if model not in ("mlp", "random_features"):
         raise Refusal(
             "the limit of infinite width is known here for the MLP and for random features, not "
@@ -70,7 +70,7 @@ def empirical_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) 
             with the kernel is known.
     """
     _check_scales(config, "the kernel of the network itself")
-    n = config.task.n
+    n = task_of(config).n
     if n > LARGEST_N:
         raise Refusal(
             f"the kernel of the network itself is not computed for n = {n}; it is for n up to "
