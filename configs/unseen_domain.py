@@ -210,6 +210,8 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
                 "init_scales": (1.0,),
                 "momentum": 0.0,
                 "weight_decay": 1e-3 if model == "transformer" else 0.0,  # PyTorch's L2 term
+                "warmup_steps": 0,  # the learning rate grows linearly for so many steps
+                "decay": "constant",  # or cosine, to 0 at the last step
                 "dtype": "float32",
                 "matmul_precision": "highest",
                 "execution": "auto",

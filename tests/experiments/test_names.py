@@ -3,10 +3,10 @@
 import itertools
 
 import pytest
-from experiments.unseen_domain.experiment import EXPERIMENT
 
 from experiments import command_line, main, registry, reproduce
 from experiments.sweep import definition
+from experiments.unseen_domain.experiment import EXPERIMENT
 from pvr_jax.experiment import replica_table
 
 CLOSE = (0.001, 0.0010000001)

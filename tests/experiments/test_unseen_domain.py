@@ -3,7 +3,6 @@
 import itertools
 import json
 import shutil
-from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +11,20 @@ import pytest
 
 import pvr_jax
 from experiments import main, reproduce
-from experiments.unseen_domain import analyse, predict, settings, train
-from experiments.unseen_domain import problem as problems
+from experiments.unseen_domain import experiment, theories
+from experiments.unseen_domain.experiment import EXPERIMENT
+from experiments.unseen_domain.measures import MEASURES, PREDICTIONS
+from experiments.unseen_domain.reference import (
+    interpolator_of,
+    points_of,
+    reference_of,
+    seen_set_of,
+    tracked_monomials,
+)
 from pvr_jax import models, results, tasks, theory
 from pvr_jax.boolean import cube, float64
+from pvr_jax.experiment import build, replica_table, task_of
+from pvr_jax.refusal import Refusal
 from pvr_jax.training import environment, run_log
 
 CONFIG = reproduce.load("unseen_domain")
@@ -34,7 +43,7 @@ def finish(choice, workdir, **overrides):
         for name, value in overrides.items():
             section, field = name.split("__")
             config[section][field] = value
-    settings.validate(config)
+    EXPERIMENT.validate(config)
     for stage in ("train", "analyse", "predict"):
         main.run_stage(stage, config, workdir)
     (directory,) = {path.parent for path in workdir.rglob("config.json")}
@@ -44,9 +53,7 @@ def finish(choice, workdir, **overrides):
 @pytest.mark.parametrize("setting", UNSEEN)
 def test_references_of_the_published_settings_are_exact(setting):
     config = CONFIG.get_config(f"setting={setting},model=random_features")
-    reference = problems.make_reference(
-        settings.make_task(config), settings.make_seen_set(config, config.task.n), 0
-    )
+    reference = reference_of(config)
     assert reference.n == config.task.n
     squares = np.square(reference.interpolator - reference.truth)
     np.testing.assert_allclose(squares[~reference.seen].mean() / 2, UNSEEN[setting], atol=1e-9)
@@ -56,11 +63,7 @@ def test_references_of_the_published_settings_are_exact(setting):
 @pytest.mark.parametrize("setting, small", [("2parity40", "2parity"), ("maj3dim40", "maj3")])
 def test_forty_coordinates_have_the_reference_of_those_that_matter(setting, small):
     config = CONFIG.get_config(f"setting={setting}")
-    reference = problems.make_reference(
-        settings.make_task(config),
-        settings.make_seen_set(config, 40),
-        config.evaluation.relevant,
-    )
+    reference = reference_of(config)
     squares = np.square(reference.interpolator - reference.truth)[~reference.seen]
     assert squares.mean() / 2 == pytest.approx(UNSEEN[small], abs=1e-12)
 
@@ -68,9 +71,7 @@ def test_forty_coordinates_have_the_reference_of_those_that_matter(setting, smal
 @pytest.mark.parametrize("radius, full", [(6, 7.499e7), (8, 3.256e8), (10, 2.258e8)])
 def test_length_generalization_has_an_astronomic_interpolator(radius, full):
     config = reproduce.load("length_generalization").get_config(f"radius={radius},size=paper")
-    reference = problems.make_reference(
-        settings.make_task(config), settings.make_seen_set(config, 15), 0
-    )
+    reference = reference_of(config)
     squares = np.square(reference.interpolator - reference.truth)
     assert squares.mean() == pytest.approx(full, rel=1e-3)
 
@@ -92,14 +93,15 @@ def test_length_generalization_has_an_astronomic_interpolator(radius, full):
 )
 def test_every_kind_of_run_goes_through_all_stages(tmp_path, choice):
     directory, found = finish(f"{choice},tiny", tmp_path)
-    for file, measures in (("measures", analyse.MEASURES), ("predictions", predict.MEASURES)):
+    predicted = {*PREDICTIONS, "not_defined"}
+    for file, measures in (("measures", {*MEASURES}), ("predictions", predicted)):
         whole = results.read(directory / f"{file}.nc")
-        assert set(whole.data_vars) <= set(measures) and not results.check(whole)
+        assert set(whole.data_vars) <= measures and not results.check(whole)
     assert found["generalization_error"].dims == ("step", "replica")
     errors = found["generalization_error"]
     assert np.isfinite(errors).all() or "mean_field" in choice  # a rate for other widths
     assert found["coefficients"].dims == ("step", "replica", "monomial")
-    assert found["theory"].values.tolist() == ["min_degree", "wide_ntk"]
+    assert found["theory"].values.tolist() == ["min_degree", "wide_ntk", "empirical_ntk"]
     whole = found["predicted_generalization_error"].isel(replica=0)
     assert (np.isnan(whole) == (found["not_defined"] != "")).all()
     assert np.isfinite(whole.sel(theory="min_degree"))
@@ -125,16 +127,17 @@ def test_the_mean_square_of_a_sampled_target_is_of_all_its_terms(expression, fol
     with config.unlocked():
         config.task.expression = expression
         config.evaluation.update({"relevant": 12, "monomials": followed})
-    problem = problems.assemble(config)
-    assert not problem.exact and len(problem.monomials) == followed
-    assert analyse.facts(problem)["target_mean_square"] == pytest.approx(expected, rel=1e-12)
+    program = EXPERIMENT.build(config, replica_table(EXPERIMENT, config))
+    assert program.exact["evaluated"] == "256 random inputs"
+    assert len(program.coordinates["monomial"]) == followed
+    assert program.exact["target_mean_square"] == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.slow
 def test_measures_are_those_of_the_learned_function(tmp_path):
     directory, found = finish("setting=2parity,model=mlp,tiny", tmp_path)
     with np.load(directory / "learned.npz") as arrays:
-        learned = arrays["values"].astype(np.float64)
+        learned = arrays["values"][-1].astype(np.float64)
     task = tasks.make("polynomial", n=6, expression="x0*x1")
     target = np.asarray(tasks.truth_table(task), np.float64)
     seen = tasks.make_seen_set("where", 6, condition="x0 = 1 or x1 = 1").mask()
@@ -179,17 +182,23 @@ def test_measures_are_those_of_the_learned_function(tmp_path):
         np.testing.assert_allclose(outputs, values, atol=1e-5)
 
 
-def test_predictions_of_the_wide_network(tmp_path):
-    _, found = finish("setting=threesym,model=mlp,tiny", tmp_path)
+def test_predictions_of_the_wide_network_and_of_the_network_itself(tmp_path):
+    directory, found = finish("setting=threesym,model=mlp,tiny", tmp_path)
     task = tasks.make("polynomial", n=6, expression="x0*x1 - 1.25*x1*x2 + 1.5*x2*x0")
     target = np.asarray(tasks.truth_table(task), np.float64)
     seen = tasks.make_seen_set("parity", 6, coordinates=(0, 1, 2)).mask()
     layers = theory.wide_networks.plain_layers(6, (16, 8))
-    kernel = theory.wide_networks.wide_eigenvalues(6, layers, theory.wide_networks.RELU)
-    learned = theory.kernel_interpolator(kernel, target, seen)
-    expected = np.square(learned - target)[~seen].mean() / 2
-    predicted = found["predicted_unseen_error"].sel(theory="wide_ntk")
-    np.testing.assert_allclose(predicted, expected)
+    network = models.build(n=6, **read(directory / "config.json")["model"])
+    keys = [jax.random.fold_in(jax.random.key(0), start) for start in range(4)]
+    kernels = {
+        "wide_ntk": theory.wide_networks.wide_eigenvalues(6, layers, theory.wide_networks.RELU),
+        "empirical_ntk": theory.mean_empirical_kernel(network.init, network.apply, 6, keys, True),
+    }
+    for name, kernel in kernels.items():
+        learned = theory.kernel_interpolator(kernel, target, seen)
+        expected = np.square(learned - target)[~seen].mean() / 2
+        predicted = found["predicted_unseen_error"].sel(theory=name)
+        np.testing.assert_allclose(predicted, expected, rtol=1e-5)
 
 
 @pytest.mark.slow
@@ -234,7 +243,7 @@ def test_mistakes_are_one_line(overrides, message):
             else:
                 config[section] = value
     with pytest.raises(ValueError) as caught:
-        settings.validate(config)
+        EXPERIMENT.validate(config)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
@@ -247,6 +256,11 @@ def changed(choice, **overrides):
             section, field = name.split("__")
             config[section][field] = value
     return config
+
+
+def measured(config, values):
+    """What is measured along training of one learned function, its values at the test points."""
+    return EXPERIMENT.build(config, replica_table(EXPERIMENT, config)).measure(values, {})
 
 
 def subcube_of_forty(frozen, **overrides):
@@ -270,68 +284,82 @@ def subcube_of_forty(frozen, **overrides):
 @pytest.mark.parametrize("frozen", [8, 10, 12, 14])
 def test_rows_and_test_points_of_a_rare_seen_set_are_seen(frozen):
     config = subcube_of_forty(frozen)
-    settings.validate(config)
-    problem = problems.assemble(config)
-    assert train.check_rows(config, problem) == {"checked": 1000, "unseen": 0}
-    key = problems.make_replicas(problem).data_key[0]
-    x = np.asarray(jax.vmap(problem.training_set.batch, (None, 0))(key, jnp.arange(8))["x"])
+    EXPERIMENT.validate(config)
+    built = build(EXPERIMENT, (config,))
+    (program,), replicas = built.programs, built.replicas
+    assert program.training_rows(replicas) == {"checked": 1000, "unseen": 0}
+    batch = jax.vmap(program.batch, (None, 0))
+    x = np.asarray(batch(replicas.data_key[0], jnp.arange(8))["x"])
     assert (x[..., :frozen] == 1).all()
     assert abs(x[..., frozen:].mean()) < 0.05
     # One in eight test points is seen, and what is said of them is so.
-    is_seen = (problem.points[:, :frozen] == 1).all(axis=1)
+    reference = reference_of(config)
+    points = points_of(config, reference)
+    is_seen = (points.inputs[:, :frozen] == 1).all(axis=1)
     assert is_seen.sum() >= 256
-    np.testing.assert_array_equal(problem.seen, is_seen)
-    truth = problem.points[:, 12] * problem.points[:, 13] + problem.points[:, 0]
-    np.testing.assert_array_equal(problem.truth, truth)
+    np.testing.assert_array_equal(reference.seen[points.numbers], is_seen)
+    truth = points.inputs[:, 12] * points.inputs[:, 13] + points.inputs[:, 0]
+    np.testing.assert_array_equal(reference.truth[points.numbers], truth)
 
 
 @pytest.mark.slow
 def test_rows_and_test_points_are_the_same_in_both_types_of_training():
     config = subcube_of_forty(12)
-    single = problems.assemble(config)
+
+    def points_and_rows():
+        built = build(EXPERIMENT, (config,))
+        rows = built.programs[0].batch(built.replicas.data_key[0], 3)
+        return points_of(config, reference_of(config)), np.asarray(rows["x"])
+
+    single, x = points_and_rows()
     with environment.arithmetic("float64"):
-        double = problems.assemble(config)
-        rows = double.training_set.batch(problems.make_replicas(double).data_key[0], 3)
-    np.testing.assert_array_equal(double.points, single.points)
-    assert double.uniform == 2048 < len(double.points)
-    again = single.training_set.batch(problems.make_replicas(single).data_key[0], 3)
-    np.testing.assert_array_equal(rows["x"], again["x"])
+        double, again = points_and_rows()
+    np.testing.assert_array_equal(double.inputs, single.inputs)
+    assert double.uniform == 2048 < len(double.inputs)
+    np.testing.assert_array_equal(again, x)
 
 
 def test_measures_of_added_test_points():
     """The parts are averaged over all points, the cube over those that are random in it."""
-    problem = problems.assemble(subcube_of_forty(12))
-    assert problem.uniform == 2048 < len(problem.truth)
-    g = np.random.default_rng(0).normal(size=len(problem.truth))
-    found = problems.measures_of(problem, jnp.float32)(jnp.asarray(g, jnp.float32))
-    halves, from_mdi = (np.square(g - f) / 2 for f in (problem.truth, problem.interpolator))
+    config = subcube_of_forty(12)
+    reference = reference_of(config)
+    points = points_of(config, reference)
+    assert points.uniform == 2048 < len(points.inputs)
+    truth, mdi, seen = (
+        f[points.numbers] for f in (reference.truth, reference.interpolator, reference.seen)
+    )
+    g = np.random.default_rng(0).normal(size=len(truth))
+    found = measured(config, jnp.asarray(g, jnp.float32))
+    halves, from_mdi = (np.square(g - f) / 2 for f in (truth, mdi))
     expected = {
-        "in_distribution_error": halves[problem.seen].mean(),
-        "unseen_error": halves[~problem.seen].mean(),
-        "unseen_distance": from_mdi[~problem.seen].mean(),
+        "in_distribution_error": halves[seen].mean(),
+        "unseen_error": halves[~seen].mean(),
+        "unseen_distance": from_mdi[~seen].mean(),
         "generalization_error": halves[:2048].mean(),
         "distance": from_mdi[:2048].mean(),
     }
     for name, value in expected.items():
         assert float(found[name]) == pytest.approx(value, rel=1e-5), name
-    coefficients = problem.characters[:, :2048] @ g[:2048] / 2048
+    places = tracked_monomials(reference, config.evaluation.monomials).places
+    characters = np.asarray(cube.character(places, reference.n))[:, points.numbers]
+    coefficients = characters[:, :2048] @ g[:2048] / 2048
     np.testing.assert_allclose(found["coefficients"], coefficients, atol=1e-6)
 
 
 @pytest.mark.slow
 def test_rare_unseen_points_are_added_too():
     condition = "not (" + " and ".join(f"x{i} = 1" for i in range(14)) + ")"
-    problem = problems.assemble(
-        changed(
-            "setting=2parity40,model=mlp,tiny",
-            holdout__condition=condition,
-            evaluation__relevant=14,
-            evaluation__points=800,
-        )
+    config = changed(
+        "setting=2parity40,model=mlp,tiny",
+        holdout__condition=condition,
+        evaluation__relevant=14,
+        evaluation__points=800,
     )
-    is_unseen = (problem.points[:, :14] == 1).all(axis=1)
+    reference = reference_of(config)
+    points = points_of(config, reference)
+    is_unseen = (points.inputs[:, :14] == 1).all(axis=1)
     assert is_unseen.sum() >= 100
-    np.testing.assert_array_equal(~problem.seen, is_unseen)
+    np.testing.assert_array_equal(~reference.seen[points.numbers], is_unseen)
 
 
 RARE = "x0*x1 + " + "*".join(f"(1 + x{i})/2" for i in range(20, 31))
@@ -352,26 +380,27 @@ RARE = "x0*x1 + " + "*".join(f"(1 + x{i})/2" for i in range(20, 31))
 def test_coordinates_that_matter_are_checked_where_they_are_evaluated(overrides, message):
     config = changed("setting=2parity40,model=mlp,tiny", **overrides)
     with pytest.raises(run_log.RunError, match=f"^config.evaluation.relevant: .*{message}"):
-        problems.assemble(config)
+        build(EXPERIMENT, (config,))
 
 
 @pytest.mark.slow
 def test_coordinates_that_matter_are_checked_on_training_rows():
     """At the test points the term is missing, in training it is not."""
     config = changed("setting=2parity40,model=mlp,tiny", data__samples=4000)
-    problem = problems.assemble(config)
-    assert train.check_rows(config, problem) == {"checked": 8000, "unseen": 0}
+    built = build(EXPERIMENT, (config,))
+    assert built.programs[0].training_rows(built.replicas) == {"checked": 8000, "unseen": 0}
     other = tasks.make("polynomial", n=40, expression=RARE)
-    wrong = replace(problem, training_set=settings.training_set(config, other, problem.seen_set))
+    seen_set = seen_set_of(config, 40)
+    wrong = experiment.training_set_of(config, other, seen_set)
     with pytest.raises(run_log.RunError, match=r"at \d+ of 8,000 training rows they depend"):
-        train.check_rows(config, wrong)
+        experiment.check_rows(config, reference_of(config), seen_set, wrong, built.replicas)
 
 
 def test_a_run_with_unseen_rows_does_not_start(tmp_path, monkeypatch):
     everything = tasks.make_seen_set("everything", 6)
     config = CONFIG.get_config("setting=2parity,model=mlp,tiny")
-    wrong = settings.training_set(config, settings.make_task(config), everything)
-    monkeypatch.setattr(settings, "training_set", lambda *_: wrong)
+    wrong = experiment.training_set_of(config, task_of(config), everything)
+    monkeypatch.setattr(experiment, "training_set_of", lambda *_: wrong)
     with pytest.raises(run_log.RunError, match=r"^32 of 128 training rows are withheld inputs"):
         main.run_stage("train", config, tmp_path)
     assert not list(tmp_path.rglob("metrics.jsonl"))
@@ -392,25 +421,27 @@ def test_an_interpolator_that_is_too_large_is_said_to_be_missing(holdout):
     config = changed("setting=user,model=mlp,tiny", task__n=14)
     with config.unlocked():
         config.holdout = holdout
-    settings.validate(config)
-    problem = problems.assemble(config)
-    assert "allowed at most 4,096 of either kind" in problem.reference.not_computed
-    found = problems.measures_of(problem, jnp.float32)(jnp.zeros(2**14))
+    EXPERIMENT.validate(config)
+    reference = reference_of(config)
+    assert "allowed at most 4,096 of either kind" in reference.not_computed
+    found = measured(config, jnp.zeros(2**14))
     assert float(found["unseen_error"]) == float(found["in_distribution_error"]) == 0.5
     for name in ("distance", "unseen_distance", "dropped_share"):
         assert np.isnan(found[name]), name
-    (monomial,) = problem.monomials
-    assert monomial["coordinates"] == [0, 1] and monomial["target"] == 1
-    assert np.isnan(monomial["min_degree"])
+    monomials = tracked_monomials(reference, config.evaluation.monomials)
+    assert monomials.places.tolist() == [cube.index([0, 1], 14)] and monomials.target == [1]
+    assert np.isnan(monomials.min_degree).all()
 
 
 @pytest.mark.slow
 def test_a_run_without_interpolator_goes_through_all_stages(tmp_path, monkeypatch):
     monkeypatch.setattr(theory.min_degree, "MOST_POINTS", 4)
+    interpolator_of.cache_clear()
     choice = "setting=user,model=mlp,holdout=random,tiny"
     directory, found = finish(choice, tmp_path)
     why = "too large a problem: 32 seen and 32 unseen points"
-    assert found["not_defined"].values[0].startswith(why) and found["not_defined"][1] == ""
+    assert found["not_defined"].values[0].startswith(why)
+    assert (found["not_defined"].values[1:] == "").all()
     assert np.isnan(found["residual"].sel(theory="min_degree")).all()
     assert np.isfinite(found["residual"].sel(theory="wide_ntk")).all()
     assert "min_degree_profile" not in found and "highest_degree" not in found
@@ -431,15 +462,30 @@ def test_a_run_without_interpolator_goes_through_all_stages(tmp_path, monkeypatc
 def test_a_theory_that_says_nothing_says_why_in_words(choice, words):
     scales = (0.5,) if "scaled" in words else (1.0,)
     config = changed(f"{choice},tiny", train__init_scales=scales)
-    reference = problems.assemble(config).reference
-    predicted, why = predict.functions(config, reference)
-    assert list(predicted) == ["min_degree"] and words in why["wide_ntk"]
+    own = (config, replica_table(EXPERIMENT, config), lambda: iter(()))
+    assert np.isfinite(theories.min_degree(*own)["predicted_unseen_error"]).all()
+    with pytest.raises(Refusal, match=words):
+        theories.wide_ntk(*own)
+
+
+@pytest.mark.parametrize(
+    ("choice", "overrides", "words"),
+    [
+        ("setting=2parity40,model=mlp", {}, "n = 40; it is for n up to 12"),
+        ("setting=2parity,model=mlp", {"evaluation__relevant": 2}, "evaluation.relevant is 0"),
+        ("setting=2parity,model=mlp", {"train__init_scales": (0.5,)}, "that is not scaled"),
+    ],
+)
+def test_the_kernel_of_the_network_itself_is_of_small_cubes(choice, overrides, words):
+    config = changed(f"{choice},tiny", **overrides)
+    with pytest.raises(Refusal, match=words):
+        theories.empirical_ntk(config, replica_table(EXPERIMENT, config), lambda: iter(()))
 
 
 def test_monomials_as_text():
-    assert analyse.monomial_text([]) == "1"
-    assert analyse.monomial_text([10, 2]) == "x₂x₁₀"
-    assert analyse.monomial_text([0, 2, 3, 4, 5, 11]) == "x₀x₂…x₅x₁₁"
+    assert experiment.monomial_text([]) == "1"
+    assert experiment.monomial_text([10, 2]) == "x₂x₁₀"
+    assert experiment.monomial_text([0, 2, 3, 4, 5, 11]) == "x₀x₂…x₅x₁₁"
 
 
 @pytest.mark.slow

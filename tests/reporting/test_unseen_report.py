@@ -7,10 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+import xarray as xr
 
-from experiments.unseen_domain import analyse, frames, predict
+from experiments.unseen_domain import frames
+from experiments.unseen_domain.measures import MEASURES, PREDICTIONS
 from experiments.unseen_domain.report import REPORT, nearer
 from pvr_jax import results
+from pvr_jax.frame import NOT_DEFINED
 from pvr_jax.refusal import Refusal
 from pvr_jax.reporting import publish as publish_module
 from pvr_jax.reporting.exhibits import context_of
@@ -83,9 +86,9 @@ def run(name="polynomial-mlp-0", *, task="2parity", model="mlp", seeds=3, rates=
     found = results.dataset(
         table,
         values,
-        {**analyse.MEASURES, **predict.MEASURES},
+        {**MEASURES, **PREDICTIONS, "not_defined": NOT_DEFINED},
         steps=STEPS,
-        coordinates={"monomial": MONOMIALS, "theory": predict.THEORIES},
+        coordinates={"monomial": MONOMIALS, "theory": ["min_degree", "wide_ntk"]},
         experiment="unseen_domain",
         run=name,
         task=task,
@@ -230,6 +233,23 @@ def test_without_theories_everything_else_is_shown_and_the_reason_is_said():
     assert line == "polynomial-mlp-0: no predictions yet; run --stage=predict"
 
 
+def test_the_kernel_of_the_network_itself_is_a_column_where_it_is_computed():
+    found = run()
+    names = [name for name, own in found.data_vars.items() if "theory" in own.dims]
+    third = found[names].isel(theory=[1]).assign_coords(theory=["empirical_ntk"])
+    whole = found.drop_dims("theory").merge(xr.concat([found[names], third], "theory"))
+    whole["predicted_unseen_error"].loc[{"theory": "empirical_ntk"}] = 4.0
+    shown = tables(whole)[0]
+    assert shown["table"][0]["empirical NTK's unseen error"] == "4.000"
+    assert shown["coefficients"][-1]["empirical NTK"] == "0.200"
+    assert "distance to empirical NTK [95 %]" in shown["explanation"][0]
+    for name in names:
+        whole[name].loc[{"theory": "empirical_ntk"}] = "?" if name == "not_defined" else np.nan
+    shown = tables(whole)[0]
+    assert not any("empirical" in heading for heading in (*shown["table"][0], *shown))
+    assert shown == tables(found)[0]
+
+
 def test_a_coefficient_is_off_by_intervals_that_hold_for_all_of_them():
     learned = np.tile([-1.0, 1.0, 1.0, 0.0], (3, 1))
     learned[:, 3] = [0.25, 0.3, 0.2]  # 0.25 ± 0.12 alone, ± 0.25 of four; a tenth is 0.1
@@ -291,7 +311,7 @@ def test_settings_that_differ_are_never_one_row():
 
 def test_a_mean_of_which_no_single_values_were_kept_is_shown():
     found = run(coefficients=None)
-    of = analyse.MEASURES["coefficients"].attributes
+    of = MEASURES["coefficients"].attributes
     for part, value in (("mean", 0.25), ("low", 0.2), ("high", 0.3)):
         found[f"coefficients_{part}"] = (("replica", "monomial"), np.full((3, 4), value), of)
     rows = tables(found)[0]["coefficients"]

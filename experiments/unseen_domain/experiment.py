@@ -1,0 +1,304 @@
+"""Generalization on the unseen: replicas are trained on part of the cube, and compared off it.
+
+Abbe et al. 2023: low-degree bias predicts the min-degree interpolator there.
+"""
+
+from collections.abc import Collection
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from ml_collections import ConfigDict
+
+from experiments.unseen_domain.measures import MEASURES, PREDICTIONS
+from experiments.unseen_domain.reference import (
+    MAX_BITS,
+    Reference,
+    points_of,
+    reference_of,
+    refuse_irrelevant,
+    seen_set_of,
+    tracked_monomials,
+)
+from experiments.unseen_domain.theories import empirical_ntk, min_degree, wide_ntk
+from pvr_jax import checks, models, tasks, theory
+from pvr_jax.analysis import learned, unseen
+from pvr_jax.boolean import cube, fourier
+from pvr_jax.experiment import Arrays, End, Experiment, Program, task_of
+from pvr_jax.outputs_file import OutputsFile
+from pvr_jax.refusal import Refusal
+from pvr_jax.tasks import datasets
+from pvr_jax.tasks.contents import Content, of_problem
+from pvr_jax.training import fields
+from pvr_jax.training.replicas import Replicas
+from pvr_jax.training.shown_rows import count_rows
+
+NO_MASS = 1e-12  # of the whole; below it a degree of the min-degree interpolator is empty
+# Measures that average over the seen or the unseen points, and so over all that are tested.
+OF_PARTS = ("in_distribution_error", "unseen_error", "unseen_distance")
+_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+def training_set_of(
+    config: ConfigDict, task: tasks.Task, seen: tasks.SeenSet
+) -> datasets.TrainingSet:
+    """Return the training set of a configuration; errors name the field."""
+    data, mask = config.data, None
+    if task.n <= MAX_BITS:
+        mask = fields.prefix_errors("config.holdout.", seen.mask)
+    if data.source != "whole":
+        fields.prefix_errors("config.holdout.", lambda: seen.sample)
+    return fields.prefix_errors(
+        "config.data.",
+        lambda: datasets.seen_training_set(
+            task.target,
+            seen,
+            mask=mask,
+            source=data.source,
+            samples=None if data.source == "whole" else data.samples,
+            batch_size=data.batch_size,
+            order=data.order,
+        ),
+    )
+
+
+def build(config: ConfigDict, replicas: pd.DataFrame) -> Program:
+    """Return what one replica is trained on, and what is measured of it.
+
+    Raises:
+        RunError: target or seen set depend on more coordinates than `evaluation.relevant`, or the
+            target is not finite; one line.
+    """
+    task = task_of(config)
+    seen_set = seen_set_of(config, task.n)
+    reference = reference_of(config)
+    points = points_of(config, reference)
+    followed = tracked_monomials(reference, config.evaluation.monomials)
+    model = models.build(n=task.n, **config.model.to_dict())
+    training_set = training_set_of(config, task, seen_set)
+    truth, seen, interpolator, dropped = (
+        values[points.numbers]
+        for values in (reference.truth, reference.seen, reference.interpolator, reference.dropped)
+    )
+    characters = np.asarray(cube.character(followed.places, reference.n))[:, points.numbers]
+    uniform, is_whole = points.uniform, points.inputs is None
+    masses = masses_of(reference, task.n) if is_whole else {}
+    chunk = min(config.evaluation.chunk, learned.chunk_size())
+
+    def outputs(params: Any, drawn: Arrays) -> jax.Array:
+        if is_whole:
+            return learned.on_cube(model.apply, params, task.n, 1 << (chunk.bit_length() - 1))
+        return learned.at_points(model.apply, params, jnp.asarray(points.inputs), chunk)
+
+    def measure(values: jax.Array, drawn: Arrays) -> Arrays:
+        own = (values, truth, seen, interpolator, dropped)
+        own = tuple(jnp.asarray(a, None if a.dtype == bool else values.dtype) for a in own)
+        measured = unseen.against_interpolator(*own)
+        if uniform < len(truth):
+            of_parts = {name: measured[name] for name in OF_PARTS}
+            measured = unseen.against_interpolator(*(array[:uniform] for array in own)) | of_parts
+        measured["coefficients"] = unseen.coefficients(
+            values[:uniform], jnp.asarray(characters[:, :uniform])
+        )
+        if is_whole:
+            measured["degree_profile"] = fourier.degree_profile(fourier.walsh_hadamard(values))
+        return measured
+
+    def mass_above(end: End) -> Arrays:
+        if "highest_degree" not in masses:
+            return {}
+        above = end.values["degree_profile"][..., masses["highest_degree"] + 1 :]
+        return {"mass_above": above.sum(axis=-1)}
+
+    return Program(
+        init=partial(model.init, x=jnp.ones((1, task.n))),
+        outputs=outputs,
+        measure=measure,
+        apply=model.apply,
+        batch=training_set.batch,
+        training_rows=partial(check_rows, config, reference, seen_set, training_set),
+        of_last=lambda values: {
+            "degree_temperature": degree_temperatures(values, truth, seen, is_whole)
+        },
+        at_the_end=mass_above,
+        exact={
+            **facts(task, seen_set, reference),
+            "evaluated": "every input" if is_whole else f"{len(truth):,} random inputs",
+            "training_samples": training_set.samples,
+            "target_coefficients": followed.target,
+            **masses,
+        },
+        coordinates={
+            "monomial": [monomial_text(cube.coordinates(p, reference.n)) for p in followed.places]
+        },
+        attributes={
+            "task": config.setting or plain(task.params.get("expression") or task.name),
+            "n": task.n,
+            "steps_per_epoch": training_set.steps_per_epoch,
+        },
+        steps_per_epoch=training_set.steps_per_epoch,
+        title=f"{config.model.name} on {config.task.name}, seen: {seen_set.words}",
+        outputs_size=len(truth),
+    )
+
+
+def check_rows(
+    config: ConfigDict,
+    reference: Reference,
+    seen_set: tasks.SeenSet,
+    training_set: datasets.TrainingSet,
+    replicas: Replicas,
+) -> dict[str, int]:
+    """Return for the record how many training rows were looked at: all are seen.
+
+    Raises RunError, one line, if one is not, or if target or seen set are not at all of them what
+    their relevant coordinates say.
+    """
+    epochs = config.train.epochs if config.data.source == "fresh" else 1
+
+    def is_unseen(batch: dict[str, jax.Array]) -> jax.Array:
+        x = batch["x"]
+        return ~(seen_set.predicate(x) & jnp.all(jnp.abs(x) == 1, axis=-1))
+
+    def is_off(batch: dict[str, jax.Array]) -> jax.Array:
+        numbers = reference.numbers(batch["x"])
+        truth = jnp.asarray(reference.truth, jnp.float32)[numbers]
+        return ~(reference.is_close(batch["y"], truth) & jnp.asarray(reference.seen)[numbers])
+
+    kinds = {"unseen": is_unseen, "off": is_off}
+    found = count_rows(training_set.batch, kinds, replicas, epochs * training_set.steps_per_epoch)
+    refuse_irrelevant(reference, found.pop("off"), found["checked"], "training rows")
+    return found
+
+
+def degree_temperatures(
+    values: np.ndarray, truth: np.ndarray, seen: np.ndarray, is_whole: bool
+) -> np.ndarray:
+    """Return the degree temperature [r] of learned functions [r, P].
+
+    NaN where the cube is only sampled, and where the seen set is too large for a search.
+    """
+    found = np.full(len(values), np.nan)
+    for i, own in enumerate(values if is_whole else ()):
+        if np.isfinite(own).all():
+            try:
+                found[i] = theory.degree_temperature(own, truth, seen)
+            except (Refusal, np.linalg.LinAlgError):  # the seen set is too large a problem
+                break
+    return found
+
+
+def facts(task: tasks.Task, seen_set: tasks.SeenSet, reference: Reference) -> dict[str, Any]:
+    """Return what is known exactly of the target and the seen set."""
+    parameters = ", ".join(f"{k} = {v}" for k, v in task.params.items() if v is not None)
+    # Of the coordinates that matter, so of the whole cube, whatever is sampled or followed.
+    mean_square = float(np.mean(np.square(reference.truth)))
+    return {
+        "target": plain(task.params.get("expression") or f"{task.name} ({parameters})"),
+        "seen": plain(seen_set.words),
+        "seen_fraction": float(reference.seen.mean()),
+        "target_mean_square": mean_square,
+        "seen_variance": float(np.var(reference.truth[reference.seen])) or mean_square,
+    }
+
+
+def masses_of(reference: Reference, n: int) -> dict[str, Any]:
+    """Return the masses of target and interpolator by degree, and the interpolator's degree.
+
+    The latter where it is below n. Nothing of an interpolator that is not computed.
+    """
+    target, least = (
+        np.bincount(np.bitwise_count(np.arange(own.size)), np.square(own), minlength=n + 1)
+        for own in reference.spectra[:2]
+    )
+    if reference.not_computed:
+        return {"target_degree_profile": target}
+    filled = np.flatnonzero(least > NO_MASS * least.sum())
+    degree = int(filled[-1]) if len(filled) else 0
+    above = {"highest_degree": degree, "target_mass_above": float(target[degree + 1 :].sum())}
+    return {
+        "target_degree_profile": target,
+        "min_degree_profile": least,
+        **(above if degree < n else {}),
+    }
+
+
+def monomial_text(coordinates: Collection[int]) -> str:
+    """Return the product of the coordinates, such as x₀x₁ or x₀…x₁₄; the empty one is 1."""
+    parts: list[list[int]] = []
+    for i in sorted(coordinates):
+        if parts and i == parts[-1][-1] + 1:
+            parts[-1].append(i)
+        else:
+            parts.append([i])
+    named = [[f"x{i}".translate(_SUBSCRIPTS) for i in part] for part in parts]
+    texts = (f"{n[0]}…{n[-1]}" if len(n) > 3 else "".join(n) for n in named)
+    return "".join(texts) or "1"
+
+
+def plain(text: str) -> str:
+    """Return a formula as one reads it: an asterisk would start italics in Markdown."""
+    return text.replace("**", "^").replace("*", "·").replace("|", "or")
+
+
+def check(config: ConfigDict) -> None:
+    """Refuse what single rules cannot: sections that do not go together."""
+    task = task_of(config)
+    fields.prefix_errors("config.model.", lambda: models.build(n=task.n, **config.model.to_dict()))
+    seen = seen_set_of(config, task.n)
+    relevant = config.evaluation.relevant
+    if task.n > MAX_BITS and not relevant:
+        allowed = (
+            f"1 to {MAX_BITS}, how many first coordinates target and seen set depend on, as n = "
+            f"{task.n} is too many to enumerate"
+        )
+        raise checks.invalid("config.evaluation.relevant", relevant, allowed)
+    if relevant > task.n:
+        raise checks.invalid("config.evaluation.relevant", relevant, f"0 to {task.n}")
+    training_set_of(config, task, seen)
+
+
+def contents(config: ConfigDict) -> dict[str, Content]:
+    """Return what stands behind the names of task and seen set that are the user's own."""
+    task = task_of(config)
+    return of_problem(task, seen_set_of(config, task.n))
+
+
+def name_what_runs(config: ConfigDict, given: Collection[str]) -> None:
+    """Clear `config.setting`, a published name, where a field of what it names is among the given.
+
+    Given by hand are fields such as "task.expression". The run is then called by its target, and is
+    that of setting=user. A name that was given by hand stays.
+    """
+    named = {name.partition(".")[0] for name in given} & {"task", "holdout"}
+    if config.get("setting") and named and "setting" not in given:
+        config.setting = ""
+
+
+EXPERIMENT = Experiment(
+    name="unseen_domain",
+    measures=MEASURES,
+    build=build,
+    rules={
+        "holdout.name": checks.text(),
+        "holdout.n": checks.absent("the task"),
+        "data.source": checks.one_of(*datasets.SOURCES),
+        "data.samples": checks.integer(1),
+        "data.batch_size": checks.integer(1),
+        "data.order": checks.one_of(*datasets.ORDERS),
+        "evaluation.monomials": checks.integer(1, 64),
+        "evaluation.relevant": checks.integer(0, MAX_BITS),
+        "evaluation.points": checks.integer(1, 2**20),
+        "evaluation.chunk": checks.integer(1, 2**16),
+    },
+    predict={"min_degree": min_degree, "wide_ntk": wide_ntk, "empirical_ntk": empirical_ntk},
+    predictions=PREDICTIONS,
+    kept=OutputsFile("learned.npz", "values"),
+    check=check,
+    contents=contents,
+    defaults={"train.warmup_steps": 0, "train.decay": "constant"},
+    naming=name_what_runs,
+)

@@ -1,0 +1,203 @@
+"""What learned functions are compared with: target, seen set and min-degree interpolator."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from pvr_jax import tasks, theory
+from pvr_jax.boolean import cube, float64
+from pvr_jax.experiment import task_of
+from pvr_jax.refusal import Refusal
+from pvr_jax.tasks import seen_draws
+from pvr_jax.training.run_log import RunError
+
+# Up to here every input of the cube is evaluated; beyond, a sample.
+MAX_BITS = 20
+# The test points of a cube that cannot be enumerated are drawn from a key of their own: they are
+# the same for all replicas.
+TEST_KEY = 2**31 - 1
+# One in so many test points at least is seen, and one unseen: where fewer of the random ones are,
+# others are added that are drawn from the seen, or the unseen, inputs alone.
+LEAST_PART = 8
+NEGLIGIBLE = 1e-9  # of a coefficient, over the target's largest value
+ROUNDING = 1e-6  # of a value, over the target's largest: what the order of a sum can change
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Target, seen set and min-degree interpolator on the coordinates that matter, exactly.
+
+    All are [2^r] in float64 (`seen` bool), on the first r coordinates. Where the interpolator is
+    too large a problem, it is NaN and `not_computed` says why.
+    """
+
+    truth: np.ndarray
+    seen: np.ndarray
+    interpolator: np.ndarray
+    not_computed: str = ""
+
+    @property
+    def n(self) -> int:
+        """The number of coordinates r."""
+        return int(self.truth.size).bit_length() - 1
+
+    @cached_property
+    def spectra(self) -> tuple[np.ndarray, np.ndarray, float]:
+        """The spectra [2^r] of target and interpolator, and what is negligible in them."""
+        target, interpolator = map(float64.spectrum, (self.truth, self.interpolator))
+        return target, interpolator, NEGLIGIBLE * np.abs(target).max()
+
+    @property
+    def dropped(self) -> np.ndarray:
+        """The part [2^r] of the target that the interpolator does without, monomial by monomial."""
+        target, interpolator, least = self.spectra
+        kept = (np.abs(target) > least) & (np.abs(interpolator) <= least)
+        return float64.values_of(np.where(kept, target, 0.0))
+
+    def numbers(self, x: Any) -> Any:
+        """Return the numbers int[...] of inputs [..., n], by their first r coordinates."""
+        return (x[..., : self.n] > 0) @ (1 << np.arange(self.n - 1, -1, -1))
+
+    def is_close(self, values: Any, truth: Any) -> Any:
+        """Return which values [...] of the target are those it has here, up to rounding."""
+        return abs(values - truth) <= ROUNDING * float(np.abs(self.truth).max())
+
+
+class Points(NamedTuple):
+    """Where networks are evaluated.
+
+    `numbers` [P] are those of the reference's inputs that the points agree with. `inputs` [P, n]
+    is None where the points are all of the cube, else the first `uniform` are of all inputs.
+    """
+
+    numbers: np.ndarray
+    inputs: np.ndarray | None
+    uniform: int
+
+
+class Monomials(NamedTuple):
+    """Monomials [M] whose coefficients are followed: those of target and interpolator.
+
+    `places` are the indices in a spectrum [2^r].
+    """
+
+    places: np.ndarray
+    target: np.ndarray
+    min_degree: np.ndarray
+
+
+def seen_set_of(config: ConfigDict, n: int) -> tasks.SeenSet:
+    """Return the seen set of a configuration; errors name the field."""
+    try:
+        seen = tasks.make_seen_set(n=n, **config.holdout.to_dict())
+    except Refusal as error:
+        section = "task" if str(error).startswith("n:") else "holdout"
+        raise Refusal(f"config.{section}.{error}") from error
+    return replace(seen, relevant=config.evaluation.relevant if n > MAX_BITS else 0)
+
+
+def reference_of(config: ConfigDict) -> Reference:
+    """Return target, seen set and interpolator of a configuration on the coordinates that matter.
+
+    Raises:
+        RunError: the target is not finite; one line.
+    """
+    task = task_of(config)
+    count = config.evaluation.relevant or task.n
+    x = np.ones((2**count, task.n), np.float32)
+    x[:, :count] = cube.points(count)
+    truth, seen = _values_at(config, x)
+    try:
+        return Reference(truth, seen, interpolator_of(truth.tobytes(), seen.tobytes()))
+    except theory.TooManyPointsError as error:
+        return Reference(truth, seen, np.full_like(truth, np.nan), str(error))
+    except Refusal as error:
+        raise RunError(f"target and seen set allow no interpolator: {error}") from error
+
+
+@lru_cache(maxsize=1)  # it can take minutes, and every stage and theory asks for it
+def interpolator_of(truth: bytes, seen: bytes) -> np.ndarray:
+    """Return the min-degree interpolator [2^r] of arrays by their bytes, float64 and bool [2^r]."""
+    return theory.min_degree_interpolator(np.frombuffer(truth), np.frombuffer(seen, bool))
+
+
+def _values_at(config: ConfigDict, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the target [P] in float64 and which inputs are seen [P], of inputs [P, n]."""
+    task = task_of(config)
+    with float64.exact():
+        truth = np.asarray(task.target(jnp.asarray(x, jnp.float64)), np.float64)
+    return truth, np.asarray(seen_set_of(config, task.n).predicate(jnp.asarray(x)))
+
+
+def points_of(config: ConfigDict, reference: Reference) -> Points:
+    """Return where the networks of a configuration are evaluated.
+
+    Raises:
+        RunError: target or seen set depend on more coordinates than `evaluation.relevant`, at some
+            of these points; one line.
+    """
+    n = task_of(config).n
+    if n > MAX_BITS:
+        inputs = test_points(reference, n, config.evaluation.points)
+        points = Points(reference.numbers(inputs), inputs, config.evaluation.points)
+    else:
+        points = Points(np.arange(2**n) >> (n - reference.n), None, 2**n)
+    if reference.n < n:
+        x = np.asarray(cube.points(n)) if points.inputs is None else points.inputs
+        truth, seen = _values_at(config, x)
+        is_close = reference.is_close(truth, reference.truth[points.numbers])
+        off = ~is_close | (seen != reference.seen[points.numbers])
+        refuse_irrelevant(reference, int(off.sum()), len(off), "test points")
+    return points
+
+
+def refuse_irrelevant(reference: Reference, off: int, count: int, what: str) -> None:
+    """Raise RunError, one line, where `off` of `count` inputs are not as the reference says."""
+    if off:
+        raise RunError(
+            f"config.evaluation.relevant: given {reference.n}; allowed all coordinates that target "
+            f"and seen set depend on, and at {off:,} of {count:,} {what} they depend on some past "
+            f"x{reference.n - 1}"
+        )
+
+
+def test_points(reference: Reference, n: int, count: int) -> np.ndarray:
+    """Return the test points of a cube that is too large to enumerate, float32 [P, n].
+
+    The first `count` are of all inputs. Where there are too few seen or unseen ones among them,
+    others follow, uniform over these alone.
+    """
+    key = jax.random.key(TEST_KEY)
+    points = np.asarray(seen_draws.signs(key, (count, n)))
+    seen = reference.seen[reference.numbers(points)]
+    parts = [points]
+    for stream, (there, members) in enumerate(((seen, reference.seen), (~seen, ~reference.seen))):
+        missing = -(-count // LEAST_PART) - int(there.sum())
+        if missing > 0 and members.any():
+            signs_key, choice_key = jax.random.split(jax.random.fold_in(key, stream))
+            more = np.array(seen_draws.signs(signs_key, (missing, n)))
+            numbers = jnp.asarray(np.flatnonzero(members))
+            chosen = jax.random.randint(choice_key, (missing,), 0, len(numbers), jnp.int32)
+            more[:, : reference.n] = cube.points_at(numbers[chosen], reference.n)
+            parts.append(more)
+    return np.concatenate(parts)
+
+
+def tracked_monomials(reference: Reference, count: int) -> Monomials:
+    """Return the monomials in which target and interpolator differ most, then others of either.
+
+    Up to `count`. Of an interpolator that is NaN, not computed, the target's largest.
+    """
+    target, interpolator, least = reference.spectra
+    present = np.flatnonzero((np.abs(target) > least) | (np.abs(interpolator) > least))
+    size = np.abs(target - np.nan_to_num(interpolator))[present]
+    # Equal sizes are ordered by degree and coordinates, so that rounding does not shuffle them.
+    order = np.lexsort((-present, np.bitwise_count(present), -np.round(size / least)))
+    places = present[order][:count]
+    cleaned = (np.where(np.abs(f) <= least, 0.0, f)[places] for f in (target, interpolator))
+    return Monomials(places, *cleaned)

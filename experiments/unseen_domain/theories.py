@@ -1,0 +1,153 @@
+"""What theory says is learned off the seen set, and how far what was learned lies from it."""
+
+import jax
+import numpy as np
+import pandas as pd
+from ml_collections import ConfigDict
+
+from experiments.unseen_domain.reference import (
+    Reference,
+    points_of,
+    reference_of,
+    tracked_monomials,
+)
+from pvr_jax import models, theory
+from pvr_jax.boolean import float64
+from pvr_jax.experiment import Arrays, Learned, task_of
+from pvr_jax.refusal import Refusal
+from pvr_jax.theory import kernel_features, wide_networks
+from pvr_jax.theory.empirical_kernel import LARGEST_N
+
+STARTS = 4  # initializations of which the empirical kernel is the mean
+ACTIVATIONS = {"relu": wide_networks.RELU, "polynomial": wide_networks.POLYNOMIAL}
+
+
+def min_degree(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) -> Arrays:
+    """Return what is predicted where the min-degree interpolator is learned, of R replicas.
+
+    Raises:
+        Refusal: the interpolator is too large a problem.
+    """
+    reference = reference_of(config)
+    if reference.not_computed:
+        given = reference.not_computed.partition("given ")[2].replace("; allowed", ", and for now")
+        raise Refusal(f"too large a problem: {given}")
+    found = compared(config, reference, reference.interpolator, len(replicas), learned)
+    # Without the rounding of its spectrum.
+    followed = tracked_monomials(reference, config.evaluation.monomials)
+    return found | {"predicted_coefficients": np.tile(followed.min_degree, (len(replicas), 1))}
+
+
+def wide_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) -> Arrays:
+    """Return what is predicted where a very wide network regresses with its kernel, of R replicas.
+
+    Raises:
+        Refusal: its kernel is not known, or no regression with it is.
+    """
+    model, n = config.model.name, task_of(config).n
+    if model not in ("mlp", "random_features"):
+        raise Refusal(
+            "the limit of infinite width is known here for the MLP and for random features, not "
+            f"for the model {model}"
+        )
+    _check_scales(config, "the limit of infinite width")
+    reference = reference_of(config)
+    try:
+        limit = kernel_limit(config, n)[: reference.n + 1]
+        predicted = theory.kernel_interpolator(limit, reference.truth, reference.seen)
+    except (Refusal, np.linalg.LinAlgError) as error:
+        raise Refusal(_why_not(str(error), n)) from error
+    return compared(config, reference, predicted, len(replicas), learned)
+
+
+def empirical_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) -> Arrays:
+    """Return what is predicted where the network regresses with its own kernel, of R replicas.
+
+    The mean of its tangent kernels at a few initializations, averaged over the cube's symmetries.
+
+    Raises:
+        Refusal: the cube is not small, or not evaluated in all its coordinates, or no regression
+            with the kernel is known.
+    """
+    _check_scales(config, "the kernel of the network itself")
+    n = task_of(config).n
+    if n > LARGEST_N:
+        raise Refusal(
+            f"the kernel of the network itself is not computed for n = {n}; it is for n up to "
+            f"{LARGEST_N}"
+        )
+    reference = reference_of(config)
+    if reference.n < n:
+        raise Refusal(
+            "the kernel of the network itself is computed where evaluation.relevant is 0, all "
+            "coordinates"
+        )
+    network = models.build(n=n, **config.model.to_dict())
+    own = (network.init, network.apply, n)
+    keys = [jax.random.fold_in(jax.random.key(0), start) for start in range(STARTS)]
+    with jax.default_matmul_precision("highest"):
+        if kernel_features.fits(network.init, n):
+            roots = [theory.symmetric_kernel(*own, key) for key in keys]
+            predicted = theory.symmetric_interpolator(roots, reference.truth, reference.seen)
+        else:
+            kernel = theory.mean_empirical_kernel(*own, keys, symmetrise=True)
+            predicted = theory.kernel_interpolator(kernel, reference.truth, reference.seen)
+    return compared(config, reference, predicted, len(replicas), learned)
+
+
+def _check_scales(config: ConfigDict, what: str) -> None:
+    if any(scale != 1 for scale in config.train.init_scales):
+        raise Refusal(f"{what} is that of an initialization that is not scaled")
+
+
+def _why_not(refusal: str, n: int) -> str:
+    """Return in words what the regression of a kernel refuses."""
+    field, _, rest = refusal.partition(": given ")
+    if field == "n":
+        return (
+            f"its kernel is not computed for n = {n}; it is for n {rest.partition('allowed ')[2]}"
+        )
+    if field == "seen":
+        return f"its regression is too large: {rest.replace('; allowed', ', and at most')} can be"
+    return "no function of its kernel takes the values of the target on the seen inputs"
+
+
+def kernel_limit(config: ConfigDict, n: int) -> np.ndarray:
+    """Return the eigenvalues [n + 1] of the kernel with which a very wide network regresses.
+
+    The tangent kernel of the MLP; that of random features, of which only the readout moves at
+    first, since it starts at 0.
+    """
+    model = config.model
+    if model.name == "mlp":
+        layers = wide_networks.mlp_layers(
+            n, model.widths, model.initialisation, model.alpha, model.get("biases", True)
+        )
+        return wide_networks.wide_eigenvalues(n, layers, wide_networks.RELU)
+    layers = wide_networks.random_features_layers(n)
+    return wide_networks.wide_eigenvalues(n, layers, ACTIVATIONS[model.kind], kind="nngp")
+
+
+def compared(
+    config: ConfigDict, reference: Reference, predicted: np.ndarray, count: int, learned: Learned
+) -> Arrays:
+    """Return errors and coefficients of a predicted function [2^r], and how far replicas are.
+
+    All are [R = `count`, ...]; a prediction does not depend on the seed.
+    """
+    points = points_of(config, reference)
+    followed = tracked_monomials(reference, config.evaluation.monomials)
+    halves = np.square(predicted - reference.truth) / 2
+    is_unseen, at_points = ~reference.seen[points.numbers], predicted[points.numbers]
+    return {
+        "predicted_generalization_error": np.full(count, halves.mean()),
+        "predicted_unseen_error": np.full(count, _mean(halves[~reference.seen])),
+        "predicted_coefficients": np.tile(float64.spectrum(predicted)[followed.places], (count, 1)),
+        "residual": np.array(
+            [_mean(np.square(values - at_points)[is_unseen]) / 2 for values in learned()]
+        ),
+    }
+
+
+def _mean(values: np.ndarray) -> float:
+    return values.mean() if len(values) else np.nan
