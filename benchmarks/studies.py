@@ -12,7 +12,8 @@ from configs import canonical_holdout, pvr_majority
 from experiments.canonical_holdout.experiment import EXPERIMENT
 from pvr_jax import tasks
 from pvr_jax.boolean import cube
-from pvr_jax.experiment import build, task_of
+from pvr_jax.building import build
+from pvr_jax.experiment import task_of
 from pvr_jax.tasks import holdouts
 from pvr_jax.training import probe
 from pvr_jax.training.ensemble import Ensemble

@@ -26,6 +26,8 @@ from typing import Any
 import ml_collections
 from ml_collections.config_dict import placeholder
 
+from configs import sections
+
 PVR = {"pointer_bits": 3, "window": 3, "aggregation": "majority", "boundary": "cyclic", "tie": 0}
 
 # Task name -> (its parameters, samples, epochs): the authors' settings where they have any.
@@ -171,31 +173,20 @@ def build(
                 "order": "fixed",  # fixed: the authors' loader does not shuffle; or shuffled
                 "drop_remainder": False,  # leave out the last, smaller batch of an epoch
             },
-            "train": {
+            "train": sections.train(
                 # replicas = bits x learning rates x init scales x seeds, trained in one program
-                "seeds": 40 if size == "paper" else 4,
-                "first_seed": 0,  # seeds are first_seed, first_seed + 1, …
-                "epochs": epochs,
-                "optimizer": optimizer,  # adam (betas .9, .999, eps 1e-8) or sgd
-                "learning_rates": (learning_rate(optimizer, task, model, size),),
-                "init_scales": (1.0,),  # multiply every initial parameter
-                "momentum": 0.9,  # of sgd
-                "dtype": "float32",  # of parameters and training: float32 or float64
-                "matmul_precision": "highest",  # highest is float32; a GPU's default is TF32
-                "execution": "auto",  # how replicas share a device: auto, vmap, map, chunked
-                "group_size": 4,  # replicas at once, for chunked
-                "batch_devices": 1,  # that share the rows of a batch, for large models
-            },
+                seeds=40 if size == "paper" else 4,
+                epochs=epochs,
+                optimizer=optimizer,
+                learning_rates=(learning_rate(optimizer, task, model, size),),
+            ),
             "evaluation": {
                 "every_epochs": 1 if size == "paper" else 5,  # on the whole cube; also at every
                 # kept checkpoint
                 "tracked_pairs": 16,  # aliased pairs of monomials to follow, per frozen bit
                 "spectra": "last",  # full spectra to keep: last, or all (at every kept checkpoint)
             },
-            "checkpoint": {
-                "count": 11,  # kept for good: step 0 and log-spaced from one epoch to the end
-                "save_every_seconds": 60.0,  # the most work that a crash can cost
-            },
+            "checkpoint": sections.checkpoint(11),
         }
     )
 

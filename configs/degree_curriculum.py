@@ -45,6 +45,7 @@ and at d = 10 with 1e-4 or 2e-4 (1 of 4 after 400 epochs, 3 of 6 after 240) than
 import ml_collections
 
 from configs import canonical_holdout as base
+from configs import sections
 
 SIZES = ("small", "paper")
 # Size -> coordinates, numbers of samples, learning rate, epochs at most, epochs per evaluation.
@@ -78,29 +79,19 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
                 "samples": samples,  # numbers N of rows, drawn from the cube with replacement
                 "batch_size": 64,  # rows are shuffled anew every epoch; the last batch is smaller
             },
-            "train": {
+            "train": sections.train(
                 # replicas = samples x leaps x rates x init scales x seeds, trained in one program
-                "seeds": 10,
-                "first_seed": 1,  # seeds are first_seed, first_seed + 1, …
-                "epochs": epochs,  # at most; a replica that has ended takes no more steps
-                "optimizer": "adam",  # adam (betas .9, .999, eps 1e-8) or sgd
-                "learning_rates": (rate,),
-                "init_scales": (1.0,),  # multiply every initial parameter
-                "momentum": 0.9,  # of sgd
-                "dtype": "float32",  # of parameters and training: float32 or float64
-                "matmul_precision": "highest",  # highest is float32; a GPU's default is TF32
-                "execution": "auto",  # how replicas share a device: auto, vmap, map, chunked
-                "group_size": 4,  # replicas at once, for chunked
-            },
+                seeds=10,
+                first_seed=1,
+                epochs=epochs,  # at most; a replica that has ended takes no more steps
+                learning_rates=(rate,),
+            ),
             "evaluation": {
                 "every_epochs": every,  # on the whole cube
                 "logarithmic": 48,  # and at about so many log-spaced epochs, as normal training
                 # ends early
             },
-            "checkpoint": {
-                "count": 2,  # kept for good: the first and the last, which is all analysis reads
-                "save_every_seconds": 60.0,  # the most work that a crash can cost
-            },
+            "checkpoint": sections.checkpoint(2),
         }
     )
     if chosen["tiny"]:

@@ -20,6 +20,7 @@ Numbers:   by flags, for example --config.task.aggregations=min,max --config.tas
 import ml_collections
 
 from configs import canonical_holdout as base
+from configs import sections
 
 AGGREGATIONS = ("mod_sum", "min", "max", "median", "majority_vote")
 SIZES = ("small", "paper")
@@ -80,24 +81,13 @@ def build(model: str, size: str) -> ml_collections.ConfigDict:
                 "samples": (64, 1000, 10_000, 100_000, 1_000_000),  # sizes; of a stream none: ()
                 "batch_size": 256 if small else 1024,
             },
-            "train": {
+            "train": sections.train(
                 # replicas = tasks x sizes x learning rates x init scales x seeds, in one program
-                "seeds": 3 if small else 10,
-                "first_seed": 0,  # seeds are first_seed, first_seed + 1, …
-                "steps": 2000,  # of the optimizer, the same for every size
-                "optimizer": "adam",  # adam (betas .9, .999, eps 1e-8) or sgd
-                "learning_rates": (1e-3,),
-                "init_scales": (1.0,),  # multiply every initial parameter
-                "momentum": 0.9,  # of sgd
-                "weight_decay": 0.0,
-                "warmup_steps": 0,  # the learning rate grows linearly for so many steps
-                "decay": "cosine",  # to 0 at the last step; or constant
-                "dtype": "float32",  # of parameters and training: float32 or float64
-                "matmul_precision": "highest",  # highest is float32; a GPU's default is TF32
-                "execution": "auto",  # how replicas share a device: auto, vmap, map, chunked
-                "group_size": 4,  # replicas at once, for chunked
-                "batch_devices": 1,  # that share the rows of a batch, for large models
-            },
+                seeds=3 if small else 10,
+                steps=2000,  # of the optimizer, the same for every size
+                learning_rates=(1e-3,),
+                decay="cosine",
+            ),
             "evaluation": {
                 "count": 8,  # about so many, at log-spaced steps
                 "test_samples": 8192 if small else 100_000,  # of each test set
@@ -106,10 +96,7 @@ def build(model: str, size: str) -> ml_collections.ConfigDict:
                 "noise": 0.1,  # delta of the noise sensitivities
                 "examples": 12,  # shown with predictions in the report
             },
-            "checkpoint": {
-                "count": 2,  # kept for good: the first and the last
-                "save_every_seconds": 60.0,  # the most work that a crash can cost
-            },
+            "checkpoint": sections.checkpoint(2),
         }
     )
 

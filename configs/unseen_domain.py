@@ -36,6 +36,7 @@ from typing import Any
 import ml_collections
 
 from configs import canonical_holdout as base
+from configs import sections
 
 EITHER = {"name": "where", "condition": "x0 = 1 or x1 = 1"}
 MAJORITY = "0.5*x0 + 0.5*x1 + 0.5*x2 - 0.5*x0*x1*x2"  # sign(x0 + x1 + x2)
@@ -200,24 +201,16 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
                 "batch_size": batch_size,
                 "order": "shuffled",  # or fixed
             },
-            "train": {
+            "train": sections.train(
                 # replicas = learning rates x init scales x seeds, trained in one program
-                "seeds": 10 if size == "paper" else 3,
-                "first_seed": 1,
-                "epochs": epochs,
-                "optimizer": "adam" if model == "transformer" else "sgd",
-                "learning_rates": (rate,),
-                "init_scales": (1.0,),
-                "momentum": 0.0,
-                "weight_decay": 1e-3 if model == "transformer" else 0.0,  # PyTorch's L2 term
-                "warmup_steps": 0,  # the learning rate grows linearly for so many steps
-                "decay": "constant",  # or cosine, to 0 at the last step
-                "dtype": "float32",
-                "matmul_precision": "highest",
-                "execution": "auto",
-                "group_size": 4,
-                "batch_devices": 1,  # that share the rows of a batch, for large models
-            },
+                seeds=10 if size == "paper" else 3,
+                first_seed=1,
+                epochs=epochs,
+                optimizer="adam" if model == "transformer" else "sgd",
+                learning_rates=(rate,),
+                momentum=0.0,
+                weight_decay=1e-3 if model == "transformer" else 0.0,
+            ),
             "evaluation": {
                 "every_epochs": max(1, epochs // (4 if size == "small" else 10)),
                 "monomials": 16,  # whose coefficients are followed
@@ -226,7 +219,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
                 "points": 2**15,  # test points where n is above 20
                 "chunk": 512 if model == "mean_field" else 4096,  # points evaluated at once
             },
-            "checkpoint": {"count": 7 if size == "small" else 11, "save_every_seconds": 60.0},
+            "checkpoint": sections.checkpoint(7 if size == "small" else 11),
         }
     )
     return finished(config, chosen["tiny"])

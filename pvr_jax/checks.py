@@ -96,9 +96,9 @@ def list_of(rule: Rule, example: str) -> Rule:
     )
 
 
-def text() -> Rule:
-    """Return the rule of texts that are not empty."""
-    return Rule(lambda value: isinstance(value, str) and bool(value), "a text")
+def text(empty: bool = False) -> Rule:
+    """Return the rule of texts, of those that are not empty unless `empty`."""
+    return Rule(lambda value: isinstance(value, str) and (empty or bool(value)), "a text")
 
 
 def absent(source: str) -> Rule:

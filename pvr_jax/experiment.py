@@ -3,30 +3,28 @@
 It also says how they are measured and what theory says they should be; `frame` does the rest.
 """
 
-import itertools
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
 
 from pvr_jax import checks, tasks
 from pvr_jax.outputs_file import OutputsFile
+from pvr_jax.refusal import Refusal
 from pvr_jax.results import Measure
-from pvr_jax.tasks.contents import Content, of_problem
-from pvr_jax.training import fields, run
+from pvr_jax.tasks.contents import Content, of_file, of_problem
+from pvr_jax.training import fields
+from pvr_jax.training.checkpoint import CheckpointError
 from pvr_jax.training.ensemble import Ensemble
-from pvr_jax.training.loop import Schedule, logarithmic_steps
 from pvr_jax.training.losses import squared_error
 from pvr_jax.training.optimizers import parsed
-from pvr_jax.training.replicas import Replicas, device_mesh, replica_names
-from pvr_jax.training.settings import TrainSettings
+from pvr_jax.training.parameters import Parameters, load_params
+from pvr_jax.training.replicas import Replicas, device_mesh
 from pvr_jax.training.state import Objective, State
 
 Arrays = dict[str, Any]
@@ -36,7 +34,6 @@ Theory = Callable[[ConfigDict, pd.DataFrame, Learned], Arrays]
 # The streams of a seed's key: what they are for, and what is folded in first. A new stream takes
 # the next number; one that changed would change every result.
 STREAMS = {"data": 0, "init": 1}
-FIRST = 1 << 5  # the first step after 0 that is evaluated, of a run that is counted in steps
 SECTIONS = ("task", "model", "train", "evaluation", "checkpoint")
 
 
@@ -130,19 +127,45 @@ def task_of(config: ConfigDict) -> tasks.Task:
     return fields.prefix_errors("config.task.", lambda: tasks.make(**parameters))
 
 
+def parameters_of(run_directory: str) -> Parameters:
+    """Return the last parameters of a run that another starts from.
+
+    Raises:
+        Refusal: there are none; begins with "start".
+    """
+    try:
+        return load_params(run_directory)
+    except (Refusal, CheckpointError) as error:
+        raise Refusal(f"start: given {run_directory!r}; allowed a finished run: {error}") from error
+
+
 def condition_name(row: Mapping[str, Any]) -> str:
     """Return what tells a replica apart beside rate, scale and seed, such as "leap4"."""
     return "-".join(f"{name}{value}" for name, value in row.items())
 
 
+class Computed(NamedTuple):
+    """What is computed without training, by name of a measure, with its coordinates.
+
+    Where there are replicas they are a table with their `name`, `seed`, `learning_rate` and
+    `init_scale`.
+    """
+
+    values: Mapping[str, Any]
+    coordinates: Mapping[str, Sequence[Any]] = {}
+    replicas: pd.DataFrame | None = None
+
+
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment.
+    """An experiment, which is trained and measured, or computed.
 
     Args:
         name: of its folder, and of `config.experiment`.
         measures: what it measures, by name.
         build: `build(config, replicas) -> Program`, with the table of replicas.
+        compute: `compute(config) -> Computed`, where nothing is trained; a configuration then
+            needs no sections but those of `rules`.
         axes: `axes(config) -> {column: values}`, or rows where not all combinations are meant; the
             replicas are all combinations of these with learning rates, initial scales and seeds.
         label: of a row of `axes`, the beginning of a replica's name.
@@ -157,7 +180,7 @@ class Experiment:
         kept: the file that keeps the outputs of the last checkpoint, or, with
             `evaluation.spectra="all"`, of every kept one.
         check: `check(config)` refuses what single rules cannot.
-        contents: what stands behind names in the configuration that are files or the user's own.
+        named: what stands behind names in the configuration that are files or the user's own.
         alike: `alike(config)`, a document that is equal for configurations of which one program can
             train all; seeds, learning rates and initial scales never count.
         followed: fields that say only what the analysis follows, with their defaults. They are in
@@ -170,7 +193,8 @@ class Experiment:
 
     name: str
     measures: Mapping[str, Measure]
-    build: Callable[[ConfigDict, pd.DataFrame], Program]
+    build: Callable[[ConfigDict, pd.DataFrame], Program] | None = None
+    compute: Callable[[ConfigDict], Computed] | None = None
     axes: Callable[[ConfigDict], Axes] = lambda config: {}
     label: Callable[[Mapping[str, Any]], str] = condition_name
     rules: Mapping[str, checks.Rule] = field(default_factory=dict)
@@ -182,9 +206,7 @@ class Experiment:
     predictions: Mapping[str, Measure] = field(default_factory=dict)
     kept: OutputsFile | None = None
     check: Callable[[ConfigDict], Any] = task_of
-    contents: Callable[[ConfigDict], dict[str, Content]] = lambda config: of_problem(
-        task_of(config)
-    )
+    named: Callable[[ConfigDict], dict[str, Content]] = lambda config: of_problem(task_of(config))
     alike: Callable[[ConfigDict], Any] = lambda config: config.to_dict()
     followed: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=lambda: fields.DEFAULTS)
@@ -193,13 +215,24 @@ class Experiment:
 
     def validate(self, config: ConfigDict) -> None:
         """Check the whole configuration; raises the one-line error about the first bad field."""
-        rules = {**fields.NAMES, **fields.TRAINING, **fields.COUNTS[self.counts], **self.rules}
-        sections = dict.fromkeys([*SECTIONS, *(rule.split(".")[0] for rule in rules)])
-        fields.check(config, tuple(sections), rules)
+        rules, sections = self.rules, [rule.split(".")[0] for rule in self.rules]
+        if self.compute:
+            fields.check(config, tuple(dict.fromkeys(sections)), rules)
+            return self.check(config)
+        of_all = {**fields.NAMES, **fields.TRAINING, **fields.COUNTS[self.counts]}
+        fields.check(config, tuple(dict.fromkeys([*SECTIONS, *sections])), {**of_all, **rules})
         share = config.train.get("batch_devices", 1)
         fields.prefix_errors("config.train.", lambda: device_mesh(batch_devices=share))
         fields.prefix_errors("config.train.", lambda: parsed(config.train.optimizer))
         self.check(config)
+
+    def contents(self, config: ConfigDict) -> dict[str, Content]:
+        """Return what stands behind all names in a configuration, that of another run included."""
+        found = dict(self.named(config))
+        if path := config.get("train", {}).get("start"):
+            loaded = fields.prefix_errors("config.train.", lambda: parameters_of(path))
+            found["train.start"] = of_file(path, *jax.tree.leaves(loaded.params))
+        return found
 
     def identity(self, config: ConfigDict) -> str:
         """Return the 8 hexadecimal digits that name a configuration."""
@@ -207,150 +240,13 @@ class Experiment:
 
     def run_name(self, config: ConfigDict) -> str:
         """Return the name of a run's directory: <task>-<model>-<8 hex of the configuration>."""
-        names = [config.task.name, config.model.name]
+        names = [config[part].name for part in ("task", "model") if "name" in config.get(part, ())]
+        names = names or [self.name]
         words = [re.sub(r"[^A-Za-z0-9_]+", "_", name) for name in names]
         return "-".join([*words, self.identity(config)])
 
     @property
     def stages(self) -> tuple[str, ...]:
         """The stages it has, in order."""
-        return ("train", "analyse", *(["predict"] if self.predict else []), "report")
-
-
-def replica_table(experiment: Experiment, config: ConfigDict) -> pd.DataFrame:
-    """Return a row per replica: `name`, the experiment's axes, rate, initial scale and seed."""
-    chosen, first = config.train, config.train.first_seed
-    axes = experiment.axes(config)
-    rows = axes
-    if isinstance(axes, Mapping):
-        rows = [dict(zip(axes, own, strict=True)) for own in itertools.product(*axes.values())]
-    columns = {
-        "learning_rate": [*map(float, chosen.learning_rates)],
-        "init_scale": [*map(float, chosen.init_scales)],
-        "seed": range(first, first + chosen.seeds),
-    }
-    others = [dict(zip(columns, own, strict=True)) for own in itertools.product(*columns.values())]
-    table = pd.DataFrame([{**row, **other} for row in rows for other in others])
-    labels = [experiment.label(row) for row in rows for _ in others]
-    return table.assign(name=replica_names(labels, *(table[name] for name in columns)))
-
-
-def replicas_of(
-    experiment: Experiment, program: Program, table: pd.DataFrame, packed: bool = False
-) -> Replicas:
-    """Return the replicas of a table; keys follow from a row's values, never from its position.
-
-    Where several configurations are packed, what is the configuration's own is a condition too.
-    """
-    conditions = (program.conditions or _columns_of_numbers)(table)
-    rows = {
-        name: jnp.asarray(conditions[name], jnp.int32)
-        for names in experiment.streams.values()
-        for name in names[1:]
-    }
-    rows["seed"] = jnp.asarray(table["seed"].to_numpy(), jnp.uint32)
-
-    def keys(row: Mapping[str, jax.Array], stream: str) -> jax.Array:
-        key = jax.random.fold_in(jax.random.key(row["seed"]), STREAMS[stream])
-        for name in experiment.streams[stream][1:]:
-            key = jax.random.fold_in(key, row[name])
-        return key
-
-    made = {stream: jax.vmap(partial(keys, stream=stream))(rows) for stream in STREAMS}
-    return Replicas(
-        init_key=made["init"],
-        data_key=made["data"],
-        learning_rate=jnp.asarray(table["learning_rate"].to_numpy(), jnp.float32),
-        init_scale=jnp.asarray(table["init_scale"].to_numpy(), jnp.float32),
-        conditions={**conditions, **(program.packed if packed else {})},
-    )
-
-
-def _columns_of_numbers(table: pd.DataFrame) -> dict[str, jax.Array]:
-    shared = ("name", "learning_rate", "init_scale", "seed")
-    own = {name: table[name].to_numpy() for name in table if name not in shared}
-    numbers = {name: values for name, values in own.items() if values.dtype.kind in "iubf"}
-    return {
-        name: jnp.asarray(values, jnp.float32 if values.dtype.kind == "f" else jnp.int32)
-        for name, values in numbers.items()
-    }
-
-
-class Built(NamedTuple):
-    """What is trained: of each configuration its program and its table, and all in one ensemble."""
-
-    programs: list[Program]
-    tables: list[pd.DataFrame]
-    replicas: Replicas
-    members: Ensemble
-    schedule: Schedule
-
-    @property
-    def slices(self) -> list[slice]:
-        """The replicas of each configuration, as a part of all."""
-        ends = np.cumsum([len(table) for table in self.tables]).tolist()
-        return [slice(first, last) for first, last in zip([0, *ends[:-1]], ends, strict=True)]
-
-
-def build(experiment: Experiment, configs: Sequence[ConfigDict]) -> Built:
-    """Return what is trained: one configuration, or several that are alike, in one program."""
-    tables = [replica_table(experiment, config) for config in configs]
-    programs = [experiment.build(*own) for own in zip(configs, tables, strict=True)]
-    each = [
-        replicas_of(experiment, *own, packed=len(configs) > 1)
-        for own in zip(programs, tables, strict=True)
-    ]
-    replicas = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *each)
-    members = _ensemble(programs[0], replicas, configs[0])
-    return Built(programs, tables, replicas, members, schedule_of(configs[0], programs[0]))
-
-
-def _ensemble(program: Program, replicas: Replicas, config: ConfigDict) -> Ensemble:
-    settings = replace(TrainSettings.of(config.train), steps=_total(config, program))
-
-    def evaluate(params: Any, drawn: Arrays, **conditions: jax.Array) -> Arrays:
-        outputs = program.outputs(params, drawn, **conditions)
-        return program.measure(outputs, drawn, **conditions)
-
-    if program.ensemble:
-        return program.ensemble(replicas, settings, evaluate=evaluate)
-
-    def evaluate_one(params: Any, data_key: jax.Array, **conditions: jax.Array) -> Arrays:
-        return evaluate(params, program.draw(data_key, **conditions), **conditions)
-
-    def batch(key: jax.Array, step: jax.Array, data_key: jax.Array, **conditions: Any) -> Arrays:
-        return program.batch(key, step, **conditions)
-
-    with_keys = replicas._replace(conditions={**replicas.conditions, "data_key": replicas.data_key})
-    return run.build_ensemble(
-        with_keys, settings, init=program.init, apply=program.apply, batch=batch,
-        evaluate=evaluate_one, loss=program.loss, objective=program.objective,
-        carry=program.carry, fresh_at=program.fresh_at,
-    )  # fmt: skip
-
-
-def _total(config: ConfigDict, program: Program) -> int:
-    return config.train.get("steps") or config.train.epochs * program.steps_per_epoch
-
-
-def schedule_of(config: ConfigDict, program: Program) -> Schedule:
-    """Return when a run evaluates and saves.
-
-    Evaluations are every so many epochs, and, with `evaluation.logarithmic`, at about so many
-    log-spaced steps; of a run that is counted in steps at about `evaluation.count` of these.
-    """
-    total, chosen = _total(config, program), config.evaluation
-    in_steps = "steps" in config.train
-    found = run.schedule(
-        epochs=1 if in_steps else config.train.epochs,
-        steps_per_epoch=total if in_steps else program.steps_per_epoch,
-        every_epochs=1 if in_steps else chosen.every_epochs,
-        kept=config.checkpoint.count,
-        save_every_seconds=config.checkpoint.save_every_seconds,
-    )
-    if in_steps:
-        steps = logarithmic_steps(min(total, FIRST), total, chosen.count)
-        return replace(found, evaluations=frozenset(steps))
-    early = chosen.get("logarithmic")
-    steps = logarithmic_steps(program.steps_per_epoch, total, early) if early else ()
-    return replace(found, evaluations=found.evaluations | frozenset(steps))
+        first = ["analyse"] if self.compute else ["train", "analyse"]
+        return (*first, *(["predict"] if self.predict else []), "report")

@@ -23,13 +23,15 @@ import xarray as xr
 from ml_collections import ConfigDict
 
 from pvr_jax import results, stages
-from pvr_jax.experiment import Arrays, Experiment, build, replica_table
-from pvr_jax.measuring import write_measures
+from pvr_jax.building import build, replica_table
+from pvr_jax.experiment import Arrays, Experiment
+from pvr_jax.measuring import computed, write_measures
 from pvr_jax.refusal import Refusal
 from pvr_jax.results import Measure
 from pvr_jax.training import run, run_log
 
 ANALYSE = run.Stage("analyse", after=run.STAGE, product=results.MEASURES_FILE)
+COMPUTE = run.Stage("analyse", after="", product=results.MEASURES_FILE)
 PREDICT = run.Stage("predict", after="analyse", product=results.PREDICTIONS_FILE)
 NOT_DEFINED = Measure(
     "not defined",
@@ -88,7 +90,7 @@ def plan_of(experiment: Experiment, configs: Sequence[ConfigDict]) -> run.Plan:
 
 
 def analyse(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
-    """Write measures.nc of a trained run, and the outputs that are kept; returns its directory.
+    """Write measures.nc of a run, and the outputs that are kept; returns the run directory.
 
     Raises:
         ValueError: an impossible configuration.
@@ -99,6 +101,13 @@ def analyse(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
     def work(config: ConfigDict, directory: Path) -> None:
         write_measures(experiment, (config,), directory, experiment.identity(config), (directory,))
 
+    def compute(config: ConfigDict, directory: Path) -> None:
+        found = experiment.compute(config)
+        measures = computed(experiment, config, found)
+        results.write(directory / results.MEASURES_FILE, measures)
+
+    if experiment.compute:
+        return stages.follow(experiment, config, workdir, COMPUTE, compute)
     return stages.follow(experiment, config, workdir, ANALYSE, work)
 
 

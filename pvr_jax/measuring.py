@@ -14,7 +14,8 @@ from ml_collections import ConfigDict
 
 from pvr_jax import outputs_file, results
 from pvr_jax.boolean import float64
-from pvr_jax.experiment import Arrays, Built, End, Experiment, Program, build
+from pvr_jax.building import Built, build
+from pvr_jax.experiment import Arrays, Computed, End, Experiment, Program
 from pvr_jax.results import Measure
 from pvr_jax.training import run
 from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
@@ -184,18 +185,7 @@ def _like(row: Any, last: np.ndarray) -> np.ndarray:
 
 def dataset(experiment: Experiment, config: ConfigDict, program: Program, end: End) -> xr.Dataset:
     """Return measures.nc of a run."""
-    attributes = {
-        "experiment": experiment.name,
-        "run": experiment.run_name(config),
-        "task": config.task.name,
-        "model": config.model.name,
-        "optimizer": config.train.optimizer,
-        "size": config.size,
-        "n": config.task.get("n"),
-        "step_unit": program.step_unit,
-        "config": config.to_dict(),
-        **program.attributes,
-    }
+    attributes = {"step_unit": program.step_unit, **program.attributes}
     values = {**end.values, **program.at_the_end(end), **program.exact}
     values = {name: value for name, value in values.items() if value is not None}
     known = {**experiment.measures, **program.measures}
@@ -206,8 +196,36 @@ def dataset(experiment: Experiment, config: ConfigDict, program: Program, end: E
         known | unknown,
         steps=end.steps,
         coordinates=program.coordinates,
-        **{name: value for name, value in attributes.items() if value is not None},
+        **(attributes_of(experiment, config) | attributes),
     )
+
+
+def computed(experiment: Experiment, config: ConfigDict, found: Computed) -> xr.Dataset:
+    """Return measures.nc of what is computed without training."""
+    replicas = found.replicas
+    return results.dataset(
+        None if replicas is None else replicas.assign(diverged_at=-1),
+        found.values,
+        experiment.measures,
+        coordinates=found.coordinates,
+        **attributes_of(experiment, config),
+    )
+
+
+def attributes_of(experiment: Experiment, config: ConfigDict) -> dict[str, Any]:
+    """Return what a dataset says of its run."""
+    task, model, train = (config.get(part, {}) for part in ("task", "model", "train"))
+    attributes = {
+        "experiment": experiment.name,
+        "run": experiment.run_name(config),
+        "task": task.get("name", experiment.name),
+        "model": model.get("name", "none"),
+        "optimizer": train.get("optimizer"),
+        "size": config.size,
+        "n": task.get("n"),
+        "config": config.to_dict(),
+    }
+    return {name: value for name, value in attributes.items() if value is not None}
 
 
 def _unknown(name: str, values: np.ndarray) -> Measure:

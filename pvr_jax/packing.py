@@ -15,7 +15,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from pvr_jax import stages
-from pvr_jax.experiment import Experiment, build, replica_table
+from pvr_jax.building import build, replica_table
+from pvr_jax.experiment import Experiment
 from pvr_jax.frame import plan_of
 from pvr_jax.measuring import write_measures
 from pvr_jax.tasks.contents import Content

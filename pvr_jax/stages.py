@@ -194,5 +194,10 @@ def follow(
     if directory.is_dir():
         hold_to_contents(directory, settings.contents(config))
         hosts.on_primary(partial(_follow_others, directory, config, settings.followed))
-    run.later_stage(directory, stage, config.train.dtype, partial(work, config, directory))
+    elif not stage.after:
+        directory.mkdir(parents=True)
+    if not stage.after:
+        run_log.write_json(directory / "config.json", config.to_dict())
+    dtype = config.get("train", {}).get("dtype", "float32")
+    run.later_stage(directory, stage, dtype, partial(work, config, directory))
     return directory

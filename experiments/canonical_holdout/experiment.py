@@ -23,8 +23,9 @@ from pvr_jax import models, tasks, theory
 from pvr_jax.analysis import canonical, learned
 from pvr_jax.analysis.measures import measure_one
 from pvr_jax.boolean import cube, float64, fourier
+from pvr_jax.building import build
 from pvr_jax.checks import integer, invalid, one_of
-from pvr_jax.experiment import Arrays, End, Experiment, Learned, Program, build, task_of
+from pvr_jax.experiment import Arrays, End, Experiment, Learned, Program, task_of
 from pvr_jax.outputs_file import OutputsFile
 from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import datasets, holdouts

@@ -298,7 +298,7 @@ EXPERIMENT = Experiment(
     predictions=PREDICTIONS,
     kept=OutputsFile("learned.npz", "values"),
     check=check,
-    contents=contents,
+    named=contents,
     defaults={"train.warmup_steps": 0, "train.decay": "constant"},
     naming=name_what_runs,
 )

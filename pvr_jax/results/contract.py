@@ -83,7 +83,7 @@ _TEXTS = ("long_name", "description", "symbol", "units", "domain", "kind")
 
 
 def dataset(
-    replicas: pd.DataFrame,
+    replicas: pd.DataFrame | None,
     values: Mapping[str, Any],
     measures: Mapping[str, Measure],
     *,
@@ -95,7 +95,7 @@ def dataset(
 
     Args:
         replicas: the replica table, a row per replica; its column `name` is the coordinate of the
-            dimension `replica`.
+            dimension `replica`. None: there are no replicas.
         values: arrays by name of a measure, [step, replica, *own], [replica, *own] or [*own].
         measures: what they are.
         steps: coordinate of the dimension `step`.
@@ -103,7 +103,8 @@ def dataset(
         attributes: of the dataset, such as experiment, run, task, model, n; `config` may be a
             mapping.
     """
-    names = {"replica": replicas["name"].tolist()}
+    replicas = pd.DataFrame() if replicas is None else replicas
+    names = {"replica": replicas["name"].tolist()} if len(replicas) else {}
     names |= {"step": list(steps)} if len(steps) else {}
     # A tuple would be one of xarray's own descriptions.
     data, sizes = {}, {name: np.asarray(given) for name, given in (coordinates or {}).items()}
@@ -120,6 +121,8 @@ def dataset(
     if not isinstance(attributes.get("config", ""), str):
         attributes["config"] = json.dumps(attributes["config"])
     found = xr.Dataset(data, {**names, **sizes, **columns}, {"schema": SCHEMA, **attributes})
+    if not len(replicas):
+        return found
     diverged = found["diverged_at"] >= 0
     for name, variable in found.data_vars.items():
         if variable.attrs.get("kind", "measure") == "measure" and "replica" in variable.dims:

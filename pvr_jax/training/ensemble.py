@@ -39,6 +39,10 @@ from pvr_jax.training.state import (
 Step = Callable[[State, Batch], tuple[State, dict[str, jax.Array]]]
 
 
+# The condition of replicas that start from given parameters, a tree.
+START = "start"
+
+
 class Member(NamedTuple):
     """The programs of ONE replica.
 
@@ -181,9 +185,14 @@ def member_start(
     dtype: jnp.dtype,
     carry: Callable[[Any], Any] = lambda params: (),
 ) -> State:
-    """Return the initial state of one replica, its parameters scaled, in the type of training."""
+    """Return the initial state of one replica, its parameters scaled, in the type of training.
+
+    They are drawn, or are the replica's condition `START`.
+    """
+    given = replica.conditions.get(START)
     params = jax.tree.map(
-        lambda leaf: leaf.astype(dtype) * replica.init_scale.astype(dtype), init(replica.init_key)
+        lambda leaf: leaf.astype(dtype) * replica.init_scale.astype(dtype),
+        init(replica.init_key) if given is None else given,
     )
     state = initial_state(params, optimizer(replica.learning_rate))
     return state._replace(carry=carry(params))

@@ -53,6 +53,8 @@ OPTIONAL: dict[str, checks.Rule] = {
     "train.warmup_steps": checks.integer(0),
     "train.decay": checks.one_of("constant", "cosine"),
     "train.batch_devices": checks.integer(1),
+    "train.start": checks.text(empty=True),
+    "train.freeze": checks.text(empty=True),
 }
 DEFAULTS: dict[str, Any] = {
     "train.weight_decay": 0.0,
@@ -122,6 +124,8 @@ def _is_plain(value: Any) -> bool:
 # Where and how a run is computed, not what: a run goes on under another value. The first are in no
 # name; the others are, as if they had these values.
 PLACEMENT = ("train.batch_devices",)
+# Fields that every experiment has got since its first runs were named, with what they were.
+ADDED = {"train.start": "", "train.freeze": ""}
 UNNAMED = {
     "train.execution": "auto",
     "train.group_size": 4,
@@ -148,10 +152,12 @@ def identity(
         if _has(document, field):
             section, name = field.split(".")
             document[section][name] = value
-    for field in (*PLACEMENT, *(defaults or {})):
+    defaults = {**ADDED, **(defaults or {})}
+    for field in (*PLACEMENT, *defaults):
         section, name = field.split(".")
-        is_dropped = field in PLACEMENT or document[section].get(name) == defaults[field]
-        if _has(document, field) and is_dropped:
+        if not _has(document, field):
+            continue
+        if field in PLACEMENT or document[section][name] == defaults[field]:
             del document[section][name]
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:8]

@@ -1,5 +1,6 @@
 """The parameters of a run on disk, for whoever wants to go on with them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,27 @@ class Parameters:
         if name not in self.names:
             raise Refusal(f"replica: given {name!r}; allowed {', '.join(self.names)}")
         return jax.tree.map(lambda leaf: leaf[self.names.index(name)], self.params)
+
+    def for_replicas(self, names: Sequence[str]) -> Any:
+        """Return the parameters [R, ...] that replicas of these names start from.
+
+        Those of a replica of the same name, or else of the only one of the same seed.
+
+        Raises:
+            Refusal: there is none, or there are several; begins with "start".
+        """
+        rows = []
+        for name in names:
+            seed = name.rpartition("-")[2]
+            alike = [own for own in self.names if own == name]
+            alike = alike or [own for own in self.names if own.rpartition("-")[2] == seed]
+            if len(alike) != 1:
+                raise Refusal(
+                    f"start: given a run with {len(alike)} replicas for {name}; allowed one with a "
+                    f"replica of that name, or one of each seed; it has {', '.join(self.names)}"
+                )
+            rows.append(self.names.index(alike[0]))
+        return jax.tree.map(lambda leaf: leaf[np.array(rows)], self.params)
 
 
 def load_params(run: str | Path, step: int | None = None) -> Parameters:

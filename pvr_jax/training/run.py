@@ -169,7 +169,10 @@ def _in_chosen_mode(
 
 
 class Stage(NamedTuple):
-    """A stage after training: its name, that of the stage it follows, and the file it leaves."""
+    """A stage after training: its name, that of the stage it follows, and the file it leaves.
+
+    Where nothing is trained the first one follows "".
+    """
 
     name: str
     after: str
@@ -189,7 +192,7 @@ def later_stage(directory: Path, stage: Stage, dtype: str, work: Callable[[], No
         FileNotFoundError: the stage before is not done; the message says what to type.
         RunError: the directory is in use.
     """
-    if not run_log.is_done(directory, stage.after):
+    if stage.after and not run_log.is_done(directory, stage.after):
         raise FileNotFoundError(
             f"{directory} has not been through the stage {stage.after}; give the same command "
             f"with --stage={stage.after} first"
@@ -198,11 +201,19 @@ def later_stage(directory: Path, stage: Stage, dtype: str, work: Callable[[], No
         if run_log.is_done(directory, stage.name) and (directory / stage.product).is_file():
             return
         begin = time.perf_counter()
+        if not stage.after:
+            begin_record(directory)
         work()
         record = run_log.read_record(directory)
         record["stages"][stage.name] = {"seconds": round(time.perf_counter() - begin, 3)}
         run_log.write_json(directory / "run.json", record)
         run_log.mark_done(directory, stage.name)
+
+
+def begin_record(directory: Path) -> None:
+    """Write run.json of a run that trains nothing."""
+    record = {**environment.describe(), "replicas": [], "stages": {}}
+    run_log.write_json(directory / run_log.RECORD, record)
 
 
 def remedy(directory: Path, stage: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Self
 import jax
 import optax
 
+from pvr_jax.refusal import Refusal
 from pvr_jax.training.optimizers import optimizer, warmup
 
 
@@ -21,6 +22,7 @@ class TrainSettings:
     optimizer: str = "adam"
     momentum: float = 0.9
     weight_decay: float = 0.0
+    freeze: str = ""
     warmup_steps: int = 0
     decay: str = "constant"
     steps: int = 0
@@ -36,10 +38,31 @@ class TrainSettings:
         return cls(**{f.name: section[f.name] for f in fields(cls) if f.name in section})
 
     def transformation(self, learning_rate: jax.Array | float) -> optax.GradientTransformation:
-        """Return the optimizer at a learning rate."""
-        return optimizer(
+        """Return the optimizer at a learning rate, under which frozen parameters stay."""
+        found = optimizer(
             self.optimizer, learning_rate, self.momentum, self.weight_decay, self._schedule()
         )
+        if not self.freeze:
+            return found
+        return optax.chain(found, optax.masked(optax.set_to_zero(), self.is_frozen))
+
+    def is_frozen(self, params: Any) -> Any:
+        """Return of which parameters a name in `freeze` is the beginning, a tree of bool.
+
+        Raises:
+            Refusal: one of none; begins with "freeze".
+        """
+        given = [name.strip() for name in self.freeze.split(",") if name.strip()]
+
+        def name_of(path: Any, _: Any) -> str:
+            return jax.tree_util.keystr(path, simple=True, separator="/")
+
+        names = jax.tree_util.tree_map_with_path(name_of, params)
+        for own in given:
+            if not any(name.startswith(own) for name in jax.tree.leaves(names)):
+                known = ", ".join(jax.tree.leaves(names))
+                raise Refusal(f"freeze: given {own!r}; allowed beginnings of {known}")
+        return jax.tree.map(lambda name: name.startswith(tuple(given)), names)
 
     def _schedule(self) -> Callable[[jax.Array], jax.Array] | None:
         if not self.warmup_steps and self.decay == "constant":

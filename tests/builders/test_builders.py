@@ -20,7 +20,8 @@ import pvr_jax.builders
 from experiments.pointer_value.experiment import EXPERIMENT
 from pvr_jax.builders import TokenConfig, TokenPvr, VisualConfig, VisualPvr
 from pvr_jax.builders.drawn import CHUNK
-from pvr_jax.experiment import Program, replicas_of
+from pvr_jax.building import replicas_of
+from pvr_jax.experiment import Program
 from pvr_jax.tasks import classification, drawn_sets
 
 # Doors to the network are shut, and TensorFlow is not there, in processes that begin with this.

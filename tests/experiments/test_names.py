@@ -7,7 +7,7 @@ import pytest
 from experiments import command_line, main, registry, reproduce
 from experiments.sweep import definition
 from experiments.unseen_domain.experiment import EXPERIMENT
-from pvr_jax.experiment import replica_table
+from pvr_jax.building import replica_table
 
 CLOSE = (0.001, 0.0010000001)
 

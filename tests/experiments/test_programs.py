@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from experiments import registry, reproduce
-from pvr_jax.experiment import build
+from pvr_jax.building import build
 from pvr_jax.training import environment
 
 

@@ -23,7 +23,8 @@ from experiments.unseen_domain.reference import (
 )
 from pvr_jax import models, results, tasks, theory
 from pvr_jax.boolean import cube, float64
-from pvr_jax.experiment import build, replica_table, task_of
+from pvr_jax.building import build, replica_table
+from pvr_jax.experiment import task_of
 from pvr_jax.refusal import Refusal
 from pvr_jax.training import environment, run_log
 

@@ -1,0 +1,194 @@
+"""From an experiment and its configurations to what is trained: replicas, programs, a schedule."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from ml_collections import ConfigDict
+
+from pvr_jax.experiment import STREAMS, Arrays, Experiment, Program, parameters_of
+from pvr_jax.refusal import Refusal
+from pvr_jax.training import fields, run
+from pvr_jax.training.ensemble import START, Ensemble
+from pvr_jax.training.loop import Schedule, logarithmic_steps
+from pvr_jax.training.replicas import Replicas, replica_names
+from pvr_jax.training.settings import TrainSettings
+
+FIRST = 1 << 5  # the first step after 0 that is evaluated, of a run that is counted in steps
+
+
+def replica_table(experiment: Experiment, config: ConfigDict) -> pd.DataFrame:
+    """Return a row per replica: `name`, the experiment's axes, rate, initial scale and seed."""
+    chosen, first = config.train, config.train.first_seed
+    axes = experiment.axes(config)
+    rows = axes
+    if isinstance(axes, Mapping):
+        rows = [dict(zip(axes, own, strict=True)) for own in itertools.product(*axes.values())]
+    columns = {
+        "learning_rate": [*map(float, chosen.learning_rates)],
+        "init_scale": [*map(float, chosen.init_scales)],
+        "seed": range(first, first + chosen.seeds),
+    }
+    others = [dict(zip(columns, own, strict=True)) for own in itertools.product(*columns.values())]
+    table = pd.DataFrame([{**row, **other} for row in rows for other in others])
+    labels = [experiment.label(row) for row in rows for _ in others]
+    return table.assign(name=replica_names(labels, *(table[name] for name in columns)))
+
+
+def replicas_of(
+    experiment: Experiment, program: Program, table: pd.DataFrame, packed: bool = False
+) -> Replicas:
+    """Return the replicas of a table; keys follow from a row's values, never from its position.
+
+    Where several configurations are packed, what is the configuration's own is a condition too.
+    """
+    conditions = (program.conditions or _columns_of_numbers)(table)
+    rows = {
+        name: jnp.asarray(conditions[name], jnp.int32)
+        for names in experiment.streams.values()
+        for name in names[1:]
+    }
+    rows["seed"] = jnp.asarray(table["seed"].to_numpy(), jnp.uint32)
+
+    def keys(row: Mapping[str, jax.Array], stream: str) -> jax.Array:
+        key = jax.random.fold_in(jax.random.key(row["seed"]), STREAMS[stream])
+        for name in experiment.streams[stream][1:]:
+            key = jax.random.fold_in(key, row[name])
+        return key
+
+    made = {stream: jax.vmap(partial(keys, stream=stream))(rows) for stream in STREAMS}
+    return Replicas(
+        init_key=made["init"],
+        data_key=made["data"],
+        learning_rate=jnp.asarray(table["learning_rate"].to_numpy(), jnp.float32),
+        init_scale=jnp.asarray(table["init_scale"].to_numpy(), jnp.float32),
+        conditions={**conditions, **(program.packed if packed else {})},
+    )
+
+
+def _columns_of_numbers(table: pd.DataFrame) -> dict[str, jax.Array]:
+    shared = ("name", "learning_rate", "init_scale", "seed")
+    own = {name: table[name].to_numpy() for name in table if name not in shared}
+    numbers = {name: values for name, values in own.items() if values.dtype.kind in "iubf"}
+    return {
+        name: jnp.asarray(values, jnp.float32 if values.dtype.kind == "f" else jnp.int32)
+        for name, values in numbers.items()
+    }
+
+
+class Built(NamedTuple):
+    """What is trained: of each configuration its program and its table, and all in one ensemble."""
+
+    programs: list[Program]
+    tables: list[pd.DataFrame]
+    replicas: Replicas
+    members: Ensemble
+    schedule: Schedule
+
+    @property
+    def slices(self) -> list[slice]:
+        """The replicas of each configuration, as a part of all."""
+        ends = np.cumsum([len(table) for table in self.tables]).tolist()
+        return [slice(first, last) for first, last in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def build(experiment: Experiment, configs: Sequence[ConfigDict]) -> Built:
+    """Return what is trained: one configuration, or several that are alike, in one program."""
+    tables = [replica_table(experiment, config) for config in configs]
+    programs = [experiment.build(*own) for own in zip(configs, tables, strict=True)]
+    each = [
+        replicas_of(experiment, *own, packed=len(configs) > 1)
+        for own in zip(programs, tables, strict=True)
+    ]
+    replicas = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *each)
+    names = [name for table in tables for name in table["name"]]
+    members = _ensemble(programs[0], replicas, configs[0], names)
+    return Built(programs, tables, replicas, members, schedule_of(configs[0], programs[0]))
+
+
+def _ensemble(
+    program: Program, replicas: Replicas, config: ConfigDict, names: Sequence[str]
+) -> Ensemble:
+    settings = replace(TrainSettings.of(config.train), steps=_total(config, program))
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    shapes = jax.eval_shape(program.init, key)
+    fields.prefix_errors("config.train.", lambda: settings.is_frozen(shapes))
+    given = {}
+    if run_directory := config.train.get("start"):
+        given[START] = fields.prefix_errors(
+            "config.train.", lambda: start_of(run_directory, names, shapes)
+        )
+
+    def evaluate(params: Any, drawn: Arrays, **conditions: jax.Array) -> Arrays:
+        outputs = program.outputs(params, drawn, **conditions)
+        return program.measure(outputs, drawn, **conditions)
+
+    if program.ensemble:
+        replicas = replicas._replace(conditions={**replicas.conditions, **given})
+        return program.ensemble(replicas, settings, evaluate=evaluate)
+    given["data_key"] = replicas.data_key
+
+    def evaluate_one(params: Any, data_key: jax.Array, **conditions: jax.Array) -> Arrays:
+        conditions.pop(START, None)
+        return evaluate(params, program.draw(data_key, **conditions), **conditions)
+
+    def batch(key: jax.Array, step: jax.Array, data_key: jax.Array, **conditions: Any) -> Arrays:
+        conditions.pop(START, None)
+        return program.batch(key, step, **conditions)
+
+    replicas = replicas._replace(conditions={**replicas.conditions, **given})
+    return run.build_ensemble(
+        replicas, settings, init=program.init, apply=program.apply, batch=batch,
+        evaluate=evaluate_one, loss=program.loss, objective=program.objective,
+        carry=program.carry, fresh_at=program.fresh_at,
+    )  # fmt: skip
+
+
+def start_of(run_directory: str, names: Sequence[str], shapes: Any) -> Any:
+    """Return the last parameters [R, ...] of another run, for replicas of these names.
+
+    Raises:
+        Refusal: no such run, no replica for one of the names, or a network of another shape;
+            begins with "start".
+    """
+    params = parameters_of(run_directory).for_replicas(names)
+    form = jax.tree.map(lambda leaf: leaf.shape[1:], params)
+    if form != jax.tree.map(lambda leaf: leaf.shape, shapes):
+        raise Refusal(
+            f"start: given {run_directory!r}, whose network has other parameters; allowed a run of "
+            "the same network"
+        )
+    return params
+
+
+def _total(config: ConfigDict, program: Program) -> int:
+    return config.train.get("steps") or config.train.epochs * program.steps_per_epoch
+
+
+def schedule_of(config: ConfigDict, program: Program) -> Schedule:
+    """Return when a run evaluates and saves.
+
+    Evaluations are every so many epochs, and, with `evaluation.logarithmic`, at about so many
+    log-spaced steps; of a run that is counted in steps at about `evaluation.count` of these.
+    """
+    total, chosen = _total(config, program), config.evaluation
+    in_steps = "steps" in config.train
+    found = run.schedule(
+        epochs=1 if in_steps else config.train.epochs,
+        steps_per_epoch=total if in_steps else program.steps_per_epoch,
+        every_epochs=1 if in_steps else chosen.every_epochs,
+        kept=config.checkpoint.count,
+        save_every_seconds=config.checkpoint.save_every_seconds,
+    )
+    if in_steps:
+        steps = logarithmic_steps(min(total, FIRST), total, chosen.count)
+        return replace(found, evaluations=frozenset(steps))
+    early = chosen.get("logarithmic")
+    steps = logarithmic_steps(program.steps_per_epoch, total, early) if early else ()
+    return replace(found, evaluations=found.evaluations | frozenset(steps))
