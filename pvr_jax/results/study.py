@@ -129,8 +129,9 @@ class Study:
         found = []
         for run, settings in self._with_settings():
             if name in run:
-                labels = {"run": ("replica", [settings["run"]] * run.sizes["replica"])}
-                found.append(run[name].assign_coords(labels if "replica" in run[name].dims else {}))
+                count = run[name].sizes.get("replica")
+                labels = {} if count is None else {"run": ("replica", [settings["run"]] * count)}
+                found.append(run[name].assign_coords(labels))
         if not found:
             raise Refusal(f"measure: given {name}; allowed {', '.join(sorted(self.measures))}")
         if "replica" not in found[0].dims:
