@@ -228,7 +228,7 @@ class Experiment:
 
     def contents(self, config: ConfigDict) -> dict[str, Content]:
         """Return what stands behind all names in a configuration, that of another run included."""
-        found = dict(self.named(config))
+        found = dict(self.named(config)) if "task" in config else {}
         if path := config.get("train", {}).get("start"):
             loaded = fields.prefix_errors("config.train.", lambda: parameters_of(path))
             found["train.start"] = of_file(path, *jax.tree.leaves(loaded.params))

@@ -44,7 +44,7 @@ def run_directory(settings: Settings, config: ConfigDict, workdir: Path) -> Path
 
 def what_is_named(config: ConfigDict) -> str:
     """Return the sections that name files and functions; where they are equal, contents are."""
-    return str((config.experiment, config.task, config.get("holdout")))
+    return str((config.experiment, config.get("task"), config.get("holdout")))
 
 
 def contents_of(settings: Settings, configs: Sequence[ConfigDict]) -> list[dict[str, Content]]:
