@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import configs
 import experiments
-from experiments import main
+from experiments import main, reproduce
 from pvr_jax import results
 
 pytestmark = pytest.mark.slow
 SCRATCH = Path(__file__).parent / "scratch"
-CONFIG = SCRATCH / "masked_student_config.py"
+CONFIG = SCRATCH / "configs" / "masked_student.py"
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +22,14 @@ def workdir(tmp_path_factory):
     shutil.copytree(SCRATCH / "masked_student", folder / "masked_student")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiments, "__path__", [*experiments.__path__, str(folder)])
+        patch.setattr(configs, "__path__", [*configs.__path__, str(CONFIG.parent)])
         assert main.main(["main", f"--config={CONFIG}", f"--workdir={folder}/runs"]) == 0
         yield folder / "runs"
 
 
 def test_it_is_small():
-    files = [CONFIG, *sorted((SCRATCH / "masked_student").glob("*.py"))]
-    assert sum(len(path.read_text().splitlines()) for path in files) <= 160
+    files = sorted(SCRATCH.rglob("*.py"))
+    assert sum(len(path.read_text().splitlines()) for path in files) <= 120
 
 
 def test_it_reaches_what_is_predicted(workdir):
@@ -52,6 +54,34 @@ def test_it_has_a_report_with_its_figures_and_findings(workdir):
     assert (report / "figures" / "weights.svg").is_file()
     assert (report / "findings.md").read_text().count("Without coordinate") == 3
     assert "| masked |" in (report / "table.md").read_text()
+
+
+def test_it_is_reproduced(workdir, tmp_path, capsys):
+    assert "masked_student" in reproduce.names()
+    assert (
+        main.exit_status(lambda: reproduce.reproduce("masked_student", "small", tmp_path), tmp_path)
+        == 0
+    )
+    assert "reproduced masked_student, size small: 1 runs" in capsys.readouterr().out
+    mine = results.open(tmp_path / "masked_student-small" / "masked_student").final()
+    theirs = results.open(workdir).final()
+    assert mine["generalization_error"].tolist() == theirs["generalization_error"].tolist()
+
+
+def test_its_cells_train_in_one_program(workdir, tmp_path):
+    flags = ["--sweep=rates", f"--workdir={tmp_path}"]
+    assert main.main(["main", f"--config={CONFIG}", *flags]) == 0
+    sweeps = tmp_path / "sweeps"
+    (pack,) = (sweeps / "packs").iterdir()
+    cells = sorted(path.parent for path in (sweeps / "masked_student").glob("*/measures.nc"))
+    assert len(cells) == 2 and pack.name.startswith("masked_student-")
+    alone = next(workdir.glob("masked_student/*/measures.nc")).parent.name
+    found, expected = (
+        results.read(place / "masked_student" / alone / "measures.nc")
+        for place in (sweeps, workdir)
+    )
+    error = "generalization_error"
+    np.testing.assert_allclose(found[error].values, expected[error].values, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
