@@ -20,7 +20,8 @@ def train(**given: Any) -> dict[str, Any]:
         "start": "",  # a run whose last parameters training starts from; "": from random ones
         "freeze": "",  # parameters that stay as they start, by the beginnings of their names:
         # "Dense_0,Dense_1/bias"
-        "dtype": "float32",  # of parameters and training: float32 or float64
+        "dtype": "float32",  # of parameters and training: float32, float64, or bfloat16, where
+        # parameters are float32 and the network computes in bfloat16
         "matmul_precision": "highest",  # highest is float32; a GPU's default is TF32
         "execution": "auto",  # how replicas share a device: auto, vmap, map, chunked
         "group_size": 4,  # replicas at once, for chunked

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
 from pvr_jax import stages
@@ -21,6 +20,7 @@ from pvr_jax.frame import plan_of
 from pvr_jax.measuring import write_measures
 from pvr_jax.tasks.contents import Content
 from pvr_jax.training import fields, run, run_log
+from pvr_jax.training.settings import TrainSettings
 
 # More replicas share no compilation worth having, and a killed or failed pack would cost more.
 MOST_REPLICAS = 64
@@ -61,7 +61,7 @@ def shape_of(experiment: Experiment, config: ConfigDict) -> Shape:
     program = built.programs[0]
     parameters = sum(leaf.size for leaf in jax.tree.leaves(built.members.shapes().params))
     parameters //= built.members.count
-    width = np.dtype(config.train.dtype).itemsize
+    width = TrainSettings.of(config.train).parameters_dtype.itemsize
     each = width * (COPIES * parameters + OUTPUTS * program.outputs_size)
     rows = config.data.get("batch_size", 1)
     points = 3 * built.schedule.total * rows

@@ -99,7 +99,7 @@ def curriculum_ensemble(
     start = partial(
         _start,
         begin=partial(
-            member_start, init=init, optimizer=optimizer, dtype=jnp.dtype(settings.dtype)
+            member_start, init=init, optimizer=optimizer, dtype=settings.parameters_dtype
         ),
         samples=samples,
         stages=stages,
@@ -107,7 +107,9 @@ def curriculum_ensemble(
     advance = partial(
         _advance,
         samples=samples,
-        step_of=partial(member_step, objective=supervised(apply), optimizer=optimizer),
+        step_of=partial(
+            member_step, objective=supervised(settings.in_training(apply)), optimizer=optimizer
+        ),
         highest=highest,
         threshold=threshold,
         batch_size=batch_size,

@@ -31,7 +31,7 @@ TRAINING: dict[str, checks.Rule] = {
     "train.learning_rates": checks.list_of(checks.above(0), "5e-5,1e-4"),
     "train.init_scales": checks.list_of(checks.above(0), "1,0.5"),
     "train.momentum": checks.above(-1e-12, 1 - 1e-12),
-    "train.dtype": checks.one_of("float32", "float64"),
+    "train.dtype": checks.one_of("float32", "float64", "bfloat16"),
     "train.matmul_precision": checks.one_of("highest", "high", "default"),
     "train.execution": checks.one_of("auto", "vmap", "map", "chunked"),
     "train.group_size": checks.integer(1),

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from pvr_jax.training import environment, hosts, loop, probe, run_log
@@ -19,7 +18,7 @@ from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
 from pvr_jax.training.ensemble import Ensemble, ensemble
 from pvr_jax.training.progress import ProgressDisplay
 from pvr_jax.training.replicas import Replicas, over_replicas, pad, to_host
-from pvr_jax.training.settings import TrainSettings
+from pvr_jax.training.settings import Apply, TrainSettings
 
 STAGE = "train"
 
@@ -50,18 +49,20 @@ def schedule(
 def build_ensemble(
     replicas: Replicas,
     settings: TrainSettings,
+    apply: Apply | None = None,
     **functions: Any,
 ) -> Ensemble:
     """Build the programs of a run on all devices; see `ensemble` for the functions."""
     return ensemble(
         replicas,
         **functions,
+        apply=apply and settings.in_training(apply),
         optimizer=settings.transformation,
         execution=settings.execution,
         group_size=settings.group_size,
         batch_devices=settings.batch_devices,
         matmul_precision=settings.matmul_precision,
-        dtype=jnp.dtype(settings.dtype),
+        dtype=settings.parameters_dtype,
     )
 
 

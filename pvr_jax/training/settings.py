@@ -5,10 +5,13 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from pvr_jax.refusal import Refusal
 from pvr_jax.training.optimizers import optimizer, warmup
+
+Apply = Callable[[Any, jax.Array], jax.Array]
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,25 @@ class TrainSettings:
     batch_devices: int = 1
     matmul_precision: str = "highest"
     dtype: str = "float32"
+
+    @property
+    def parameters_dtype(self) -> jnp.dtype:
+        """The type of the parameters: "bfloat16" is of what is computed with them alone."""
+        return jnp.dtype("float32" if self.dtype == "bfloat16" else self.dtype)
+
+    def in_training(self, apply: Apply) -> Apply:
+        """Return how a network is applied in training: with `dtype` "bfloat16", in bfloat16."""
+        if self.dtype != "bfloat16":
+            return apply
+
+        def rounded(leaf: jax.Array) -> jax.Array:
+            is_real = jnp.issubdtype(leaf.dtype, jnp.floating)
+            return leaf.astype(jnp.bfloat16) if is_real else leaf
+
+        def apply_rounded(params: Any, x: jax.Array) -> jax.Array:
+            return apply(jax.tree.map(rounded, params), rounded(x)).astype(jnp.float32)
+
+        return apply_rounded
 
     @classmethod
     def of(cls, section: Mapping[str, Any]) -> Self:

@@ -53,7 +53,10 @@ MISTAKES = [
     ("--config.train.init_scales=-1", ["config.train.init_scales: given (-1,)"]),
     ("--config.train.dtype=float16", ["config.train.dtype: given 'float16'; allowed float32"]),
     ("--config.train.learning_rates=nan", ["config.train.learning_rates: given"]),
-    ("--config.train.optimizer=adamw", ["config.train.optimizer: given 'adamw'; allowed adam"]),
+    (
+        "--config.train.optimizer=adamW",
+        ["config.train.optimizer: given 'adamW'; allowed adabelief"],
+    ),
     ("--config.train.execution=pmap", ["config.train.execution: given 'pmap'; allowed auto"]),
     ("--config.holdout.value=0", ["config.holdout.value: given 0; allowed 1, -1"]),
     ("--config.data.order=random", ["config.data.order: given 'random'; allowed fixed, shuff"]),

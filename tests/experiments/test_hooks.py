@@ -163,6 +163,17 @@ def test_frozen_parameters_stay_as_they_start(tmp_path):
         pvr_jax.run(experiment, config_of(freeze="z"))
 
 
+def test_a_network_computes_in_bfloat16_with_parameters_in_float32(tmp_path):
+    config = config_of(dtype="bfloat16")
+    found, expected = errors(toy(), config, tmp_path), errors(toy(), config_of())
+    last = found.isel(step=-1).values / expected.isel(step=-1).values
+    assert (last != 1).all() and np.all(np.abs(last - 1) < 0.2)  # a bfloat16 has 8 bits
+    directory = next(tmp_path.glob("toy/*"))
+    assert {leaf.dtype for leaf in pvr_jax.load_params(directory).params.values()} == {
+        np.dtype("float32")
+    }
+
+
 def test_training_starts_from_another_run(tmp_path):
     experiment = toy()
     source = pvr_jax.run(experiment, config_of(), tmp_path)
