@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
 
+from pvr_jax import checks
 from pvr_jax.experiment import STREAMS, Arrays, Experiment, Program, parameters_of
 from pvr_jax.refusal import Refusal
 from pvr_jax.training import fields, run
@@ -116,6 +117,9 @@ def _ensemble(
     program: Program, replicas: Replicas, config: ConfigDict, names: Sequence[str]
 ) -> Ensemble:
     settings = replace(TrainSettings.of(config.train), steps=_total(config, program))
+    if settings.warmup_steps > settings.steps:
+        allowed = f"0 to the number of steps, {settings.steps}"
+        raise checks.invalid("config.train.warmup_steps", settings.warmup_steps, allowed)
     key = jax.eval_shape(lambda: jax.random.key(0))
     shapes = jax.eval_shape(program.init, key)
     fields.prefix_errors("config.train.", lambda: settings.is_frozen(shapes))

@@ -88,7 +88,7 @@ class Program:
         exact: facts about the target, by name of a measure.
         measures: those that depend on the configuration, beside the experiment's.
         coordinates: of the measures' own dimensions, by name.
-        attributes: of the results, beside and before those of `frame.attributes`.
+        attributes: of the results, beside those of `measuring.attributes_of` or in their place.
         steps_per_epoch: 1 where a step is an epoch.
         title: of what is trained on what.
         outputs_size: N, which bounds how many replicas are measured together.

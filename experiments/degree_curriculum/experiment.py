@@ -170,6 +170,10 @@ def check(config: ConfigDict) -> None:
         raise checks.invalid("config.task", f"n = {task.n}", f"tasks of up to {MAX_BITS} bits")
     model: dict[str, Any] = config.model.to_dict()
     fields.prefix_errors("config.model.", lambda: models.build(n=task.n, **model))
+    # An epoch has as many steps as the curriculum shows samples for, so no step is the last.
+    for name, allowed in (("decay", "constant"), ("batch_devices", 1)):
+        if (given := config.train.get(name, allowed)) != allowed:
+            raise checks.invalid(f"config.train.{name}", given, str(allowed))
     leaps = tuple(config.curriculum.leaps)
     if max(leaps) != task.n or len(leaps) < 2:
         allowed = f"{task.n} (normal training) and one or more smaller whole numbers"

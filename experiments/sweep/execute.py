@@ -181,7 +181,7 @@ class Sweep:
         configs, directory = together
         outputs = [self._directory_of(config) for config in configs]
         experiment = registry.experiment_of(configs[0])
-        for stage in stages:
+        for stage in (stage for stage in stages if stage in experiment.stages):
             if len(configs) == 1:
                 (directory / FAILED_FILE).unlink(missing_ok=True)
                 work = partial(frame.STAGES[stage], experiment, configs[0], self._root)
