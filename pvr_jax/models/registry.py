@@ -72,7 +72,12 @@ _GIVEN = ("n", "shape", "alphabet", "classes")  # what a task decides
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all registered models of bits."""
+    """Return the names of all registered models of bits.
+
+    >>> from pvr_jax import models
+    >>> {"mlp", "transformer", "mixer"} <= set(models.names())
+    True
+    """
     return tuple(sorted(_MODELS))
 
 
@@ -125,6 +130,13 @@ def build(name: str, n: int, **params: Any) -> Model:
     Raises:
         ValueError: no such model, a parameter it does not take, or a value out of range; one line
             "<parameter>: given <value>; allowed <what>".
+
+    >>> import jax
+    >>> from pvr_jax import models
+    >>> network, x = models.build("mlp", 3, widths=(4,)), jax.numpy.ones((2, 3))
+    >>> params = network.init(jax.random.key(0), x)
+    >>> network.apply(params, x).shape, models.parameter_count(params)  # (3 + 1) 4 + 4 + 1
+    ((2,), 21)
     """
     maker = _lookup(name, _MODELS)
     _check_parameters(name, maker, params)
