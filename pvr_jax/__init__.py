@@ -6,6 +6,13 @@ was learned, `results` labels it, `reporting` shows it. `run` does all of an exp
 `load_params` returns the parameters of a run. Importing this package imports none of them, and not
 JAX: each is imported when it is first used.
 
+>>> import pvr_jax
+>>> trained = pvr_jax.load_params("RUN")  # a run directory, here of two replicas
+>>> trained.step, trained.names
+(10, ('bit0-seed0', 'bit0-seed1'))
+>>> trained.of("bit0-seed1")["kernel"].shape  # for the model's `apply`
+(3, 2)
+
 `pvr_jax.builders`, data sets for other frameworks, has to be imported by name.
 
 Raises ImportError on Windows; one line that says what to use there.

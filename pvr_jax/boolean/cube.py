@@ -32,6 +32,10 @@ def points(n: int) -> jax.Array:
 
     Raises ValueError if n is not from 1 to 30. Takes 4 n 2^n bytes: to go through a large cube
     in pieces use `points_at`.
+
+    >>> from pvr_jax.boolean import cube
+    >>> cube.points(2).tolist()
+    [[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]]
     """
     _check_dimension(n)
     return points_at(jnp.arange(2**n, dtype=jnp.int32), n)
@@ -55,6 +59,10 @@ def degrees(n: int) -> jax.Array:
     """The size of the set with each spectrum index, int32[2^n].
 
     Raises ValueError if n is not from 1 to 30.
+
+    >>> from pvr_jax.boolean import cube
+    >>> cube.degrees(2).tolist()  # of {}, {1}, {0} and {0, 1}
+    [0, 1, 1, 2]
     """
     _check_dimension(n)
     return lax.population_count(jnp.arange(2**n, dtype=jnp.int32))
@@ -65,6 +73,10 @@ def index(coordinates: Iterable[int], n: int) -> int:
 
     Raises ValueError if n is not from 1 to 30, or a coordinate is not from 0 to n-1 or is
     listed twice.
+
+    >>> from pvr_jax.boolean import cube
+    >>> cube.index([0, 2], 3)  # 101 in binary
+    5
     """
     _check_dimension(n)
     result = 0
@@ -80,6 +92,10 @@ def coordinates(index: int, n: int) -> tuple[int, ...]:
     """The set with this spectrum index, its coordinates in ascending order.
 
     Raises ValueError if n is not from 1 to 30 or the index is not from 0 to 2^n - 1.
+
+    >>> from pvr_jax.boolean import cube
+    >>> cube.coordinates(5, 3)  # 101 in binary
+    (0, 2)
     """
     _check_dimension(n)
     index = operator.index(index)

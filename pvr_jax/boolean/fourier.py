@@ -31,6 +31,11 @@ def walsh_hadamard(values: ArrayLike) -> jax.Array:
     beyond it each coefficient is rounded.
 
     Raises ValueError if the last axis is not 2^n long with n from 1 to 30, or for complex values.
+
+    >>> from pvr_jax.boolean import fourier
+    >>> maximum = [-1, 1, 1, 1]  # max(x0, x1) = (1 + x1 + x0 - x0 x1) / 2
+    >>> fourier.walsh_hadamard(maximum).tolist()
+    [0.5, 0.5, 0.5, -0.5]
     """
     values = checks.real_array("values", values)
     n = cube.dimension(values, "values")
@@ -43,6 +48,10 @@ def inverse_walsh_hadamard(coefficients: ArrayLike) -> jax.Array:
     f(x) = sum_S f^(S) chi_S(x), the inverse of `walsh_hadamard`, with the same cost, dtypes and
     errors. Exact whenever every partial sum of coefficients is representable, as it is for the
     coefficients of an integer-valued f within the bounds stated there.
+
+    >>> from pvr_jax.boolean import fourier
+    >>> fourier.inverse_walsh_hadamard([0, 0, 1, 2]).tolist()  # x0 + 2 x0 x1
+    [1.0, -3.0, -1.0, 3.0]
     """
     coefficients = checks.real_array("coefficients", coefficients)
     cube.dimension(coefficients, "coefficients")
@@ -185,6 +194,10 @@ def degree_profile(coefficients: ArrayLike) -> jax.Array:
     """Weight at each degree, sum of f^(S)^2 over |S| = d: [..., 2^n] to [..., n+1].
 
     The entries add up to the mean of f^2 (Parseval). Dtypes and errors as `walsh_hadamard`.
+
+    >>> from pvr_jax.boolean import fourier
+    >>> fourier.degree_profile([3, 0, 1, 2]).tolist()  # 3 + x0 + 2 x0 x1
+    [9.0, 1.0, 4.0]
     """
     coefficients = checks.real_array("coefficients", coefficients)
     cube.dimension(coefficients, "coefficients")
@@ -196,6 +209,10 @@ def low_degree_projection(coefficients: ArrayLike, degree: ArrayLike) -> jax.Arr
 
     `degree` is a scalar and may be traced, its range then unchecked.
     Raises ValueError if it is not from 0 to n; dtypes and other errors as `walsh_hadamard`.
+
+    >>> from pvr_jax.boolean import fourier
+    >>> fourier.low_degree_projection([3, 0, 1, 2], 1).tolist()  # of 3 + x0 + 2 x0 x1
+    [3.0, 0.0, 1.0, 0.0]
     """
     coefficients = checks.real_array("coefficients", coefficients)
     n = cube.dimension(coefficients, "coefficients")

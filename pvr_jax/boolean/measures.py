@@ -25,6 +25,10 @@ def influences(coefficients: ArrayLike) -> jax.Array:
           = E[((f(x with x_k = 1) - f(x with x_k = -1)) / 2)^2].
     It is half the mean square difference between f and f with x_k set to 1, and for +-1-valued f
     the probability that flipping x_k changes f (Abbe et al. 2022).
+
+    >>> from pvr_jax.boolean import measures
+    >>> measures.influences([3, 0, 1, 2]).tolist()  # 3 + x0 + 2 x0 x1: 1 + 4, and 4
+    [5.0, 4.0]
     """
     coefficients = checks.real_array("coefficients", coefficients)
     cube.dimension(coefficients, "coefficients")
@@ -44,7 +48,12 @@ def _influences(coefficients: jax.Array) -> jax.Array:
 
 
 def total_influence(coefficients: ArrayLike) -> jax.Array:
-    """Sum of all influences, sum_S |S| f^(S)^2: coefficients [..., 2^n] to [...]."""
+    """Sum of all influences, sum_S |S| f^(S)^2: coefficients [..., 2^n] to [...].
+
+    >>> from pvr_jax.boolean import measures
+    >>> float(measures.total_influence([3, 0, 1, 2]))  # 3 + x0 + 2 x0 x1: 1 + 2 * 4
+    9.0
+    """
     profile = fourier.degree_profile(coefficients)
     weights = jnp.arange(profile.shape[-1], dtype=profile.dtype)
     return (profile * jnp.broadcast_to(weights, profile.shape)).sum(axis=-1)
@@ -56,6 +65,10 @@ def noise_stability(coefficients: ArrayLike, rho: ArrayLike) -> jax.Array:
     y is x with each coordinate flipped independently with probability (1 - rho) / 2. `rho` is a
     scalar or broadcasts against [...]; it may be traced, then unchecked.
     Raises ValueError if rho is not in [-1, 1].
+
+    >>> from pvr_jax.boolean import measures
+    >>> float(measures.noise_stability([3, 0, 1, 2], 0.5))  # 9 + 1 / 2 + 4 / 4
+    10.5
     """
     checks.in_range("rho", rho, -1, 1)
     profile = fourier.degree_profile(coefficients)
@@ -69,6 +82,10 @@ def noise_sensitivity(coefficients: ArrayLike, delta: ArrayLike) -> jax.Array:
     coordinate flipped independently with probability delta. `delta` is a scalar or broadcasts
     against [...]; it may be traced, then unchecked.
     Raises ValueError if delta is not in [0, 1].
+
+    >>> from pvr_jax.boolean import measures
+    >>> float(measures.noise_sensitivity([0, 0, 1, 0], 0.125))  # x0 flips with probability 1/8
+    0.125
     """
     checks.in_range("delta", delta, 0, 1)
     profile = fourier.degree_profile(coefficients)
@@ -108,6 +125,10 @@ def orbit_cross_predictability(coefficients: ArrayLike) -> jax.Array:
     (n+1)^2 transforms: with f_a the part of f of degree a, they are the coefficients of
     f_a f_b summed by degree. Functions of a batch are taken one after the other, in O(n 2^n)
     memory.
+
+    >>> from pvr_jax.boolean import measures
+    >>> float(measures.orbit_cross_predictability([0, 0, 1, 0]))  # x0 is one of 4 coordinates
+    0.25
     """
     coefficients = checks.real_array("coefficients", coefficients)
     cube.dimension(coefficients, "coefficients")

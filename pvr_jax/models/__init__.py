@@ -1,4 +1,4 @@
-"""The models, each a pair of pure functions: `init(key, x) -> params`, `apply(params, x) -> y`."""
+"""The models: pure functions `init(key, x) -> params`, `apply(params, x) -> y`, `activations`."""
 
 from pvr_jax.models.registry import (
     Model,

@@ -86,9 +86,7 @@ class Mixer(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map x [b, ...] to the outputs [b], or [b, outputs]."""
         tokens = self.embedding(x)
-        layers = repeated(MixerLayer, self.depth)(
-            self.token_expansion, self.channel_width, name="layers"
-        )
+        layers = repeated(MixerLayer, self.depth)(self.token_expansion, self.channel_width)
         tokens, _ = layers(tokens, None)
         return read_off(layer_norm("head_norm")(tokens).mean(axis=0), self.outputs)
 

@@ -1,4 +1,4 @@
-"""The registry of models: a name and plain parameters in, two pure functions out."""
+"""The registry of models: a name and plain parameters in, pure functions out."""
 
 import difflib
 import inspect
@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 
 from pvr_jax import checks
+from pvr_jax.models.activations import captured
 from pvr_jax.models.convolutional import resnet, vgg
 from pvr_jax.models.linear import deep_linear, linear_regression
 from pvr_jax.models.mean_field import mean_field
@@ -26,16 +27,20 @@ Params = Any
 
 
 class Model(NamedTuple):
-    """A network as two pure functions.
+    """A network as pure functions.
 
     On {-1, +1}^n, `init(key, x[b, n]) -> params` and `apply(params, x[b, n]) -> y[b]`; a classifier
-    has inputs x [b, ...] and logits [b, classes]. Both can be jitted and vmapped; `params` is a
-    tree of arrays. Booleans and unsigned whole numbers are refused where the inputs are bits; where
-    they are tokens, all but whole numbers, and tokens outside the alphabet unless they are traced.
+    has inputs x [b, ...] and logits [b, classes]. `activations(params, x)` returns what every layer
+    returns, {path: array[b, ...]}, such as "Dense_0" of the MLP, before the nonlinearity, or
+    "layers/0/attention" of a Transformer; "output" is what `apply` returns. All can be jitted and
+    vmapped; `params` is a tree of arrays. Booleans and unsigned whole numbers are refused where the
+    inputs are bits; where they are tokens, all but whole numbers, and tokens outside the alphabet
+    unless they are traced.
     """
 
     init: Callable[[jax.Array, jax.Array], Params]
     apply: Callable[[Params, jax.Array], jax.Array]
+    activations: Callable[[Params, jax.Array], dict[str, jax.Array]]
 
 
 # One line adds a model: a function of (n, **parameters) that returns a Linen module [b, n] -> [b].
@@ -67,7 +72,12 @@ _GIVEN = ("n", "shape", "alphabet", "classes")  # what a task decides
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all registered models of bits."""
+    """Return the names of all registered models of bits.
+
+    >>> from pvr_jax import models
+    >>> {"mlp", "transformer", "mixer"} <= set(models.names())
+    True
+    """
     return tuple(sorted(_MODELS))
 
 
@@ -120,6 +130,13 @@ def build(name: str, n: int, **params: Any) -> Model:
     Raises:
         ValueError: no such model, a parameter it does not take, or a value out of range; one line
             "<parameter>: given <value>; allowed <what>".
+
+    >>> import jax
+    >>> from pvr_jax import models
+    >>> network, x = models.build("mlp", 3, widths=(4,)), jax.numpy.ones((2, 3))
+    >>> params = network.init(jax.random.key(0), x)
+    >>> network.apply(params, x).shape, models.parameter_count(params)  # (3 + 1) 4 + 4 + 1
+    ((2,), 21)
     """
     maker = _lookup(name, _MODELS)
     _check_parameters(name, maker, params)
@@ -168,7 +185,7 @@ def _check_parameters(name: str, maker: Callable[..., nn.Module], params: dict[s
 
 
 def _pure(module: nn.Module, check: Callable[[jax.Array], None]) -> Model:
-    """Return a module's two pure functions; `check(x)` raises ValueError for inputs of no use."""
+    """Return a module's pure functions; `check(x)` raises ValueError for inputs of no use."""
 
     def init(key: jax.Array, x: jax.Array) -> Params:
         check(x)
@@ -178,7 +195,11 @@ def _pure(module: nn.Module, check: Callable[[jax.Array], None]) -> Model:
         check(x)
         return module.apply({"params": params}, x)
 
-    return Model(init, apply)
+    def activations(params: Params, x: jax.Array) -> dict[str, jax.Array]:
+        check(x)
+        return captured(module, params, x)
+
+    return Model(init, apply, activations)
 
 
 def parameter_count(params: Params) -> int:

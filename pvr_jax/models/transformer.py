@@ -6,6 +6,7 @@ layers over the tokens are both single matrix products without a transposition.
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -16,6 +17,7 @@ from pvr_jax.models.initialization import dense_initializers, normal
 
 # As in the authors' code: PyTorch's value, ten times Flax's.
 LAYER_NORM_EPSILON = 1e-5
+REPEATED = "layers"  # the name of repeated layers
 
 
 @jax.custom_vjp
@@ -44,14 +46,17 @@ gelu.defvjp(_gelu_forwards, _gelu_backwards)
 
 
 def repeated(layer: type[nn.Module], depth: int) -> Callable[..., nn.Module]:
-    """Return `depth` layers in a row as one module that is built like `layer`.
+    """Return `depth` layers in a row as one module that is built like `layer`, named REPEATED.
 
     One layer is traced, whatever the depth: the time to compile does not grow with it. For the
     gradient only the results of matrix products are kept and the rest is computed again, in cache,
     which takes less time and memory than keeping it.
     """
     kept = nn.remat(layer, prevent_cse=False, policy=jax.checkpoint_policies.dots_saveable)
-    return nn.scan(kept, variable_axes={"params": 0}, split_rngs={"params": True}, length=depth)
+    # "intermediates" are there only when they are captured.
+    axes = {"params": 0, "intermediates": 0}
+    layers = nn.scan(kept, variable_axes=axes, split_rngs={"params": True}, length=depth)
+    return partial(layers, name=REPEATED)
 
 
 def layer_norm(name: str) -> nn.Module:
@@ -144,7 +149,7 @@ class Transformer(nn.Module):
         first = jnp.broadcast_to(start, (1, batch, self.width))
         tokens = jnp.concatenate([first, tokens]) + positions[:, None, :]
         layers = repeated(TransformerLayer, self.depth)(
-            self.heads, self.head_width, self.feed_forward_width, name="layers"
+            self.heads, self.head_width, self.feed_forward_width
         )
         tokens, _ = layers(tokens, None)
         return read_off(layer_norm("head_norm")(tokens[0]), self.outputs)

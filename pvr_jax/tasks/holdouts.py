@@ -25,6 +25,10 @@ def canonical(n: int, bit: int | jax.Array, value: int = 1) -> jax.Array:
 
     Raises ValueError for a bit that is not in 0..n-1 and for a value that is not -1 or +1.
     Source: Abbe et al. 2022, canonical holdout.
+
+    >>> from pvr_jax.tasks import holdouts
+    >>> holdouts.canonical(2, bit=0).tolist()  # x0 = 1
+    [False, False, True, True]
     """
     n = checks.integer(1, LARGEST_MASK_N).check("n", n)
     bit = checks.bit_number(bit, n)

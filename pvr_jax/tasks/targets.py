@@ -240,7 +240,12 @@ _TASKS: dict[str, Callable[..., Made]] = {
 
 
 def names() -> tuple[str, ...]:
-    """Names of all registered tasks; a user's own 'module:function' comes on top."""
+    """Names of all registered tasks; a user's own 'module:function' comes on top.
+
+    >>> from pvr_jax import tasks
+    >>> "pvr_majority" in tasks.names()
+    True
+    """
     return tuple(_TASKS)
 
 
@@ -258,6 +263,12 @@ def make(name: str, **params: Any) -> Task:
 
     Raises ValueError for an unknown task, an unknown parameter or a value out of range, in one
     line "<parameter>: given <value>; allowed <what>".
+
+    >>> import jax.numpy as jnp
+    >>> from pvr_jax import tasks
+    >>> task = tasks.make("polynomial", n=3, expression="x0*x1 - 2*x2")
+    >>> task.n, task.target(jnp.array([[1.0, -1.0, 1.0]])).tolist()
+    (3, [-3.0])
     """
     maker = _maker(name)
     known = parameters(name)
@@ -275,6 +286,10 @@ def truth_table(task: Task) -> jax.Array:
     float64 where JAX has 64 bits enabled, else float32.
 
     Raises ValueError where n is larger than 24.
+
+    >>> from pvr_jax import tasks
+    >>> tasks.truth_table(tasks.make("parity", n=2, degree=2)).tolist()  # x0 x1
+    [1.0, -1.0, -1.0, 1.0]
     """
     n = checks.integer(1, LARGEST_TABLE_N, f"1 to {LARGEST_TABLE_N} for a truth table").check(
         "n", task.n

@@ -42,6 +42,10 @@ def kernel_influences(
 
     Raises ValueError for other shapes, negative eigenvalues or another value.
     Source: representer theorem, on the classes {T, T ∪ k} that the seen inputs cannot tell apart.
+
+    >>> from pvr_jax import theory
+    >>> theory.kernel_influences([0, 0, 0, 1], [4, 3, 1]).tolist()  # of x0 x1: (3/4)^2 for each bit
+    [0.5625, 0.5625]
     """
     coefficients = np.asarray(coefficients, np.float64)
     n = int(coefficients.size).bit_length() - 1
@@ -85,6 +89,12 @@ def kernel_interpolator(kernel: ArrayLike, values: ArrayLike, seen: ArrayLike) -
     Raises ValueError for other shapes, a kernel that cannot hold the seen values (the message says
     by how much), or more than 8,192 points to solve for.
     Source: representer theorem; the minimum-norm interpolant.
+
+    >>> from pvr_jax import theory
+    >>> product, seen = [1, -1, -1, 1], [False, False, True, True]  # x0 x1 where x0 = 1
+    >>> learned = theory.kernel_interpolator([4, 3, 1], product, seen)
+    >>> learned.round(6).tolist()  # 3/4 x1 + 1/4 x0 x1, in the ratio of the eigenvalues
+    [-0.5, 0.5, -1.0, 1.0]
     """
     values, seen = checks.target_and_seen(values, seen)
     kernel = np.asarray(kernel, np.float64)

@@ -40,6 +40,11 @@ def min_degree_interpolator(values: ArrayLike, seen: ArrayLike) -> np.ndarray:
     Raises ValueError if an argument has another shape or type, nothing is seen or a seen value is
     not finite, and TooManyPointsError if more than 4,096 points of either kind remain.
     Source: Abbe et al. 2023; the solution by degrees is derived in `levels`.
+
+    >>> from pvr_jax import theory
+    >>> product, seen = [1, -1, -1, 1], [False, False, True, True]  # x0 x1 where x0 = 1
+    >>> theory.min_degree_interpolator(product, seen).tolist()  # x1
+    [-1.0, 1.0, -1.0, 1.0]
     """
     values, seen = checks.target_and_seen(values, seen)
     problem = without_free_and_constant_coordinates(values, seen)
@@ -53,6 +58,10 @@ def hilbert_function(seen: ArrayLike) -> np.ndarray:
     exactly from the d on at which it reaches the number of seen points.
 
     Raises ValueError as `min_degree_interpolator`.
+
+    >>> from pvr_jax import theory
+    >>> theory.hilbert_function([False, False, True, True]).tolist()  # 1; 1 and x1; no more
+    [1, 2, 2]
     """
     seen = checks.seen_set(seen)
     n = int(seen.size).bit_length() - 1

@@ -80,7 +80,7 @@ def small(name):
         (_, logits), gradients = jax.value_and_grad(loss, has_aux=True)(params)
         return logits, gradients
 
-    model = models.Model(jax.jit(model.init), model.apply)
+    model = model._replace(init=jax.jit(model.init))
     return model, x, jax.jit(compute), moved(model.init(jax.random.key(0), x[:1]))
 
 

@@ -49,7 +49,7 @@ def inputs(n, count=7, seed=0):
 def small(name, n):
     """Return (model, its functions compiled once, parameters away from any zero start)."""
     model = models.build(name, n, **SMALL[name])
-    compiled = models.Model(jax.jit(model.init), jax.jit(model.apply))
+    compiled = model._replace(init=jax.jit(model.init), apply=jax.jit(model.apply))
     return model, compiled, moved(compiled.init(jax.random.key(0), inputs(n, 1)))
 
 
