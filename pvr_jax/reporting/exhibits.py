@@ -1,7 +1,7 @@
 """Exhibits: all that a report is made of. Each is a value, made from a study and nothing else."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
 from string import Formatter
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from pvr_jax.number_text import exact
-from pvr_jax.reporting.columns import NOT_SETTINGS, Cell, Column, Context, Group
+from pvr_jax.reporting.columns import NOT_SETTINGS, Cell, Column, Context, Group, Verdict
 from pvr_jax.reporting.numbers import MISSING
 from pvr_jax.results import Measure, Study
 
@@ -99,7 +99,7 @@ class Table:
 
     name: str
     title: str
-    columns: Mapping[str, Column]
+    columns: Mapping[str, Column] = field(default_factory=dict)
     rows: Sequence[str] = ()
     over: Sequence[str] = ()
     data: Data = final
@@ -117,37 +117,28 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Pivot:
+class Pivot(Table):
     """A table with one more column per value of a coordinate, such as the model.
 
     Args:
         across: the coordinate.
-        cell: the statistic of each of these columns.
+        cell: the statistic of each of these columns, which come last; a dash where a row has no
+            replica of a value.
         heading: of them, with {} for the value.
-        columns: statistics of whole rows, before them.
     """
 
-    name: str
-    title: str
+    _: KW_ONLY
     across: str
     cell: Column
     heading: str = "{}"
-    columns: Mapping[str, Column] = field(default_factory=dict)
-    rows: Sequence[str] = ()
-    over: Sequence[str] = ()
-    data: Data = final
-    notes: Sequence[str] = ()
-    brief: Sequence[str] = ()
-    needs: Needs = ()
 
     def make(self, study: Study, context: Context) -> Made:
-        """Compute every cell; a dash where a row has no replica of a value."""
+        """Compute every cell."""
         frame = self.data(study)
+        values = frame[self.across].drop_duplicates() if len(frame) else ()
+        across = {self.heading.format(shown(value)): self._of(value) for value in values}
         keys = settings(frame, context, self.rows, (*self.over, self.across))
-        columns = dict(self.columns)
-        for value in frame[self.across].drop_duplicates():
-            columns[self.heading.format(shown(value))] = self._of(value)
-        return made(self.title, frame, keys, columns, context, self.notes)
+        return made(self.title, frame, keys, {**self.columns, **across}, context, self.notes)
 
     def _of(self, value: object) -> Column:
         def cell(group: Group, context: Context) -> Cell:
@@ -169,7 +160,7 @@ class Finding:
 
     template: str
     values: Mapping[str, Column]
-    verdict: Callable[[Mapping[str, Cell]], str] = lambda cells: ""
+    verdict: Verdict = lambda cells: ""
     rows: Sequence[str] = ()
     over: Sequence[str] = ()
     data: Data = final

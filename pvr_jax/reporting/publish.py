@@ -22,7 +22,6 @@ from pvr_jax.reporting.exhibits import (
     Finding,
     Images,
     Made,
-    Pivot,
     Table,
     Text,
     context_of,
@@ -31,7 +30,7 @@ from pvr_jax.reporting.exhibits import (
 from pvr_jax.reporting.vega import PAPER_WIDTHS, paper
 from pvr_jax.results import Measure, Study
 
-Exhibit = Table | Pivot | Chart | Finding | Text | Images
+Exhibit = Table | Chart | Finding | Text | Images
 RESOLUTION = 160  # pixels per inch, of a PNG
 # Of run.json: what a reader wants to know of a run.
 RECORDED = ("command", "parameters", "precision", "execution", "devices", "versions", "git_commit")
@@ -119,7 +118,7 @@ def publish(report: Report, study: Study, directory: str | Path) -> Published:
         name: write_figure(directory / "figures", name, spec) for name, spec in specs.items()
     }
     page = render_page(report, study, context, specs, directory)
-    tables = [e for e in report.shown(study) if isinstance(e, Table | Pivot)]
+    tables = [e for e in report.shown(study) if isinstance(e, Table)]
     made = [(_made(e, study, context), e.brief) for e in tables]
     first = [render.terminal(table, brief) for table, brief in made if len(table)][:1]
     said = textwrap.fill(report.verdict(study, context), render.TERMINAL_WIDTH)
@@ -137,7 +136,7 @@ def tables_of(report: Report, study: Study, context: Context) -> dict[str, str]:
     """Return the contents of the table files of a report by file name, and its findings."""
     files, sentences = {}, []
     for exhibit in report.shown(study):
-        if isinstance(exhibit, Table | Pivot) and len(table := _made(exhibit, study, context)):
+        if isinstance(exhibit, Table) and len(table := _made(exhibit, study, context)):
             files[f"{exhibit.name}.md"] = render.markdown(table)
             files[f"{exhibit.name}.csv"] = render.csv(table)
             files[f"{exhibit.name}.tex"] = render.latex(table, exhibit.name)
@@ -249,7 +248,7 @@ def _part(
     )
 
 
-def _made(exhibit: Table | Pivot, study: Study, context: Context) -> Made:
+def _made(exhibit: Table, study: Study, context: Context) -> Made:
     """Return a table, which is shown on the page and in files of its own."""
     return study.once(lambda: exhibit.make(study, context), exhibit, context)
 
