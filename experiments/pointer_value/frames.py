@@ -160,7 +160,8 @@ def _split_curves(study: Study, own: pd.DataFrame, *names: str) -> pd.DataFrame:
         if all(name in study for name in of_split):
             found = along(study, own, *of_split).rename(columns=of_split)
             rows.append(found.assign(split=words).dropna(subset=names[0]))
-    return pd.concat(rows, ignore_index=True) if rows else own.iloc[:0]
+    none = own.iloc[:0].reindex(columns=[*own, "split", *names])
+    return pd.concat(rows, ignore_index=True) if rows else none
 
 
 def _least_or_withheld(found: pd.DataFrame) -> pd.DataFrame:

@@ -23,6 +23,11 @@ def is_shown(needs: Needs, study: Study) -> bool:
     return all(need in study if isinstance(need, str) else need(study) for need in needs)
 
 
+def needing(need: str | Callable[[Study], bool], exhibits: Sequence[Any]) -> list[Any]:
+    """Return exhibits that need one thing more."""
+    return [replace(exhibit, needs=(need, *exhibit.needs)) for exhibit in exhibits]
+
+
 def final(study: Study) -> pd.DataFrame:
     """The data of most exhibits: a row per replica."""
     return study.final()
@@ -191,6 +196,10 @@ class Text:
 
     words: str
     needs: Needs = ()
+
+    def make(self, study: Study, context: Context) -> list[str]:
+        """Return the reading."""
+        return [self.words]
 
 
 @dataclass(frozen=True)

@@ -183,18 +183,14 @@ def render_page(
 
     A page of kept results, without a directory, has no links to the files of runs.
     """
-    kept = directory is None
-    parts = [part for e in report.shown(study) if (part := _part(e, study, context, specs, kept))]
-    leading = [
-        next((part for part in parts if part["kind"] == kind), None) for kind in ("chart", "table")
-    ]
-    opening = parts[:1] if parts and parts[0]["kind"] == "html" else []
-    leading = [*opening, *(part for part in leading if part)]
-    sentences = [s for part in parts if part["kind"] == "sentences" for s in part["sentences"]]
-    reading = (
-        [{"kind": "sentences", "title": "Reading", "sentences": sentences}] if sentences else []
-    )
-    rest = [part for part in parts if part not in leading and part["kind"] != "sentences"]
+    kept, shown = directory is None, report.shown(study)
+    parts = [part for e in shown if (part := _part(e, study, context, specs, kept))]
+    leading = parts[:1] if parts and parts[0]["kind"] == "html" else []
+    for kind in ("chart", "table"):
+        leading += [part for part in parts if part["kind"] == kind][:1]
+    said = [s for e in shown if isinstance(e, Finding | Text) for s in e.make(study, context)]
+    reading = [{"kind": "sentences", "title": "Reading", "sentences": said}] if said else []
+    rest = [part for part in parts if part not in leading]
     measures = {**study.measures, **report.measures}
     defined = [(_titled(m), m.description) for m in measures.values() if m.description]
     page = _template().render(
@@ -217,35 +213,24 @@ def _part(
     specs: Mapping[str, Mapping[str, Any]],
     kept: bool,
 ) -> dict[str, Any] | None:
+    """Return what the page needs of an exhibit; nothing of one that is empty, or a sentence."""
+    if isinstance(exhibit, Finding | Text):
+        return None
+    found = {"name": exhibit.name, "title": exhibit.title}
+    if isinstance(exhibit, Images):
+        return {**found, "kind": "html", "html": Markup(exhibit.render(study))}
     if isinstance(exhibit, Chart):
         if exhibit.name not in specs:
             return None
         links = [(k, f"figures/{exhibit.name}.{k}") for k in ("svg", "pdf", "png", "vl.json")]
-        links = [("png", f"{exhibit.name}.png")] if kept else links
-        return {
-            "kind": "chart",
-            "name": exhibit.name,
-            "title": exhibit.title,
-            "caption": exhibit.caption,
-            "spec": specs[exhibit.name],
-            "links": links,
-        }
-    if isinstance(exhibit, Finding):
-        return {"kind": "sentences", "title": "Reading", "sentences": exhibit.make(study, context)}
-    if isinstance(exhibit, Text):
-        return {"kind": "sentences", "title": "Reading", "sentences": [exhibit.words]}
-    if isinstance(exhibit, Images):
-        html = exhibit.render(study)
-        return {"kind": "html", "name": exhibit.name, "title": exhibit.title, "html": Markup(html)}
+        found["links"] = [("png", f"{exhibit.name}.png")] if kept else links
+        return {**found, "kind": "chart", "caption": exhibit.caption, "spec": specs[exhibit.name]}
     table = _made(exhibit, study, context)
+    if not len(table):
+        return None
     kinds = ("csv", "md") if kept else ("csv", "md", "tex")
-    links = [(kind, f"{exhibit.name}.{kind}") for kind in kinds]
-    numeric = render.numeric(table)
-    return (
-        {"kind": "table", "name": exhibit.name, "table": table, "links": links, "numeric": numeric}
-        if len(table)
-        else None
-    )
+    found["links"] = [(kind, f"{exhibit.name}.{kind}") for kind in kinds]
+    return {**found, "kind": "table", "table": table, "numeric": render.numeric(table)}
 
 
 def _made(exhibit: Table, study: Study, context: Context) -> Made:

@@ -32,7 +32,7 @@ def labels(
 ) -> pd.Series:
     """Return the shortest texts that tell rows apart by some of their columns.
 
-    A column adds its value to a label where rows that have the same label so far differ in it.
+    A column adds its values to the labels where rows that have the same label so far differ in it.
 
     Args:
         found: the rows.
@@ -41,14 +41,15 @@ def labels(
         words: what stands before a value, by column, such as "learning rate ".
         start: what the labels begin with, such as the model.
     """
-    label = pd.Series("", found.index) if start is None else start.astype(str)
+    label = pd.Series("", found.index) if start is None else start
     for name in [name for name in names if name in found]:
         like = [*(found[key] for key in within), label]
-        differs = found[name].groupby(like, dropna=False).transform("nunique", dropna=False) > 1
-        values = found[name].map(shown, na_action="ignore").fillna("")
-        between = (label.ne("") & values.ne("")).map({True: ", ", False: ""})
-        before = values.ne("").map({True: (words or {}).get(name, ""), False: ""})
-        label = label.where(~differs, label + between + before + values)
+        alike = found[name].groupby(like, dropna=False).nunique(dropna=False)
+        if alike.max() > 1:
+            before = (words or {}).get(name, "")
+            values = ["" if pd.isna(v) or v == "" else before + shown(v) for v in found[name]]
+            parts = zip(label, values, strict=True)
+            label = pd.Series([", ".join(filter(None, own)) for own in parts], found.index)
     return label
 
 
