@@ -1,7 +1,6 @@
 """The columns of the report that no other experiment has: verdicts, and what theories predict."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -99,10 +98,4 @@ def of_some(name: str) -> Mark:
 
 def share_of_some(name: str) -> Column:
     """The mean over cells in shares of the influence, and of how many cells where not of all."""
-    plain, words = columns.number(name, digits=3, per="unit"), of_some(name)
-
-    def cell(group: Group, context: Context) -> Cell:
-        found = plain.cell(group, context)
-        return replace(found, text=found.text + words(group, context, found))
-
-    return replace(plain, cell=cell)
+    return columns.number(name, digits=3, per="unit", mark=of_some(name))

@@ -48,7 +48,6 @@ def replicas(study: Study) -> pd.DataFrame:
         twice_overlap=2 * found["influence_overlap"],
         not_fitted=found[ERROR] - influence - dependence,
         counted=~diverged.to_numpy(),
-        excluded=diverged.to_numpy(),
         # A fit that was not measured carries no verdict either.
         unfinished=statistics.unfinished(seen, found["seen_constant_error"]) | seen.isna(),
         comparisons=int((cells[ERROR].count() > 1).sum()),
@@ -83,11 +82,9 @@ def _models(found: pd.DataFrame) -> pd.Series:
 
 def _kinds(study: Study, found: pd.DataFrame) -> pd.Series:
     """Return the kind of every frozen bit: without influence, of the pointer, or of the values."""
-    pointers = {}
-    for run in study.runs:
-        task = json.loads(run.attrs["config"]).get("task", {})
-        known = 3 if task.get("name") == "pvr_majority" else None
-        pointers[run.attrs["run"]] = task.get("pointer_bits", known)
+    tasks = {r.attrs["run"]: json.loads(r.attrs["config"]).get("task", {}) for r in study.runs}
+    known = {"pvr_majority": 3}
+    pointers = {run: t.get("pointer_bits", known.get(t.get("name"))) for run, t in tasks.items()}
     count = found["run"].map(pointers).astype(float)
     kinds = pd.Series("bits", found.index)
     kinds = kinds.mask(count.notna(), "value bits")
@@ -232,9 +229,7 @@ def matched(study: Study) -> pd.DataFrame:
     found = found.drop(columns=[*SETTINGS, "n"], errors="ignore")
     constant = found["constant_error"].where(found["constant_error"] > 0)
     diverged = found["diverged_at"] >= 0
-    found = found.assign(
-        relative_error=found[ERROR] / constant, counted=~diverged, excluded=diverged
-    )
+    found = found.assign(relative_error=found[ERROR] / constant, counted=~diverged)
     found = in_order(found, "task", "model")
     return found.sort_values("target_noise_stability", ascending=False, kind="stable")
 

@@ -5,16 +5,7 @@ from collections import Counter
 from experiments.canonical_holdout import columns, frames
 from experiments.canonical_holdout.frames import ERROR, LEFT, SEEN, THEORIES
 from pvr_jax.reporting.charts import Curve, Points
-from pvr_jax.reporting.columns import (
-    Context,
-    correlation,
-    count,
-    exact,
-    least,
-    mean,
-    number,
-    read,
-)
+from pvr_jax.reporting.columns import Context, correlation, count, exact, least, mean, number, read
 from pvr_jax.reporting.exhibits import Finding, Pivot, Table, groups, needing, settings
 from pvr_jax.reporting.publish import Report
 from pvr_jax.results import Measure, Study, statistics
@@ -59,7 +50,6 @@ WITHOUT_INFLUENCE = UNFINISHED | {
     "inside": "no error beyond that on the seen inputs is shown",
 }
 DERIVED = {
-    "frozen": Measure("frozen"),
     "network": Measure("model"),
     "alpha": Measure("init exponent α"),
     "difference": Measure("error − influence", "0 is the low-degree prediction."),
@@ -72,9 +62,7 @@ DERIVED = {
     "relative_error": Measure("error / ½ Var f", "1 is the best constant.", bounds=POSITIVE),
     "T": Measure("coefficient of T", "Learned, and predicted to be f̂(T) + v f̂(T ∪ {k})."),
     "twin": Measure("coefficient of the twin", "Learned, and predicted to be 0."),
-    "coefficient": Measure("coefficient"),
     "panel": Measure("frozen"),
-    "degree": Measure("degree"),
 } | {
     name: Measure(f"left by {words}", "½ E(g − h)², h what the theory predicts.", bounds=POSITIVE)
     for name, words in LEFT.items()

@@ -114,7 +114,6 @@ MEASURES = {
     f"iterations_ended{BASE}": Measure("iterations", bounds=(0, np.inf)),
     f"{ERROR}{BASE}": Measure("error", bounds=(0, np.inf)),
     "spent": Measure("iterations", "Optimizer steps of a stage.", bounds=(0, np.inf)),
-    "training": Measure("training"),
 }
 NOTES = (
     "Means of iterations are over the replicas that ended. Ratio: iterations of normal training "

@@ -53,19 +53,6 @@ class Made:
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
-    def lean(self) -> "Made":
-        """The same without statistics that no row has."""
-        kept = [
-            i
-            for i in range(len(self.headings))
-            if i < self.keys or any(row[i].text != MISSING for row in self.rows)
-        ]
-        chosen = {
-            name: [getattr(self, name)[i] for i in kept] for name in ("headings", "about", "names")
-        }
-        return replace(self, **chosen, rows=[[row[i] for i in kept] for row in self.rows])
-
     @cached_property
     def frame(self) -> pd.DataFrame:
         """The numbers, as in a CSV file."""
@@ -117,8 +104,7 @@ class Table:
         """Compute every cell."""
         frame = self.data(study)
         keys = settings(frame, context, self.rows, self.over)
-        found = made(self.title, frame, keys, self.columns, context, self.notes)
-        return found.lean if self.lean else found
+        return made(self, frame, keys, self.columns, context)
 
 
 @dataclass(frozen=True)
@@ -143,7 +129,7 @@ class Pivot(Table):
         values = frame[self.across].drop_duplicates() if len(frame) else ()
         across = {self.heading.format(shown(value)): self._of(value) for value in values}
         keys = settings(frame, context, self.rows, (*self.over, self.across))
-        return made(self.title, frame, keys, {**self.columns, **across}, context, self.notes)
+        return made(self, frame, keys, {**self.columns, **across}, context)
 
     def _of(self, value: object) -> Column:
         def cell(group: Group, context: Context) -> Cell:
@@ -287,12 +273,11 @@ def shown(value: object) -> str:
 
 
 def made(
-    title: str,
+    table: Table,
     frame: pd.DataFrame,
     keys: Sequence[str],
     columns: Mapping[str, Column],
     context: Context,
-    notes: Sequence[str] = (),
 ) -> Made:
     """Compute a table: a row per group of the keys.
 
@@ -300,16 +285,21 @@ def made(
     """
     there = {*frame, *(name.removesuffix("_mean") for name in frame)}
     columns = {h: c for h, c in columns.items() if there.issuperset(c.of)}
-    rows = [
-        [Cell(shown(group[k].iloc[0]), {"": group[k].iloc[0]}) for k in keys]
-        + [column.cell(group, context) for column in columns.values()]
-        for group in (groups(frame, keys) if len(frame) else [])
-    ]
-    headings = [context.measure(key).long_name for key in keys]
+    rows = groups(frame, keys) if len(frame) else []
+    cells = {h: [column.cell(row, context) for row in rows] for h, column in columns.items()}
+    if table.lean:
+        columns = {h: c for h, c in columns.items() if any(x.text != MISSING for x in cells[h])}
+    firsts = [[Cell(shown(row[k].iloc[0]), {"": row[k].iloc[0]}) for row in rows] for k in keys]
     about = [context.measure(key).description for key in keys]
     about += [
-        column.about or " ".join(context.measure(n).description for n in column.of[:1])
-        for column in columns.values()
+        c.about or context.measure(next(iter(c.of), "")).description for c in columns.values()
     ]
-    names = [*keys, *(column.name for column in columns.values())]
-    return Made(title, [*headings, *columns], about, names, rows, len(keys), tuple(notes))
+    return Made(
+        title=table.title,
+        headings=[*(context.measure(key).long_name for key in keys), *columns],
+        about=about,
+        names=[*keys, *(column.name for column in columns.values())],
+        rows=list(zip(*firsts, *(cells[heading] for heading in columns), strict=True)),
+        keys=len(keys),
+        notes=tuple(table.notes),
+    )
