@@ -75,7 +75,8 @@ def _models(found: pd.DataFrame) -> pd.Series:
         said = r"(?:^|, )(optimizer|init_scales)=[^,)]+"
         found = found.assign(setting=found["setting"].str.replace(said, "", regex=True))
     words = {name: name.replace("_", " ") + " " for name in ("init_scale", "learning_rate")}
-    label = labels(found, SETTINGS, ["task", "frozen_bit"], words, found["model"])
+    label = labels(found, ["optimizer", "init_scale"], (), words, found["model"])
+    label = labels(found, ["setting", "learning_rate"], _CELL[:2], words, label)
     same = found.assign(model=label)[[*_CELL, "seed"]].duplicated(keep=False)
     return label + found["run"].str[-8:].radd(", ").where(same, "")
 

@@ -72,7 +72,7 @@ DERIVED |= {
     for name, words in THEORIES.items()
 }
 INTERVALS = (
-    f"[95 %]: {statistics.INTERVAL_WORDS}. {statistics.SEEDS_WORDS}",
+    statistics.INTERVAL_NOTE,
     "↓ and ↑: the interval that holds for all rows at once with 95 % lies below or above the "
     "influence; where that is 0, ↑ says that the unseen inputs add to the error of the seen ones. "
     f"{statistics.UNFINISHED_WORDS}.",

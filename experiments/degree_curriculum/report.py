@@ -124,7 +124,7 @@ NOTES = (
     "than one that did; two that did not are a tie and left out.",
     "Learned: an error of less than half that of the best constant. Only fitted: an error on its "
     "samples below 5 % of that, without having learned.",
-    f"[95 %]: {statistics.INTERVAL_WORDS}. {statistics.SEEDS_WORDS}",
+    statistics.INTERVAL_NOTE,
 )
 
 

@@ -182,35 +182,35 @@ def with_comparisons(found: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
 
 
 def changes(
-    found: pd.DataFrame, along: str, y: str, keys: Sequence[str], ends: bool = False
+    found: pd.DataFrame, x: str, y: str, keys: Sequence[str], ends: bool = False
 ) -> pd.DataFrame:
     """Return by how much y changes, by seed, from a value of a column to the next.
 
     Args:
         found: a row per replica.
-        along: the column.
+        x: the column.
         y: what changes.
         keys: columns that do not change.
         ends: whether only the first and the last value are compared.
     """
     keys = list(keys)
-    rank = found.groupby(keys, dropna=False)[along].rank("dense")
+    rank = found.groupby(keys, dropna=False)[x].rank("dense")
     if ends:
         last = rank.groupby([found[key] for key in keys], dropna=False).transform("max")
         chosen = (last > 1) & ((rank == 1) | (rank == last))
         found, rank = found[chosen], (rank[chosen] > 1).astype(int)
     low = found.assign(rank=rank)
-    high = low[[*keys, "seed", "rank", along, y, "unfinished"]].assign(rank=rank - 1)
+    high = low[[*keys, "seed", "rank", x, y, "unfinished"]].assign(rank=rank - 1)
     rows = low.merge(high, on=[*keys, "seed", "rank"], suffixes=("", "_after"))
     rows = rows.assign(
-        before=rows[along],
-        after=rows[f"{along}_after"],
+        before=rows[x],
+        after=rows[f"{x}_after"],
         first=rows[y],
         last=rows[f"{y}_after"],
         change=rows[f"{y}_after"] - rows[y],
         unfinished=rows["unfinished"] | rows["unfinished_after"],
     )
-    return with_comparisons(rows.drop(columns=along), [*keys, "before", "after"])
+    return with_comparisons(rows.drop(columns=x), [*keys, "before", "after"])
 
 
 @once

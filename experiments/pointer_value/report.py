@@ -170,7 +170,7 @@ DEFINITIONS = {
 NOTES = (
     "Accuracies in percent, losses in nats, at the end of training; means over replicas, which "
     "differ in the seed. †: the fit is not finished.",
-    f"[95 %]: {statistics.INTERVAL_WORDS}. {statistics.SEEDS_WORDS}",
+    statistics.INTERVAL_NOTE,
 )
 BY_SPLIT = {"y": "accuracy", "panel": "panel", "percent": True}
 REPORT = Report(

@@ -156,7 +156,7 @@ MEASURES = {
 }
 NOTES = (
     "Errors are half squared errors, means over replicas; published code prints full ones.",
-    f"[95 %]: {statistics.INTERVAL_WORDS}. {statistics.SEEDS_WORDS}",
+    statistics.INTERVAL_NOTE,
     "†: an in-distribution error above 1 % of ½ Var f over the seen inputs; the fit is not "
     "finished, and nothing is judged.",
 )
