@@ -1,6 +1,6 @@
 """The columns of the report that no other experiment has: verdicts, and what theories predict."""
 
-from dataclasses import replace
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -15,36 +15,25 @@ def verdict_of(group: Group, context: Context) -> str:
     """Return where the error lies: "above", "below" or around ("inside") the influence.
 
     Where the influence is 0, the error lies above it if the unseen inputs add to that of the seen
-    ones. Nothing before the fit is finished, and where two groups of seeds have no mean to speak
-    of. The intervals hold at once for all rows of a table.
+    ones. What else it answers is as of `columns.judged`.
     """
-    ratios = values_by_cell(group, ERROR, context, per="unit")
-    seeds = statistics.seed_means(ratios) if np.isfinite(ratios).any() else np.array([])
-    if group["unfitted"].eq(True).any() or not statistics.can_be_judged(seeds):
-        return ""
-    confidence = float(group["confidence"].iloc[0])
     if (group["influence"] == 0).all():
-        added = values_by_cell(group, "added", context)
-        return statistics.against(*statistics.interval_over_seeds(added, "real", confidence), 0.0)
-    bounds = statistics.interval_over_seeds(ratios, "positive", confidence)
-    return statistics.against(*bounds, 1.0)
+        return columns.judged(group, values_by_cell(group, "added", context))
+    return columns.judged(group, values_by_cell(group, ERROR, context, per="unit"), 1.0, "positive")
 
 
 def mark(group: Group, context: Context, cell: Cell) -> str:
     """Mark an error: ↑ or ↓ by its verdict, † where the fit is not finished."""
-    if not np.isfinite(cell.sort):
-        return ""
-    if group["unfitted"].eq(True).any():
-        return " †"
-    return {"above": " ↑", "below": " ↓"}.get(verdict_of(group, context), "")
+    found = verdict_of(group, context) if np.isfinite(cell.sort) else ""
+    return (columns.ARROWS | {"unfinished": " †"}).get(found, "")
 
 
-def _verdict_cell(group: Group, context: Context) -> Cell:
-    unfitted = group["unfitted"].eq(True).any()
-    return Cell("unfitted" if unfitted else verdict_of(group, context))
-
-
-verdict_column = Column("verdict", _verdict_cell)
+def verdict(words: Mapping[str, str]) -> Column:
+    """The verdict in words."""
+    return Column(
+        "verdict",
+        lambda group, context: Cell(words.get(verdict_of(group, context), "no verdict")),
+    )
 
 
 def predicted(theory: str) -> Column:
@@ -109,10 +98,4 @@ def of_some(name: str) -> Mark:
 
 def share_of_some(name: str) -> Column:
     """The mean over cells in shares of the influence, and of how many cells where not of all."""
-    plain, words = columns.number(name, digits=3, per="unit"), of_some(name)
-
-    def cell(group: Group, context: Context) -> Cell:
-        found = plain.cell(group, context)
-        return replace(found, text=found.text + words(group, context, found))
-
-    return replace(plain, cell=cell)
+    return columns.number(name, digits=3, per="unit", mark=of_some(name))

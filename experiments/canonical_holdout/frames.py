@@ -2,12 +2,11 @@
 
 import json
 import re
-from collections.abc import Hashable
 
 import numpy as np
 import pandas as pd
 
-from pvr_jax.number_text import exact
+from pvr_jax.reporting.rows import in_order, labels
 from pvr_jax.results import Study, statistics
 from pvr_jax.results.study import once
 
@@ -49,24 +48,21 @@ def replicas(study: Study) -> pd.DataFrame:
         twice_overlap=2 * found["influence_overlap"],
         not_fitted=found[ERROR] - influence - dependence,
         counted=~diverged.to_numpy(),
-        excluded=diverged.to_numpy(),
         # A fit that was not measured carries no verdict either.
-        unfitted=statistics.unfinished(seen, found["seen_constant_error"]) | seen.isna(),
-        confidence=statistics.simultaneous(int((cells[ERROR].count() > 1).sum())),
+        unfinished=statistics.unfinished(seen, found["seen_constant_error"]) | seen.isna(),
+        comparisons=int((cells[ERROR].count() > 1).sum()),
     )
     found["frozen"] = _kinds(study, found)
-    return _sorted(found, *_CELL)
+    return in_order(found, *_CELL)
 
 
 def _theories(study: Study) -> pd.DataFrame:
     """Return what theories predict and leave, with a column per theory that says anything."""
     if "predicted_generalization_error" not in study:
         return study.final()[["run", "replica"]]
-    predicted = "predicted_generalization_error"
-    found = study.by_theory(predicted, f"{predicted}_se", "residual").dropna(axis=1, how="all")
-    short = {f"{predicted}_se_": "se_", f"{predicted}_": "predicted_"}
-    for long, name in short.items():
-        found = found.rename(columns=lambda column, a=long, b=name: column.replace(a, b))
+    long = "predicted_generalization_error_"
+    found = study.by_theory(long[:-1], f"{long}se", "residual").dropna(axis=1, how="all")
+    found.columns = [c.replace(f"{long}se_", "se_").replace(long, "predicted_") for c in found]
     return found.drop(columns="predicted_influence", errors="ignore")
 
 
@@ -75,28 +71,21 @@ def _models(found: pd.DataFrame) -> pd.Series:
 
     Learning rates may differ from task to task, as each has its own.
     """
-    words = found["model"]
-    for name in SETTINGS:
-        if name not in found or found[name].nunique() < 2:
-            continue
-        column = found[name].map(lambda value: value if isinstance(value, str) else exact(value))
-        if name == "setting":
-            column = column.str.replace(r"(?:^|, )(optimizer|init_scales)=[^,)]+", "", regex=True)
-        same = found.assign(model=words)[[*_CELL, "seed"]].duplicated(keep=False)
-        if name in ("optimizer", "init_scale") or same.any():
-            before = "" if name in ("optimizer", "setting") else name.replace("_", " ") + " "
-            words = words + [f", {before}{text}" if text else "" for text in column.fillna("")]
-    same = found.assign(model=words)[[*_CELL, "seed"]].duplicated(keep=False)
-    return words + found["run"].str[-8:].radd(", ").where(same, "")
+    if "setting" in found:  # which says what has a column of its own, too
+        said = r"(?:^|, )(optimizer|init_scales)=[^,)]+"
+        found = found.assign(setting=found["setting"].str.replace(said, "", regex=True))
+    words = {name: name.replace("_", " ") + " " for name in ("init_scale", "learning_rate")}
+    label = labels(found, ["optimizer", "init_scale"], (), words, found["model"])
+    label = labels(found, ["setting", "learning_rate"], _CELL[:2], words, label)
+    same = found.assign(model=label)[[*_CELL, "seed"]].duplicated(keep=False)
+    return label + found["run"].str[-8:].radd(", ").where(same, "")
 
 
 def _kinds(study: Study, found: pd.DataFrame) -> pd.Series:
     """Return the kind of every frozen bit: without influence, of the pointer, or of the values."""
-    pointers = {}
-    for run in study.runs:
-        task = json.loads(run.attrs["config"]).get("task", {})
-        known = 3 if task.get("name") == "pvr_majority" else None
-        pointers[run.attrs["run"]] = task.get("pointer_bits", known)
+    tasks = {r.attrs["run"]: json.loads(r.attrs["config"]).get("task", {}) for r in study.runs}
+    known = {"pvr_majority": 3}
+    pointers = {run: t.get("pointer_bits", known.get(t.get("name"))) for run, t in tasks.items()}
     count = found["run"].map(pointers).astype(float)
     kinds = pd.Series("bits", found.index)
     kinds = kinds.mask(count.notna(), "value bits")
@@ -109,31 +98,17 @@ def _kinds(study: Study, found: pd.DataFrame) -> pd.Series:
     )
 
 
-def _sorted(found: pd.DataFrame, *names: str) -> pd.DataFrame:
-    """Return rows in the order of columns, texts by the numbers in them."""
-    return found.sort_values(list(names), key=_places, kind="stable", ignore_index=True)
-
-
-def _places(column: pd.Series) -> pd.Series:
-    return column.map({v: i for i, v in enumerate(sorted(column.unique(), key=_natural))})
-
-
-def _natural(value: Hashable) -> tuple:
-    parts = re.split(r"(\d+(?:\.\d*)?)", value) if isinstance(value, str) else ["", value]
-    return tuple(float(part) if i % 2 else part for i, part in enumerate(parts))
-
-
 @once
 def by_kind(study: Study) -> pd.DataFrame:
     """Return the replicas by model and kind of frozen bit; those without influence come first."""
     order = ["influence 0", "pointer bits", "value bits", "bits"]
     found = replicas(study)
     place = [next(i for i, words in enumerate(order) if words in kind) for kind in found["frozen"]]
-    found = _sorted(found.assign(place=place), "model", "place")
+    found = in_order(found.assign(place=place), "model", "place")
     measured = found[found[ERROR].notna()]
     rows = len(measured[["model", "frozen"]].drop_duplicates())
-    unfitted = measured.groupby(["model", "frozen"])["unfitted"].transform("any")
-    return measured.assign(confidence=statistics.simultaneous(rows), unfitted=unfitted)
+    unfinished = measured.groupby(["model", "frozen"])["unfinished"].transform("any")
+    return measured.assign(comparisons=rows, unfinished=unfinished)
 
 
 def without_influence(study: Study) -> pd.DataFrame:
@@ -152,7 +127,9 @@ def charted(study: Study) -> pd.DataFrame:
     if found["model"].nunique() <= MOST_COLORS:
         return found
     task = found["task"] + ", " if found["task"].nunique() > 1 else ""
-    return _sorted(found.assign(task=task + found["model"], model="replicas"), "task", "frozen_bit")
+    return in_order(
+        found.assign(task=task + found["model"], model="replicas"), "task", "frozen_bit"
+    )
 
 
 @once
@@ -170,7 +147,7 @@ def scan(study: Study) -> pd.DataFrame:
     if (name := "predicted_linear_regression") in found:
         found[name] = found.groupby(["task", "frozen_bit"])[name].transform("mean")
     found = found[several].drop(columns="model")
-    return _sorted(found, "task", "frozen_bit", "network", "alpha")
+    return in_order(found, "task", "frozen_bit", "network", "alpha")
 
 
 def pairs(study: Study, last: bool = True) -> pd.DataFrame:
@@ -185,14 +162,13 @@ def pairs(study: Study, last: bool = True) -> pd.DataFrame:
         if "tracked_coefficients" not in run:
             continue
         own = run.isel(step=[-1]) if last and "step" in run.dims else run
-        names = [name for name in own if str(name).startswith("pair_")]
         values = own["tracked_coefficients"].to_dataset("member").drop_attrs()
         for part in ("mean", "low", "high"):  # what a study may keep instead of seeds' values
             if (name := f"tracked_coefficients_{part}") in own:
                 kept = own[name].to_dataset("member").drop_attrs()
                 values = values.assign({f"{member}_{part}": kept[member] for member in kept})
-        frame = values.assign({name: own[name] for name in names}).to_dataframe().reset_index()
-        found.append(frame.assign(run=run.attrs["run"]))
+        values = values.assign({n: own[n] for n in own if str(n).startswith("pair_")})
+        found.append(values.to_dataframe().reset_index().assign(run=run.attrs["run"]))
     if not found:
         return pd.DataFrame()
     found = pd.concat(found, ignore_index=True)
@@ -203,7 +179,7 @@ def pairs(study: Study, last: bool = True) -> pd.DataFrame:
     )
     sizes = found["pair_target_high"].abs()
     found = found.assign(size=-sizes).sort_values("size", kind="stable").drop(columns="size")
-    return _sorted(found, *_CELL)
+    return in_order(found, *_CELL)
 
 
 @once
@@ -254,10 +230,8 @@ def matched(study: Study) -> pd.DataFrame:
     found = found.drop(columns=[*SETTINGS, "n"], errors="ignore")
     constant = found["constant_error"].where(found["constant_error"] > 0)
     diverged = found["diverged_at"] >= 0
-    found = found.assign(
-        relative_error=found[ERROR] / constant, counted=~diverged, excluded=diverged
-    )
-    found = _sorted(found, "task", "model")
+    found = found.assign(relative_error=found[ERROR] / constant, counted=~diverged)
+    found = in_order(found, "task", "model")
     return found.sort_values("target_noise_stability", ascending=False, kind="stable")
 
 
@@ -276,14 +250,13 @@ def targets(study: Study) -> pd.DataFrame:
 
 def not_defined(study: Study) -> list[str]:
     """Return a line per run and theory that says nothing of it."""
+    if "not_defined" not in study or not has_frozen(study):
+        return []
+    found = study.curve("not_defined")
     return [
-        f"{run.attrs['run']}: no {THEORIES.get(theory, theory)}: {reason}"
-        for run in study.runs
-        if "not_defined" in run and run.attrs["holdout"] == "canonical"
-        for theory, reason in zip(
-            run["theory"].values.tolist(), run["not_defined"].values.tolist(), strict=True
-        )
-        if reason
+        f"{row.run}: no {THEORIES.get(row.theory, row.theory)}: {row.not_defined}"
+        for row in found[found["not_defined"] != ""].itertuples()
+        if row.run in set(replicas(study)["run"])
     ]
 
 
@@ -297,14 +270,9 @@ def has_matched(study: Study) -> bool:
     return any(run.attrs["holdout"] == "matched" for run in study.runs)
 
 
-def has_scan(study: Study) -> bool:
-    """Whether there is a scan of init exponents."""
-    return has_frozen(study) and len(scan(study)) > 0
-
-
 def has_few_models(study: Study) -> bool:
     """Whether models stand side by side in one row."""
-    return has_frozen(study) and 1 < replicas(study)["model"].nunique() <= MOST_COLORS
+    return 1 < replicas(study)["model"].nunique() <= MOST_COLORS
 
 
 def has_pairs(study: Study) -> bool:

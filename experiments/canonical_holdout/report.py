@@ -1,21 +1,12 @@
 """What is shown of the canonical holdout: the error per frozen bit beside what theories predict."""
 
-from collections.abc import Mapping
+from collections import Counter
 
 from experiments.canonical_holdout import columns, frames
 from experiments.canonical_holdout.frames import ERROR, LEFT, SEEN, THEORIES
 from pvr_jax.reporting.charts import Curve, Points
-from pvr_jax.reporting.columns import (
-    Cell,
-    Context,
-    correlation,
-    count,
-    exact,
-    least,
-    mean,
-    number,
-)
-from pvr_jax.reporting.exhibits import Finding, Pivot, Table, groups, settings
+from pvr_jax.reporting.columns import Context, correlation, count, exact, least, mean, number, read
+from pvr_jax.reporting.exhibits import Finding, Pivot, Table, groups, needing, settings
 from pvr_jax.reporting.publish import Report
 from pvr_jax.results import Measure, Study, statistics
 
@@ -23,7 +14,6 @@ POSITIVE = (0, float("inf"))
 LEVELS = {"influence": "influence"} | {f"predicted_{n}": words for n, words in THEORIES.items()}
 LEVELS["predicted_linear_regression"] = "linear regression (mean)"
 OVER = ("task", "frozen_bit")
-FROZEN = [frames.has_frozen]
 
 
 def verdict(study: Study, context: Context) -> str:
@@ -34,12 +24,11 @@ def verdict(study: Study, context: Context) -> str:
         return f"Rank correlation of the error with the target's noise stability: {text}."
     frame = frames.replicas(study)
     rows = groups(frame, settings(frame, context, ["frozen_bit"], []))
-    verdicts = [columns.verdict_column.cell(row, context).text for row in rows]
-    of = {name: verdicts.count(name) for name in ("inside", "below", "above", "unfitted", "")}
-    rest = [f"in {of['unfitted']} the fit is not finished (†)" if of["unfitted"] else ""]
-    rest.append(f"{of['']} cannot be judged" if of[""] else "")
-    rest = " and ".join(filter(None, rest))
+    of = Counter(columns.verdict_of(row, context) for row in rows)
     judged = of["inside"] + of["below"] + of["above"]
+    others = len(rows) - judged - of["unfinished"]
+    rest = [f"in {of['unfinished']} the fit is not finished (†)"] if of["unfinished"] else []
+    rest = " and ".join([*rest, *([f"{others} cannot be judged"] if others else [])])
     if not judged:
         return f"No verdict on the error and the influence: of {len(rows)} cells, {rest}."
     rest = f" Of all {len(rows)}, {rest}." if rest else ""
@@ -50,32 +39,17 @@ def verdict(study: Study, context: Context) -> str:
     )
 
 
-def _against_influence(cells: Mapping[str, Cell]) -> str:
-    return {
-        "below": "it is below the influence",
-        "above": "it is above the influence",
-        "inside": "no difference from the influence is shown",
-        "unfitted": "no verdict, as the fit is not finished in some cell",
-    }.get(cells["where"].text, "no verdict")
-
-
-def _without_influence(cells: Mapping[str, Cell]) -> str:
-    return {
-        "above": "error = influence does not hold, the unseen inputs add to the error",
-        "inside": "no error beyond that on the seen inputs is shown",
-        "unfitted": "no verdict, as the fit is not finished in some cell",
-    }.get(cells["where"].text, "no verdict")
-
-
-def _stability(cells: Mapping[str, Cell]) -> str:
-    where = statistics.against(*cells["correlation"].bounds, 0.0)
-    words = {"below": "the less noise-stable the target, the larger the error"}
-    words["above"] = "the opposite of what the bound suggests"
-    return words.get(where, "no clear relation")
-
-
+UNFINISHED = {"unfinished": "no verdict, as the fit is not finished in some cell"}
+AGAINST_INFLUENCE = UNFINISHED | {
+    "below": "it is below the influence",
+    "above": "it is above the influence",
+    "inside": "no difference from the influence is shown",
+}
+WITHOUT_INFLUENCE = UNFINISHED | {
+    "above": "error = influence does not hold, the unseen inputs add to the error",
+    "inside": "no error beyond that on the seen inputs is shown",
+}
 DERIVED = {
-    "frozen": Measure("frozen"),
     "network": Measure("model"),
     "alpha": Measure("init exponent α"),
     "difference": Measure("error − influence", "0 is the low-degree prediction."),
@@ -88,9 +62,7 @@ DERIVED = {
     "relative_error": Measure("error / ½ Var f", "1 is the best constant.", bounds=POSITIVE),
     "T": Measure("coefficient of T", "Learned, and predicted to be f̂(T) + v f̂(T ∪ {k})."),
     "twin": Measure("coefficient of the twin", "Learned, and predicted to be 0."),
-    "coefficient": Measure("coefficient"),
     "panel": Measure("frozen"),
-    "degree": Measure("degree"),
 } | {
     name: Measure(f"left by {words}", "½ E(g − h)², h what the theory predicts.", bounds=POSITIVE)
     for name, words in LEFT.items()
@@ -100,7 +72,7 @@ DERIVED |= {
     for name, words in THEORIES.items()
 }
 INTERVALS = (
-    f"[95 %]: {statistics.INTERVAL_WORDS}. {statistics.SEEDS_WORDS}",
+    statistics.INTERVAL_NOTE,
     "↓ and ↑: the interval that holds for all rows at once with 95 % lies below or above the "
     "influence; where that is 0, ↑ says that the unseen inputs add to the error of the seen ones. "
     f"{statistics.UNFINISHED_WORDS}.",
@@ -119,9 +91,282 @@ NEAREST = (
     "interval over seeds does not tell apart from it."
 )
 _RATIO = mean(ERROR, per="unit", mark=columns.mark)
-_KIND = {"where": columns.verdict_column, "nearest": least(LEFT, per="unit")}
-_KIND["ratio"] = mean(ERROR, per="unit")
+_KIND = {"nearest": least(LEFT, per="unit"), "ratio": mean(ERROR, per="unit")}
 
+FROZEN = [
+    Points(
+        "error_by_alpha",
+        "Error by the init exponent",
+        y=ERROR,
+        x="alpha",
+        panel="frozen_bit",
+        color="network",
+        levels=LEVELS,
+        data=frames.scan,
+        log_y=True,
+        caption="Weights and biases start uniform in ±fan_in^−α, so networks start smaller to "
+        "the right. Marks are predictions: the exact ends of the way are the influence and the "
+        "mean error of linear regression.",
+    ),
+    Points(
+        "error",
+        "Error per frozen bit, and what theories predict",
+        y=ERROR,
+        x="frozen_bit",
+        panel="task",
+        color="model",
+        levels=LEVELS,
+        data=frames.charted,
+        caption="Every replica a dot, with the mean and its interval. Marks are predictions: "
+        "the influence (low-degree bias) and kernel regression (lazy training).",
+    ),
+    Table(
+        "table",
+        "Generalization error, influence, and what theories predict",
+        data=frames.replicas,
+        rows=["frozen_bit"],
+        columns={
+            "error [95 %]": mean(ERROR, mark=columns.mark),
+            "influence": exact("influence"),
+            "linear regression": columns.predicted("linear_regression"),
+            "deviation": columns.deviation("linear_regression"),
+            "wide NTK": columns.predicted("wide_ntk"),
+            "empirical NTK": columns.predicted("empirical_ntk"),
+            "error − influence [95 %]": columns.difference,
+            "in-distribution error": number(SEEN, digits=3),
+            "replicas": count("counted"),
+        },
+        notes=INTERVALS,
+        brief=["error [95 %]", "influence", "wide NTK", "empirical NTK"],
+    ),
+    Finding(
+        "{model}, {frozen}: the error is {error}, and the low-degree prediction is 0: "
+        "{shown}. Nearest of the theories: {nearest}.",
+        values=_KIND | {"error": mean(ERROR), "shown": columns.verdict(WITHOUT_INFLUENCE)},
+        rows=["model", "frozen"],
+        over=OVER,
+        data=frames.without_influence,
+    ),
+    Finding(
+        "{model}, {frozen}: the error is {ratio} times the influence: {shown}. Nearest of "
+        "the theories: {nearest}.",
+        values=_KIND | {"shown": columns.verdict(AGAINST_INFLUENCE)},
+        rows=["model", "frozen"],
+        over=OVER,
+        data=frames.with_influence,
+    ),
+    Pivot(
+        "models",
+        "Generalization error by model",
+        across="model",
+        cell=mean(ERROR, mark=columns.mark),
+        heading="{} [95 %]",
+        columns={"influence": exact("influence")},
+        rows=["frozen_bit"],
+        data=frames.replicas,
+        notes=INTERVALS,
+        needs=[frames.has_few_models],
+    ),
+    Table(
+        "kinds",
+        "By model and kind of frozen bit, and what the error is made of",
+        data=frames.by_kind,
+        rows=["model", "frozen"],
+        over=OVER,
+        columns={
+            "cells": columns.cells,
+            "error / influence [95 %]": _RATIO,
+            "2·overlap": number("twice_overlap", digits=3, per="unit"),
+            "learned influence": number("learned_influence", digits=3, per="unit"),
+            "not fitted": number("not_fitted", digits=3, per="unit"),
+            "projection c": number("projection", digits=3),
+            "leak": number("leak", digits=3),
+            "degree temperature [95 %]": mean("degree_temperature"),
+        },
+        notes=[KINDS, SUM, *INTERVALS],
+    ),
+    Table(
+        "theory",
+        "Which theory explains it, by model and kind of frozen bit",
+        data=frames.by_kind,
+        rows=["model", "frozen"],
+        over=OVER,
+        columns={
+            "cells": columns.cells,
+            "error / influence [95 %]": _RATIO,
+            **{
+                f"{words} / influence": columns.share_of_some(f"predicted_{name}")
+                for name, words in THEORIES.items()
+            },
+            **{
+                f"left by {words} [95 %]": mean(name, per="unit", mark=columns.of_some(name))
+                for name, words in LEFT.items()
+            },
+            "nearest": least(LEFT, per="unit"),
+        },
+        notes=[KINDS, NEAREST],
+        needs=["residual"],
+    ),
+    Table(
+        "residuals",
+        "Which theory explains it, cell by cell",
+        data=frames.replicas,
+        rows=["frozen_bit"],
+        columns={
+            "degree temperature [95 %]": mean("degree_temperature"),
+            **{f"left by {words} [95 %]": mean(name) for name, words in LEFT.items()},
+            "nearest": least(LEFT),
+        },
+        notes=[
+            "Left by a theory: half the mean squared distance, over the whole cube, between "
+            "the learned function and the one that the theory predicts. Influence: the "
+            "min-degree interpolator, which does not use the frozen bit; NTK: regression with "
+            "the tangent kernel.",
+            NEAREST,
+        ],
+        needs=["residual"],
+    ),
+    Table(
+        "why",
+        "Why: what was learned off the support",
+        data=frames.replicas,
+        rows=["frozen_bit"],
+        columns={
+            "error / influence": number(ERROR, digits=3, per="influence"),
+            "leak": number("leak", digits=3),
+            "projection c": number("projection", digits=3),
+            "overlap": number("influence_overlap", digits=3),
+            "learned influence": number("learned_influence", digits=3),
+            "residual variance": number("residual_variance", digits=3),
+            "not fitted": number("not_fitted", digits=3),
+        },
+        notes=["Means over replicas.", SUM],
+    ),
+    Pivot(
+        "initialization",
+        "From linear regression to the influence",
+        across="alpha",
+        cell=mean(ERROR, mark=columns.mark),
+        heading="α = {} [95 %]",
+        columns={
+            "influence": exact("influence"),
+            "linear regression": number("predicted_linear_regression"),
+        },
+        rows=["frozen_bit", "network"],
+        data=frames.scan,
+        notes=INTERVALS,
+    ),
+    Table(
+        "pairs",
+        "Monomials that training cannot tell apart",
+        data=frames.pair_table,
+        rows=["frozen_bit", "pair_low"],
+        columns={
+            "predicted": exact("pair_limit"),
+            "coefficient of T [95 %]": mean("T", decimals=3),
+            "twin": exact("pair_high"),
+            "in the target": exact("pair_target_high"),
+            "coefficient of the twin [95 %]": mean("twin", decimals=3),
+        },
+        notes=[
+            "T and its twin with the frozen bit are one function on the seen inputs; the "
+            "low-degree prediction gives T the sum of both target coefficients, and its twin 0."
+        ],
+        needs=[frames.has_pairs],
+    ),
+    Points(
+        "error_against_influence",
+        "Error against influence",
+        y=ERROR,
+        x="influence",
+        panel="task",
+        color="model",
+        diagonal=True,
+        data=frames.charted,
+        caption="On the line, error = influence.",
+    ),
+    Curve(
+        "degree_profile",
+        "Fourier mass by degree, in training",
+        y="degree_profile",
+        x="degree",
+        panel="frozen_bit",
+        color="model",
+        slider="step",
+        band="range",
+        data=frames.profiles,
+        needs=["step", "frozen_degree_profile"],
+        caption="The frozen target is what the low-degree prediction tends to.",
+    ),
+    Curve(
+        "coefficients",
+        "Coefficients of monomials that training cannot tell apart",
+        y="coefficient",
+        x="step",
+        panel="panel",
+        color="pair_low",
+        dash="member",
+        levels={"predicted": "low-degree prediction"},
+        band="range",
+        data=frames.pair_curves,
+        needs=["step", "tracked_coefficients", frames.has_pairs],
+        caption="At most four pairs, the largest. Bands reach from the smallest to the largest "
+        "replica.",
+    ),
+]
+MATCHED = [
+    Points(
+        "error_by_stability",
+        "Nothing frozen: error and noise stability of the target",
+        y="relative_error",
+        x="target_noise_stability",
+        color="model",
+        continuous=True,
+        data=frames.matched,
+        caption="At 1 the network is no better than the best constant.",
+    ),
+    Table(
+        "matched",
+        "Nothing frozen: error and noise stability of the target",
+        data=frames.matched,
+        rows=["task"],
+        columns={
+            "replicas": count("counted"),
+            "error [95 %]": mean(ERROR),
+            "error / ½ Var f [95 %]": mean("relative_error"),
+            "E f²": number("mean_square"),
+            "Stab_½": number("target_noise_stability"),
+            "bound": number("target_orbit_cross_predictability_bound"),
+            "CP": number("target_orbit_cross_predictability"),
+        },
+        notes=[
+            "Training drew from the whole cube. Stab_½, bound and CP are exact properties of "
+            "the target; CP is of its orbit among functions of twice as many bits. The lower "
+            "bound on the error of symmetric networks has a prefactor that is not verified "
+            "here, so no value of it is claimed.",
+            INTERVALS[0],
+        ],
+    ),
+    Finding(
+        "{model}: over all targets, Spearman's rank correlation with Stab_½ is {correlation} "
+        "of the error, {relative} of error / ½ Var f: {verdict}. CP ≤ bound ≤ Stab_½ holds for "
+        "{ordered} targets, as computed; it is a theorem.",
+        values={
+            "correlation": correlation("target_noise_stability", ERROR),
+            "relative": correlation("target_noise_stability", "relative_error"),
+            "ordered": count("ordered"),
+        },
+        verdict=read(
+            "correlation",
+            "no clear relation",
+            below="the less noise-stable the target, the larger the error",
+            above="the opposite of what the bound suggests",
+        ),
+        rows=["model"],
+        over=["task"],
+        data=frames.targets,
+    ),
+]
 REPORT = Report(
     title="Canonical holdout: one bit frozen in training",
     question="Is the generalization error of a network that never saw one bit flip the Boolean "
@@ -129,285 +374,5 @@ REPORT = Report(
     verdict=verdict,
     measures=DERIVED,
     left_out=frames.not_defined,
-    exhibits=[
-        Points(
-            "error_by_alpha",
-            "Error by the init exponent",
-            y=ERROR,
-            x="alpha",
-            panel="frozen_bit",
-            color="network",
-            levels=LEVELS,
-            data=frames.scan,
-            log_y=True,
-            needs=[frames.has_scan],
-            caption="Weights and biases start uniform in ±fan_in^−α, so networks start smaller to "
-            "the right. Marks are predictions: the exact ends of the way are the influence and the "
-            "mean error of linear regression.",
-        ),
-        Points(
-            "error",
-            "Error per frozen bit, and what theories predict",
-            y=ERROR,
-            x="frozen_bit",
-            panel="task",
-            color="model",
-            levels=LEVELS,
-            data=frames.charted,
-            needs=FROZEN,
-            caption="Every replica a dot, with the mean and its interval. Marks are predictions: "
-            "the influence (low-degree bias) and kernel regression (lazy training).",
-        ),
-        Table(
-            "table",
-            "Generalization error, influence, and what theories predict",
-            data=frames.replicas,
-            rows=["frozen_bit"],
-            columns={
-                "error [95 %]": mean(ERROR, mark=columns.mark),
-                "influence": exact("influence"),
-                "linear regression": columns.predicted("linear_regression"),
-                "deviation": columns.deviation("linear_regression"),
-                "wide NTK": columns.predicted("wide_ntk"),
-                "empirical NTK": columns.predicted("empirical_ntk"),
-                "error − influence [95 %]": columns.difference,
-                "in-distribution error": number(SEEN, digits=3),
-                "replicas": count("counted"),
-            },
-            notes=INTERVALS,
-            brief=["error [95 %]", "influence", "wide NTK", "empirical NTK"],
-            needs=FROZEN,
-        ),
-        Finding(
-            "{model}, {frozen}: the error is {error}, and the low-degree prediction is 0: "
-            "{verdict}. Nearest of the theories: {nearest}.",
-            values={**_KIND, "error": mean(ERROR)},
-            verdict=_without_influence,
-            rows=["model", "frozen"],
-            over=OVER,
-            data=frames.without_influence,
-            needs=FROZEN,
-        ),
-        Finding(
-            "{model}, {frozen}: the error is {ratio} times the influence: {verdict}. Nearest of "
-            "the theories: {nearest}.",
-            values=_KIND,
-            verdict=_against_influence,
-            rows=["model", "frozen"],
-            over=OVER,
-            data=frames.with_influence,
-            needs=FROZEN,
-        ),
-        Pivot(
-            "models",
-            "Generalization error by model",
-            across="model",
-            cell=mean(ERROR, mark=columns.mark),
-            heading="{} [95 %]",
-            columns={"influence": exact("influence")},
-            rows=["frozen_bit"],
-            data=frames.replicas,
-            notes=INTERVALS,
-            needs=[frames.has_few_models],
-        ),
-        Table(
-            "kinds",
-            "By model and kind of frozen bit, and what the error is made of",
-            data=frames.by_kind,
-            rows=["model", "frozen"],
-            over=OVER,
-            columns={
-                "cells": columns.cells,
-                "error / influence [95 %]": _RATIO,
-                "2·overlap": number("twice_overlap", digits=3, per="unit"),
-                "learned influence": number("learned_influence", digits=3, per="unit"),
-                "not fitted": number("not_fitted", digits=3, per="unit"),
-                "projection c": number("projection", digits=3),
-                "leak": number("leak", digits=3),
-                "degree temperature [95 %]": mean("degree_temperature"),
-            },
-            notes=[KINDS, SUM, *INTERVALS],
-            needs=FROZEN,
-        ),
-        Table(
-            "theory",
-            "Which theory explains it, by model and kind of frozen bit",
-            data=frames.by_kind,
-            rows=["model", "frozen"],
-            over=OVER,
-            columns={
-                "cells": columns.cells,
-                "error / influence [95 %]": _RATIO,
-                **{
-                    f"{words} / influence": columns.share_of_some(f"predicted_{name}")
-                    for name, words in THEORIES.items()
-                },
-                **{
-                    f"left by {words} [95 %]": mean(name, per="unit", mark=columns.of_some(name))
-                    for name, words in LEFT.items()
-                },
-                "nearest": least(LEFT, per="unit"),
-            },
-            notes=[KINDS, NEAREST],
-            needs=[*FROZEN, "residual"],
-        ),
-        Table(
-            "residuals",
-            "Which theory explains it, cell by cell",
-            data=frames.replicas,
-            rows=["frozen_bit"],
-            columns={
-                "degree temperature [95 %]": mean("degree_temperature"),
-                **{f"left by {words} [95 %]": mean(name) for name, words in LEFT.items()},
-                "nearest": least(LEFT),
-            },
-            notes=[
-                "Left by a theory: half the mean squared distance, over the whole cube, between "
-                "the learned function and the one that the theory predicts. Influence: the "
-                "min-degree interpolator, which does not use the frozen bit; NTK: regression with "
-                "the tangent kernel.",
-                NEAREST,
-            ],
-            needs=[*FROZEN, "residual"],
-        ),
-        Table(
-            "why",
-            "Why: what was learned off the support",
-            data=frames.replicas,
-            rows=["frozen_bit"],
-            columns={
-                "error / influence": number(ERROR, digits=3, per="influence"),
-                "leak": number("leak", digits=3),
-                "projection c": number("projection", digits=3),
-                "overlap": number("influence_overlap", digits=3),
-                "learned influence": number("learned_influence", digits=3),
-                "residual variance": number("residual_variance", digits=3),
-                "not fitted": number("not_fitted", digits=3),
-            },
-            notes=["Means over replicas.", SUM],
-            needs=FROZEN,
-        ),
-        Pivot(
-            "initialization",
-            "From linear regression to the influence",
-            across="alpha",
-            cell=mean(ERROR, mark=columns.mark),
-            heading="α = {} [95 %]",
-            columns={
-                "influence": exact("influence"),
-                "linear regression": number("predicted_linear_regression"),
-            },
-            rows=["frozen_bit", "network"],
-            data=frames.scan,
-            notes=INTERVALS,
-            needs=[frames.has_scan],
-        ),
-        Table(
-            "pairs",
-            "Monomials that training cannot tell apart",
-            data=frames.pair_table,
-            rows=["frozen_bit", "pair_low"],
-            columns={
-                "predicted": exact("pair_limit"),
-                "coefficient of T [95 %]": mean("T", decimals=3),
-                "twin": exact("pair_high"),
-                "in the target": exact("pair_target_high"),
-                "coefficient of the twin [95 %]": mean("twin", decimals=3),
-            },
-            notes=[
-                "T and its twin with the frozen bit are one function on the seen inputs; the "
-                "low-degree prediction gives T the sum of both target coefficients, and its twin 0."
-            ],
-            needs=[frames.has_pairs],
-        ),
-        Points(
-            "error_against_influence",
-            "Error against influence",
-            y=ERROR,
-            x="influence",
-            panel="task",
-            color="model",
-            diagonal=True,
-            data=frames.charted,
-            needs=FROZEN,
-            caption="On the line, error = influence.",
-        ),
-        Curve(
-            "degree_profile",
-            "Fourier mass by degree, in training",
-            y="degree_profile",
-            x="degree",
-            panel="frozen_bit",
-            color="model",
-            slider="step",
-            band="range",
-            data=frames.profiles,
-            needs=["step", *FROZEN],
-            caption="The frozen target is what the low-degree prediction tends to.",
-        ),
-        Curve(
-            "coefficients",
-            "Coefficients of monomials that training cannot tell apart",
-            y="coefficient",
-            x="step",
-            panel="panel",
-            color="pair_low",
-            dash="member",
-            levels={"predicted": "low-degree prediction"},
-            band="range",
-            data=frames.pair_curves,
-            needs=["step", "tracked_coefficients", frames.has_pairs],
-            caption="At most four pairs, the largest. Bands reach from the smallest to the largest "
-            "replica.",
-        ),
-        Points(
-            "error_by_stability",
-            "Nothing frozen: error and noise stability of the target",
-            y="relative_error",
-            x="target_noise_stability",
-            color="model",
-            continuous=True,
-            data=frames.matched,
-            needs=[frames.has_matched],
-            caption="At 1 the network is no better than the best constant.",
-        ),
-        Table(
-            "matched",
-            "Nothing frozen: error and noise stability of the target",
-            data=frames.matched,
-            rows=["task"],
-            columns={
-                "replicas": count("counted"),
-                "error [95 %]": mean(ERROR),
-                "error / ½ Var f [95 %]": mean("relative_error"),
-                "E f²": number("mean_square"),
-                "Stab_½": number("target_noise_stability"),
-                "bound": number("target_orbit_cross_predictability_bound"),
-                "CP": number("target_orbit_cross_predictability"),
-            },
-            notes=[
-                "Training drew from the whole cube. Stab_½, bound and CP are exact properties of "
-                "the target; CP is of its orbit among functions of twice as many bits. The lower "
-                "bound on the error of symmetric networks has a prefactor that is not verified "
-                "here, so no value of it is claimed.",
-                INTERVALS[0],
-            ],
-            needs=[frames.has_matched],
-        ),
-        Finding(
-            "{model}: over all targets, Spearman's rank correlation with Stab_½ is {correlation} "
-            "of the error, {relative} of error / ½ Var f: {verdict}. CP ≤ bound ≤ Stab_½ holds for "
-            "{ordered} targets, as computed; it is a theorem.",
-            values={
-                "correlation": correlation("target_noise_stability", ERROR),
-                "relative": correlation("target_noise_stability", "relative_error"),
-                "ordered": count("ordered"),
-            },
-            verdict=_stability,
-            rows=["model"],
-            over=["task"],
-            data=frames.targets,
-            needs=[frames.has_matched],
-        ),
-    ],
+    exhibits=[*needing(frames.has_frozen, FROZEN), *needing(frames.has_matched, MATCHED)],
 )

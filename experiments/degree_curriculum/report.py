@@ -7,12 +7,12 @@ import pandas as pd
 
 from pvr_jax.reporting.charts import Curve, interpolated
 from pvr_jax.reporting.columns import (
-    Cell,
     Context,
     count,
     mean,
     number,
     ratio,
+    read,
     sign_test,
     sign_test_of,
     sign_test_p,
@@ -26,25 +26,26 @@ from pvr_jax.results import Measure, Study, statistics
 LEARNED, FITTED = 0.5, 0.05
 
 
+def _with_training(found: pd.DataFrame) -> pd.DataFrame:
+    """Name what is compared: normal training, or the curriculum by its leap."""
+    words = "curriculum, leap " + found["leap"].astype(str)
+    return found.assign(training=words.mask(found["leap"] >= found["n"], "normal training"))
+
+
 def replicas(study: Study) -> pd.DataFrame:
     """Return a row per replica, with when it ended and whether it learned the target."""
-    found = study.final()
+    found = _with_training(study.final())
     error, constant = found["generalization_error"], found["constant_error"]
     ended = found["finished"] & (found["diverged_at"] < 0)
     fitted = found["in_distribution_error"] < FITTED * constant
     known = error.notna()
     return found.assign(
-        training=[_training(*row) for row in zip(found["leap"], found["n"], strict=True)],
         ended=ended.astype("boolean"),
         iterations_to_end=found["iterations"].where(ended, np.inf),
         iterations_ended=found["iterations"].where(ended),
         learned=(error < LEARNED * constant).astype("boolean").where(known),
         fitted_only=(fitted & (error >= LEARNED * constant)).astype("boolean").where(known),
     )
-
-
-def _training(leap: int, n: int) -> str:
-    return "normal training" if leap >= n else f"curriculum, leap {leap}"
 
 
 def pairs(study: Study) -> pd.DataFrame:
@@ -72,17 +73,15 @@ def stages(study: Study) -> pd.DataFrame:
 
 def curves(study: Study, y: str) -> pd.DataFrame:
     """Return a measure of every replica at shared numbers of iterations."""
-    found = study.curve(y, "iterations")
-    found["training"] = [_training(*row) for row in zip(found["leap"], found["n"], strict=True)]
+    found = _with_training(study.curve(y, "iterations"))
     constant = study.final()["constant_error"].iloc[0]
     return interpolated(found.dropna(subset=[y]), "iterations", y).assign(constant_error=constant)
 
 
 def stage_ends(study: Study) -> pd.DataFrame:
     """Return after how many iterations, on average, a curriculum passes a stage but the last."""
-    found = study.curve("stage_end")
+    found = _with_training(study.curve("stage_end"))
     found = found[found["stage_end"] >= 0].rename(columns={"stage_end": "iterations"})
-    found["training"] = [_training(*row) for row in zip(found["leap"], found["n"], strict=True)]
     means = found.groupby(["samples", "training", "stage"], as_index=False)["iterations"].mean()
     return means[means["stage"] < means.groupby(["samples", "training"])["stage"].transform("max")]
 
@@ -106,13 +105,6 @@ def verdict(study: Study, context: Context) -> str:
     )
 
 
-def _pace(cells: dict[str, Cell]) -> str:
-    low, high = cells["ratio"].bounds
-    where = statistics.against(low, high, 1.0)
-    words = {"above": "the curriculum is faster", "below": "the curriculum is slower"}
-    return words.get(where, "no difference is shown")
-
-
 TIMES, ERROR = "iterations_to_end", "generalization_error"
 BASE = "_baseline"
 MEASURES = {
@@ -122,7 +114,6 @@ MEASURES = {
     f"iterations_ended{BASE}": Measure("iterations", bounds=(0, np.inf)),
     f"{ERROR}{BASE}": Measure("error", bounds=(0, np.inf)),
     "spent": Measure("iterations", "Optimizer steps of a stage.", bounds=(0, np.inf)),
-    "training": Measure("training"),
 }
 NOTES = (
     "Means of iterations are over the replicas that ended. Ratio: iterations of normal training "
@@ -133,7 +124,7 @@ NOTES = (
     "than one that did; two that did not are a tie and left out.",
     "Learned: an error of less than half that of the best constant. Only fitted: an error on its "
     "samples below 5 % of that, without having learned.",
-    f"[95 %]: {statistics.INTERVAL_WORDS}. {statistics.SEEDS_WORDS}",
+    statistics.INTERVAL_NOTE,
 )
 
 
@@ -210,7 +201,13 @@ REPORT = Report(
                 "normal": number(f"target_coefficient{BASE}", digits=2),
                 "curriculum": number("target_coefficient", digits=2),
             },
-            verdict=_pace,
+            verdict=read(
+                "ratio",
+                "no difference is shown",
+                level=1.0,
+                above="the curriculum is faster",
+                below="the curriculum is slower",
+            ),
             rows=["samples"],
             data=pairs,
         ),

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from pvr_jax.reporting import columns
 from pvr_jax.reporting.exhibits import shown
+from pvr_jax.reporting.rows import along, labels
 from pvr_jax.results import Study, statistics
 from pvr_jax.results.study import once
 
@@ -45,7 +47,9 @@ def replicas(study: Study) -> pd.DataFrame:
         uniform_guess=1 / found["classes"],
         counted=found["diverged_at"] < 0,
         function=[_function(*row) for row in found[["aggregation", "complexity"]].to_numpy()],
-        network=_networks(found),
+        network=labels(
+            found, TRAINED, words={"learning_rate": "rate ", "init_scale": "init scale "}
+        ),
     ).reset_index(drop=True)
     error = 1 - _over(found, "seen", CONDITION, "mean")
     fitted = error.notna() & ~statistics.unfinished(error, 1 - found["chance"])
@@ -66,18 +70,6 @@ def _function(aggregation: object, complexity: object) -> str:
     if pd.isna(aggregation) or aggregation == "retrieval":
         return "" if pd.isna(aggregation) else "retrieval"
     return f"{aggregation}, complexity {shown(complexity)}"
-
-
-def _networks(found: pd.DataFrame) -> pd.Series:
-    """Return the shortest names that tell apart what is trained; nothing where there is one."""
-    names: list[str] = []
-    for name in TRAINED:
-        alike = found.groupby(names)[name].nunique() if names else found[[name]].nunique()
-        names += [name] if alike.max() > 1 else []
-    words = {"learning_rate": "rate ", "init_scale": "init scale "}
-    texts = [[words.get(n, "") + shown(v) for v in found[n]] for n in names]
-    parts = zip(*texts, strict=True) if texts else [()] * len(found)
-    return pd.Series([", ".join(own) for own in parts], index=found.index)
 
 
 def curves(found: pd.DataFrame) -> pd.DataFrame:
@@ -156,16 +148,25 @@ def over_withheld(study: Study) -> pd.DataFrame:
 def over_steps(study: Study) -> pd.DataFrame:
     """Return accuracies over training with the largest training sets."""
     found = replicas(study)
-    own = found[found["largest"]].drop(columns="step")
+    found = _split_curves(study, found[found["largest"]], "accuracy")
+    return curves(found[found["step"] > 0])
+
+
+def _split_curves(study: Study, own: pd.DataFrame, *names: str) -> pd.DataFrame:
+    """Return `iid_<name>` and `withheld_<name>` under one name, at all places of a replica."""
     rows = []
     for split, words in SPLITS.items():
-        if (name := f"{split}_accuracy") in study:
-            steps = study.curve(name)[["run", "replica", "step", name]].rename(
-                columns={name: "accuracy"}
-            )
-            rows.append(own.merge(steps, on=["run", "replica"]).assign(split=words))
-    found = pd.concat(rows, ignore_index=True).dropna(subset="accuracy")
-    return curves(found[found["step"] > 0])
+        of_split = {f"{split}_{name}": name for name in names}
+        if all(name in study for name in of_split):
+            found = along(study, own, *of_split).rename(columns=of_split)
+            rows.append(found.assign(split=words).dropna(subset=names[0]))
+    none = own.iloc[:0].reindex(columns=[*own, "split", *names])
+    return pd.concat(rows, ignore_index=True) if rows else none
+
+
+def _least_or_withheld(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of withheld inputs, and of i.i.d. ones those where the least is withheld."""
+    return found[found["least"] | (found["split"] == SPLITS["withheld"])]
 
 
 @once
@@ -181,35 +182,35 @@ def with_comparisons(found: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
 
 
 def changes(
-    found: pd.DataFrame, along: str, y: str, keys: Sequence[str], ends: bool = False
+    found: pd.DataFrame, x: str, y: str, keys: Sequence[str], ends: bool = False
 ) -> pd.DataFrame:
     """Return by how much y changes, by seed, from a value of a column to the next.
 
     Args:
         found: a row per replica.
-        along: the column.
+        x: the column.
         y: what changes.
         keys: columns that do not change.
         ends: whether only the first and the last value are compared.
     """
     keys = list(keys)
-    rank = found.groupby(keys, dropna=False)[along].rank("dense")
+    rank = found.groupby(keys, dropna=False)[x].rank("dense")
     if ends:
         last = rank.groupby([found[key] for key in keys], dropna=False).transform("max")
         chosen = (last > 1) & ((rank == 1) | (rank == last))
         found, rank = found[chosen], (rank[chosen] > 1).astype(int)
     low = found.assign(rank=rank)
-    high = low[[*keys, "seed", "rank", along, y, "unfinished"]].assign(rank=rank - 1)
+    high = low[[*keys, "seed", "rank", x, y, "unfinished"]].assign(rank=rank - 1)
     rows = low.merge(high, on=[*keys, "seed", "rank"], suffixes=("", "_after"))
     rows = rows.assign(
-        before=rows[along],
-        after=rows[f"{along}_after"],
+        before=rows[x],
+        after=rows[f"{x}_after"],
         first=rows[y],
         last=rows[f"{y}_after"],
         change=rows[f"{y}_after"] - rows[y],
         unfinished=rows["unfinished"] | rows["unfinished_after"],
     )
-    return with_comparisons(rows.drop(columns=along), [*keys, "before", "after"])
+    return with_comparisons(rows.drop(columns=x), [*keys, "before", "after"])
 
 
 @once
@@ -239,22 +240,8 @@ def gap_changes(study: Study) -> pd.DataFrame:
 
 
 def judged(rows: pd.DataFrame, name: str) -> str:
-    """Return where the mean of a column lies against 0, of all `comparisons` at once.
-
-    "below", "above" or "inside" an interval that holds 0; "unfinished" before a fit is finished,
-    "one" with fewer than two replicas, and "none" where two groups of seeds have no mean, or all
-    are equal.
-    """
-    values = rows[name].to_numpy(float)
-    if np.isfinite(values).sum() < 2:
-        return "one"
-    if rows["unfinished"].any():
-        return "unfinished"
-    if not statistics.can_be_judged(values):
-        return "none"
-    confidence = statistics.simultaneous(int(rows["comparisons"].iloc[0]))
-    bounds = statistics.mean_interval(values, confidence=confidence)
-    return statistics.against(*map(float, bounds), 0.0) or "none"
+    """Return where the mean of a column lies against 0, of all `comparisons` at once."""
+    return columns.judged(rows, rows[name].to_numpy(float)[None])
 
 
 @once
@@ -356,17 +343,11 @@ def confusions(study: Study) -> pd.DataFrame:
 
     Of i.i.d. inputs where the least is withheld, and of withheld ones; of classes that occur.
     """
-    found, rows = replicas(study), []
+    found = replicas(study)
     found = found[found["largest"] & found["counted"]]
-    for split, words in SPLITS.items():
-        if (name := f"{split}_confusion") in study:
-            counts = study.curve(name)[["run", "replica", "true_class", "predicted_class", name]]
-            own = found if split == "withheld" else found[found["least"]]
-            own = own.merge(counts, on=["run", "replica"]).dropna(subset=name)
-            whole = own.groupby(["run", "replica", "true_class"])[name].transform("sum")
-            own = own.assign(split=words, share=own[name] / whole.where(whole > 0))
-            rows.append(own.dropna(subset="share"))
-    rows = pd.concat(rows, ignore_index=True)
+    rows = _least_or_withheld(_split_curves(study, found, "confusion"))
+    whole = _over(rows, "confusion", ["run", "replica", "split", "true_class"], "sum")
+    rows = rows.assign(share=rows["confusion"] / whole.where(whole > 0)).dropna(subset="share")
     seen = rows["predicted_class"].isin(rows.loc[rows["share"] > 0, "predicted_class"])
     rows = rows[seen | rows["predicted_class"].isin(rows["true_class"])]
     kinds = [
@@ -379,24 +360,13 @@ def confusions(study: Study) -> pd.DataFrame:
 
 @once
 def recalls(study: Study) -> pd.DataFrame:
-    """Return the recall of every class, of no more than `MOST_CLASSES`."""
+    """Return the recall of every class, of no more than `MOST_CLASSES`, or its kept mean."""
+    if "iid_confusion" not in study:
+        found = replicas(study)
+        found = found[found["largest"] & found["counted"]]
+        found = _split_curves(study, found, "recall", "recall_low", "recall_high")
+        return _least_or_withheld(found).rename(columns={"recall": "recall_mean"})
     found = confusions(study)
-    found = found[found["true_class"] == found["predicted_class"]].rename(
-        columns={"share": "recall"}
-    )
+    found = found[found["true_class"] == found["predicted_class"]]
+    found = found.rename(columns={"share": "recall"})
     return found if found["true_class"].nunique() <= MOST_CLASSES else found.iloc[:0]
-
-
-@once
-def kept_recalls(study: Study) -> pd.DataFrame:
-    """Return the recalls that are kept as means over seeds, with their intervals."""
-    found, rows = replicas(study), []
-    found = found[found["largest"] & found["counted"]]
-    for split, words in SPLITS.items():
-        if (name := f"{split}_recall") in study:
-            names = {f"{name}{end}": f"recall{end}" for end in ("", "_low", "_high")}
-            own = study.curve(*names).rename(columns=names).dropna(subset="recall")
-            own = own[["run", "replica", "true_class", *names.values()]]
-            kept = found if split == "withheld" else found[found["least"]]
-            rows.append(kept.merge(own, on=["run", "replica"]).assign(split=words))
-    return pd.concat(rows, ignore_index=True)

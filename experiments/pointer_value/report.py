@@ -20,6 +20,7 @@ from pvr_jax.reporting.columns import (
     exact,
     mean,
     number,
+    read,
 )
 from pvr_jax.reporting.exhibits import Finding, Images, Pivot, Table, groups
 from pvr_jax.reporting.publish import Report
@@ -30,7 +31,7 @@ UNFINISHED = against(math.nan, "unfinished")
 NO_VERDICT = {
     "one": "one replica, so no verdict",
     "unfinished": "no verdict, the fit is not finished",
-    "none": "no verdict, two groups of seeds or all equal",
+    **dict.fromkeys(["groups", "equal"], "no verdict, two groups of seeds or all equal"),
     "inside": "not told apart",
 }
 HARDER = {"above": "withheld inputs are harder", "below": "withheld inputs are easier"}
@@ -96,14 +97,13 @@ def verdict(study: Study, context: Context) -> str:
     )
 
 
-def _noise(cells: Mapping[str, Cell]) -> str:
-    words = {
-        "above": "functions that are more sensitive to noise need more samples",
-        "below": "functions that are more sensitive to noise need fewer samples",
-        "inside": "a relation is not shown",
-    }
-    where = statistics.against(*cells["correlation"].bounds, 0.0)
-    return words.get(where, "too few functions for an interval")
+_noise = read(
+    "correlation",
+    "too few functions for an interval",
+    above="functions that are more sensitive to noise need more samples",
+    below="functions that are more sensitive to noise need fewer samples",
+    inside="a relation is not shown",
+)
 
 
 def percent(name: str, mark: Callable[..., str] | None = None, decimals: int = 2) -> Column:
@@ -170,7 +170,7 @@ DEFINITIONS = {
 NOTES = (
     "Accuracies in percent, losses in nats, at the end of training; means over replicas, which "
     "differ in the seed. †: the fit is not finished.",
-    f"[95 %]: {statistics.INTERVAL_WORDS}. {statistics.SEEDS_WORDS}",
+    statistics.INTERVAL_NOTE,
 )
 BY_SPLIT = {"y": "accuracy", "panel": "panel", "percent": True}
 REPORT = Report(
@@ -238,13 +238,12 @@ REPORT = Report(
         ),
         Finding(
             "from {before} to {after} withheld the mean gap goes from {first} to {last} points: "
-            "{verdict}.",
+            "{shown}.",
             values={
                 "first": number("first", percent=True, decimals=2),
                 "last": number("last", percent=True, decimals=2),
                 "shown": judged("change", {"above": "it grows", "below": "it shrinks"}),
             },
-            verdict=lambda cells: cells["shown"].text,
             rows=["before", "after"],
             data=frames.gap_changes,
         ),
@@ -367,16 +366,6 @@ REPORT = Report(
             cell=percent("recall", decimals=1),
             rows=["split"],
             data=frames.recalls,
-            needs=["iid_confusion"],
-        ),
-        Pivot(
-            "recall",
-            "Recall of every class, %",
-            across="true_class",
-            cell=estimate("recall", decimals=1, percent=True),
-            rows=["split"],
-            data=frames.kept_recalls,
-            needs=["iid_recall"],
         ),
         Table(
             "tasks",

@@ -1,14 +1,13 @@
 """The rows that the report of unseen domains is made of, from a study alone."""
 
-import re
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
-from pvr_jax.number_text import exact
 from pvr_jax.reporting.columns import Group
 from pvr_jax.reporting.exhibits import context_of, groups, settings
+from pvr_jax.reporting.rows import along, in_order, labels
 from pvr_jax.results import Study, statistics
 from pvr_jax.results.study import once
 
@@ -21,6 +20,7 @@ FAR, SAME = 100.0, 1e-12
 FEWEST_RATES = 3
 KEYS = ("task", "model", "learning_rate")
 OVER = ("n", "optimizer")  # where these differ, so does the label of task, model or setting
+DIFFERING = ("setting", "learning_rate", "init_scale")  # between networks of one model
 UNDEFINED = ("mass_above", "highest_degree", "target_mass_above")
 
 
@@ -30,16 +30,17 @@ def replicas(study: Study) -> pd.DataFrame:
 
     This is "near" where the MDI is within reach, "far" where not, "same" where it is the target,
     "unfinished" where some fit is not finished, "unmeasured" where one is not known, or "unknown".
-    `together` is the number of settings of which it is judged what they are nearer to.
+    `comparisons` is the number of settings of which it is judged what they are nearer to.
     """
     found = study.final()
     if RESIDUAL in study:
         found = found.merge(study.by_theory(ERROR, RESIDUAL), on=["run", "replica"], how="left")
     missing = [*UNDEFINED, *(f"{name}_{theory}" for name in (ERROR, RESIDUAL) for theory in NAMES)]
     found = found.assign(**{name: np.nan for name in missing if name not in found})
-    if "setting" in found and not _several(found, [*KEYS, "init_scale"], "setting").any():
-        found = found.drop(columns="setting")
-    found = _in_order(found)
+    found = in_order(found, "task", "model")
+    if "setting" in found:
+        alike = found.groupby([*KEYS, "init_scale"], dropna=False)["setting"]
+        found = found if alike.nunique(dropna=False).max() > 1 else found.drop(columns="setting")
     mdi, zero = found[f"{ERROR}_{MDI}"], found["target_mean_square"] / 2
     own = mdi.where(mdi > SAME * zero)
     found = found.assign(
@@ -53,7 +54,7 @@ def replicas(study: Study) -> pd.DataFrame:
         rival=found[f"{RESIDUAL}_{MDI}"] - found[f"{RESIDUAL}_{NTK}"],
         times_zero=mdi / zero,
         seen_percent=100 * found["seen_fraction"],
-        network=_networks(found),
+        network=labels(found, DIFFERING, ["task"], start=found["model"]),
         as_mdi=0.0,
         as_target=1.0,
     )
@@ -72,7 +73,7 @@ def replicas(study: Study) -> pd.DataFrame:
     }
     found["state"] = np.select(list(states.values()), list(states), "unknown")
     judged = (cell["margin"].count() > 1) & (cell["times_zero"].max() <= FAR)
-    return found.assign(together=int(judged.sum()))
+    return found.assign(comparisons=int(judged.sum()))
 
 
 def keys_of(frame: pd.DataFrame, study: Study) -> list[str]:
@@ -104,18 +105,10 @@ def scans(study: Study) -> pd.DataFrame:
     return pd.concat(kept).assign(scans=len(kept)) if kept else found.iloc[:0]
 
 
-def over_training(study: Study, *names: str) -> pd.DataFrame:
-    """Return measures of every replica, at every step where steps are known."""
-    own, curve = replicas(study), study.curve(*names)
-    dims = [name for name in ("step", "degree", "monomial") if name in curve]
-    own = own.drop(columns=[*names, *dims], errors="ignore")
-    return own.merge(curve[["run", "replica", *dims, *names]], on=["run", "replica"])
-
-
 def distances(study: Study) -> pd.DataFrame:
     """Return the unseen error and the distance to the MDI of every replica and step."""
     names = {"unseen_error": "unseen error", "unseen_distance": "distance to MDI"}
-    found = over_training(study, *names)
+    found = along(study, replicas(study), *names)
     return pd.concat(
         [found.assign(value=found[name], of=words) for name, words in names.items()],
         ignore_index=True,
@@ -126,7 +119,7 @@ def distances(study: Study) -> pd.DataFrame:
 def coefficients(study: Study) -> pd.DataFrame:
     """Return a row per replica, step and monomial, with what target and theories have of it."""
     kept = [f"coefficients_{part}" for part in ("mean", "low", "high")]
-    found = over_training(study, *(["coefficients"] if "coefficients" in study else kept))
+    found = along(study, replicas(study), *(["coefficients"] if "coefficients" in study else kept))
     known = study.curve("target_coefficients")[["run", "monomial", "target_coefficients"]]
     found = found.merge(known, on=["run", "monomial"])
     if RESIDUAL in study:
@@ -150,7 +143,7 @@ def last_coefficients(study: Study) -> pd.DataFrame:
 
 def profiles(study: Study) -> pd.DataFrame:
     """Return the mass of every degree: of every replica and step, and of target and MDI."""
-    found = over_training(study, "degree_profile").assign(of="learned")
+    found = along(study, replicas(study), "degree_profile").assign(of="learned")
     first = found.drop_duplicates(["condition", "step", "degree"]).drop(columns="degree_profile")
     parts = [found]
     for name, words in (("target_degree_profile", "target"), ("min_degree_profile", "MDI")):
@@ -171,27 +164,4 @@ def not_defined(study: Study) -> pd.DataFrame:
     if (found.loc[of_small, "not_defined"] != "").all():
         found = found[~of_small].copy()
     found["theory"] = found["theory"].map(lambda name: NAMES.get(name, name))
-    return _in_order(found[found["not_defined"] != ""])
-
-
-def _networks(found: pd.DataFrame) -> pd.Series:
-    """Return the model of every replica, and what differs between its replicas on one task."""
-    name = found["model"].astype(str)
-    for column in ("setting", "learning_rate", "init_scale"):
-        if column in found:
-            texts = found[column].map(lambda v: v if isinstance(v, str) else exact(v))
-            name = name.where(~_several(found, ["task", "model"], column), name + ", " + texts)
-    return name
-
-
-def _several(found: pd.DataFrame, keys: list[str], name: str) -> pd.Series:
-    return found.groupby(keys, dropna=False)[name].transform("nunique", dropna=False) > 1
-
-
-def _in_order(found: pd.DataFrame) -> pd.DataFrame:
-    """Return rows by task and model, where 2 stands before 10."""
-    return found.sort_values(["task", "model"], key=lambda c: c.map(_natural), kind="stable")
-
-
-def _natural(text: object) -> str:
-    return re.sub(r"\d+", lambda digits: digits[0].zfill(8), str(text))
+    return in_order(found[found["not_defined"] != ""], "task", "model")

@@ -14,11 +14,14 @@ from pvr_jax.reporting.columns import (
     Column,
     Context,
     Group,
+    Verdict,
     correlation,
     count,
     exact,
+    judged,
     mean,
     number,
+    read,
 )
 from pvr_jax.reporting.exhibits import Finding, Table
 from pvr_jax.reporting.publish import Report
@@ -26,23 +29,25 @@ from pvr_jax.results import Measure, Study, statistics
 
 CLOSE = NOTABLE = 0.1  # of the MDI's own error; of the difference between target and MDI
 
+NO_INTERVAL = "there is no interval, so nothing is judged"
+
 
 def nearer(group: Group, context: Context) -> Cell:
     """Say whether the networks of a setting end nearer to the MDI or to the target.
 
     By the interval of the difference of both distances, which holds for all settings at once.
     """
-    margin = group["margin"].to_numpy(float)
-    confidence = statistics.simultaneous(int(group["together"].iloc[0]))
-    low, high = statistics.mean_interval(margin, confidence=confidence)
-    where = statistics.against(low, high, 0.0)
-    if where and not statistics.can_be_judged(margin):
+    found = judged(group, group["margin"].to_numpy(float)[None])
+    if found == "groups":
         return Cell("the seeds fall into two groups, so nothing is judged")
     words = {"below": "nearer to the MDI", "above": "nearer to the target"}
-    words |= {"inside": "not told apart", "": "without an interval, so nothing is judged"}
+    words["inside"] = "not told apart"
+    if found not in words:
+        return Cell("without an interval, so nothing is judged", {"": ""})
+    confidence = statistics.simultaneous(int(group["comparisons"].iloc[0]))
     distance = group["distance_share"].to_numpy(float)
     _, largest = statistics.mean_interval(distance, "positive", confidence)
-    return Cell(words[where], {"": where, "_close": bool(where) and bool(largest < CLOSE)})
+    return Cell(words[found], {"": found, "_close": bool(largest < CLOSE)})
 
 
 def unfinished(group: Group, context: Context, cell: Cell) -> str:
@@ -106,20 +111,10 @@ def left_out(study: Study) -> Sequence[str]:
     return [*lines, *(f"{name}: no predictions yet; run --stage=predict" for name in without)]
 
 
-def by_interval(name: str, **words: str) -> Callable[[dict[str, Cell]], str]:
-    """Return a verdict: what it means that an interval lies `above`, `below` or around 0."""
-
-    def verdict(cells: dict[str, Cell]) -> str:
-        where = statistics.against(*cells[name].bounds, 0.0)
-        return words.get(where, "there is no interval, so nothing is judged")
-
-    return verdict
-
-
 def finding(
     template: str,
     data: Callable[[Study], pd.DataFrame],
-    verdict: Callable[[dict[str, Cell]], str] = lambda cells: "",
+    verdict: Verdict = lambda cells: "",
     **values: Column,
 ) -> Finding:
     """Return a sentence per setting."""
@@ -161,7 +156,7 @@ MEASURES = {
 }
 NOTES = (
     "Errors are half squared errors, means over replicas; published code prints full ones.",
-    f"[95 %]: {statistics.INTERVAL_WORDS}. {statistics.SEEDS_WORDS}",
+    statistics.INTERVAL_NOTE,
     "†: an in-distribution error above 1 % of ½ Var f over the seen inputs; the fit is not "
     "finished, and nothing is judged.",
 )
@@ -239,8 +234,9 @@ REPORT = Report(
         finding(
             "what is learned lies {ntk} from the wide NTK and {mdi} from the MDI: {verdict}.",
             frames.of_state("near", "far", "same", known="rival"),
-            by_interval(
+            read(
                 "rival",
+                NO_INTERVAL,
                 above="the wide NTK explains more",
                 below="the MDI explains more",
                 inside="they are not told apart",
@@ -253,8 +249,9 @@ REPORT = Report(
             "{task}, {model}: Spearman's rank correlation of the dropped monomials learned with "
             "the learning rate is {rank}, replicas taken as independent: {verdict}.",
             values={"rank": correlation("learning_rate", "dropped_share", together="scans")},
-            verdict=by_interval(
+            verdict=read(
                 "rank",
+                NO_INTERVAL,
                 above="the leak grows with the learning rate",
                 below="the leak shrinks as the learning rate grows",
                 inside="no trend is shown",

@@ -3,6 +3,7 @@
 import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -10,15 +11,9 @@ import pandas as pd
 
 from pvr_jax.reporting import vega
 from pvr_jax.reporting.columns import Context
-from pvr_jax.reporting.exhibits import (
-    Data,
-    Needs,
-    context_of,
-    final,
-    shown,
-    sorted_values,
-)
+from pvr_jax.reporting.exhibits import Data, Needs, context_of, final
 from pvr_jax.results import Measure, Study
+from pvr_jax.results.statistics import Scale
 
 
 @dataclass(frozen=True)
@@ -93,6 +88,20 @@ class Chart(abc.ABC):
         found["scale"] = {"zero": False}
         return found | ({"axis": {"format": "~%"}} if self.percent and side == "y" else {})
 
+    def _rows(
+        self, frame: pd.DataFrame, roles: Mapping[str, str], places: Mapping[str, str], scale: Scale
+    ) -> list[pd.DataFrame]:
+        """Return the means, the single replicas and, by `places`, the levels of a frame."""
+        own = {**roles, "x": self.x}
+        parts = [vega.means(frame, own, self.y, self.band, scale)]
+        if "at" not in roles and len(frame) <= vega.MAX_REPLICA_ROWS:
+            parts.append(vega.replicas(frame, own, self.y))
+        return parts + [
+            vega.known_rows(frame, {**places, "y": name}, "level", words)
+            for name, words in self.levels.items()
+            if name in frame
+        ]
+
     def _tip(self, name: str, title: Any) -> vega.Spec:
         """Return a line of a tooltip that shows a value of y."""
         return vega.tip(name, title, form=".4~p" if self.percent else ".4~g")
@@ -123,82 +132,37 @@ class Curve(Chart):
         """Return its Vega-Lite description."""
         frame = self.data(study)
         roles = vega.roles_of(panel=self.panel, color=self.color, dash=self.dash, at=self.slider)
-        scale = context.measure(self.y).scale
-        parts = [vega.means(frame, {**roles, "x": self.x}, self.y, self.band, scale)]
-        if not self.slider and len(frame) <= vega.MAX_REPLICA_ROWS:
-            parts.append(vega.replicas(frame, {**roles, "x": self.x}, self.y))
-        parts += [
-            vega.known_rows(frame, {**roles, "y": n}, "level", words)
-            for n, words in self.levels.items()
-            if n in frame
-        ]
+        parts = self._rows(frame, roles, roles, context.measure(self.y).scale)
         parts += [
             vega.known_rows(data(study), {**roles, "x": self.x}, "event", words)
             for words, data in self.events.items()
         ]
         long = vega.finished(parts, self, context)
         shared = vega.colors(long, context, self.color) | vega.dashes(long, context, self.dash)
+        plain = {"color": shared["color"]}
         x, y = self._axis("x", context), self._axis("y", context)
         if not self.log_x and (frame[self.x] % 1 == 0).all():
             x["axis"] = {"tickMinStep": 1}
-        tips = [*vega.tips(roles, context), vega.tip("x", x["title"]), *self._mean_tips()]
-        plain = {"color": shared["color"]}
+        at, band = {"x": x, "y": y}, {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}}
+        by_dash = {"detail": {"field": "dash"}} if self.dash else {}
+        faint = partial(vega.faint, color=self.color)
+        where, at_x = vega.tips(roles, context), vega.tip("x", x["title"])
+        tips = [*where, at_x, *self._mean_tips()]
+        level_tips = [*where, vega.tip("level", "level", True), self._tip("y", "value")]
+        thin, thick = {"type": "line", "strokeWidth": 0.6}, {"type": "line", "strokeWidth": 2}
+        level, event = {"type": "rule", "strokeWidth": 1.2}, {"type": "rule", "strokeDash": [1, 2]}
+        dot, single = (
+            {"type": "point", "filled": True, "size": 45},
+            {"detail": {"field": "replica"}},
+        )
+        strokes, event_tips = vega.known_strokes(long), [vega.tip("level", "event"), at_x]
         layers = [
-            vega.layer(
-                "mean",
-                {"type": "area"},
-                x=x,
-                y={**y, "field": "low"},
-                y2={"field": "high"},
-                opacity=vega.faint(0.15, self.color),
-                **({"detail": {"field": "dash"}} if self.dash else {}),
-                **plain,
-            ),
-            vega.layer(
-                "replica",
-                {"type": "line", "strokeWidth": 0.6},
-                x=x,
-                y=y,
-                detail={"field": "replica"},
-                opacity=vega.faint(0.35, self.color),
-                **shared,
-            ),
-            vega.layer(
-                "level",
-                {"type": "rule", "strokeWidth": 1.2},
-                y=y,
-                stroke=vega.known_strokes(long),
-                tooltip=[
-                    *vega.tips(roles, context),
-                    vega.tip("level", "level", True),
-                    self._tip("y", "value"),
-                ],
-            ),
-            vega.layer(
-                "event",
-                {"type": "rule", "strokeDash": [1, 2]},
-                x=x,
-                opacity=vega.faint(0.9, self.color),
-                tooltip=[vega.tip("level", "event"), vega.tip("x", x["title"])],
-                **plain,
-            ),
-            vega.layer(
-                "mean",
-                {"type": "line", "strokeWidth": 2},
-                x=x,
-                y=y,
-                opacity=vega.faint(1.0, self.color),
-                **shared,
-            ),
-            vega.layer(
-                "mean",
-                {"type": "point", "filled": True, "size": 45},
-                x=x,
-                y=y,
-                tooltip=tips,
-                opacity={"value": 0.001},
-                **plain,
-            ),
+            vega.layer("mean", {"type": "area"}, **band, opacity=faint(0.15), **by_dash, **plain),
+            vega.layer("replica", thin, **at, **single, opacity=faint(0.35), **shared),
+            vega.layer("level", level, y=y, stroke=strokes, tooltip=level_tips),
+            vega.layer("event", event, x=x, opacity=faint(0.9), tooltip=event_tips, **plain),
+            vega.layer("mean", thick, **at, opacity=faint(1.0), **shared),
+            vega.layer("mean", dot, **at, tooltip=tips, opacity={"value": 0.001}, **plain),
         ]
         return vega.assembled(self, context, long, layers, roles)
 
@@ -223,106 +187,57 @@ class Points(Chart):
         slider = self.slider if self.slider in frame else ""
         roles = vega.roles_of(panel=self.panel, color=self.color, at=slider)
         scale = context.measure(self.y).scale
-        parts = [vega.means(frame, {**roles, "x": self.x}, self.y, self.band, scale)]
-        if not slider and len(frame) <= vega.MAX_REPLICA_ROWS:
-            parts.append(vega.replicas(frame, {**roles, "x": self.x}, self.y))
-        parts += [
-            vega.known_rows(frame, {**roles, "x": self.x, "y": name}, "level", words)
-            for name, words in self.levels.items()
-            if name in frame
-        ]
+        parts = self._rows(frame, roles, {**roles, "x": self.x}, scale)
         if self.diagonal:
             ends = pd.concat([frame[self.x], frame[self.y]]).astype(float).agg(["min", "max"])
-            panels = (
-                frame[[self.panel]].drop_duplicates() if self.panel else pd.DataFrame(index=[0])
-            )
+            panels = frame[[self.panel]].drop_duplicates() if self.panel else frame.iloc[:1]
+            line = {**vega.roles_of(panel=self.panel), "x": "x", "y": "y"}
             parts += [
-                vega.known_rows(
-                    panels.assign(x=end, y=end),
-                    {**({"panel": self.panel} if self.panel else {}), "x": "x", "y": "y"},
-                    "diagonal",
-                    "equal",
-                )
+                vega.known_rows(panels.assign(x=end, y=end), line, "diagonal", "equal")
                 for end in ends
             ]
         long = vega.finished(parts, self, context)
         x, y = self._axis("x", context), self._axis("y", context)
-        if places_of_x := not (self.diagonal or self.continuous):
-            places = list(dict.fromkeys(map(shown, sorted_values(frame[self.x]))))
-            long["x"] = long["x"].map(shown)
-            x = {
-                "field": "x",
-                "type": "ordinal",
-                "title": x["title"],
-                "sort": places,
-                "axis": {"labelAngle": 0 if sum(map(len, places)) < vega.LEVEL_TEXT else -40},
-            }
         shared = vega.colors(long, context, self.color)
-        offset = (
-            {}
-            if not (places_of_x and self.color)
-            else {"xOffset": {"field": "color", "sort": vega.order_of(long, "color")}}
-        )
-        tips = [*vega.tips(roles, context), vega.tip("x", x["title"], places_of_x)]
+        if has_places := not (self.diagonal or self.continuous):
+            x = vega.places(long, "x", frame[self.x], x["title"])
+        beside = {"field": "color", "sort": vega.order_of(long, "color")}
+        offset = {"xOffset": beside} if has_places and self.color else {}
+        tips = [*vega.tips(roles, context), vega.tip("x", x["title"], has_places)]
+        replica_tips = [vega.tip("replica", "replica", True), vega.tip("seed", "seed", True)]
+        replica_tips = [*tips, self._tip("y", "value"), *replica_tips]
         mean_tips = [*tips, *self._mean_tips()]
-        levels = vega.order_of(long, "level")
+        level_tips = [*tips, vega.tip("level", "theory", True), self._tip("y", "value")]
+        shape = vega.known_shapes(long)
+        faint = partial(vega.faint, color=self.color)
+        at, band = {"x": x, "y": y}, {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}}
+        line = {"type": "line", "color": vega.GRAYS[0], "strokeDash": [3, 3]}
+        rule = {"type": "rule", "strokeWidth": 2}
+        level = {"type": "point", "size": 75, "strokeWidth": 1.6}
+        small, large = ({"type": "point", "filled": True, "size": size} for size in (22, 60))
         layers = [
-            vega.layer(
-                "diagonal", {"type": "line", "color": vega.GRAYS[0], "strokeDash": [3, 3]}, x=x, y=y
-            ),
+            vega.layer("diagonal", line, **at),
             vega.layer(
                 "replica",
-                {"type": "point", "filled": True, "size": 22},
-                x=x,
-                y=y,
+                small,
+                **at,
                 **shared,
                 **offset,
-                opacity=vega.faint(0.35, self.color),
-                tooltip=[
-                    *tips,
-                    self._tip("y", "value"),
-                    vega.tip("replica", "replica", True),
-                    vega.tip("seed", "seed", True),
-                ],
+                opacity=faint(0.35),
+                tooltip=replica_tips,
             ),
             vega.layer(
                 "level",
-                {"type": "point", "size": 75, "strokeWidth": 1.6},
-                x=x,
-                y=y,
+                level,
+                **at,
                 **offset,
                 color={"value": "#222222"},
-                shape={
-                    "field": "level",
-                    "type": "nominal",
-                    "title": None,
-                    "sort": levels,
-                    "scale": {
-                        "domain": levels,
-                        "range": [vega.SHAPES[i % len(vega.SHAPES)] for i in range(len(levels))],
-                    },
-                },
-                tooltip=[*tips, vega.tip("level", "theory", True), self._tip("y", "value")],
+                shape=shape,
+                tooltip=level_tips,
             ),
+            vega.layer("mean", rule, **band, opacity=faint(1.0), **shared, **offset),
             vega.layer(
-                "mean",
-                {"type": "rule", "strokeWidth": 2},
-                x=x,
-                y={**y, "field": "low"},
-                y2={"field": "high"},
-                opacity=vega.faint(1.0, self.color),
-                **shared,
-                **offset,
-            ),
-            vega.layer(
-                "mean",
-                {"type": "point", "filled": True, "size": 60},
-                x=x,
-                y=y,
-                tooltip=mean_tips,
-                opacity=vega.faint(1.0, self.color),
-                **shared,
-                **offset,
+                "mean", large, **at, tooltip=mean_tips, opacity=faint(1.0), **shared, **offset
             ),
         ]
         return vega.assembled(self, context, long, layers, roles)
@@ -351,35 +266,18 @@ class Heatmap(Chart):
         roles = vega.roles_of(panel=self.panel, at=self.slider)
         cells = vega.means(frame, {**roles, "x": self.x, "row": self.y}, self.color, "range")
         long = vega.finished([cells], self, context)
-        measure = context.measure(self.color)
-        axes = {}
-        for side, name in (("x", self.x), ("row", self.y)):
-            values = list(dict.fromkeys(map(shown, sorted_values(frame[name]))))
-            long[side] = long[side].map(shown)
-            title = context.measure(name).long_name
-            axes[side] = {
-                "field": side,
-                "type": "ordinal",
-                "title": title,
-                "sort": values,
-                "axis": {"labelAngle": 0},
-            }
-        scale = {"scheme": "viridis"} | (
-            {"domain": [*self.limits], "clamp": True} if self.limits else {}
+        title = context.measure(self.color).long_name
+        x, row = (
+            vega.places(long, side, frame[name], context.measure(name).long_name, turned=False)
+            for side, name in (("x", self.x), ("row", self.y))
         )
-        color = {"field": "y", "type": "quantitative", "title": measure.long_name, "scale": scale}
-        tips = [
-            *vega.tips(roles, context),
-            vega.tip("row", axes["row"]["title"], True),
-            vega.tip("x", axes["x"]["title"], True),
-            vega.tip("y", measure.long_name),
-            vega.tip("count", "replicas"),
-        ]
-        layers = [
-            vega.layer(
-                "mean", {"type": "rect"}, x=axes["x"], y=axes["row"], color=color, tooltip=tips
-            )
-        ]
+        limits = {"domain": [*self.limits], "clamp": True} if self.limits else {}
+        scale = {"scheme": "viridis", **limits}
+        color = {"field": "y", "type": "quantitative", "title": title, "scale": scale}
+        tips = [vega.tip("row", row["title"], True), vega.tip("x", x["title"], True)]
+        tips += [vega.tip("y", title), vega.tip("count", "replicas")]
+        tips = [*vega.tips(roles, context), *tips]
+        layers = [vega.layer("mean", {"type": "rect"}, x=x, y=row, color=color, tooltip=tips)]
         return vega.assembled(self, context, long, layers, roles, zoom=False)
 
 

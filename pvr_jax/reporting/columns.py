@@ -15,6 +15,7 @@ import scipy.stats
 
 from pvr_jax.reporting import numbers
 from pvr_jax.results import Measure, statistics
+from pvr_jax.results.statistics import Scale
 
 Group = pd.DataFrame
 
@@ -79,6 +80,8 @@ class Column:
     about: str = ""
 
 
+# What the cells of a row show, by their names, in words.
+Verdict = Callable[[Mapping[str, Cell]], str]
 # A mark looks at the group and its cell, and answers with a text such as " ↑".
 Mark = Callable[[Group, Context, Cell], str]
 
@@ -190,9 +193,44 @@ def against(level: str | float, unfitted: str = "") -> Mark:
         if unfitted and group[unfitted].eq(True).any():
             return " †"
         at = float(group[level].iloc[0]) if isinstance(level, str) else level
-        return {"above": " ↑", "below": " ↓"}.get(statistics.against(*cell.bounds, at), "")
+        return ARROWS.get(statistics.against(*cell.bounds, at), "")
 
     return mark
+
+
+ARROWS = {"above": " ↑", "below": " ↓"}
+
+
+def judged(group: Group, values: np.ndarray, level: float = 0.0, scale: Scale = "real") -> str:
+    """Return where the mean of `values` [cells, seeds] of a group lies: what may be said of it.
+
+    That is "below", "above" or "inside", of an interval that holds the level; "unfinished" before
+    a fit is, "one" with fewer than two seeds, "groups" where two groups of seeds have no mean to
+    speak of, and "equal" where there is no interval. Intervals hold at once for as many rows as the
+    column `comparisons` says.
+    """
+    if group["unfinished"].eq(True).any():
+        return "unfinished"
+    seeds = statistics.seed_means(values) if np.isfinite(values).any() else np.array([])
+    if np.isfinite(seeds).sum() < 2:
+        return "one"
+    if not statistics.can_be_judged(seeds):
+        return "groups"
+    confidence = statistics.simultaneous(int(group["comparisons"].iloc[0]))
+    bounds = statistics.interval_over_seeds(values, scale, confidence)
+    return statistics.against(*bounds, level) or "equal"
+
+
+def read(name: str, otherwise: str, level: float = 0.0, **words: str) -> Verdict:
+    """A verdict: what it means that the interval of a cell lies `above`, `below` or `inside`.
+
+    Args:
+        name: of the cell.
+        otherwise: what is said of any other.
+        level: what the interval is held against.
+        words: what is said, by where it lies.
+    """
+    return lambda cells: words.get(statistics.against(*cells[name].bounds, level), otherwise)
 
 
 def exact(name: str) -> Column:

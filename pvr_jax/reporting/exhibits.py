@@ -1,7 +1,7 @@
 """Exhibits: all that a report is made of. Each is a value, made from a study and nothing else."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
 from string import Formatter
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from pvr_jax.number_text import exact
-from pvr_jax.reporting.columns import NOT_SETTINGS, Cell, Column, Context, Group
+from pvr_jax.reporting.columns import NOT_SETTINGS, Cell, Column, Context, Group, Verdict
 from pvr_jax.reporting.numbers import MISSING
 from pvr_jax.results import Measure, Study
 
@@ -21,6 +21,11 @@ Needs = Sequence[str | Callable[[Study], bool]]
 def is_shown(needs: Needs, study: Study) -> bool:
     """Return whether a study has all that an exhibit needs."""
     return all(need in study if isinstance(need, str) else need(study) for need in needs)
+
+
+def needing(need: str | Callable[[Study], bool], exhibits: Sequence[Any]) -> list[Any]:
+    """Return exhibits that need one thing more."""
+    return [replace(exhibit, needs=(need, *exhibit.needs)) for exhibit in exhibits]
 
 
 def final(study: Study) -> pd.DataFrame:
@@ -47,19 +52,6 @@ class Made:
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    @property
-    def lean(self) -> "Made":
-        """The same without statistics that no row has."""
-        kept = [
-            i
-            for i in range(len(self.headings))
-            if i < self.keys or any(row[i].text != MISSING for row in self.rows)
-        ]
-        chosen = {
-            name: [getattr(self, name)[i] for i in kept] for name in ("headings", "about", "names")
-        }
-        return replace(self, **chosen, rows=[[row[i] for i in kept] for row in self.rows])
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -99,7 +91,7 @@ class Table:
 
     name: str
     title: str
-    columns: Mapping[str, Column]
+    columns: Mapping[str, Column] = field(default_factory=dict)
     rows: Sequence[str] = ()
     over: Sequence[str] = ()
     data: Data = final
@@ -112,42 +104,32 @@ class Table:
         """Compute every cell."""
         frame = self.data(study)
         keys = settings(frame, context, self.rows, self.over)
-        found = made(self.title, frame, keys, self.columns, context, self.notes)
-        return found.lean if self.lean else found
+        return made(self, frame, keys, self.columns, context)
 
 
 @dataclass(frozen=True)
-class Pivot:
+class Pivot(Table):
     """A table with one more column per value of a coordinate, such as the model.
 
     Args:
         across: the coordinate.
-        cell: the statistic of each of these columns.
+        cell: the statistic of each of these columns, which come last; a dash where a row has no
+            replica of a value.
         heading: of them, with {} for the value.
-        columns: statistics of whole rows, before them.
     """
 
-    name: str
-    title: str
+    _: KW_ONLY
     across: str
     cell: Column
     heading: str = "{}"
-    columns: Mapping[str, Column] = field(default_factory=dict)
-    rows: Sequence[str] = ()
-    over: Sequence[str] = ()
-    data: Data = final
-    notes: Sequence[str] = ()
-    brief: Sequence[str] = ()
-    needs: Needs = ()
 
     def make(self, study: Study, context: Context) -> Made:
-        """Compute every cell; a dash where a row has no replica of a value."""
+        """Compute every cell."""
         frame = self.data(study)
+        values = frame[self.across].drop_duplicates() if len(frame) else ()
+        across = {self.heading.format(shown(value)): self._of(value) for value in values}
         keys = settings(frame, context, self.rows, (*self.over, self.across))
-        columns = dict(self.columns)
-        for value in frame[self.across].drop_duplicates():
-            columns[self.heading.format(shown(value))] = self._of(value)
-        return made(self.title, frame, keys, columns, context, self.notes)
+        return made(self, frame, keys, {**self.columns, **across}, context)
 
     def _of(self, value: object) -> Column:
         def cell(group: Group, context: Context) -> Cell:
@@ -169,7 +151,7 @@ class Finding:
 
     template: str
     values: Mapping[str, Column]
-    verdict: Callable[[Mapping[str, Cell]], str] = lambda cells: ""
+    verdict: Verdict = lambda cells: ""
     rows: Sequence[str] = ()
     over: Sequence[str] = ()
     data: Data = final
@@ -200,6 +182,10 @@ class Text:
 
     words: str
     needs: Needs = ()
+
+    def make(self, study: Study, context: Context) -> list[str]:
+        """Return the reading."""
+        return [self.words]
 
 
 @dataclass(frozen=True)
@@ -287,12 +273,11 @@ def shown(value: object) -> str:
 
 
 def made(
-    title: str,
+    table: Table,
     frame: pd.DataFrame,
     keys: Sequence[str],
     columns: Mapping[str, Column],
     context: Context,
-    notes: Sequence[str] = (),
 ) -> Made:
     """Compute a table: a row per group of the keys.
 
@@ -300,16 +285,21 @@ def made(
     """
     there = {*frame, *(name.removesuffix("_mean") for name in frame)}
     columns = {h: c for h, c in columns.items() if there.issuperset(c.of)}
-    rows = [
-        [Cell(shown(group[k].iloc[0]), {"": group[k].iloc[0]}) for k in keys]
-        + [column.cell(group, context) for column in columns.values()]
-        for group in (groups(frame, keys) if len(frame) else [])
-    ]
-    headings = [context.measure(key).long_name for key in keys]
+    rows = groups(frame, keys) if len(frame) else []
+    cells = {h: [column.cell(row, context) for row in rows] for h, column in columns.items()}
+    if table.lean:
+        columns = {h: c for h, c in columns.items() if any(x.text != MISSING for x in cells[h])}
+    firsts = [[Cell(shown(row[k].iloc[0]), {"": row[k].iloc[0]}) for row in rows] for k in keys]
     about = [context.measure(key).description for key in keys]
     about += [
-        column.about or " ".join(context.measure(n).description for n in column.of[:1])
-        for column in columns.values()
+        c.about or context.measure(next(iter(c.of), "")).description for c in columns.values()
     ]
-    names = [*keys, *(column.name for column in columns.values())]
-    return Made(title, [*headings, *columns], about, names, rows, len(keys), tuple(notes))
+    return Made(
+        title=table.title,
+        headings=[*(context.measure(key).long_name for key in keys), *columns],
+        about=about,
+        names=[*keys, *(column.name for column in columns.values())],
+        rows=list(zip(*firsts, *(cells[heading] for heading in columns), strict=True)),
+        keys=len(keys),
+        notes=tuple(table.notes),
+    )

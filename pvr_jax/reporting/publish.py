@@ -22,7 +22,6 @@ from pvr_jax.reporting.exhibits import (
     Finding,
     Images,
     Made,
-    Pivot,
     Table,
     Text,
     context_of,
@@ -31,7 +30,7 @@ from pvr_jax.reporting.exhibits import (
 from pvr_jax.reporting.vega import PAPER_WIDTHS, paper
 from pvr_jax.results import Measure, Study
 
-Exhibit = Table | Pivot | Chart | Finding | Text | Images
+Exhibit = Table | Chart | Finding | Text | Images
 RESOLUTION = 160  # pixels per inch, of a PNG
 # Of run.json: what a reader wants to know of a run.
 RECORDED = ("command", "parameters", "precision", "execution", "devices", "versions", "git_commit")
@@ -119,7 +118,7 @@ def publish(report: Report, study: Study, directory: str | Path) -> Published:
         name: write_figure(directory / "figures", name, spec) for name, spec in specs.items()
     }
     page = render_page(report, study, context, specs, directory)
-    tables = [e for e in report.shown(study) if isinstance(e, Table | Pivot)]
+    tables = [e for e in report.shown(study) if isinstance(e, Table)]
     made = [(_made(e, study, context), e.brief) for e in tables]
     first = [render.terminal(table, brief) for table, brief in made if len(table)][:1]
     said = textwrap.fill(report.verdict(study, context), render.TERMINAL_WIDTH)
@@ -137,7 +136,7 @@ def tables_of(report: Report, study: Study, context: Context) -> dict[str, str]:
     """Return the contents of the table files of a report by file name, and its findings."""
     files, sentences = {}, []
     for exhibit in report.shown(study):
-        if isinstance(exhibit, Table | Pivot) and len(table := _made(exhibit, study, context)):
+        if isinstance(exhibit, Table) and len(table := _made(exhibit, study, context)):
             files[f"{exhibit.name}.md"] = render.markdown(table)
             files[f"{exhibit.name}.csv"] = render.csv(table)
             files[f"{exhibit.name}.tex"] = render.latex(table, exhibit.name)
@@ -184,18 +183,14 @@ def render_page(
 
     A page of kept results, without a directory, has no links to the files of runs.
     """
-    kept = directory is None
-    parts = [part for e in report.shown(study) if (part := _part(e, study, context, specs, kept))]
-    leading = [
-        next((part for part in parts if part["kind"] == kind), None) for kind in ("chart", "table")
-    ]
-    opening = parts[:1] if parts and parts[0]["kind"] == "html" else []
-    leading = [*opening, *(part for part in leading if part)]
-    sentences = [s for part in parts if part["kind"] == "sentences" for s in part["sentences"]]
-    reading = (
-        [{"kind": "sentences", "title": "Reading", "sentences": sentences}] if sentences else []
-    )
-    rest = [part for part in parts if part not in leading and part["kind"] != "sentences"]
+    kept, shown = directory is None, report.shown(study)
+    parts = [part for e in shown if (part := _part(e, study, context, specs, kept))]
+    leading = parts[:1] if parts and parts[0]["kind"] == "html" else []
+    for kind in ("chart", "table"):
+        leading += [part for part in parts if part["kind"] == kind][:1]
+    said = [s for e in shown if isinstance(e, Finding | Text) for s in e.make(study, context)]
+    reading = [{"kind": "sentences", "title": "Reading", "sentences": said}] if said else []
+    rest = [part for part in parts if part not in leading]
     measures = {**study.measures, **report.measures}
     defined = [(_titled(m), m.description) for m in measures.values() if m.description]
     page = _template().render(
@@ -218,38 +213,27 @@ def _part(
     specs: Mapping[str, Mapping[str, Any]],
     kept: bool,
 ) -> dict[str, Any] | None:
+    """Return what the page needs of an exhibit; nothing of one that is empty, or a sentence."""
+    if isinstance(exhibit, Finding | Text):
+        return None
+    found = {"name": exhibit.name, "title": exhibit.title}
+    if isinstance(exhibit, Images):
+        return {**found, "kind": "html", "html": Markup(exhibit.render(study))}
     if isinstance(exhibit, Chart):
         if exhibit.name not in specs:
             return None
         links = [(k, f"figures/{exhibit.name}.{k}") for k in ("svg", "pdf", "png", "vl.json")]
-        links = [("png", f"{exhibit.name}.png")] if kept else links
-        return {
-            "kind": "chart",
-            "name": exhibit.name,
-            "title": exhibit.title,
-            "caption": exhibit.caption,
-            "spec": specs[exhibit.name],
-            "links": links,
-        }
-    if isinstance(exhibit, Finding):
-        return {"kind": "sentences", "title": "Reading", "sentences": exhibit.make(study, context)}
-    if isinstance(exhibit, Text):
-        return {"kind": "sentences", "title": "Reading", "sentences": [exhibit.words]}
-    if isinstance(exhibit, Images):
-        html = exhibit.render(study)
-        return {"kind": "html", "name": exhibit.name, "title": exhibit.title, "html": Markup(html)}
+        found["links"] = [("png", f"{exhibit.name}.png")] if kept else links
+        return {**found, "kind": "chart", "caption": exhibit.caption, "spec": specs[exhibit.name]}
     table = _made(exhibit, study, context)
+    if not len(table):
+        return None
     kinds = ("csv", "md") if kept else ("csv", "md", "tex")
-    links = [(kind, f"{exhibit.name}.{kind}") for kind in kinds]
-    numeric = render.numeric(table)
-    return (
-        {"kind": "table", "name": exhibit.name, "table": table, "links": links, "numeric": numeric}
-        if len(table)
-        else None
-    )
+    found["links"] = [(kind, f"{exhibit.name}.{kind}") for kind in kinds]
+    return {**found, "kind": "table", "table": table, "numeric": render.numeric(table)}
 
 
-def _made(exhibit: Table | Pivot, study: Study, context: Context) -> Made:
+def _made(exhibit: Table, study: Study, context: Context) -> Made:
     """Return a table, which is shown on the page and in files of its own."""
     return study.once(lambda: exhibit.make(study, context), exhibit, context)
 

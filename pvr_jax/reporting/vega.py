@@ -175,17 +175,38 @@ def colors(long: pd.DataFrame, context: Context, name: str) -> Spec:
     values = order_of(long, "color")
     if not values:
         return {"color": {"value": COLORS[0]}}
-    scale = {"domain": values, "range": [COLORS[i % len(COLORS)] for i in range(len(values))]}
     title = None if name in TITLED else context.measure(name).long_name
     legend = {"title": title, "symbolOpacity": 1}
+    scale = _scale(values, COLORS)
     return {"color": {"field": "color", "type": "nominal", "legend": legend, "scale": scale}}
+
+
+def _scale(values: Sequence[str], looks: Sequence[Any]) -> Spec:
+    """Return what every value looks like: the looks one after the other, again and again."""
+    return {"domain": [*values], "range": [looks[i % len(looks)] for i in range(len(values))]}
 
 
 def known_strokes(long: pd.DataFrame) -> Spec:
     """Return the strokes of levels, which are no measurement: grays, named in the legend."""
     names = order_of(long[long["role"] == "level"], "level")
-    scale = {"domain": names, "range": [GRAYS[i % len(GRAYS)] for i in range(len(names))]}
-    return {"field": "level", "type": "nominal", "title": None, "scale": scale}
+    return {"field": "level", "type": "nominal", "title": None, "scale": _scale(names, GRAYS)}
+
+
+def known_shapes(long: pd.DataFrame) -> Spec:
+    """Return the shapes of levels that are points, named in the legend."""
+    names = order_of(long, "level")
+    found = {"field": "level", "type": "nominal", "title": None, "sort": names}
+    return {**found, "scale": _scale(names, SHAPES)}
+
+
+def places(
+    long: pd.DataFrame, role: str, values: pd.Series, title: Any, turned: bool = True
+) -> Spec:
+    """Return an axis with a place per value, whose texts may be turned; makes the role texts."""
+    texts = list(dict.fromkeys(map(shown, sorted_values(values))))
+    long[role] = long[role].map(shown)
+    axis = {"labelAngle": -40 if turned and sum(map(len, texts)) >= LEVEL_TEXT else 0}
+    return {"field": role, "type": "ordinal", "title": title, "sort": texts, "axis": axis}
 
 
 def dashes(long: pd.DataFrame, context: Context, name: str) -> Spec:
@@ -193,8 +214,7 @@ def dashes(long: pd.DataFrame, context: Context, name: str) -> Spec:
     values = order_of(long, "dash")
     if len(values) < 2:
         return {}
-    scale = {"domain": values, "range": [DASHES[i % len(DASHES)] for i in range(len(values))]}
-    title = context.measure(name).long_name
+    scale, title = _scale(values, DASHES), context.measure(name).long_name
     return {"strokeDash": {"field": "dash", "type": "nominal", "title": title, "scale": scale}}
 
 

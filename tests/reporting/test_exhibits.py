@@ -47,7 +47,15 @@ def test_rows_ascend_by_number_and_keep_the_order_of_texts():
 def test_a_pivot_has_a_column_per_value_and_dashes():
     runs = toy_study.run(), toy_study.run("b", "mixer", bits=(1,))
     found = made(
-        Pivot("p", "P", "model", ERROR, "error of {}", {"influence": exact("influence")}), *runs
+        Pivot(
+            "p",
+            "P",
+            {"influence": exact("influence")},
+            across="model",
+            cell=ERROR,
+            heading="error of {}",
+        ),
+        *runs,
     )
     assert found.headings == ["frozen bit", "influence", "error of mlp", "error of mixer"]
     assert [row[-1].text for row in found.rows] == ["–", "0.5200 [0.5007, 0.5400]"]
