@@ -18,6 +18,7 @@ usage: ./launch.sh COMMAND [ARGUMENTS]
   run [CONFIG] [FLAGS]       train, analyse, predict, report; CONFIG is configs/quickstart.py if not given
                              ./launch.sh run configs/canonical_holdout.py:task=quadratic_chain \
                                --config.train.seeds=5 --config.holdout.bits=7 --workdir=runs
+                             ./launch.sh run --help CONFIG tells its fields
   reproduce NAME [--size=paper|small] [--workdir=runs]
                              every run of an experiment of the paper, expected beside measured;
                              NAME is all, or a config with that name: ./launch.sh reproduce --help
@@ -153,6 +154,7 @@ case "$command" in
     ;;
   run)
     config=configs/quickstart.py
+    if [ $# -gt 1 ] && [ "$1" = --help ]; then set -- "$2" --help; fi
     if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then
       config=$1
       shift

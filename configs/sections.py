@@ -15,7 +15,7 @@ def train(**given: Any) -> dict[str, Any]:
         "momentum": 0.9,  # of sgd
         "weight_decay": 0.0,  # PyTorch's: times the parameters, added to the gradients
         "warmup_steps": 0,  # the learning rate grows linearly for so many steps
-        "decay": "constant",  # or cosine, to 0 at the last step
+        "decay": "constant",  # constant, or cosine: down to 0 at the last step
         "init_scales": (1.0,),  # multiply every initial parameter
         "start": "",  # a run whose last parameters training starts from; "": from random ones
         "freeze": "",  # parameters that stay as they start, by the beginnings of their names:

@@ -449,3 +449,17 @@ def test_a_report_of_nothing_says_what_to_type(run, tmp_path):
 def test_a_report_of_nothing_names_the_command(experiment, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no finished run in .*\./launch\.sh run CONFIG"):
         reports.report(tmp_path / experiment)
+
+
+def test_help_tells_the_fields_of_a_configuration(capsys):
+    file = Path(__file__).parents[2] / "configs" / "quickstart.py"
+    with pytest.raises(SystemExit):
+        command_line.parse(["main", f"--config={file}", "--help"])
+    output = capsys.readouterr().out
+    said = output.partition("Fields of ")[2].splitlines()
+    assert said[said.index("--config.data.drop_remainder=False") + 1] == (
+        "    leave out the last, smaller batch of an epoch"
+    )
+    assert said[said.index("--config.train.momentum=0.9") + 1] == "    of sgd"
+    assert said[said.index("--config.data.batch_size=64") + 1].startswith("--config.")
+    assert max(map(len, said)) <= 100 and "--workdir" in output
