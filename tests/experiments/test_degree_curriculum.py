@@ -180,4 +180,4 @@ def test_the_sizes_are_valid(size):
     config = module.get_config(choice)
     registry.experiment_of(config).validate(config)
     assert config.size == size and config.train.seeds == 10
-    assert registry.stages_of(config.experiment) == ("train", "analyse", "report")
+    assert registry.stages_of(config) == ("train", "analyse", "report")
