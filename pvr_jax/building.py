@@ -24,13 +24,25 @@ from pvr_jax.training.settings import TrainSettings
 FIRST = 1 << 5  # the first step after 0 that is evaluated, of a run that is counted in steps
 
 
+def rows_of_axes(experiment: Experiment, config: ConfigDict) -> Sequence[Mapping[str, Any]]:
+    """Return the experiment's own columns, a row per condition."""
+    axes = experiment.axes(config)
+    if not isinstance(axes, Mapping):
+        return axes
+    return [dict(zip(axes, own, strict=True)) for own in itertools.product(*axes.values())]
+
+
+def replica_count(experiment: Experiment, config: ConfigDict) -> int:
+    """Return how many replicas a validated configuration has."""
+    chosen = config.train
+    each = len(chosen.learning_rates) * len(chosen.init_scales) * chosen.seeds
+    return len(rows_of_axes(experiment, config)) * each
+
+
 def replica_table(experiment: Experiment, config: ConfigDict) -> pd.DataFrame:
     """Return a row per replica: `name`, the experiment's axes, rate, initial scale and seed."""
     chosen, first = config.train, config.train.first_seed
-    axes = experiment.axes(config)
-    rows = axes
-    if isinstance(axes, Mapping):
-        rows = [dict(zip(axes, own, strict=True)) for own in itertools.product(*axes.values())]
+    rows = rows_of_axes(experiment, config)
     columns = {
         "learning_rate": [*map(float, chosen.learning_rates)],
         "init_scale": [*map(float, chosen.init_scales)],

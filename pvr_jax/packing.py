@@ -14,7 +14,7 @@ import jax
 from ml_collections import ConfigDict
 
 from pvr_jax import stages
-from pvr_jax.building import build, replica_table
+from pvr_jax.building import build
 from pvr_jax.experiment import Experiment
 from pvr_jax.frame import plan_of
 from pvr_jax.measuring import write_measures
@@ -48,11 +48,6 @@ def key_of(experiment: Experiment, config: ConfigDict) -> str:
     document = experiment.alike(config)
     shared = {name: value for name, value in document["train"].items() if name not in OF_A_REPLICA}
     return json.dumps({**document, "train": shared, "size": ""}, sort_keys=True)
-
-
-def replicas_in(experiment: Experiment, config: ConfigDict) -> int:
-    """Return how many replicas a validated configuration has."""
-    return len(replica_table(experiment, config))
 
 
 def shape_of(experiment: Experiment, config: ConfigDict) -> Shape:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from experiments import registry
 from experiments.sweep.definition import Cell
 from pvr_jax import packing
+from pvr_jax.building import replica_count
 from pvr_jax.packing import Shape
 
 
@@ -57,7 +58,7 @@ def _key(cell: Cell) -> tuple[str, int]:
     experiment = registry.experiment_of(cell.config)
     try:
         key = packing.key_of(experiment, cell.config)
-        return f"{experiment.name} {key}", packing.replicas_in(experiment, cell.config)
+        return f"{experiment.name} {key}", replica_count(experiment, cell.config)
     except Exception:  # it fails alone, when its turn comes
         return cell.name, 1
 

@@ -11,6 +11,7 @@ from experiments.canonical_holdout.experiment import EXPERIMENT
 from experiments.sweep import definition, execute
 from experiments.sweep.plan import deal, plan
 from pvr_jax import packing
+from pvr_jax.building import replica_count
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 CANONICAL = f"--config={CONFIGS / 'canonical_holdout.py'}"
@@ -65,22 +66,26 @@ def test_a_cell_is_the_run_that_its_settings_as_flags_give():
 
 
 @pytest.mark.slow
-def test_thousands_of_cells_are_packed_each_once(thousands):
-    packs = plan(thousands)
+def test_thousands_of_cells_are_packed_each_once(thousands, packs):
     assert len(thousands) == 8 * 3 * 11 * 4 * 4
     packed = [cell.name for pack in packs for cell in pack.cells]
     assert sorted(packed) == sorted(cell.name for cell in thousands)
     for pack in packs:
         assert len({packing.key_of(EXPERIMENT, cell.config) for cell in pack.cells}) == 1
-        replicas = [packing.replicas_in(EXPERIMENT, cell.config) for cell in pack.cells]
+        replicas = [replica_count(EXPERIMENT, cell.config) for cell in pack.cells]
         assert pack.replicas == sum(replicas) <= packing.MOST_REPLICAS
     # As few programs as hold the replicas: 3 models, 1408 cells of 4 replicas each.
     assert len(packs) == 3 * 1408 * 4 // packing.MOST_REPLICAS
 
 
+@pytest.fixture(scope="module")
+def packs(thousands):
+    return plan(thousands)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("shards", [1, 7, 400])
-def test_shards_share_the_packs_and_are_balanced(thousands, shards):
-    packs = plan(thousands)
+def test_shards_share_the_packs_and_are_balanced(thousands, packs, shards):
     dealt = deal(packs, shards)
     names = [tuple(cell.name for cell in pack.cells) for own in dealt for pack in own]
     assert sorted(names) == sorted(tuple(cell.name for cell in pack.cells) for pack in packs)
@@ -88,6 +93,13 @@ def test_shards_share_the_packs_and_are_balanced(thousands, shards):
     # Greedy dealing: the busiest is ahead of the least busy by no more than one pack.
     assert max(costs) - min(costs) <= max(pack.cost for pack in packs)
     assert deal(plan(thousands), shards) == dealt
+
+
+def test_shards_of_a_small_sweep_share_its_packs():
+    cells = expand(CANONICAL + ":tiny", "--sweep=rates,bits")
+    packs, dealt = plan(cells), deal(plan(cells), 3)
+    assert sorted(map(repr, packs)) == sorted(repr(pack) for own in dealt for pack in own)
+    assert deal(plan(cells), 3) == dealt
 
 
 def test_what_is_compiled_differently_is_not_packed(tmp_path):
@@ -214,8 +226,8 @@ def test_a_sweep_needs_a_config_with_generators(capsys):
     assert "the file has no function sweep_NAME" in line
 
 
-def test_a_pack_is_the_same_after_its_document_was_written_and_read(tmp_path, thousands):
-    configs = [cell.config for cell in thousands[:40:7]]
+def test_a_pack_is_the_same_after_its_document_was_written_and_read(tmp_path):
+    configs = [cell.config for cell in expand(CANONICAL + ":size=small", "--sweep=bits")[:7]]
     path = tmp_path / "config.json"
     path.write_text(json.dumps(packing.document_of(EXPERIMENT, configs)))
     read = execute.read_pack(path)
