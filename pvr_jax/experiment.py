@@ -139,6 +139,17 @@ def parameters_of(run_directory: str) -> Parameters:
         raise Refusal(f"start: given {run_directory!r}; allowed a finished run: {error}") from error
 
 
+def is_plain_training(config: ConfigDict) -> tuple[bool, str]:
+    """Return whether all parameters are trained, from random ones, without weight decay; else why.
+
+    What theories say of lazy training, and of linear regression, is of such training.
+    """
+    for name, plain in (("start", ""), ("freeze", ""), ("weight_decay", 0.0)):
+        if (given := config.train.get(name, plain)) != plain:
+            return False, f"{name}: given {given!r}; allowed {plain!r}"
+    return True, ""
+
+
 def condition_name(row: Mapping[str, Any]) -> str:
     """Return what tells a replica apart beside rate, scale and seed, such as "leap4"."""
     return "-".join(f"{name}{value}" for name, value in row.items())

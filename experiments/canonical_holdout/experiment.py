@@ -25,7 +25,15 @@ from pvr_jax.analysis.measures import measure_one
 from pvr_jax.boolean import cube, float64, fourier
 from pvr_jax.building import build
 from pvr_jax.checks import integer, invalid, one_of
-from pvr_jax.experiment import Arrays, End, Experiment, Learned, Program, task_of
+from pvr_jax.experiment import (
+    Arrays,
+    End,
+    Experiment,
+    Learned,
+    Program,
+    is_plain_training,
+    task_of,
+)
 from pvr_jax.outputs_file import OutputsFile
 from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import datasets, holdouts
@@ -238,8 +246,9 @@ def linear_regression(config: ConfigDict, replicas: pd.DataFrame, learned: Learn
     coefficients = float64.exact_spectrum(truth)
     with float64.exact():
         above_one = np.asarray(fourier.degree_profile(coefficients))[2:]
-    is_matched = replicas["frozen_bit"].isna().any()
-    if config.model.name != "linear_regression" or is_matched or np.any(above_one > 1e-20):
+    is_other = replicas["frozen_bit"].isna().any() or config.model.name != "linear_regression"
+    is_other |= not is_plain_training(config)[0]
+    if is_other or np.any(above_one > 1e-20):
         return {}
     built = build(EXPERIMENT, (config,))
     outputs = jax.jit(jax.vmap(lambda params: built.programs[0].outputs(params, {})))

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from pvr_jax import models, tasks, theory
 from pvr_jax.boolean import float64
-from pvr_jax.experiment import Arrays, Learned, task_of
+from pvr_jax.experiment import Arrays, Learned, is_plain_training, task_of
 from pvr_jax.refusal import Refusal
 from pvr_jax.results import Measure, statistics
 from pvr_jax.tasks import holdouts
@@ -122,7 +122,7 @@ def wide_ntk(config: ConfigDict, n: int) -> Theory:
     Raises ValueError for networks without one here: all but the MLP, and the MLP under maximal
     update, which is never lazy, however wide.
     """
-    _check_scales(config)
+    _check_lazy(config)
     model = config.model
     if model.name != "mlp":
         raise Refusal(f"model: given {model.name}; allowed mlp")
@@ -138,7 +138,7 @@ def empirical_ntk(config: ConfigDict, n: int) -> Theory:
 
     Raises ValueError for a cube that is too large for it.
     """
-    _check_scales(config)
+    _check_lazy(config)
     if n > LARGEST_N:
         raise Refusal(f"n = {n}: allowed up to {LARGEST_N}")
     model = json.dumps(config.model.to_dict(), sort_keys=True)
@@ -178,8 +178,11 @@ def _regress_with_matrix(
     return theory.kernel_interpolator(np.mean(kernels, axis=0), values, seen)
 
 
-def _check_scales(config: ConfigDict) -> None:
-    """Refuse scaled starts: their kernels differ from replica to replica of one bit."""
+def _check_lazy(config: ConfigDict) -> None:
+    """Refuse what kernels do not describe; those of scaled starts are different in replicas."""
+    is_plain, why = is_plain_training(config)
+    if not is_plain:
+        raise Refusal(why)
     if any(scale != 1 for scale in config.train.init_scales):
         raise Refusal(
             f"init_scales: given {', '.join(f'{s:g}' for s in config.train.init_scales)}; allowed 1"

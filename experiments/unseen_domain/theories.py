@@ -13,7 +13,7 @@ from experiments.unseen_domain.reference import (
 )
 from pvr_jax import models, theory
 from pvr_jax.boolean import float64
-from pvr_jax.experiment import Arrays, Learned, task_of
+from pvr_jax.experiment import Arrays, Learned, is_plain_training, task_of
 from pvr_jax.refusal import Refusal
 from pvr_jax.theory import kernel_features, wide_networks
 from pvr_jax.theory.empirical_kernel import LARGEST_N
@@ -50,7 +50,7 @@ def wide_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) -> Ar
             "the limit of infinite width is known here for the MLP and for random features, not "
             f"for the model {model}"
         )
-    _check_scales(config, "the limit of infinite width")
+    _check_lazy(config, "the limit of infinite width")
     reference = reference_of(config)
     try:
         limit = kernel_limit(config, n)[: reference.n + 1]
@@ -69,7 +69,7 @@ def empirical_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) 
         Refusal: the cube is not small, or not evaluated in all its coordinates, or no regression
             with the kernel is known.
     """
-    _check_scales(config, "the kernel of the network itself")
+    _check_lazy(config, "the kernel of the network itself")
     n = task_of(config).n
     if n > LARGEST_N:
         raise Refusal(
@@ -95,7 +95,10 @@ def empirical_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) 
     return compared(config, reference, predicted, len(replicas), learned)
 
 
-def _check_scales(config: ConfigDict, what: str) -> None:
+def _check_lazy(config: ConfigDict, what: str) -> None:
+    is_plain, why = is_plain_training(config)
+    if not is_plain:
+        raise Refusal(f"{what} does not describe this training: {why}")
     if any(scale != 1 for scale in config.train.init_scales):
         raise Refusal(f"{what} is that of an initialization that is not scaled")
 

@@ -228,6 +228,16 @@ def test_only_the_last_step_counts(tmp_path):
             dict.fromkeys(("wide_ntk", "empirical_ntk"), "init_scales: given 1, 0.5; allowed 1"),
         ),
         (
+            "model=mlp,tiny",
+            {"train__weight_decay": 0.1},
+            dict.fromkeys(("wide_ntk", "empirical_ntk"), "weight_decay: given 0.1; allowed 0.0"),
+        ),
+        (
+            "model=mlp,tiny",
+            {"train__freeze": "Dense_0"},
+            dict.fromkeys(("wide_ntk", "empirical_ntk"), "freeze: given 'Dense_0'; allowed ''"),
+        ),
+        (
             "task=staircase,model=mlp,tiny",
             {},
             {"empirical_ntk": "n = 14: allowed up to 12"},
