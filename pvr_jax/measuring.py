@@ -231,7 +231,9 @@ def attributes_of(experiment: Experiment, config: ConfigDict) -> dict[str, Any]:
 def _unknown(name: str, values: np.ndarray) -> Measure:
     """Describe a measure that somebody added to a registry and not to the experiment."""
     own = tuple(f"{name}_{axis}" for axis in range(values.ndim - 2))
-    return Measure(name.replace("_", " "), "Described nowhere.", dims=own)
+    return Measure(
+        name.replace("_", " "), "Added to a registry of measures, without a description.", dims=own
+    )
 
 
 def last_state(checkpoints: Checkpoints, built: Built, directory: Path) -> State:
