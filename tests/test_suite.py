@@ -45,7 +45,7 @@ def suite(pytester, monkeypatch):
     text = CONFTEST.read_text()
     assert text.count("MOST_SECONDS = 5.0") == 1
     text = text.replace("MOST_SECONDS = 5.0", "MOST_SECONDS = 0.2")
-    pytester.makeconftest(text.replace("10**6, 0.04", "10**6, 60"))  # at any machine's speed
+    pytester.makeconftest(text.replace("10**6, 0.03", "10**6, 60"))  # at any machine's speed
     pytester.makeini("[pytest]\nmarkers = slow")
     monkeypatch.delenv("CI", raising=False)
     own = pytester.makepyfile(test_own=TESTS)
