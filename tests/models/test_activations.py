@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import test_classifiers
 import test_models
+from slow_cases import slow_but
 
 from pvr_jax import models
 from pvr_jax.models.activations import captured
@@ -76,16 +77,7 @@ def test_paths_and_shapes(name):
         assert not layers or "/".join(layers) in found
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name,
-            marks=pytest.mark.slow if name in (*test_models.DEEP, *test_classifiers.SLOW) else (),
-        )
-        for name in NAMES
-    ],
-)
+@pytest.mark.parametrize("name", slow_but(["mlp", "linear_regression"], NAMES))
 def test_jit_and_vmap_over_replicas(name):
     model, x = small(name)
     params = replicas(model, x)
