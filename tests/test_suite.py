@@ -44,8 +44,7 @@ def suite(pytester, monkeypatch):
     """Return `suite(*arguments)`, which runs three tests beside this suite's conftest.py."""
     text = CONFTEST.read_text()
     assert text.count("MOST_SECONDS = 5.0") == 1
-    text = text.replace("MOST_SECONDS = 5.0", "MOST_SECONDS = 0.2")
-    pytester.makeconftest(text.replace("10**6, 0.03", "10**6, 60"))  # at any machine's speed
+    pytester.makeconftest(text.replace("MOST_SECONDS = 5.0", "MOST_SECONDS = 0.2"))
     pytester.makeini("[pytest]\nmarkers = slow")
     monkeypatch.delenv("CI", raising=False)
     own = pytester.makepyfile(test_own=TESTS)
@@ -84,11 +83,6 @@ def test_on_ci_a_default_test_that_takes_too_long_fails(suite, monkeypatch):
         "*test_own.py::test_waits_for_its_fixture took * s (setup * s, call * s); a test of "
         "the default suite may take 0.2 s: mark it @pytest.mark.slow or make it faster"
     )
-
-
-def test_a_slow_machine_has_longer(request):
-    slowness = request.config.pluginmanager.get_plugin(str(CONFTEST)).slowness
-    assert 1 <= slowness() < 100 and slowness() == slowness()
 
 
 def test_two_processes_say_together_what_they_left_out(suite):
