@@ -58,9 +58,9 @@ def _is_finite(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def count(low: int, most: int) -> Rule:
+def count(low: int, high: int) -> Rule:
     """Return the rule of whole numbers from low on that memory has room for."""
-    return integer(low, most, f"a whole number of at least {low}, and up to {most}")
+    return integer(low, high, f"a whole number of at least {low}, and up to {high}")
 
 
 def above(low: float, high: float = math.inf) -> Rule:

@@ -23,8 +23,8 @@ from pvr_jax.training import fields, run, run_log
 from pvr_jax.training.settings import TrainSettings
 
 # More replicas share no compilation worth having, and a killed or failed pack would cost more.
-MOST_REPLICAS = 64
-MOST_BYTES = 2 << 30
+MAX_REPLICAS = 64
+MAX_BYTES = 2 << 30
 # Arrays of a replica's outputs in memory while it is evaluated, and of its parameters: themselves,
 # their gradients and the optimizer's two moments.
 OUTPUTS, COPIES = 16, 4
@@ -39,7 +39,7 @@ class Shape(NamedTuple):
     `cost` is proportional to the latter.
     """
 
-    most: int
+    max_replicas: int
     cost: float
 
 
@@ -61,7 +61,7 @@ def shape_of(experiment: Experiment, config: ConfigDict) -> Shape:
     rows = config.data.get("batch_size", 1)
     points = 3 * built.schedule.total * rows
     points += len(built.schedule.evaluations) * program.outputs_size
-    return Shape(max(1, min(MOST_REPLICAS, MOST_BYTES // each)), float(parameters) * points)
+    return Shape(max(1, min(MAX_REPLICAS, MAX_BYTES // each)), float(parameters) * points)
 
 
 def train_pack(experiment: Experiment, configs: Sequence[ConfigDict], directory: Path) -> None:

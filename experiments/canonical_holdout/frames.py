@@ -19,8 +19,8 @@ ERROR, SEEN = "generalization_error", "in_distribution_error"
 # Coordinates that the label of a model says, where they differ.
 SETTINGS = ("optimizer", "init_scale", "setting", "learning_rate")
 FEWEST_EXPONENTS = 3
-MOST_PAIRS, MOST_ROWS = 8, 48  # above, the leak tells it better
-MOST_CURVES, MOST_COLORS = 4, 4
+MAX_PAIRS, MAX_ROWS = 8, 48  # above, the leak tells it better
+MAX_CURVES, MAX_COLORS = 4, 4
 ROUNDING = 1e-12  # relative, of sums of 2^n products in float64
 _CELL = ["task", "frozen_bit", "model"]
 _EXPONENT = re.compile(r"alpha=([^,)]+)(?:, )?")
@@ -124,7 +124,7 @@ def with_influence(study: Study) -> pd.DataFrame:
 def charted(study: Study) -> pd.DataFrame:
     """Return the replicas for a chart: of many models each has a panel, of few a color."""
     found = replicas(study)
-    if found["model"].nunique() <= MOST_COLORS:
+    if found["model"].nunique() <= MAX_COLORS:
         return found
     task = found["task"] + ", " if found["task"].nunique() > 1 else ""
     return in_order(
@@ -189,14 +189,14 @@ def pair_table(study: Study) -> pd.DataFrame:
     if not len(found):
         return found
     rows = found[[*_CELL, "pair"]].drop_duplicates()
-    many = rows.groupby(_CELL).size().max() > MOST_PAIRS or len(rows) > MOST_ROWS
+    many = rows.groupby(_CELL).size().max() > MAX_PAIRS or len(rows) > MAX_ROWS
     return found.iloc[:0] if many else found
 
 
 def pair_curves(study: Study) -> pd.DataFrame:
     """Return the coefficients of the largest pairs over steps, a row per member of a pair."""
     found = pairs(study, last=False)
-    found = found[found["pair"].isin(sorted(set(found["pair"]))[:MOST_CURVES])]
+    found = found[found["pair"].isin(sorted(set(found["pair"]))[:MAX_CURVES])]
     shared = [name for name in found if name not in ("T", "twin")]
     long = found.melt(shared, ["T", "twin"], var_name="member", value_name="coefficient")
     long["panel"] = [
@@ -272,7 +272,7 @@ def has_matched(study: Study) -> bool:
 
 def has_few_models(study: Study) -> bool:
     """Whether models stand side by side in one row."""
-    return 1 < replicas(study)["model"].nunique() <= MOST_COLORS
+    return 1 < replicas(study)["model"].nunique() <= MAX_COLORS
 
 
 def has_pairs(study: Study) -> bool:

@@ -5,7 +5,16 @@ from collections import Counter
 from experiments.canonical_holdout import columns, frames
 from experiments.canonical_holdout.frames import ERROR, LEFT, SEEN, THEORIES
 from pvr_jax.reporting.charts import Curve, Points
-from pvr_jax.reporting.columns import Context, correlation, count, exact, least, mean, number, read
+from pvr_jax.reporting.columns import (
+    Context,
+    correlation,
+    count,
+    exact,
+    mean,
+    number,
+    read,
+    smallest,
+)
 from pvr_jax.reporting.exhibits import Finding, Pivot, Table, groups, needing, settings
 from pvr_jax.reporting.publish import Report
 from pvr_jax.results import Measure, Study, statistics
@@ -91,7 +100,7 @@ NEAREST = (
     "interval over seeds does not tell apart from it."
 )
 _RATIO = mean(ERROR, per="unit", mark=columns.mark)
-_KIND = {"nearest": least(LEFT, per="unit"), "ratio": mean(ERROR, per="unit")}
+_KIND = {"nearest": smallest(LEFT, per="unit"), "ratio": mean(ERROR, per="unit")}
 
 FROZEN = [
     Points(
@@ -202,7 +211,7 @@ FROZEN = [
                 f"left by {words} [95 %]": mean(name, per="unit", mark=columns.of_some(name))
                 for name, words in LEFT.items()
             },
-            "nearest": least(LEFT, per="unit"),
+            "nearest": smallest(LEFT, per="unit"),
         },
         notes=[KINDS, NEAREST],
         needs=["residual"],
@@ -215,7 +224,7 @@ FROZEN = [
         columns={
             "degree temperature [95 %]": mean("degree_temperature"),
             **{f"left by {words} [95 %]": mean(name) for name, words in LEFT.items()},
-            "nearest": least(LEFT),
+            "nearest": smallest(LEFT),
         },
         notes=[
             "Left by a theory: half the mean squared distance, over the whole cube, between "

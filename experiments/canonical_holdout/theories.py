@@ -22,7 +22,7 @@ from pvr_jax.theory.empirical_kernel import LARGEST_N
 
 STARTS = 4  # initializations of which the empirical kernel is the mean
 # Of different networks: the tasks of a study, one after the other, share those of its models.
-MOST_KERNELS = 4
+MAX_KERNELS = 4
 
 # From the target's values [2^n] and the seen set bool [2^n] to the predicted values [2^n].
 Function = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -151,7 +151,7 @@ def empirical_ntk(config: ConfigDict, n: int) -> Theory:
     )
 
 
-@lru_cache(maxsize=MOST_KERNELS)
+@lru_cache(maxsize=MAX_KERNELS)
 def _kernels(model: str, n: int, dtype: str) -> tuple[tuple, Callable, Callable]:
     """Symmetrized kernels, one per initialization, and how to regress with all and with fewer.
 

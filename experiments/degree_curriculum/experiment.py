@@ -24,7 +24,7 @@ from pvr_jax.training import fields
 from pvr_jax.training.curriculum import (
     curriculum_ensemble,
     iterations_at,
-    most_stages,
+    max_stages,
 )
 
 # Errors and spectra are exact, over all 2^n points, for every replica at every evaluation.
@@ -125,7 +125,7 @@ def build(config: ConfigDict, replicas: pd.DataFrame) -> Program:
             apply=model.apply,
             samples=draw,
             highest=task.n,
-            stages=most_stages(task.n, tuple(config.curriculum.leaps)),
+            stages=max_stages(task.n, tuple(config.curriculum.leaps)),
             threshold=config.curriculum.threshold,
             batch_size=config.data.batch_size,
         ),

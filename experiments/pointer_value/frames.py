@@ -20,7 +20,7 @@ CONDITION = [*FUNCTION, "withheld", "samples"]
 SPLITS = {"iid": "i.i.d.", "withheld": "withheld"}
 THRESHOLD = 0.95  # of i.i.d. accuracy, that samples are counted to
 LEARNED = 0.5  # of i.i.d. accuracy; a network below it has not learned the function
-MOST_CLASSES = 12  # of a table of recalls
+MAX_CLASSES = 12  # of a table of recalls
 # Measures that some runs do not have.
 OPTIONAL = ["withheld_words", "samples_to_95", "fewest_samples", "batch_loss"]
 OPTIONAL += [f"{part}_{name}" for part in ("withheld", "train") for name in ("accuracy", "loss")]
@@ -360,7 +360,7 @@ def confusions(study: Study) -> pd.DataFrame:
 
 @once
 def recalls(study: Study) -> pd.DataFrame:
-    """Return the recall of every class, of no more than `MOST_CLASSES`, or its kept mean."""
+    """Return the recall of every class, of no more than `MAX_CLASSES`, or its kept mean."""
     if "iid_confusion" not in study:
         found = replicas(study)
         found = found[found["largest"] & found["counted"]]
@@ -369,4 +369,4 @@ def recalls(study: Study) -> pd.DataFrame:
     found = confusions(study)
     found = found[found["true_class"] == found["predicted_class"]]
     found = found.rename(columns={"share": "recall"})
-    return found if found["true_class"].nunique() <= MOST_CLASSES else found.iloc[:0]
+    return found if found["true_class"].nunique() <= MAX_CLASSES else found.iloc[:0]

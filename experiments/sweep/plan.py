@@ -71,12 +71,12 @@ def _shape(cell: Cell) -> Shape:
 
 
 def _packed(group: Sequence[tuple[Cell, int]], shape: Shape) -> list[Pack]:
-    total, most = sum(replicas for _, replicas in group), shape.most
-    full = math.ceil(total / math.ceil(total / most))
+    total, limit = sum(replicas for _, replicas in group), shape.max_replicas
+    full = math.ceil(total / math.ceil(total / limit))
     packs: list[Pack] = []
     for cell, replicas in group:
         cost, last = replicas * shape.cost, packs[-1] if packs else None
-        if last is None or last.replicas >= full or last.replicas + replicas > most:
+        if last is None or last.replicas >= full or last.replicas + replicas > limit:
             packs.append(Pack((cell,), replicas, cost))
         else:
             packs[-1] = Pack((*last.cells, cell), last.replicas + replicas, last.cost + cost)

@@ -1,5 +1,6 @@
 """What learned functions are compared with: target, seen set and min-degree interpolator."""
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
@@ -21,9 +22,9 @@ MAX_BITS = 20
 # The test points of a cube that cannot be enumerated are drawn from a key of their own: they are
 # the same for all replicas.
 TEST_KEY = 2**31 - 1
-# One in so many test points at least is seen, and one unseen: where fewer of the random ones are,
-# others are added that are drawn from the seen, or the unseen, inputs alone.
-LEAST_PART = 8
+# At least this fraction of the test points is seen, and at least this fraction unseen: what random
+# points lack is drawn from the seen, or from the unseen, inputs alone.
+MIN_FRACTION = 1 / 8
 NEGLIGIBLE = 1e-9  # of a coefficient, over the target's largest value
 ROUNDING = 1e-6  # of a value, over the target's largest: what the order of a sum can change
 
@@ -177,7 +178,7 @@ def test_points(reference: Reference, n: int, count: int) -> np.ndarray:
     seen = reference.seen[reference.numbers(points)]
     parts = [points]
     for stream, (there, members) in enumerate(((seen, reference.seen), (~seen, ~reference.seen))):
-        missing = -(-count // LEAST_PART) - int(there.sum())
+        missing = math.ceil(count * MIN_FRACTION) - int(there.sum())
         if missing > 0 and members.any():
             signs_key, choice_key = jax.random.split(jax.random.fold_in(key, stream))
             more = np.array(seen_draws.signs(signs_key, (missing, n)))

@@ -15,7 +15,7 @@ def confusion_counts(
     rows: Callable[[jax.Array], dict[str, jax.Array]],
     count: int | jax.Array,
     *,
-    most: int,
+    max_count: int,
     chunk: int,
     classes: int,
 ) -> Counts:
@@ -25,7 +25,7 @@ def confusion_counts(
         predict: x [b, ...] -> logits [b, classes].
         rows: numbers int32[b] -> {"x": [b, ...], "y": int32[b]}.
         count: of examples; may be traced.
-        most: what `count` is at most; so many are computed.
+        max_count: upper bound of `count`; this many are computed.
         chunk: examples in memory at a time.
         classes: of labels.
 
@@ -34,11 +34,11 @@ def confusion_counts(
         largest logit (the first of several), and `negative_log_likelihood`, the sum of
         -log p(y) in nats.
     """
-    chunk = min(chunk, most)
+    chunk = min(chunk, max_count)
 
     def some(total: Counts, first: jax.Array) -> tuple[Counts, None]:
         numbers = first + jnp.arange(chunk, dtype=jnp.int32)
-        inside = numbers < jnp.minimum(count, most)
+        inside = numbers < jnp.minimum(count, max_count)
         examples = rows(numbers)
         logits = predict(examples["x"])
         true = _one_hot(examples["y"], classes) * inside[:, None]
@@ -55,7 +55,7 @@ def confusion_counts(
         "confusion": jnp.zeros((classes, classes), jnp.int32),
         "negative_log_likelihood": jnp.zeros((), logits.dtype),
     }
-    return lax.scan(some, nothing, jnp.arange(0, most, chunk, dtype=jnp.int32))[0]
+    return lax.scan(some, nothing, jnp.arange(0, max_count, chunk, dtype=jnp.int32))[0]
 
 
 def scores(counts: Counts) -> dict[str, jax.Array]:

@@ -25,7 +25,7 @@ from pvr_jax.tasks.drawn_sets import Example
 SPLITS = {"train": "train", "test_iid": "iid", "test_withheld": "withheld"}
 FILE_FORMAT = "array_record"
 CHUNK = 1024
-MOST_SAMPLES = 10**8
+MAX_SAMPLES = 10**8
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -49,8 +49,8 @@ class DrawnConfig(tfds.core.BuilderConfig, abc.ABC):
     EXAMPLE: ClassVar[str]
 
     def __post_init__(self) -> None:
-        checks.integer(1, MOST_SAMPLES).check("train_samples", self.train_samples)
-        checks.integer(1, MOST_SAMPLES).check("test_samples", self.test_samples)
+        checks.integer(1, MAX_SAMPLES).check("train_samples", self.train_samples)
+        checks.integer(1, MAX_SAMPLES).check("test_samples", self.test_samples)
         checks.integer(0, 2**31 - 3).check("seed", self.seed)
         self.name = self.subtask_name()
         for field, word in (("train_samples", "train"), ("test_samples", "test"), ("seed", "seed")):

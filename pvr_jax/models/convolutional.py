@@ -244,10 +244,10 @@ def vgg(
     if len(widths) != len(convolutions):
         allowed = f"{len(widths)} numbers, one for each of widths"
         raise Refusal(f"convolutions: given {convolutions!r}; allowed {allowed}")
-    most = min(shape).bit_length() - 1
-    if not 1 <= len(widths) <= most:
+    max_stages = min(shape).bit_length() - 1
+    if not 1 <= len(widths) <= max_stages:
         picture = " x ".join(map(str, shape))
         raise Refusal(
-            f"widths: given {widths!r}; allowed 1 to {most} of them for pictures of {picture}"
+            f"widths: given {widths!r}; allowed 1 to {max_stages} of them for pictures of {picture}"
         )
     return VGG(widths, convolutions, checks.shape("head_widths", head_widths, (64,)), classes)

@@ -153,7 +153,7 @@ def values_by_cell(
     return table.assign(cell=codes).pivot(index="cell", columns="seed", values="value").to_numpy()
 
 
-def least(words: Mapping[str, str], per: str = "") -> Column:
+def smallest(words: Mapping[str, str], per: str = "") -> Column:
     """Which of several paired quantities is the least, with all that are not told apart from it.
 
     Args:
@@ -163,7 +163,7 @@ def least(words: Mapping[str, str], per: str = "") -> Column:
 
     def cell(group: Group, context: Context) -> Cell:
         grids = {n: values_by_cell(group, n, context, per=per) for n in words if n in group}
-        found, means = statistics.least(grids)
+        found, means = statistics.smallest(grids)
         if not found:
             return Cell(numbers.MISSING)
         if len(found) == len(means):

@@ -263,7 +263,7 @@ def _subtasks(
     """
     aggregations = _several("aggregations", aggregations)
     for complexity in _several("complexities", complexities):
-        checks.integer(0, token_pvr.MOST_COMPLEX).check("complexities", complexity)
+        checks.integer(0, token_pvr.MAX_COMPLEXITY).check("complexities", complexity)
         for count in _several("withheld", withheld):
             token_holdouts.check_withheld(count, complexity)
     found = []

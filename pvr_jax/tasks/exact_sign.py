@@ -20,7 +20,7 @@ from pvr_jax.refusal import Refusal
 from pvr_jax.tasks.polynomial import Program, apply_operation, execute
 
 # Of whole numbers on the way: 63 primes hold them.
-MOST_BITS = 1000
+MAX_BITS = 1000
 LARGEST_FACTOR = 2**16
 
 
@@ -36,7 +36,7 @@ def sign(program: Program) -> Callable[[jax.Array], jax.Array]:
 
     The program is one of `polynomial.parse` with exact numbers. The function may be traced.
 
-    Raises ValueError for whole numbers of more than `MOST_BITS` bits, or a divisor that is 0.
+    Raises ValueError for whole numbers of more than `MAX_BITS` bits, or a divisor that is 0.
     """
     try:
         bound = execute(program, lambda _: Scaled(1, 1), partial(_apply, _bounded, _scaled))
@@ -113,9 +113,9 @@ def _bounded(operation: str, argument: Any, operands: list[Scaled]) -> Scaled:
 
 
 def _check_bits(*numbers: int) -> None:
-    if max(number.bit_length() for number in numbers) > MOST_BITS:
+    if max(number.bit_length() for number in numbers) > MAX_BITS:
         raise Refusal(
-            f"numbers whose common denominator, or size in its units, has more than {MOST_BITS} "
+            f"numbers whose common denominator, or size in its units, has more than {MAX_BITS} "
             "bits; allowed fewer digits and smaller powers, as comparisons are exact"
         )
 
@@ -170,15 +170,15 @@ def _order(residues: jax.Array, primes: list[int], size: int) -> jax.Array:
     return order
 
 
-def _primes(denominator: int, most: int) -> list[int]:
-    """Return primes that do not divide the denominator and whose product is above `most`."""
+def _primes(denominator: int, bound: int) -> list[int]:
+    """Return primes that do not divide the denominator and whose product is above `bound`."""
     chosen: list[int] = []
     for prime in _primes_downwards():
-        if math.prod(chosen) > most:
+        if math.prod(chosen) > bound:
             return chosen
         if denominator % prime:
             chosen.append(prime)
-    raise AssertionError("there are more primes than MOST_BITS needs")
+    raise AssertionError("there are more primes than MAX_BITS needs")
 
 
 def _primes_downwards() -> Iterator[int]:

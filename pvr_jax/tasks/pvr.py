@@ -13,7 +13,7 @@ from pvr_jax import checks
 AGGREGATIONS = ("parity", "majority", "min", "max")
 BOUNDARIES = ("cyclic", "truncated")
 TIES = (-1, 0, 1)
-MOST_POINTER_BITS = 10
+MAX_POINTER_BITS = 10
 
 
 def binary_number(x: jax.Array) -> jax.Array:
@@ -87,7 +87,7 @@ def pvr(
 
     Raises ValueError for parameters out of range. Source: Abbe et al. 2022, the authors' code.
     """
-    bits = checks.integer(1, MOST_POINTER_BITS).check("pointer_bits", pointer_bits)
+    bits = checks.integer(1, MAX_POINTER_BITS).check("pointer_bits", pointer_bits)
     note = " (2**pointer_bits value bits)"
     chosen = {
         "pointer_bits": bits,

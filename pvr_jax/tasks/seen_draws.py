@@ -16,10 +16,10 @@ from pvr_jax.boolean.cube import points_at
 Draw = Callable[[jax.Array], jax.Array]
 Predicate = Callable[[jax.Array], jax.Array]
 
-# Trials of one row. At a seen share of `LEAST_SHARE` all of them miss with probability 4e-22: in
+# Trials of one row. At a seen share of `MIN_SHARE` all of them miss with probability 4e-22: in
 # 10^12 rows, none does.
-MOST_TRIALS = 2**14
-LEAST_SHARE = 0.003
+MAX_TRIALS = 2**14
+MIN_SHARE = 0.003
 # Random inputs that a share is estimated from, and the chance that its lower bound is too high.
 SHARE_POINTS = 2**16
 SHARE_RISK = 1e-9
@@ -107,14 +107,14 @@ def numbers_where(predicate: Predicate, coordinates: Sequence[int], n: int) -> n
 
 
 def by_trial(n: int, predicate: Predicate) -> Draw:
-    """Draw from the cube until an input is seen; NaN where `MOST_TRIALS` of them are not."""
+    """Draw from the cube until an input is seen; NaN where `MAX_TRIALS` of them are not."""
 
     def draw(key: jax.Array) -> jax.Array:
         def missed(trial: jax.Array) -> jax.Array:
-            return ~predicate(_point(key, trial, n)) & (trial < MOST_TRIALS)
+            return ~predicate(_point(key, trial, n)) & (trial < MAX_TRIALS)
 
         trial = jax.lax.while_loop(missed, lambda trial: trial + 1, jnp.int32(0))
-        return jnp.where(trial < MOST_TRIALS, _point(key, trial, n), jnp.nan)
+        return jnp.where(trial < MAX_TRIALS, _point(key, trial, n), jnp.nan)
 
     return draw
 

@@ -75,9 +75,9 @@ class SeenSet:
         if (self.relevant or self.n) <= holdouts.LARGEST_MASK_N:
             return seen_draws.product(self.n, [(self._listed, self._numbers)])
         share, at_least = seen_draws.seen_share(self.predicate, self.n)
-        if at_least < seen_draws.LEAST_SHARE:
+        if at_least < seen_draws.MIN_SHARE:
             allowed = (
-                f"clearly more than {100 * seen_draws.LEAST_SHARE:g} %, as its rows are found by "
+                f"clearly more than {100 * seen_draws.MIN_SHARE:g} %, as its rows are found by "
                 f"trying; or n up to {holdouts.LARGEST_MASK_N}; or the same set by name, as "
                 "subcube, parity, hamming_ball, or where with parts of few coordinates joined by "
                 "and, whose rows are drawn directly"

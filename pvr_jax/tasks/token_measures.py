@@ -17,7 +17,7 @@ from pvr_jax.tasks import token_pvr
 from pvr_jax.tasks.token_pvr import DIGITS
 
 # Windows of up to so many digits are listed: 10^6 of them.
-MOST_LISTED = 6
+MAX_LISTED = 6
 SAMPLES = 1 << 20
 _SAMPLES_AT_ONCE = 1 << 16
 CONFIDENCE = 0.95
@@ -42,9 +42,9 @@ class Distribution(NamedTuple):
 def label_distribution(aggregation: str, complexity: int) -> Distribution:
     """Return the probability of each label of token PVR, float64[10], wherever the pointer is.
 
-    Windows of up to `MOST_LISTED` digits are listed, of longer ones 2^20 are drawn.
+    Windows of up to `MAX_LISTED` digits are listed, of longer ones 2^20 are drawn.
     """
-    if complexity < MOST_LISTED:
+    if complexity < MAX_LISTED:
         table = window_labels(aggregation, complexity)
         return Distribution(np.bincount(table.ravel(), minlength=DIGITS) / table.size, True)
     number = token_pvr.aggregation_number(aggregation)
@@ -62,12 +62,12 @@ def noise_sensitivity(
 
     Every token is drawn anew with probability `delta`, the pointer among the places it can have
     (Zhang et al. 2021; for +-1 bits, `boolean.measures.noise_sensitivity` at delta / 2). Exact for
-    windows of up to `MOST_LISTED` digits, sampled for longer ones.
+    windows of up to `MAX_LISTED` digits, sampled for longer ones.
 
     Raises ValueError for a delta that is not in 0 to 1.
     """
     delta = _probability(delta)
-    if complexity >= MOST_LISTED:
+    if complexity >= MAX_LISTED:
         number = token_pvr.aggregation_number(aggregation)
         return sampled_noise_sensitivity(
             lambda key: token_pvr.draw(key, complexity, boundary),

@@ -19,7 +19,7 @@ from pvr_jax.theory.symmetry import without_free_coordinates
 
 # The smallest ρ^n of a system that float64 still solves to six digits.
 SMALLEST_EIGENVALUE = 1e-10
-MOST_POINTS = 1024
+MAX_POINTS = 1024
 
 
 def noise_kernel_interpolator(values: ArrayLike, seen: ArrayLike, rho: float) -> np.ndarray:
@@ -90,10 +90,10 @@ def degree_temperature(learned: ArrayLike, target: ArrayLike, seen: ArrayLike) -
     lowest = 0.0
     if closed_forms.constraints(seen) is None:
         used = len(without_free_coordinates(target, seen).kept)
-        if 1 << used > MOST_POINTS:
+        if 1 << used > MAX_POINTS:
             raise Refusal(
                 f"seen: given one that depends on {used} coordinates; allowed up to "
-                f"{MOST_POINTS.bit_length() - 1}, as every rho is a system to solve"
+                f"{MAX_POINTS.bit_length() - 1}, as every rho is a system to solve"
             )
         lowest = SMALLEST_EIGENVALUE ** (1 / used)
     found = scipy.optimize.minimize_scalar(

@@ -28,11 +28,11 @@ from pvr_jax.refusal import Refusal
 from pvr_jax.theory.empirical_kernel import LARGEST_N, Apply, Init, jacobian_on_cube
 from pvr_jax.theory.kernel_limit import feature_interpolator
 
-MOST_BYTES = 2 << 30  # of the gradients at all points
+MAX_BYTES = 2 << 30  # of the gradients at all points
 CHUNK = 4096  # parameters factorized at once
 # Of a gradient's entry, relative: several units in the last place, since entries are sums.
 SHAKE = 16 * np.finfo(float).eps
-MOST_MOVED = 0.02
+MAX_MOVED = 0.02
 
 # Per j, per level from j to n - j: orthonormal columns [points of the level, d_j].
 Basis = tuple[tuple[np.ndarray, ...], ...]
@@ -49,7 +49,7 @@ class SymmetricKernel(NamedTuple):
 
 def fits(init: Init, n: int) -> bool:
     """Return whether a network's gradients at all points of the cube take at most 2 GiB."""
-    return parameters_of(init, n) << (n + 3) <= MOST_BYTES
+    return parameters_of(init, n) << (n + 3) <= MAX_BYTES
 
 
 def parameters_of(init: Init, n: int) -> int:
@@ -76,7 +76,7 @@ def symmetric_kernel(init: Init, apply: Apply, n: int, key: jax.Array) -> Symmet
         raise Refusal(f"n: given {n}; allowed 1 to {LARGEST_N} for an empirical kernel")
     if not fits(init, n):
         raise Refusal(
-            f"parameters: given {parameters_of(init, n):,}; allowed {MOST_BYTES >> (n + 3):,} for "
+            f"parameters: given {parameters_of(init, n):,}; allowed {MAX_BYTES >> (n + 3):,} for "
             f"roots at {2**n:,} points; mean_empirical_kernel takes any number"
         )
     params = jax.jit(init)(key, cube.points_at(jnp.zeros(1, jnp.int32), n))
@@ -122,10 +122,10 @@ def symmetric_interpolator(
         return learned
     shaken = feature_interpolator(mean_features(shaken_roots), values, seen)
     moved = np.sqrt(np.square(learned - shaken).mean() / max(np.square(learned).mean(), 1e-300))
-    if moved > MOST_MOVED:
+    if moved > MAX_MOVED:
         raise Refusal(
             f"kernel: given one whose prediction moves by {moved:.1%} with the rounding of float64;"
-            f" allowed {MOST_MOVED:.0%}"
+            f" allowed {MAX_MOVED:.0%}"
         )
     return learned
 

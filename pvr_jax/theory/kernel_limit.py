@@ -17,7 +17,7 @@ from pvr_jax.theory import closed_forms
 from pvr_jax.theory.krawtchouk import distances, kernel_of
 from pvr_jax.theory.symmetry import without_irrelevant_coordinates
 
-MOST_POINTS = 8192
+MAX_POINTS = 8192
 # What is below this share of the largest eigenvalue cannot be told from 0 in a linear system.
 NEGLIGIBLE = 1e-14
 
@@ -223,10 +223,10 @@ def _check_finite(name: str, array: np.ndarray) -> None:
 
 
 def _check_size(count: int, seen: np.ndarray) -> None:
-    if count > MOST_POINTS:
+    if count > MAX_POINTS:
         raise Refusal(
             f"seen: given {int(seen.sum())} seen and {int((~seen).sum())} unseen points, of which "
-            f"{count} have to be solved for; allowed {MOST_POINTS}"
+            f"{count} have to be solved for; allowed {MAX_POINTS}"
         )
 
 

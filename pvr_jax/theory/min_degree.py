@@ -18,7 +18,7 @@ from pvr_jax.theory.symmetry import without_free_and_constant_coordinates
 
 # Seen or unseen points, whichever are fewer, of a problem that no closed form answers: m by m
 # matrices of 128 MB each, and 16 s on two CPU cores.
-MOST_POINTS = 4096
+MAX_POINTS = 4096
 PASSES = 2  # the second takes away what rounding left of the first
 
 
@@ -110,11 +110,11 @@ def _smaller_side(seen: np.ndarray) -> tuple[bool, np.ndarray]:
     count = int(seen.sum())
     by_seen = 2 * count <= seen.size
     fewer = min(count, seen.size - count)
-    if fewer > MOST_POINTS:
+    if fewer > MAX_POINTS:
         raise TooManyPointsError(
             f"seen: given {count:,} seen and {seen.size - count:,} unseen points, coordinates on "
             "which it does not depend left out, of a set that is neither an affine subspace "
-            f"nor a Hamming ball; allowed at most {MOST_POINTS:,} of either kind"
+            f"nor a Hamming ball; allowed at most {MAX_POINTS:,} of either kind"
         )
     return by_seen, np.flatnonzero(seen if by_seen else ~seen)
 

@@ -48,7 +48,7 @@ class CurriculumState(NamedTuple):
     stage_iterations: jax.Array
 
 
-def most_stages(highest: int, leaps: tuple[int, ...]) -> int:
+def max_stages(highest: int, leaps: tuple[int, ...]) -> int:
     """Return how many stages a curriculum up to level `highest` has with the smallest leap."""
     return -(-highest // min(leaps))
 
@@ -85,7 +85,7 @@ def curriculum_ensemble(
             Rows that are not present belong to larger sets of other replicas.
         evaluate: `evaluate(params, samples, **conditions) -> {name: array}`, at "highest".
         highest: the level of the last samples.
-        stages: the most stages of a replica; see `most_stages`.
+        stages: the most stages of a replica; see `max_stages`.
         threshold: of the mean batch loss, the full squared error.
         batch_size: rows of a batch; the last one of an epoch is filled up with weight 0.
         optimizer: as for `ensemble.ensemble`; a schedule counts optimizer steps, not epochs. None:

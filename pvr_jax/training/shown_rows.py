@@ -9,7 +9,7 @@ import numpy as np
 from pvr_jax.training.replicas import Replicas
 from pvr_jax.training.run_log import RunError
 
-MOST_ROWS = 2**19  # that are looked at: a second or two of a CPU
+MAX_ROWS = 2**19  # that are looked at: a second or two of a CPU
 AT_ONCE = 2**12
 # The program runs once and is small: on a CPU it takes longer to compile than to run.
 COMPILER_OPTIONS = {"cpu": {"xla_backend_optimization_level": 0}}
@@ -26,7 +26,7 @@ def count_rows(
     """Return how many rows of training were looked at, "checked", and how many are of each kind.
 
     Looked at are the rows of the first `steps` steps of all replicas that differ in data key or
-    conditions; of so many of these steps that they are not above `MOST_ROWS`.
+    conditions; of so many of these steps that they are not above `MAX_ROWS`.
 
     Args:
         batch: `batch(key, step, **conditions)` of one replica, which has weight [b] among others.
@@ -40,7 +40,7 @@ def count_rows(
     each = _different(replicas)
     one = jax.eval_shape(lambda: _batch_of(batch, replicas, 0, 0)[0])
     size = one["weight"].shape[0]
-    steps = max(1, min(steps, MOST_ROWS // (size * len(each))))
+    steps = max(1, min(steps, MAX_ROWS // (size * len(each))))
     count = len(each) * steps
 
     def counted(place: jax.Array) -> dict[str, jax.Array]:

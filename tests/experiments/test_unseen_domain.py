@@ -436,7 +436,7 @@ def test_an_interpolator_that_is_too_large_is_said_to_be_missing(holdout):
 
 @pytest.mark.slow
 def test_a_run_without_interpolator_goes_through_all_stages(tmp_path, monkeypatch):
-    monkeypatch.setattr(theory.min_degree, "MOST_POINTS", 4)
+    monkeypatch.setattr(theory.min_degree, "MAX_POINTS", 4)
     interpolator_of.cache_clear()
     choice = "setting=user,model=mlp,holdout=random,tiny"
     directory, found = finish(choice, tmp_path)
