@@ -15,7 +15,7 @@ from pvr_jax.results import Study
 
 VALUES = 10
 OPEN = 4  # inputs of a split that the page opens with; the others are folded away
-# The size, in pixels of the screen, that a picture is enlarged to by a whole factor.
+# The size, in pixels of the screen, that an image is enlarged to by a whole factor.
 WIDTH, HEIGHT = 528, 130
 SPLITS = {"iid": "i.i.d.", "withheld": "withheld"}
 # How the label follows from the values of the window.
@@ -158,7 +158,7 @@ def _block(block: Block, chosen: slice) -> str:
 
 def _example(example: Example) -> str:
     if example.x.ndim == 2:
-        shown, computed = _picture(example.x), ""
+        shown, computed = _image(example.x), ""
     elif example.replica["task"] == "conditional_pvr":
         shown, computed = _hops(example, example.x.tolist())
     else:
@@ -236,8 +236,8 @@ def _boxes(tokens: Sequence[int], kinds: dict[int, str]) -> str:
     return f'<div class="digits">{boxes}</div>'
 
 
-def _picture(pixels: np.ndarray) -> str:
-    """Return a gray picture uint8[height, width] as an enlarged image."""
+def _image(pixels: np.ndarray) -> str:
+    """Return a gray image uint8[height, width] as an enlarged image."""
     height, width = pixels.shape
     factor = max(1, round(min(WIDTH / width, HEIGHT / height)))
     file = io.BytesIO()

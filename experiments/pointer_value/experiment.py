@@ -1,4 +1,4 @@
-"""Pointer value retrieval: classification of tokens and pictures whose examples are drawn.
+"""Pointer value retrieval: classification of tokens and images whose examples are drawn.
 
 Replicas of one seed share draws and initialization, whatever their task; a smaller training set is
 the beginning of a larger one.
@@ -21,7 +21,7 @@ from pvr_jax.analysis import classification as analysis
 from pvr_jax.checks import above, integer, invalid, list_of, one_of
 from pvr_jax.experiment import Arrays, End, Experiment, Program
 from pvr_jax.results import statistics
-from pvr_jax.tasks import classification, digit_pictures, drawn_sets
+from pvr_jax.tasks import classification, digit_images, drawn_sets
 from pvr_jax.tasks.classification import Classification, Subtask
 from pvr_jax.tasks.contents import Content, of_file
 from pvr_jax.training.fields import prefix_errors
@@ -65,10 +65,10 @@ def check(config: ConfigDict) -> None:
 
 
 def contents(config: ConfigDict) -> dict[str, Content]:
-    """Return which pictures are read from a directory, where they are."""
+    """Return which images are read from a directory, where they are."""
     if config.task.get("source") != "mnist":
         return {}
-    splits = digit_pictures.load("mnist", config.task.data_dir or None)
+    splits = digit_images.load("mnist", config.task.data_dir or None)
     name = f"{config.task.data_dir or 'the directory of tensorflow_datasets'}, MNIST,"
     return {"task.data_dir": of_file(name, *splits.train, *splits.test)}
 

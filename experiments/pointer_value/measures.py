@@ -15,7 +15,7 @@ DOMAINS = {
     "train": "the training set, or its beginning",
 }
 EXAMPLES = {
-    "input": "The first inputs of the test set; of pictures gray levels, 0 to 255.",
+    "input": "The first inputs of the test set; of images gray levels, 0 to 255.",
     "label": "Their classes; −1 where a replica has no such test set.",
     "probability": "What the network says of every class.",
 }

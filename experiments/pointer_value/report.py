@@ -153,7 +153,7 @@ DEFINITIONS = {
     "function": "An input is a pointer and ten values. Pointer p selects the window of complexity "
     "+ 1 values that begins with value p; the label is an aggregation of them: sum modulo 10, "
     "smallest, largest, lower median, or most frequent (of several the smallest). With complexity "
-    "0 all of them are retrieval. In pictures the pointer of the block task, top left, selects one "
+    "0 all of them are retrieval. In images the pointer of the block task, top left, selects one "
     "of the other three digits: 0 to 3 top right, 4 to 6 bottom left, 7 to 9 bottom right. In "
     "conditional PVR the pointer goes from place to place while the number there is larger than "
     "the place; the label is how often.",
@@ -162,7 +162,7 @@ DEFINITIONS = {
     "withheld permutations": "The first i permutations of 0, …, complexity are in no training "
     "window: where one would be, 1 is added modulo 10 to all ten values, the pointer stays. "
     "Withheld inputs are drawn as any, and then their window is overwritten with one of these.",
-    "positional holdout": "In pictures training never shows 1, 2, 3 top right, 4, 5, 6 bottom left "
+    "positional holdout": "In images training never shows 1, 2, 3 top right, 4, 5, 6 bottom left "
     "and 7, 8, 9, 0 bottom right; withheld inputs have only these there.",
     "†": f"The fit is not finished: the error on the training set is above "
     f"{100 * statistics.UNFINISHED:.0f} % of that of the best constant guess.",

@@ -22,7 +22,7 @@ where pvr_jax and JAX are not installed:
     python -m pvr_jax.builders prepare token_pvr --config=mod_sum-m2-withheld3-train50000
 
 A configuration is a name: aggregation, complexity, withheld permutations (token_pvr), or withheld0
-and withheld1 (visual_pvr; 1 is the positional holdout; -mnist for pictures of MNIST), and behind
+and withheld1 (visual_pvr; 1 is the positional holdout; -mnist for images of MNIST), and behind
 that what is not as by default: -train50000, -test5000, -seed1.
 
 Raises ImportError where the extra tfds is missing; one line that names the command.

@@ -1,4 +1,4 @@
-"""Convolutional classifiers of pictures: a ResNet and a VGG-style network.
+"""Convolutional classifiers of images: a ResNet and a VGG-style network.
 
 Inputs are [b, height, width], one channel, 0 to 1; outputs the logits of classes. Models are pure
 functions of parameters and inputs, so where the originals have batch normalization, whose running
@@ -17,7 +17,7 @@ from jax import lax
 
 from pvr_jax import checks
 from pvr_jax.models.initialization import DRAWN
-from pvr_jax.models.transformer import dense, read_off
+from pvr_jax.models.transformer import dense, readout
 from pvr_jax.refusal import Refusal
 
 CHANNELS_PER_GROUP = 16
@@ -42,7 +42,7 @@ def as_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 
 
 def as_product(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """Do the same as one matrix product of the kernel with all its positions on the picture."""
+    """Do the same as one matrix product of the kernel with all its positions on the image."""
     size, margin = kernel.shape[0], kernel.shape[0] // 2
     batch, height, width, channels = x.shape
     padded = jnp.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
@@ -65,7 +65,7 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     """Convolve x [b, h, w, c] with a kernel [k, k, c, f] -> [b, h / stride, w / stride, f].
 
     On a CPU as a matrix product: XLA's convolutions are eight times slower there inside a loop,
-    where all training steps are. The product's copies of the picture would not fit an accelerator.
+    where all training steps are. The product's copies of the image would not fit an accelerator.
     """
     return lax.platform_dependent(
         x,
@@ -117,10 +117,10 @@ class Convolution(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map x [b, h, w, c] to [b, h / stride, w / stride, features]."""
-        law = nn.initializers.variance_scaling(2.0, "fan_out", "normal", dtype=DRAWN)
+        initializer = nn.initializers.variance_scaling(2.0, "fan_out", "normal", dtype=DRAWN)
         shape = (self.size, self.size, x.shape[-1], self.features)
         # A convolution, unlike a product, wants both of one type.
-        x, kernel = promote_dtype(x, self.param("kernel", law, shape), dtype=None)
+        x, kernel = promote_dtype(x, self.param("kernel", initializer, shape), dtype=None)
         hidden = convolve(x, kernel, self.stride)
         groups = self.features // channels_per_group(self.features)
         return nn.GroupNorm(groups, epsilon=1e-5, use_fast_variance=False, name="norm")(hidden)
@@ -162,7 +162,7 @@ class ResNet(nn.Module):
             for block in range(self.blocks):
                 stride = 2 if stage and not block else 1
                 hidden = ResidualBlock(width, stride, name=f"stage{stage}_block{block}")(hidden)
-        return read_off(hidden.mean(axis=(1, 2)), self.outputs)
+        return readout(hidden.mean(axis=(1, 2)), self.outputs)
 
 
 class VGG(nn.Module):
@@ -185,7 +185,7 @@ class VGG(nn.Module):
         hidden = hidden.reshape(x.shape[0], -1)
         for number, width in enumerate(self.head_widths):
             hidden = nn.relu(dense(hidden.shape[-1], width, f"dense{number}")(hidden))
-        return read_off(hidden, self.outputs)
+        return readout(hidden, self.outputs)
 
 
 def resnet(
@@ -205,7 +205,7 @@ def resnet(
 
     Raises:
         ValueError: a size out of range, an even `stem_size`, or `stem_pool` where the stem leaves
-            less than 2 pixels of the picture.
+            less than 2 pixels of the image.
     """
     widths = checks.shape("widths", widths, (64, 128, 256, 512))
     if not widths:
@@ -233,11 +233,11 @@ def vgg(
     """Return the VGG-style network; by default VGG-11 with normalization (Simonyan & Zisserman).
 
     `convolutions` says how many there are at each of the `widths`. There is no dropout, and the
-    dense layers begin at the size that the picture has then, not at a fixed one: 34,437,066
-    parameters for pictures of 80 x 80 and 10 classes.
+    dense layers begin at the size that the image has then, not at a fixed one: 34,437,066
+    parameters for images of 80 x 80 and 10 classes.
 
     Raises:
-        ValueError: a size out of range, or more stages than the picture can be halved.
+        ValueError: a size out of range, or more stages than the image can be halved.
     """
     widths = checks.shape("widths", widths, (64, 128, 256))
     convolutions = checks.shape("convolutions", convolutions, (1, 1, 2))
@@ -246,8 +246,8 @@ def vgg(
         raise Refusal(f"convolutions: given {convolutions!r}; allowed {allowed}")
     max_stages = min(shape).bit_length() - 1
     if not 1 <= len(widths) <= max_stages:
-        picture = " x ".join(map(str, shape))
+        image = " x ".join(map(str, shape))
         raise Refusal(
-            f"widths: given {widths!r}; allowed 1 to {max_stages} of them for pictures of {picture}"
+            f"widths: given {widths!r}; allowed 1 to {max_stages} of them for images of {image}"
         )
     return VGG(widths, convolutions, checks.shape("head_widths", head_widths, (64,)), classes)

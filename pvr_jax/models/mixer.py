@@ -8,7 +8,7 @@ import jax
 
 from pvr_jax import checks
 from pvr_jax.models.initialization import dense_initializers
-from pvr_jax.models.transformer import TokenEmbedding, dense, gelu, layer_norm, read_off, repeated
+from pvr_jax.models.transformer import TokenEmbedding, dense, gelu, layer_norm, readout, repeated
 
 
 @jax.custom_vjp
@@ -88,7 +88,7 @@ class Mixer(nn.Module):
         tokens = self.embedding(x)
         layers = repeated(MixerLayer, self.depth)(self.token_expansion, self.channel_width)
         tokens, _ = layers(tokens, None)
-        return read_off(layer_norm("head_norm")(tokens).mean(axis=0), self.outputs)
+        return readout(layer_norm("head_norm")(tokens).mean(axis=0), self.outputs)
 
 
 def mixer(
@@ -99,8 +99,8 @@ def mixer(
     Bits become tokens (one embedding per value, drawn from N(0, 1), without positions); `depth`
     layers that mix the tokens, n -> token_expansion * n -> n, and then the channels, width ->
     channel_width -> width; layer normalization, the mean over the tokens and a linear map. Linear
-    layers start with PyTorch's uniform law. The inputs are bits: the output depends on x only
-    through the sign of each entry, so x has no gradient.
+    layers start with PyTorch's uniform initialization. The inputs are bits: the output depends on x
+    only through the sign of each entry, so x has no gradient.
 
     Raises:
         ValueError: a size that is not a whole number of at least 1.

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 
 from pvr_jax import checks
-from pvr_jax.models.initialization import NAMES, dense_law
+from pvr_jax.models.initialization import NAMES, dense_parametrization
 from pvr_jax.refusal import Refusal
 
 PAPER_WIDTHS = (512, 1024, 512, 64)
@@ -29,16 +29,17 @@ class MLP(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map x [b, n] to the outputs [b], or [b, outputs]."""
         for index, width in enumerate((*self.widths, self.outputs or 1)):
-            law = dense_law(
+            dense = dense_parametrization(
                 self.initialisation,
                 x.shape[-1],
                 width,
                 last=index == len(self.widths),
                 alpha=self.alpha,
             )
-            dense = nn.Dense(width, self.biases, kernel_init=law.weights, bias_init=law.biases)
+            layer = nn.Dense(width, self.biases, kernel_init=dense.weights, bias_init=dense.biases)
             # Both multipliers without touching the parameters; both are 1 in plain layers.
-            hidden = law.bias_multiplier * dense(law.weight_multiplier / law.bias_multiplier * x)
+            inputs = dense.weight_multiplier / dense.bias_multiplier * x
+            hidden = dense.bias_multiplier * layer(inputs)
             x = nn.relu(hidden)
         return hidden[..., 0] if self.outputs is None else hidden
 
@@ -57,7 +58,7 @@ def mlp(
         widths: of the hidden layers, any number of them.
         initialisation: "pytorch", the authors'; "scaled", uniform in +-fan_in^-alpha; "lecun",
             Flax's; "ntk", "mup" (learning rates of SGD), "mup_adam" (of Adam): parametrizations,
-            see `initialization.dense_law`.
+            see `initialization.dense_parametrization`.
         alpha: the exponent of "scaled" (2 in the authors' code of 2023, where it is not used).
         biases: whether layers have them. Without, a network with one hidden layer is a linear plus
             an even function, and holds no monomial of odd degree from 3 on.

@@ -33,9 +33,9 @@ class RandomLayer(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map x [b, n] to [b, features]."""
         n = x.shape[-1]
-        law = normal(n**-0.5)
-        kernel = self.param("kernel", law, (n, self.features))
-        bias = self.param("bias", law, (self.features,))
+        initializer = normal(n**-0.5)
+        kernel = self.param("kernel", initializer, (n, self.features))
+        bias = self.param("bias", initializer, (self.features,))
         if not self.trainable:
             # On the parameters, not on the features: the gradient in x is left as it is.
             kernel, bias = jax.lax.stop_gradient((kernel, bias))

@@ -13,11 +13,11 @@ import jax
 from pvr_jax import checks
 from pvr_jax.models.activations import captured
 from pvr_jax.models.convolutional import resnet, vgg
+from pvr_jax.models.images import picture_mixer, picture_mlp, vit
 from pvr_jax.models.linear import deep_linear, linear_regression
 from pvr_jax.models.mean_field import mean_field
 from pvr_jax.models.mixer import mixer
 from pvr_jax.models.mlp import mlp
-from pvr_jax.models.pictures import picture_mixer, picture_mlp, vit
 from pvr_jax.models.random_features import random_features
 from pvr_jax.models.tokens import token_mixer, token_mlp, token_transformer
 from pvr_jax.models.transformer import transformer
@@ -61,7 +61,7 @@ _TOKEN_CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {
     "token_transformer": token_transformer,
     "token_mixer": token_mixer,
 }
-_PICTURE_CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {
+_IMAGE_CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {
     "resnet": resnet,
     "vgg": vgg,
     "vit": vit,
@@ -82,8 +82,8 @@ def names() -> tuple[str, ...]:
 
 
 def classifier_names() -> tuple[str, ...]:
-    """Return the names of all registered classifiers, of tokens and of pictures."""
-    return tuple(sorted(_TOKEN_CLASSIFIERS | _PICTURE_CLASSIFIERS))
+    """Return the names of all registered classifiers, of tokens and of images."""
+    return tuple(sorted(_TOKEN_CLASSIFIERS | _IMAGE_CLASSIFIERS))
 
 
 def parameters(name: str) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def classifier_parameters(name: str) -> dict[str, Any]:
     Raises:
         ValueError: there is no such classifier.
     """
-    return _parameters(_lookup(name, _TOKEN_CLASSIFIERS | _PICTURE_CLASSIFIERS))
+    return _parameters(_lookup(name, _TOKEN_CLASSIFIERS | _IMAGE_CLASSIFIERS))
 
 
 def _parameters(maker: Callable[..., nn.Module]) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def label(model: dict[str, Any]) -> str:
     `model` holds "name" and parameters, of a model of bits or of a classifier; raises ValueError
     where there is no such model.
     """
-    kinds = _MODELS | _TOKEN_CLASSIFIERS | _PICTURE_CLASSIFIERS
+    kinds = _MODELS | _TOKEN_CLASSIFIERS | _IMAGE_CLASSIFIERS
     defaults = _parameters(_lookup(model["name"], kinds))
     given = {name: value for name, value in model.items() if name in defaults}
     if given == {name: defaults[name] for name in given}:
@@ -152,7 +152,7 @@ def build_classifier(
         name: one of `classifier_names()`, of the kind that fits the inputs.
         shape: of one input, (tokens,) or (height, width).
         alphabet: how many different tokens there are, int32 from 0 on; None: the inputs are gray
-            pictures, float32 in 0 to 1.
+            images, float32 in 0 to 1.
         classes: how many logits there are.
         params: see `classifier_parameters(name)`.
 
@@ -160,18 +160,16 @@ def build_classifier(
         ValueError: no such classifier of such inputs, a parameter it does not take, or a value out
             of range; one line "<parameter>: given <value>; allowed <what>".
     """
-    pictures = alphabet is None
-    kinds, inputs = (
-        (_PICTURE_CLASSIFIERS, "pictures") if pictures else (_TOKEN_CLASSIFIERS, "tokens")
-    )
+    images = alphabet is None
+    kinds, inputs = (_IMAGE_CLASSIFIERS, "images") if images else (_TOKEN_CLASSIFIERS, "tokens")
     maker = _lookup(name, kinds, f" with {inputs}:")
     _check_parameters(name, maker, params)
-    shape = checks.shape("shape", shape, (24, 24) if pictures else (11,))
-    if len(shape) != 1 + pictures:
-        form = "(height, width)" if pictures else "(tokens,)"
+    shape = checks.shape("shape", shape, (24, 24) if images else (11,))
+    if len(shape) != 1 + images:
+        form = "(height, width)" if images else "(tokens,)"
         raise Refusal(f"shape: given {shape!r}; allowed {form} with {inputs}")
-    checks.sizes({"classes": classes, "alphabet": 1 if pictures else alphabet})
-    check = (lambda x: None) if pictures else partial(checks.tokens, "x", alphabet=alphabet)
+    checks.sizes({"classes": classes, "alphabet": 1 if images else alphabet})
+    check = (lambda x: None) if images else partial(checks.tokens, "x", alphabet=alphabet)
     return _pure(maker(shape, alphabet, classes, **params), check)
 
 

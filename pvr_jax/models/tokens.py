@@ -53,8 +53,8 @@ def token_mlp(
     """Return the MLP over embedded tokens, 11 * 64 = 704 -> 512 -> 1024 -> 512 -> 64 -> classes.
 
     1,445,194 parameters for 11 tokens, an alphabet of 10 and 10 classes. Dense layers start with
-    PyTorch's uniform law, the embedding with N(0, 1). Source: published code that reproduces Zhang
-    et al. 2021.
+    PyTorch's uniform initialization, the embedding with N(0, 1). Source: published code that
+    reproduces Zhang et al. 2021.
 
     Raises:
         ValueError: a size that is not a whole number of at least 1.

@@ -70,7 +70,7 @@ def dense(fan_in: int, features: int, name: str, use_bias: bool = True) -> nn.Mo
     return nn.Dense(features, use_bias, kernel_init=weights, bias_init=biases, name=name)
 
 
-def read_off(x: jax.Array, outputs: int | None) -> jax.Array:
+def readout(x: jax.Array, outputs: int | None) -> jax.Array:
     """Map x [b, width] by the dense layer "head" to [b, outputs]; to [b] where outputs is None."""
     found = dense(x.shape[-1], outputs or 1, "head")(x)
     return found[:, 0] if outputs is None else found
@@ -152,7 +152,7 @@ class Transformer(nn.Module):
             self.heads, self.head_width, self.feed_forward_width
         )
         tokens, _ = layers(tokens, None)
-        return read_off(layer_norm("head_norm")(tokens[0]), self.outputs)
+        return readout(layer_norm("head_norm")(tokens[0]), self.outputs)
 
 
 def transformer_over(embedding: nn.Module, outputs: int | None, **sizes: int) -> Transformer:
@@ -178,8 +178,8 @@ def transformer(
     Bits become tokens (one embedding per value), with learned positions and a start token, all
     drawn from N(0, 1); `depth` layers that normalize first, without dropout and without a
     normalization after the last; the output is layer normalization and a linear map of the start
-    token. Linear layers start with PyTorch's uniform law. The inputs are bits: the output depends
-    on x only through the sign of each entry, so x has no gradient.
+    token. Linear layers start with PyTorch's uniform initialization. The inputs are bits: the
+    output depends on x only through the sign of each entry, so x has no gradient.
 
     The attention always ends in a linear map, "output". The authors' code leaves it out where there
     is one head as wide as the tokens (heads = 1, head_width = width), which no setting of theirs

@@ -190,7 +190,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Images:
-    """Examples, as HTML that an experiment renders: pictures of inputs, and what was made of them.
+    """Examples, as HTML that an experiment renders: images of inputs, and what was made of them.
 
     Args:
         name: an anchor of the page.

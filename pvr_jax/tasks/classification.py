@@ -18,7 +18,7 @@ from pvr_jax import checks
 from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import (
     conditional_pvr,
-    digit_pictures,
+    digit_images,
     token_holdouts,
     token_measures,
     token_pvr,
@@ -164,9 +164,9 @@ def strip_task(
     pools = _pools(source, data_dir)
 
     def draw(key: jax.Array, part: str, conditions: dict[str, Any]) -> Example:
-        token_key, picture_key = jax.random.split(key)
+        token_key, image_key = jax.random.split(key)
         example = tokens.draw(token_key, part, conditions)
-        strip = visual_pvr.strip_example(picture_key, pools[part], example["x"])
+        strip = visual_pvr.strip_example(image_key, pools[part], example["x"])
         return {"x": strip, "y": example["y"]}
 
     return tokens._replace(
@@ -320,7 +320,7 @@ def _token_facts(boundary: str, subtask: Subtask, delta: float) -> Facts:
 
 def _pools(source: str, data_dir: str | None) -> dict[str, Any]:
     """Return the digit pictures of every part: those of test inputs are in no training input."""
-    pictures = digit_pictures.load(source, data_dir)
+    pictures = digit_images.load(source, data_dir)
     train, test = visual_pvr.pool_of(pictures.train), visual_pvr.pool_of(pictures.test)
     return {"train": train, "iid": test, "withheld": test}
 

@@ -1,8 +1,8 @@
 """Data sets of tasks whose examples are drawn: every row a pure function of a key and its number.
 
-`draw(key, part, conditions) -> {"x", "y"}` draws one example of a part: "train", "iid" (of the same
-law, for tests) or "withheld" (only what training never shows). Sizes and conditions may be traced,
-so that replicas of one program differ in them.
+`draw(key, part, conditions) -> {"x", "y"}` draws one example of a part: "train", "iid" (from the
+same distribution, for tests) or "withheld" (only what training never shows). Sizes and conditions
+may be traced, so that replicas of one program differ in them.
 """
 
 from collections.abc import Callable

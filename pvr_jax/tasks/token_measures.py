@@ -102,7 +102,8 @@ def sampled_noise_sensitivity(
     def changes(key: jax.Array) -> jax.Array:
         first, second, third = jax.random.split(key, 3)
         tokens = draw(first)
-        # Tokens are independent, so those of another input are new draws of their own law.
+        # Tokens are independent, so those of another input are new draws from their own
+        # distribution.
         noisy = jnp.where(
             jax.random.bernoulli(third, jnp.float32(delta), tokens.shape), draw(second), tokens
         )

@@ -1,4 +1,4 @@
-"""Pointer Value Retrieval on pictures of digits: a grid of two by two, or a strip of eleven.
+"""Pointer Value Retrieval on images of digits: a grid of two by two, or a strip of eleven.
 
 Block style: four digits in a 2 x 2 grid. The top left one points: 0 to 3 at the top right, 4 to 6
 at the bottom left, 7 to 9 at the bottom right; the label is the digit there. Places and digits are
@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pvr_jax import checks
-from pvr_jax.tasks.digit_pictures import Pictures
+from pvr_jax.tasks.digit_images import LabeledImages
 
 DIGITS = 10
 TOP_LEFT, TOP_RIGHT, BOTTOM_LEFT, BOTTOM_RIGHT = range(4)
@@ -36,14 +36,14 @@ EVERYTHING, SEEN, UNSEEN = range(3)
 
 
 class Pool(NamedTuple):
-    """Pictures to draw from, sorted by their digits as in ORDER, and the stretches of it.
+    """Images to draw from, sorted by their digits as in ORDER, and the stretches of it.
 
-    pictures [M, h, w] float32, labels int32[M]; `first` and `count` int32[10] say where the
-    pictures of each digit are. `starts` and `sizes` int32[3, 4] say what may stand at each of the
+    images [M, h, w] float32, labels int32[M]; `first` and `count` int32[10] say where the
+    images of each digit are. `starts` and `sizes` int32[3, 4] say what may stand at each of the
     four places: everything, what training sees, what it never sees. Stretches wrap around.
     """
 
-    pictures: jax.Array
+    images: jax.Array
     labels: jax.Array
     first: jax.Array
     count: jax.Array
@@ -51,18 +51,16 @@ class Pool(NamedTuple):
     sizes: jax.Array
 
 
-def pool_of(pictures: Pictures) -> Pool:
-    """Return the pool of the pictures of one split, on the device.
+def pool_of(images: LabeledImages) -> Pool:
+    """Return the pool of the images of one split, on the device.
 
-    Raises ValueError where a digit has no picture.
+    Raises ValueError where a digit has no image.
     """
-    labels = np.asarray(pictures.labels)
+    labels = np.asarray(images.labels)
     count = np.bincount(labels, minlength=DIGITS)
     for digit in range(DIGITS):
         if not count[digit]:
-            raise checks.invalid(
-                "pictures", f"none of digit {digit}", "at least one of every digit"
-            )
+            raise checks.invalid("images", f"none of digit {digit}", "at least one of every digit")
     rank = np.argsort(ORDER)
     sorted_by_digit = np.argsort(rank[labels], kind="stable")
     first = np.zeros(DIGITS, np.int64)
@@ -78,7 +76,7 @@ def pool_of(pictures: Pictures) -> Pool:
             sizes[SEEN, place] = total - unseen
     whole = [jnp.asarray(table, jnp.int32) for table in (labels[sorted_by_digit], first, count)]
     stretches = [jnp.asarray(table, jnp.int32) for table in (starts, sizes)]
-    return Pool(jnp.asarray(pictures.pictures[sorted_by_digit], jnp.float32), *whole, *stretches)
+    return Pool(jnp.asarray(images.images[sorted_by_digit], jnp.float32), *whole, *stretches)
 
 
 def padding(size: int) -> int:
@@ -91,20 +89,20 @@ def cell_size(size: int) -> int:
     return size + 2 * padding(size)
 
 
-def place(picture: jax.Array, shift: jax.Array) -> jax.Array:
-    """Return the cell [h + 2 p, w + 2 p] with a picture [h, w] in its middle, but for the shift.
+def place(image: jax.Array, shift: jax.Array) -> jax.Array:
+    """Return the cell [h + 2 p, w + 2 p] with an image [h, w] in its middle, but for the shift.
 
     shift: int32[2], pixels down and to the right, each in -p .. p with p the padding.
     """
-    row, is_row = _source_pixels(picture.shape[0], shift[0])
-    column, is_column = _source_pixels(picture.shape[1], shift[1])
+    row, is_row = _source_pixels(image.shape[0], shift[0])
+    column, is_column = _source_pixels(image.shape[1], shift[1])
     # Rows first, then columns: a CPU does that faster than pixel by pixel or slice by slice.
-    rows = jnp.where(is_row[:, None], picture[row], 0)
+    rows = jnp.where(is_row[:, None], image[row], 0)
     return jnp.where(is_column, rows[:, column], 0)
 
 
 def _source_pixels(size: int, shift: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return which pixel of a picture each pixel of a cell shows, in one direction, and if any."""
+    """Return which pixel of an image each pixel of a cell shows, in one direction, and if any."""
     pixel = jnp.arange(cell_size(size)) - padding(size) - shift
     return jnp.clip(pixel, 0, size - 1), (pixel >= 0) & (pixel < size)
 
@@ -141,21 +139,21 @@ def block_example(
 ) -> dict[str, jax.Array]:
     """Return one grid, {"x": [2 H, 2 W] float32, "y": int32, "digits": int32[4]}.
 
-    Each of the four pictures is uniform among those of the pool that may stand at its place.
+    Each of the four images is uniform among those of the pool that may stand at its place.
 
     Args:
         key: the example is a function of it, pool, part and positional.
-        pool: the pictures; for tests those of other digits than for training.
-        part: "train" and "iid" have the same law; "withheld" shows only digits at places where
-            the positional holdout withholds them.
+        pool: the images; for tests those of other digits than for training.
+        part: "train" and "iid" have the same distribution; "withheld" shows only digits at places
+            where the positional holdout withholds them.
         positional: 1 with the positional holdout, 0 with nothing withheld; may be traced. It plays
             no part in "withheld".
 
     Raises ValueError for another part.
     """
     part = checks.one_of(*PARTS).check("part", part)
-    law = UNSEEN if part == "withheld" else jnp.where(positional == 1, SEEN, EVERYTHING)
-    numbers, cells = _drawn_cells(key, pool, pool.starts[law], pool.sizes[law])
+    subset = UNSEEN if part == "withheld" else jnp.where(positional == 1, SEEN, EVERYTHING)
+    numbers, cells = _drawn_cells(key, pool, pool.starts[subset], pool.sizes[subset])
     digits = pool.labels[numbers]
     rows = cells.reshape(2, 2, *cells.shape[1:]).transpose(0, 2, 1, 3)
     grid = rows.reshape(2 * cells.shape[1], 2 * cells.shape[2])
@@ -163,9 +161,9 @@ def block_example(
 
 
 def strip_example(key: jax.Array, pool: Pool, digits: jax.Array) -> jax.Array:
-    """Return digits int32[n] in pictures side by side, [H, n W] float32.
+    """Return digits int32[n] in images side by side, [H, n W] float32.
 
-    Each is a uniform picture of its digit, shifted by itself.
+    Each is a uniform image of its digit, shifted by itself.
     """
     cells = _drawn_cells(key, pool, pool.first[digits], pool.count[digits])[1]
     return cells.transpose(1, 0, 2).reshape(cells.shape[1], -1)
@@ -174,25 +172,25 @@ def strip_example(key: jax.Array, pool: Pool, digits: jax.Array) -> jax.Array:
 def _drawn_cells(
     key: jax.Array, pool: Pool, start: jax.Array, size: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Return which pictures int32[n] were drawn, and their cells [n, H, W], each shifted by itself.
+    """Return which images int32[n] were drawn, and their cells [n, H, W], each shifted by itself.
 
     One of each stretch of the pool, start and size int32[n].
     """
-    furthest = [jnp.full_like(start, padding(length)) for length in pool.pictures.shape[1:]]
+    furthest = [jnp.full_like(start, padding(length)) for length in pool.images.shape[1:]]
     low = jnp.stack([start, -furthest[0], -furthest[1]], axis=1)
     high = jnp.stack([start + size, furthest[0] + 1, furthest[1] + 1], axis=1)
     # In one draw: compilers make an array with several users once, not anew for every pixel.
     drawn = jax.random.randint(key, low.shape, low, high, jnp.int32)
     total = pool.labels.shape[0]
     numbers = jnp.where(drawn[:, 0] < total, drawn[:, 0], drawn[:, 0] - total)
-    return numbers, jax.vmap(place)(pool.pictures[numbers], drawn[:, 1:])
+    return numbers, jax.vmap(place)(pool.images[numbers], drawn[:, 1:])
 
 
 def share_removed(pool: Pool | None, positional: int) -> float:
     """Return the share of all grids that the holdout removes: a withheld digit is somewhere.
 
-    Of grids whose four pictures are uniform in the pool, so 1 minus the product over the places of
-    1 minus the share of pictures withheld there. pool None: all ten digits equally frequent, where
+    Of grids whose four images are uniform in the pool, so 1 minus the product over the places of
+    1 minus the share of images withheld there. pool None: all ten digits equally frequent, where
     it is 1 - .7 x .7 x .6 = .706. 0 with nothing withheld.
     """
     if not checks.one_of(0, 1).check("positional", int(positional)):
@@ -209,7 +207,7 @@ def label_distribution(pool: Pool | None, positional: int = 0) -> np.ndarray:
     """Return the probability of every label, float64[10], of grids as training draws them.
 
     With nothing withheld it is the shares of the pool's digits, as the label is one of four
-    pictures with the same law. pool None: all ten digits equally frequent.
+    images with the same distribution. pool None: all ten digits equally frequent.
     """
     positional = checks.one_of(0, 1).check("positional", int(positional))
     count = np.asarray(_digit_counts(pool), np.float64)

@@ -23,7 +23,8 @@ Function = Callable[[np.ndarray], np.ndarray]
 NODES = 32  # per piece of a density: polynomials of degree 31 are held exactly
 POINTS = 20  # per piece of an integral, between two places where the integrand may have a kink
 
-# Densities on [-1, 1] of the laws, up to their width. Flax cuts its normal law off at 2 deviations.
+# Densities on [-1, 1] of weights scaled to a half-width of 1. Flax truncates the normal at 2
+# deviations.
 DENSITIES: dict[str, Function] = {
     "uniform": lambda x: np.full_like(x, 0.5),
     "truncated_normal": lambda x: scipy.stats.truncnorm.pdf(x, -2, 2, scale=0.5),
@@ -37,37 +38,44 @@ _POINTS, _POINT_WEIGHTS = np.polynomial.legendre.leggauss(POINTS)
 
 
 def moments(
-    law: str, deviation: float, agreeing: int, differing: int, function: Function, slope: Function
+    distribution: str,
+    deviation: float,
+    agreeing: int,
+    differing: int,
+    function: Function,
+    slope: Function,
 ) -> tuple[float, float]:
     """Return E φ(u) φ(v) and E φ'(u) φ'(v), u = A + B and v = A - B sums of independent weights.
 
     Args:
-        law: of the weights, "uniform" or "truncated_normal" (at 2 deviations of the normal law).
+        distribution: of the weights, "uniform" or "truncated_normal" (truncated at 2 standard
+            deviations).
         deviation: standard deviation of one weight.
         agreeing: how many weights A sums.
         differing: how many weights B sums; in all one or more.
         function: φ, smooth but for a kink at 0.
         slope: φ'.
 
-    Raises ValueError for another law. To about 1e-15 of the result: Gauss-Legendre quadrature
-    between the places where a density changes from one polynomial to the next or φ has its kink.
+    Raises ValueError for another distribution. To about 1e-15 of the result: Gauss-Legendre
+    quadrature between the places where a density changes from one polynomial to the next or φ has
+    its kink.
     """
-    if law not in DENSITIES:
-        raise Refusal(f"law: given {law!r}; allowed {', '.join(DENSITIES)}")
-    unit = deviation / _standard_deviation(law)
-    # (u, v) and (v, u) have one law, so B >= 0 is enough.
+    if distribution not in DENSITIES:
+        raise Refusal(f"distribution: given {distribution!r}; allowed {', '.join(DENSITIES)}")
+    unit = deviation / _standard_deviation(distribution)
+    # (u, v) and (v, u) are equal in distribution, so B >= 0 is enough.
     b, weights_b = (np.zeros(1), np.ones(1))
     if differing:
         edges = np.arange(differing + 1.0)  # where one of the two densities changes
         b, lengths = _between(edges)
-        weights_b = 2 * lengths * density(law, differing, b)
+        weights_b = 2 * lengths * density(distribution, differing, b)
     a, weights = (np.zeros((1, 1)), np.ones((1, 1)))
     if agreeing:
         changes = np.arange(-agreeing, agreeing + 1.0, 2)
         kinks = np.clip(np.stack([-b, b], axis=1), -agreeing, agreeing)
         fixed = np.broadcast_to(changes, (len(b), len(changes)))
         a, lengths = _between(np.sort(np.concatenate([fixed, kinks], axis=1)))
-        weights = lengths * density(law, agreeing, a)
+        weights = lengths * density(distribution, agreeing, a)
     u, v = unit * (a + b[:, None]), unit * (a - b[:, None])
     weights = weights_b[:, None] * weights
     return (
@@ -76,27 +84,27 @@ def moments(
     )
 
 
-def density(law: str, count: int, x: np.ndarray) -> np.ndarray:
+def density(distribution: str, count: int, x: np.ndarray) -> np.ndarray:
     """Return the density at x [...] of a sum of `count` >= 1 independent draws on [-1, 1]."""
     piece = np.clip(np.floor((x + count) / 2).astype(int), 0, count - 1)
     local = x + count - 2 * piece - 1
-    coefficients = np.moveaxis(_pieces(law, count)[piece], -1, 0)
+    coefficients = np.moveaxis(_pieces(distribution, count)[piece], -1, 0)
     values = np.polynomial.legendre.legval(local, coefficients, tensor=False)
     return np.where(np.abs(x) <= count, values, 0.0)
 
 
 @cache
-def _pieces(law: str, count: int) -> np.ndarray:
+def _pieces(distribution: str, count: int) -> np.ndarray:
     """Legendre coefficients [count, NODES] of a sum's density, from -count + 2 j to 2 further each.
 
     Where x lies in piece j of a sum of count draws, x - y for one more draw y lies in piece j of
     the others up to a y and in piece j - 1 from there on.
     """
     if count == 1:
-        values = DENSITIES[law](_NODES)[None]
+        values = DENSITIES[distribution](_NODES)[None]
     else:
-        others = _pieces(law, count - 1)
-        from_same, from_below = _convolution(law)
+        others = _pieces(distribution, count - 1)
+        from_same, from_below = _convolution(distribution)
         values = np.zeros((count, NODES))
         values[:-1] += others @ from_same.T
         values[1:] += others @ from_below.T
@@ -105,20 +113,20 @@ def _pieces(law: str, count: int) -> np.ndarray:
 
 
 @cache
-def _convolution(law: str) -> tuple[np.ndarray, np.ndarray]:
+def _convolution(distribution: str) -> tuple[np.ndarray, np.ndarray]:
     """Convolution with one draw: coefficients of piece j, and of j - 1, to values at the nodes."""
     x = _NODES[:, None]
     parts = []
     for low, high, shift in ((-1.0, x, -1), (x, 1.0, 1)):
         y = low + (high - low) * (1 + _NODES) / 2
-        weights = (high - low) / 2 * _WEIGHTS * DENSITIES[law](y)
+        weights = (high - low) / 2 * _WEIGHTS * DENSITIES[distribution](y)
         basis = np.polynomial.legendre.legvander(x - y + shift, NODES - 1)
         parts.append((weights[..., None] * basis).sum(axis=1))
     return parts[0], parts[1]
 
 
-def _standard_deviation(law: str) -> float:
-    return float(np.sqrt((_WEIGHTS * DENSITIES[law](_NODES) * _NODES**2).sum()))
+def _standard_deviation(distribution: str) -> float:
+    return float(np.sqrt((_WEIGHTS * DENSITIES[distribution](_NODES) * _NODES**2).sum()))
 
 
 def _between(edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -31,7 +31,7 @@ from pvr_jax.theory.kernel_limit import feature_interpolator
 MAX_BYTES = 2 << 30  # of the gradients at all points
 CHUNK = 4096  # parameters factorized at once
 # Of a gradient's entry, relative: several units in the last place, since entries are sums.
-SHAKE = 16 * np.finfo(float).eps
+PERTURBATION = 16 * np.finfo(float).eps
 MAX_MOVED = 0.02
 
 # Per j, per level from j to n - j: orthonormal columns [points of the level, d_j].
@@ -44,7 +44,7 @@ class SymmetricKernel(NamedTuple):
     """The blocks of a kernel, and the same of gradients that were moved by about their rounding."""
 
     root: Root
-    shaken: Root
+    perturbed: Root
 
 
 def fits(init: Init, n: int) -> bool:
@@ -83,13 +83,13 @@ def symmetric_kernel(init: Init, apply: Apply, n: int, key: jax.Array) -> Symmet
     jacobian = jacobian_on_cube(apply, params, n)
     basis = permutation_basis(n)
     random = np.random.default_rng(0)
-    root = shaken = tuple(np.zeros((0, len(levels))) for levels in basis)
+    root = perturbed = tuple(np.zeros((0, len(levels))) for levels in basis)
     for start in range(0, jacobian.shape[1], CHUNK):
         part = jacobian[:, start : start + CHUNK]
         root = _with_more(root, part, basis)
         noise = random.random(part.shape, dtype=np.float32) - 0.5
-        shaken = _with_more(shaken, part * (1 + SHAKE * noise), basis)
-    return SymmetricKernel(_with_signs(root), _with_signs(shaken))
+        perturbed = _with_more(perturbed, part * (1 + PERTURBATION * noise), basis)
+    return SymmetricKernel(_with_signs(root), _with_signs(perturbed))
 
 
 def mean_features(roots: Sequence[Root]) -> np.ndarray:
@@ -116,12 +116,12 @@ def symmetric_interpolator(
     gradients, made a little larger than it is, moves the result by more than 2 % (root mean
     square): the seen values alone would not tell, since they are met in any case.
     """
-    roots, shaken_roots = zip(*kernels, strict=True)
+    roots, perturbed_roots = zip(*kernels, strict=True)
     learned = feature_interpolator(mean_features(roots), values, seen)
     if not check_rounding:
         return learned
-    shaken = feature_interpolator(mean_features(shaken_roots), values, seen)
-    moved = np.sqrt(np.square(learned - shaken).mean() / max(np.square(learned).mean(), 1e-300))
+    perturbed = feature_interpolator(mean_features(perturbed_roots), values, seen)
+    moved = np.sqrt(np.square(learned - perturbed).mean() / max(np.square(learned).mean(), 1e-300))
     if moved > MAX_MOVED:
         raise Refusal(
             f"kernel: given one whose prediction moves by {moved:.1%} with the rounding of float64;"

@@ -4,8 +4,8 @@ On the cube all inputs have the same norm, so such a kernel depends on the Hammi
 inputs only, and all its eigenvectors of one degree share an eigenvalue.
 
 The first layer's pre-activations are sums over the n inputs, Gaussian only if its weights are; for
-uniform and truncated normal weights `first_layer` has the exact law. Those of later layers are sums
-over infinitely many units, and Gaussian for every law.
+uniform and truncated normal weights `first_layer` has the exact distribution. Those of later layers
+are sums over infinitely many units, and Gaussian for every distribution of the weights.
 """
 
 import decimal
@@ -22,7 +22,7 @@ from pvr_jax.theory import digits, first_layer
 from pvr_jax.theory.krawtchouk import eigenvalues_of, krawtchouk
 
 KINDS = ("ntk", "nngp")
-SHAKE = 1e-14  # of moments of a first layer that is not Gaussian, relative: their rounding
+PERTURBATION = 1e-14  # of moments of a first layer that is not Gaussian, relative: their rounding
 CLEAR = 100  # times its rounding, and an eigenvalue is known
 
 # Of the NTK parametrization, as in `models.initialization`.
@@ -48,15 +48,15 @@ class Layer(NamedTuple):
     `weight_variance` is that of one weight times the fan-in, `bias_variance` that of one bias. A
     step of gradient descent moves y by `weight_gain` times the mean of x x' over the fan-in, plus
     `bias_gain`: the variances themselves in NTK parametrization, the fan-in and 1 where W and b
-    are the parameters. `law` of weights and biases, "normal" or one of `first_layer.DENSITIES`,
-    makes a difference in the first layer only.
+    are the parameters. `distribution` of weights and biases, "normal" or one of
+    `first_layer.DENSITIES`, makes a difference in the first layer only.
     """
 
     weight_variance: float
     bias_variance: float
     weight_gain: float
     bias_gain: float
-    law: str = "normal"
+    distribution: str = "normal"
 
 
 def relu_kernel_eigenvalues(
@@ -161,22 +161,25 @@ def wide_eigenvalues(
     the moments of a first layer that is not Gaussian have the rounding of float64, or because they
     are too small for float64.
 
-    Raises ValueError for another n, kind or law, or layers that are not finite or without weights.
+    Raises ValueError for another n, kind or distribution, or layers that are not finite or without
+    weights.
     """
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or not 1 <= n <= 30:
         raise Refusal(f"n: given {n!r}; allowed 1 to 30")
     with decimal.localcontext(prec=digits.DIGITS):
-        normal = [layer._replace(law="normal") for layer in layers]
+        normal = [layer._replace(distribution="normal") for layer in layers]
         eigenvalues = digits.rounded(eigenvalues_of(_kernel(n, normal, activation, kind)))
-        if layers[0].law == "normal":
+        if layers[0].distribution == "normal":
             return eigenvalues
         # μ_S is a mean of squared coefficients of S, of functions of the weights: if it is 0 under
-        # the normal law, which has no holes, these are 0, and so is μ_S under every law.
+        # the normal distribution, which has no holes, these are 0, and so is μ_S under every
+        # distribution.
         lacking = eigenvalues == 0
         kernel = _kernel(n, layers, activation, kind)
-        shaken = _kernel(n, layers, activation, kind, SHAKE)
+        perturbed = _kernel(n, layers, activation, kind, PERTURBATION)
         eigenvalues = eigenvalues_of(kernel).astype(np.float64)
-    rounding = np.sqrt(np.square(shaken - kernel).astype(np.float64) @ krawtchouk(n) ** 2) / 2.0**n
+    moved = np.square(perturbed - kernel).astype(np.float64)
+    rounding = np.sqrt(moved @ krawtchouk(n) ** 2) / 2.0**n
     eigenvalues[eigenvalues <= CLEAR * rounding] = np.nan
     return np.where(lacking, 0.0, eigenvalues)
 
@@ -195,9 +198,9 @@ def wide_kernel(
 
 
 def _kernel(
-    n: int, layers: Sequence[Layer], activation: Activation, kind: str, shake: float = 0.0
+    n: int, layers: Sequence[Layer], activation: Activation, kind: str, perturbation: float = 0.0
 ) -> np.ndarray:
-    """The kernel of decimals [n + 1] by distance; what is not Gaussian between inputs shaken."""
+    """The kernel of decimals [n + 1] by distance; what is not Gaussian between inputs perturbed."""
     if kind not in KINDS:
         raise Refusal(f"kind: given {kind!r}; allowed {', '.join(KINDS)}")
     for layer in layers:
@@ -209,10 +212,10 @@ def _kernel(
     products = np.array([Decimal(n - 2 * distance) / n for distance in range(n + 1)])
     covariance = tangent = slopes = 0 * products
     for position, layer in enumerate(layers):
-        if position == 1 and layers[0].law != "normal":
+        if position == 1 and layers[0].distribution != "normal":
             products, slopes = _first_moments(n, layers[0], activation)
-            products[1:] *= 1 + Decimal(shake)
-            slopes[1:] *= 1 + Decimal(shake)
+            products[1:] *= 1 + Decimal(perturbation)
+            slopes[1:] *= 1 + Decimal(perturbation)
         elif position:
             products, slopes = activation.moments(covariance, covariance[0])
         weight_variance, bias_variance, weight_gain, bias_gain = map(Decimal, map(float, layer[:4]))
@@ -229,7 +232,12 @@ def _first_moments(n: int, layer: Layer, activation: Activation) -> tuple[np.nda
     agreeing = n + bool(layer.bias_variance)
     pairs = [
         first_layer.moments(
-            layer.law, variance**0.5, agreeing - h, h, activation.function, activation.slope
+            layer.distribution,
+            variance**0.5,
+            agreeing - h,
+            h,
+            activation.function,
+            activation.slope,
         )
         for h in range(n + 1)
     ]

@@ -29,7 +29,7 @@ def embedded(params, x):
 
 
 def patches(params, x, patch):
-    """The vectors [b, n, width] of the patches of pictures [b, h, w], by a strided convolution."""
+    """The vectors [b, n, width] of the patches of images [b, h, w], by a strided convolution."""
     kernel = params["projection"]["kernel"].T.unflatten(1, (1, patch, patch))
     found = functional.conv2d(x[:, None], kernel, params["projection"]["bias"], stride=patch)
     return found.flatten(2).transpose(1, 2)

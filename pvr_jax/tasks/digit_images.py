@@ -1,4 +1,4 @@
-"""Pictures of handwritten digits, those for training apart from those for tests.
+"""Images of handwritten digits, those for training apart from those for tests.
 
 "digits" are the 1,797 real digits of 8 x 8 pixels that scikit-learn brings along. "mnist" are
 70,000 of 28 x 28 pixels, read with tensorflow_datasets from where they have been prepared; nothing
@@ -15,31 +15,31 @@ from PIL import Image
 
 from pvr_jax import checks, on_disk
 
-# Source -> height and width of its pictures, in pixels.
+# Source -> height and width of its images, in pixels.
 SIZES = {"digits": 8, "mnist": 28}
 SOURCES = tuple(SIZES)
 TEST_PLACES = (2, 5, 8)
 
 
-class Pictures(NamedTuple):
-    """Gray pictures [M, h, w], float32 in 0 to 1, and which digits they show, int32[M]."""
+class LabeledImages(NamedTuple):
+    """Gray images [M, h, w], float32 in 0 to 1, and which digits they show, int32[M]."""
 
-    pictures: np.ndarray
+    images: np.ndarray
     labels: np.ndarray
 
 
-class DigitPictures(NamedTuple):
-    """The two splits of a source; no picture is in both."""
+class DigitImages(NamedTuple):
+    """The two splits of a source; no image is in both."""
 
-    train: Pictures
-    test: Pictures
+    train: LabeledImages
+    test: LabeledImages
 
 
-def load(source: str = "digits", data_dir: str | None = None) -> DigitPictures:
-    """Return the pictures of a source; the arrays are shared between calls and read-only.
+def load(source: str = "digits", data_dir: str | None = None) -> DigitImages:
+    """Return the images of a source; the arrays are shared between calls and read-only.
 
     Args:
-        source: "digits" splits 70 % to 30 %, digit by digit: of every ten pictures of one digit, in
+        source: "digits" splits 70 % to 30 %, digit by digit: of every ten images of one digit, in
             the order of scikit-learn's file, the third, sixth and ninth are for tests. "mnist" has
             the split that it is published with, 60,000 to 10,000.
         data_dir: where tensorflow_datasets keeps "mnist"; None: TFDS_DATA_DIR, or
@@ -55,7 +55,7 @@ def load(source: str = "digits", data_dir: str | None = None) -> DigitPictures:
 
 
 @functools.cache
-def _scikit_learn_digits() -> DigitPictures:
+def _scikit_learn_digits() -> DigitImages:
     from sklearn.datasets import load_digits  # takes a second, which other tasks need not wait
 
     digits = load_digits()
@@ -65,25 +65,25 @@ def _scikit_learn_digits() -> DigitPictures:
         here = labels == digit
         place_in_class[here] = np.arange(here.sum())
     is_test = np.isin(place_in_class % 10, TEST_PLACES)
-    pictures = (digits.images / 16).astype(np.float32)
-    return DigitPictures(
-        _frozen(pictures[~is_test], labels[~is_test]), _frozen(pictures[is_test], labels[is_test])
+    images = (digits.images / 16).astype(np.float32)
+    return DigitImages(
+        _frozen(images[~is_test], labels[~is_test]), _frozen(images[is_test], labels[is_test])
     )
 
 
 @functools.cache
-def _mnist(directory: Path) -> DigitPictures:
+def _mnist(directory: Path) -> DigitImages:
     """Read MNIST from the directory of its version."""
     import tensorflow_datasets as tfds
 
-    # From its directory alone: what is not prepared can then not be asked for. The pictures are
+    # From its directory alone: what is not prepared can then not be asked for. The images are
     # decoded here, as tensorflow_datasets takes ten times as long.
     undecoded = {"image": tfds.decode.SkipDecoding()}
     splits = tfds.builder_from_directory(str(directory)).as_data_source(decoders=undecoded)
-    return DigitPictures(_read(splits["train"]), _read(splits["test"]))
+    return DigitImages(_read(splits["train"]), _read(splits["test"]))
 
 
-def _read(source: Any) -> Pictures:
+def _read(source: Any) -> LabeledImages:
     """Return all of a split of {"image": the bytes of a PNG [h, w], "label"}."""
     records = source.__getitems__(range(len(source)))
     images = [np.asarray(Image.open(io.BytesIO(record["image"]))) for record in records]
@@ -91,6 +91,6 @@ def _read(source: Any) -> Pictures:
     return _frozen(np.stack(images).astype(np.float32) / np.float32(255), labels)
 
 
-def _frozen(pictures: np.ndarray, labels: np.ndarray) -> Pictures:
-    pictures.flags.writeable = labels.flags.writeable = False
-    return Pictures(pictures, labels)
+def _frozen(images: np.ndarray, labels: np.ndarray) -> LabeledImages:
+    images.flags.writeable = labels.flags.writeable = False
+    return LabeledImages(images, labels)
