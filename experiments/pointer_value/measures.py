@@ -143,6 +143,6 @@ def known(facts: Facts) -> dict[str, Any]:
         "label_distribution": shares,
         "label_distribution_exact": facts.label_distribution.exact,
         "share_removed": facts.share_removed,
-        "withheld_words": facts.words,
+        "withheld_words": facts.description,
         **dict(zip(names, bounds, strict=True)),
     }

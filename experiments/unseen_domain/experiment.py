@@ -140,7 +140,7 @@ def build(config: ConfigDict, replicas: pd.DataFrame) -> Program:
             "steps_per_epoch": training_set.steps_per_epoch,
         },
         steps_per_epoch=training_set.steps_per_epoch,
-        title=f"{config.model.name} on {config.task.name}, seen: {seen_set.words}",
+        title=f"{config.model.name} on {config.task.name}, seen: {seen_set.description}",
         outputs_size=len(truth),
     )
 
@@ -198,7 +198,7 @@ def facts(task: tasks.Task, seen_set: tasks.SeenSet, reference: Reference) -> di
     mean_square = float(np.mean(np.square(reference.truth)))
     return {
         "target": plain(task.params.get("expression") or f"{task.name} ({parameters})"),
-        "seen": plain(seen_set.words),
+        "seen": plain(seen_set.description),
         "seen_fraction": float(reference.seen.mean()),
         "target_mean_square": mean_square,
         "seen_variance": float(np.var(reference.truth[reference.seen])) or mean_square,

@@ -28,7 +28,7 @@ from pvr_jax.tasks.drawn_sets import Draw, Example
 from pvr_jax.tasks.token_measures import Distribution, Estimate
 
 RETRIEVAL = "retrieval"
-POSITIONAL_WORDS = "1, 2, 3 top right, 4, 5, 6 bottom left and 7, 8, 9, 0 bottom right"
+POSITIONAL_DESCRIPTION = "1, 2, 3 top right, 4, 5, 6 bottom left and 7, 8, 9, 0 bottom right"
 
 
 class Inputs(NamedTuple):
@@ -76,12 +76,12 @@ class Subtask(NamedTuple):
 class Facts(NamedTuple):
     """What is known of a subtask before anything is trained.
 
-    `words` tell what is withheld ("" for nothing), `share_removed` which share of all inputs that
-    is. The label distribution is that of training, but for the few repaired windows of token tasks;
-    noise sensitivity (None where not defined) is of uniform inputs.
+    `description` says what is withheld ("" for nothing), `share_removed` which share of all inputs
+    that is. The label distribution is that of training, but for the few repaired windows of token
+    tasks; noise sensitivity (None where not defined) is of uniform inputs.
     """
 
-    words: str
+    description: str
     share_removed: float
     label_distribution: Distribution
     noise_sensitivity: Estimate | None
@@ -198,7 +198,7 @@ def visual_task(
 
     def facts(subtask: Subtask, delta: float) -> Facts:
         return Facts(
-            POSITIONAL_WORDS if subtask.withheld else "",
+            POSITIONAL_DESCRIPTION if subtask.withheld else "",
             visual_pvr.share_removed(pools["train"], subtask.withheld),
             Distribution(visual_pvr.label_distribution(pools["train"], subtask.withheld), True),
             None,
@@ -311,7 +311,7 @@ def _token_facts(boundary: str, subtask: Subtask, delta: float) -> Facts:
     complexity, withheld = subtask.complexity, subtask.withheld
     aggregation = token_pvr.AGGREGATIONS[subtask.conditions["aggregation"]]
     return Facts(
-        token_holdouts.words(withheld, complexity),
+        token_holdouts.description(withheld, complexity),
         token_holdouts.share_removed(withheld, complexity),
         token_measures.label_distribution(aggregation, complexity),
         token_measures.noise_sensitivity(aggregation, complexity, delta, boundary),

@@ -23,13 +23,13 @@ LARGEST_PART = 20
 
 
 class Made(NamedTuple):
-    """What every maker returns: the predicate, what it says in words, the parameters in full.
+    """What every maker returns: the predicate, its description, the parameters in full.
 
     `draw` makes the set's own draw, or None where only listing or trying inputs is left.
     """
 
     predicate: Predicate
-    words: str
+    description: str
     params: dict[str, Any]
     draw: Callable[[], Draw | None] = lambda: None
 
@@ -38,15 +38,15 @@ class Made(NamedTuple):
 class SeenSet:
     """Which inputs training shows: `predicate(x[..., n]) -> bool[...]` for x in {-1, +1}^n.
 
-    The predicate refuses Booleans and unsigned whole numbers. `words` says it in a few words;
-    `make_seen_set(name, n, **params)` makes the same set again.
-    `relevant` is on how many first coordinates it depends, if a caller knows; 0: on all.
+    The predicate refuses Booleans and unsigned whole numbers. `description` describes it in a few
+    words; `make_seen_set(name, n, **params)` makes the same set again. `relevant` is on how many
+    first coordinates it depends, if a caller knows; 0: on all.
     """
 
     name: str
     n: int
     predicate: Predicate
-    words: str
+    description: str
     params: dict[str, Any]
     own_draw: Callable[[], Draw | None]
     relevant: int = 0
@@ -83,7 +83,7 @@ class SeenSet:
                 "and, whose rows are drawn directly"
             )
             tried = f"it holds for {100 * share:.2g} % of {seen_draws.SHARE_POINTS:,} random inputs"
-            raise checks.invalid(self._field, f"{self.words} ({tried})", allowed)
+            raise checks.invalid(self._field, f"{self.description} ({tried})", allowed)
         return seen_draws.by_trial(self.n, self.predicate)
 
     @cached_property
@@ -91,7 +91,7 @@ class SeenSet:
         """The numbers of the seen points on the relevant coordinates, int32[m]; up to 24."""
         found = seen_draws.numbers_where(self.predicate, self._listed, self.n)
         if not len(found):
-            raise checks.invalid(self._field, self.words, "one that holds for some input")
+            raise checks.invalid(self._field, self.description, "one that holds for some input")
         return found
 
     @property
@@ -117,7 +117,7 @@ def where(n: int, condition: str | None = None) -> Made:
     whole = conditions.joined(operator.and_, parts)
     if max(whole.coordinates, default=0) >= n:
         raise checks.invalid("condition", condition, f"coordinates x0 to x{n - 1} with n = {n}")
-    words = polynomial.one_line(condition)
+    description = polynomial.one_line(condition)
 
     def draw() -> Draw | None:
         if any(len(part.coordinates) > LARGEST_PART for part in parts):
@@ -135,17 +135,17 @@ def where(n: int, condition: str | None = None) -> Made:
             return seen_draws.by_trial(n, whole.holds)
         return seen_draws.product(n, factors)
 
-    return Made(whole.holds, words, {"condition": words}, draw)
+    return Made(whole.holds, description, {"condition": description}, draw)
 
 
 def parity(n: int, coordinates: Sequence[int] = (), value: int = 1) -> Made:
     """The inputs whose product over some coordinates is `value`."""
     chosen = _coordinates(coordinates, n)
     value = checks.one_of(*holdouts.VALUES).check("value", value)
-    words = "*".join(f"x{i}" for i in chosen) + f" = {value}"
+    description = "*".join(f"x{i}" for i in chosen) + f" = {value}"
     return Made(
         lambda x: jnp.prod(x[..., jnp.array(chosen)], axis=-1) == value,
-        words,
+        description,
         {"coordinates": chosen, "value": value},
         lambda: seen_draws.parity(n, chosen, value),
     )
@@ -158,13 +158,13 @@ def subcube(n: int, coordinates: Sequence[int] = (), values: Sequence[int] = ())
     if len(values) != len(chosen):
         raise checks.invalid("values", values, f"{len(chosen)} values, one per coordinate")
     values = tuple(checks.one_of(*holdouts.VALUES).check("values", value) for value in values)
-    words = " and ".join(f"x{i} = {v}" for i, v in zip(chosen, values, strict=True))
+    description = " and ".join(f"x{i} = {v}" for i, v in zip(chosen, values, strict=True))
 
     def predicate(x: jax.Array) -> jax.Array:
         return jnp.stack([x[..., i] == v for i, v in zip(chosen, values, strict=True)]).all(axis=0)
 
     params = {"coordinates": chosen, "values": values}
-    return Made(predicate, words, params, lambda: seen_draws.subcube(n, chosen, values))
+    return Made(predicate, description, params, lambda: seen_draws.subcube(n, chosen, values))
 
 
 def hamming_ball(n: int, radius: int | None = None) -> Made:
@@ -190,8 +190,8 @@ def random(n: int, fraction: float = 0.5, seed: int = 0) -> Made:
         number = jnp.sum(jnp.where(x > 0, jnp.asarray(weights, jnp.int32), 0), axis=-1)
         return shown[number]
 
-    words = f"a random {exact(round(100 * float(fraction), 12))} % (seed {seed})"
-    return Made(predicate, words, {"fraction": fraction, "seed": seed})
+    description = f"a random {exact(round(100 * float(fraction), 12))} % (seed {seed})"
+    return Made(predicate, description, {"fraction": fraction, "seed": seed})
 
 
 # One line adds a kind of seen set: a function of (n, **parameters).

@@ -134,7 +134,7 @@ def withheld_input(
     return tokens.at[token_pvr.window_places(tokens)].set(written)
 
 
-def words(withheld: int, complexity: int) -> str:
+def description(withheld: int, complexity: int) -> str:
     """Return what is withheld, in words; "" for nothing."""
     if not withheld:
         return ""
