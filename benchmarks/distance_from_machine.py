@@ -202,10 +202,10 @@ def profile(study: studies.Study, case: Case) -> dict[str, float]:
     Each part is a loop over steps inside a program over the replicas, as training is, so it meets
     the same caches.
     """
-    members, config = study.members, study.config
+    ensemble, config = study.ensemble, study.config
     apply = study.program.apply
     transformation = optimizers.optimizer(config.train.optimizer, 0.0, config.train.momentum)
-    program = partial(over_replicas, mesh=members.mesh, mode=members.mode)
+    program = partial(over_replicas, mesh=ensemble.mesh, mode=ensemble.mode)
 
     def batches(replica: Any, _: Any) -> Any:
         def body(step: jax.Array, total: Any) -> Any:
@@ -234,9 +234,9 @@ def profile(study: studies.Study, case: Case) -> dict[str, float]:
 
         return lax.fori_loop(0, case.steps, body, both)
 
-    state, replicas = study.state, members.replicas
+    state, replicas = study.state, ensemble.replicas
     each = 1 / (case.replicas * case.steps)
-    with jax.default_matmul_precision(members.matmul_precision):
+    with jax.default_matmul_precision(ensemble.matmul_precision):
         compiled = program(gradients, mapped=2)
         found = {
             "gradients_ms": timed(partial(compiled, state.params, replicas), 3).median * each,

@@ -119,12 +119,12 @@ def peak_memory(started: float, **case: Any) -> dict[str, Any]:
     from pvr_jax.analysis import learned
 
     study = _study(case)
-    members = study.members
+    ensemble = study.ensemble
     # All programs are compiled before memory is looked at: compiling takes some of its own.
-    members.start_program.lower(members.replicas).compile()
-    shapes = jax.eval_shape(members.start)
-    members.advance_program.lower(shapes, members.replicas, 0, 0).compile()
-    members.evaluate_program.lower(shapes.params, members.replicas).compile()
+    ensemble.start_program.lower(ensemble.replicas).compile()
+    shapes = jax.eval_shape(ensemble.start)
+    ensemble.advance_program.lower(shapes, ensemble.replicas, 0, 0).compile()
+    ensemble.evaluate_program.lower(shapes.params, ensemble.replicas).compile()
     before = _resident_bytes()
     study.start()
     study.advance(2)
@@ -138,9 +138,9 @@ def peak_memory(started: float, **case: Any) -> dict[str, Any]:
         "model": study.config.model.to_dict(),
         "n": study.task.n,
         "inputs": min(2**study.task.n, learned.chunk_size()),
-        "share": members.share,
+        "share": ensemble.share,
         "devices": study.devices,
-        "mode": members.mode._asdict(),
+        "mode": ensemble.mode._asdict(),
     }
 
 

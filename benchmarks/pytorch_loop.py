@@ -103,5 +103,5 @@ def make_loop(
 def characters(points: torch.Tensor) -> torch.Tensor:
     """Return chi_S(x) [2^n, 2^n], S down and x across; points [2^n, n] in the order of the cube."""
     is_minus = (points < 0).float()  # [x, n]
-    members = (points > 0).float()  # set number p holds coordinate i where point p has +1
-    return 1 - 2 * ((members @ is_minus.T) % 2)
+    is_in_set = (points > 0).float()  # set p contains coordinate i where point p has +1
+    return 1 - 2 * ((is_in_set @ is_minus.T) % 2)

@@ -67,7 +67,7 @@ def shares(case: Case, tiny: bool = False) -> Measurement:
     )
     study = studies.Study(config).choose_mode().start().compile()
     plain = timed(lambda: study.advance(case.steps))
-    program = study.members.advance_program.lower(study.state, study.members.replicas, 0, 1)
+    program = study.ensemble.advance_program.lower(study.state, study.ensemble.replicas, 0, 1)
     seconds, cores, wall = traced(study, case.steps)
 
     known = operations(program.compile().as_text())

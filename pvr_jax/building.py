@@ -101,7 +101,7 @@ class Built(NamedTuple):
     programs: list[Program]
     tables: list[pd.DataFrame]
     replicas: Replicas
-    members: Ensemble
+    ensemble: Ensemble
     schedule: Schedule
 
     @property
@@ -121,8 +121,8 @@ def build(experiment: Experiment, configs: Sequence[ConfigDict]) -> Built:
     ]
     replicas = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *each)
     names = [name for table in tables for name in table["name"]]
-    members = _ensemble(programs[0], replicas, configs[0], names)
-    return Built(programs, tables, replicas, members, schedule_of(configs[0], programs[0]))
+    ensemble = _ensemble(programs[0], replicas, configs[0], names)
+    return Built(programs, tables, replicas, ensemble, schedule_of(configs[0], programs[0]))
 
 
 def _ensemble(

@@ -40,7 +40,7 @@ def write_measures(
     diverged, None for the others.
     """
     built = build(experiment, configs)
-    count, total = built.members.count, built.schedule.total
+    count, total = built.ensemble.count, built.schedule.total
     draw = jax.jit(jax.vmap(lambda key, own: built.programs[0].draw(key, **own)))
     drawn = to_host(draw(built.replicas.data_key, built.replicas.conditions), count)
     every = configs[0].evaluation.get("spectra") == "all"
@@ -54,7 +54,7 @@ def write_measures(
         kept = partial(
             run.kept_parameters,
             checkpoints,
-            built.members,
+            built.ensemble,
             built.schedule,
             directory,
             built.programs[0].carry is not None,
@@ -91,12 +91,12 @@ def _measures(built: Built, drawn: Arrays) -> Callable[..., Arrays]:
 
     It hands the outputs of some replicas after the other to `keep(some, outputs)`.
     """
-    program, members = built.programs[0], built.members
-    conditions = to_host(built.replicas.conditions, members.count)
+    program, ensemble = built.programs[0], built.ensemble
+    conditions = to_host(built.replicas.conditions, ensemble.count)
     size = max(1, GROUP // program.outputs_size)
     groups = run.in_groups(
         lambda params, own: program.outputs(params, own["drawn"], **own["conditions"]),
-        members,
+        ensemble,
         size,
     )
     compiled = jax.jit(jax.vmap(lambda outputs, own, given: program.measure(outputs, own, **given)))
@@ -242,7 +242,7 @@ def last_state(checkpoints: Checkpoints, built: Built, directory: Path) -> State
     Raises:
         CheckpointError: its checkpoint is missing or damaged.
     """
-    state, passed_over = checkpoints.restore(built.members.shapes())
+    state, passed_over = checkpoints.restore(built.ensemble.shapes())
     if state is None or int(state.step[0]) != built.schedule.total:
         reason = passed_over[0] if passed_over else f"{directory} has no last checkpoint"
         raise CheckpointError(reason)

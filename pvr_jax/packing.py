@@ -54,8 +54,8 @@ def shape_of(experiment: Experiment, config: ConfigDict) -> Shape:
     """Return the shape of a validated configuration; nothing is trained."""
     built = build(experiment, (config,))
     program = built.programs[0]
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(built.members.shapes().params))
-    parameters //= built.members.count
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(built.ensemble.shapes().params))
+    parameters //= built.ensemble.count
     width = TrainSettings.of(config.train).parameters_dtype.itemsize
     each = width * (COPIES * parameters + OUTPUTS * program.outputs_size)
     rows = config.data.get("batch_size", 1)

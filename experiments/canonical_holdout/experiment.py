@@ -253,7 +253,7 @@ def linear_regression(config: ConfigDict, replicas: pd.DataFrame, learned: Learn
     built = build(EXPERIMENT, (config,))
     outputs = jax.jit(jax.vmap(lambda params: built.programs[0].outputs(params, {})))
     with jax.default_matmul_precision("highest"):
-        initial = np.asarray(outputs(built.members.start().params))
+        initial = np.asarray(outputs(built.ensemble.start().params))
     errors = []
     for values, bit in zip(initial, replicas["frozen_bit"], strict=False):
         spectrum = float64.spectrum(values)

@@ -20,7 +20,7 @@ from pvr_jax.tasks import holdouts
 from pvr_jax.theory import kernel_features, wide_networks
 from pvr_jax.theory.empirical_kernel import LARGEST_N
 
-STARTS = 4  # initializations of which the empirical kernel is the mean
+INITIALIZATIONS = 4  # over which the empirical kernel is averaged
 # Of different networks: the tasks of a study, one after the other, share those of its models.
 MAX_KERNELS = 4
 
@@ -142,11 +142,11 @@ def empirical_ntk(config: ConfigDict, n: int) -> Theory:
     if n > LARGEST_N:
         raise Refusal(f"n = {n}: allowed up to {LARGEST_N}")
     model = json.dumps(config.model.to_dict(), sort_keys=True)
-    starts, regress, regress_with_fewer = _kernels(model, n, config.train.dtype)
+    kernels, regress, regress_with_fewer = _kernels(model, n, config.train.dtype)
     return Theory(
-        partial(regress, starts),
+        partial(regress, kernels),
         tuple(
-            partial(regress_with_fewer, starts[:i] + starts[i + 1 :]) for i in range(len(starts))
+            partial(regress_with_fewer, kernels[:i] + kernels[i + 1 :]) for i in range(len(kernels))
         ),
     )
 
@@ -160,12 +160,13 @@ def _kernels(model: str, n: int, dtype: str) -> tuple[tuple, Callable, Callable]
     the gradients of large ones do not fit into memory.
     """
     network = models.build(n=n, **json.loads(model))
-    keys = [jax.random.fold_in(jax.random.key(0), start) for start in range(STARTS)]
+    keys = [jax.random.fold_in(jax.random.key(0), i) for i in range(INITIALIZATIONS)]
     with jax.default_matmul_precision("highest"):
         if kernel_features.fits(network.init, n):
             root_of = partial(theory.symmetric_kernel, network.init, network.apply, n)
             regress = theory.symmetric_interpolator
-            # Rounding, checked for all of them, is far below the differences between starts.
+            # Rounding, checked for all of them, is far below the differences between
+            # initializations.
             return tuple(map(root_of, keys)), regress, partial(regress, check_rounding=False)
         kernel_of = partial(theory.mean_empirical_kernel, network.init, network.apply, n)
         matrices = tuple(kernel_of([key], symmetrise=True) for key in keys)
@@ -179,7 +180,7 @@ def _regress_with_matrix(
 
 
 def _check_lazy(config: ConfigDict) -> None:
-    """Refuse what kernels do not describe; those of scaled starts are different in replicas."""
+    """Refuse what kernels do not describe; with scaled initializations they differ between replicas."""
     is_plain, why = is_plain_training(config)
     if not is_plain:
         raise Refusal(why)

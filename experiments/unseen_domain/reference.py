@@ -177,12 +177,12 @@ def test_points(reference: Reference, n: int, count: int) -> np.ndarray:
     points = np.asarray(seen_draws.signs(key, (count, n)))
     seen = reference.seen[reference.numbers(points)]
     parts = [points]
-    for stream, (there, members) in enumerate(((seen, reference.seen), (~seen, ~reference.seen))):
+    for stream, (there, subset) in enumerate(((seen, reference.seen), (~seen, ~reference.seen))):
         missing = math.ceil(count * MIN_FRACTION) - int(there.sum())
-        if missing > 0 and members.any():
+        if missing > 0 and subset.any():
             signs_key, choice_key = jax.random.split(jax.random.fold_in(key, stream))
             more = np.array(seen_draws.signs(signs_key, (missing, n)))
-            numbers = jnp.asarray(np.flatnonzero(members))
+            numbers = jnp.asarray(np.flatnonzero(subset))
             chosen = jax.random.randint(choice_key, (missing,), 0, len(numbers), jnp.int32)
             more[:, : reference.n] = cube.points_at(numbers[chosen], reference.n)
             parts.append(more)

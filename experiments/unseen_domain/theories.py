@@ -18,7 +18,7 @@ from pvr_jax.refusal import Refusal
 from pvr_jax.theory import kernel_features, wide_networks
 from pvr_jax.theory.empirical_kernel import LARGEST_N
 
-STARTS = 4  # initializations of which the empirical kernel is the mean
+INITIALIZATIONS = 4  # over which the empirical kernel is averaged
 ACTIVATIONS = {"relu": wide_networks.RELU, "polynomial": wide_networks.POLYNOMIAL}
 
 
@@ -84,7 +84,7 @@ def empirical_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) 
         )
     network = models.build(n=n, **config.model.to_dict())
     own = (network.init, network.apply, n)
-    keys = [jax.random.fold_in(jax.random.key(0), start) for start in range(STARTS)]
+    keys = [jax.random.fold_in(jax.random.key(0), i) for i in range(INITIALIZATIONS)]
     with jax.default_matmul_precision("highest"):
         if kernel_features.fits(network.init, n):
             roots = [theory.symmetric_kernel(*own, key) for key in keys]
