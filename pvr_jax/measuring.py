@@ -1,4 +1,4 @@
-"""Measures of what was trained, from its checkpoints and the log of its evaluations."""
+"""Measure trained replicas, from checkpoints and from the log of evaluations."""
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
 from pvr_jax.training.replicas import to_host
 from pvr_jax.training.state import State
 
-# Numbers that are measured together: 2^22 in float64 are 32 MB.
+# Values measured at once: 2^22 in float64 are 32 MB.
 GROUP = 1 << 22
 
 
@@ -35,9 +35,11 @@ def write_measures(
 ) -> list[list[int | None]]:
     """Measure what was trained in `directory`; write each configuration's results to its output.
 
-    Steps with a checkpoint are measured from it in float64; the others are the evaluations of
-    training, in its arithmetic. Returns, for each configuration, the steps at which its replicas
-    diverged, None for the others.
+    Steps with a checkpoint are measured from it, in float64; other steps are those that training
+    evaluated, in its arithmetic.
+
+    Returns:
+        For each configuration, the step at which each replica diverged, or None.
     """
     built = build(experiment, configs)
     count, total = built.ensemble.count, built.schedule.total
@@ -89,7 +91,7 @@ def write_measures(
 def _measures(built: Built, drawn: Arrays) -> Callable[..., Arrays]:
     """Return `measure(params, keep, is_last) -> {name: array[R, ...]}`, in float64.
 
-    It hands the outputs of some replicas after the other to `keep(some, outputs)`.
+    It passes the outputs of each group of replicas to `keep(group, outputs)`.
     """
     program, ensemble = built.programs[0], built.ensemble
     conditions = to_host(built.replicas.conditions, ensemble.count)
@@ -103,16 +105,16 @@ def _measures(built: Built, drawn: Arrays) -> Callable[..., Arrays]:
 
     def measure(params: Any, keep: Callable[..., None], is_last: bool) -> Arrays:
         found = []
-        for some, outputs in groups(params, {"drawn": drawn, "conditions": conditions}):
-            keep(some, outputs)
-            own, given = jax.tree.map(lambda leaf, some=some: leaf[some], (drawn, conditions))
+        for group, outputs in groups(params, {"drawn": drawn, "conditions": conditions}):
+            keep(group, outputs)
+            own, given = jax.tree.map(lambda leaf, group=group: leaf[group], (drawn, conditions))
             with float64.exact():
                 exact = jax.tree.map(_in_float64, outputs)
                 values = dict(compiled(exact, own, given))
                 values["finite"] = _finite(exact)
                 values = jax.tree.map(np.asarray, values)
             found.append({**values, **(program.of_last(outputs) if is_last else {})})
-        return {name: np.concatenate([group[name] for group in found]) for name in found[0]}
+        return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
     return measure
 
@@ -122,7 +124,7 @@ def _in_float64(leaf: np.ndarray) -> jax.Array:
 
 
 def _finite(outputs: Any) -> jax.Array:
-    """Return of which replicas all numbers are finite, bool [r]."""
+    """Return for each replica whether all its outputs are finite, bool [r]."""
     each = [
         jnp.isfinite(leaf).reshape(len(leaf), -1).all(axis=1) for leaf in jax.tree.leaves(outputs)
     ]
@@ -132,7 +134,7 @@ def _finite(outputs: Any) -> jax.Array:
 def _kept(
     experiment: Experiment, built: Built, outputs: Sequence[Path], held: contextlib.ExitStack
 ) -> tuple[Callable[..., None], Callable[[], None]]:
-    """Return `append(step, some, outputs)` and `finish()` of the files that keep the outputs."""
+    """Return `append(step, group, outputs)` and `finish()` for the files of outputs."""
     if experiment.kept is None:
         return lambda *_: None, lambda: None
     files = [
@@ -145,11 +147,11 @@ def _kept(
         )
     ]
 
-    def append(step: int, some: slice, rows: np.ndarray) -> None:
+    def append(step: int, group: slice, rows: np.ndarray) -> None:
         for file, own in zip(files, built.slices, strict=True):
-            first, last = max(own.start, some.start), min(own.stop, some.stop)
+            first, last = max(own.start, group.start), min(own.stop, group.stop)
             if first < last:
-                file.append(step, rows[first - some.start : last - some.start])
+                file.append(step, rows[first - group.start : last - group.start])
 
     return append, lambda: [file.finish() for file in files]
 
@@ -157,13 +159,15 @@ def _kept(
 def along_training(
     experiment: Experiment, measured: Mapping[int, Arrays], records: Mapping[int, Arrays]
 ) -> tuple[np.ndarray, Arrays, Arrays]:
-    """Return the steps [T], what was measured at them [T, R, ...], and at the last alone [R, ...].
+    """Join the measures of checkpoints with those of evaluations.
 
     Args:
-        experiment: the batch loss is kept where it is a measure of it.
-        measured: of every checkpoint.
-        records: of every evaluation. One that lacks a measure, or has another number of tracked
-            things, is NaN there.
+        experiment: if `batch_loss` is one of its measures, the batch loss is kept.
+        measured: measures of every checkpoint.
+        records: measures of every evaluation; missing ones, or those of another shape, become NaN.
+
+    Returns:
+        The steps [T], the measures at all steps [T, R, ...], and those of the last step [R, ...].
     """
     steps = sorted({*measured, *records})
     last = {name: np.asarray(value, float) for name, value in measured[steps[-1]].items()}
@@ -184,7 +188,7 @@ def _like(row: Any, last: np.ndarray) -> np.ndarray:
 
 
 def dataset(experiment: Experiment, config: ConfigDict, program: Program, end: End) -> xr.Dataset:
-    """Return measures.nc of a run."""
+    """Return the dataset measures.nc of a run."""
     attributes = {"step_unit": program.step_unit, **program.attributes}
     values = {**end.values, **program.at_the_end(end), **program.exact}
     values = {name: value for name, value in values.items() if value is not None}
@@ -201,7 +205,7 @@ def dataset(experiment: Experiment, config: ConfigDict, program: Program, end: E
 
 
 def computed(experiment: Experiment, config: ConfigDict, found: Computed) -> xr.Dataset:
-    """Return measures.nc of what is computed without training."""
+    """Return the dataset measures.nc of values computed without training."""
     replicas = found.replicas
     return results.dataset(
         None if replicas is None else replicas.assign(diverged_at=-1),
@@ -213,7 +217,7 @@ def computed(experiment: Experiment, config: ConfigDict, found: Computed) -> xr.
 
 
 def attributes_of(experiment: Experiment, config: ConfigDict) -> dict[str, Any]:
-    """Return what a dataset says of its run."""
+    """Return the attributes of a dataset that describe its run."""
     task, model, train = (config.get(part, {}) for part in ("task", "model", "train"))
     attributes = {
         "experiment": experiment.name,
@@ -229,7 +233,7 @@ def attributes_of(experiment: Experiment, config: ConfigDict) -> dict[str, Any]:
 
 
 def _unknown(name: str, values: np.ndarray) -> Measure:
-    """Describe a measure that somebody added to a registry and not to the experiment."""
+    """Describe a measure that is in a registry but not in the experiment."""
     own = tuple(f"{name}_{axis}" for axis in range(values.ndim - 2))
     return Measure(
         name.replace("_", " "), "Added to a registry of measures, without a description.", dims=own

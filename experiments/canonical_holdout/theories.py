@@ -180,7 +180,7 @@ def _regress_with_matrix(
 
 
 def _check_lazy(config: ConfigDict) -> None:
-    """Refuse what kernels do not describe; with scaled initializations they differ between replicas."""
+    """Refuse training that kernels do not describe, scaled initializations among it."""
     is_plain, why = is_plain_training(config)
     if not is_plain:
         raise Refusal(why)
