@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from pvr_jax.refusal import Refusal, shown
+from pvr_jax.refusal import Refusal, format_value
 
 LARGEST_N = 4096
 # Indices of points and sets are int32.
@@ -22,7 +22,7 @@ MAX_DIMENSION = 30
 
 def invalid(name: str, given: Any, allowed: str) -> Refusal:
     """Return the one-line error about the value of a parameter or field."""
-    return Refusal(f"{name}: given {shown(given)}; allowed {allowed}")
+    return Refusal(f"{name}: given {format_value(given)}; allowed {allowed}")
 
 
 class Rule(NamedTuple):

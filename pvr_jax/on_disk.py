@@ -12,7 +12,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from pvr_jax.refusal import Refusal, shown
+from pvr_jax.refusal import Refusal, format_value
 
 LONGEST_NAME = 255  # bytes, of a file or directory
 PACKAGES = ("tensorflow_datasets", "array_record")
@@ -80,7 +80,7 @@ def mnist(data_dir: str | None = None) -> Path:
                 "./launch.sh setup tfds installs"
             )
     if not isinstance(data_dir, str | os.PathLike | None):
-        raise Refusal(f"data_dir: given {shown(data_dir)}; allowed the path of a directory")
+        raise Refusal(f"data_dir: given {format_value(data_dir)}; allowed the path of a directory")
     given = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     directory = Path(given).expanduser().absolute()
     found = _prepared(directory / "mnist")

@@ -15,7 +15,7 @@ class Refusal(ValueError):
         super().__init__(" ".join(message.split()))
 
 
-def shown(given: Any) -> str:
+def format_value(given: Any) -> str:
     """Format a value for a message: one line, truncated if long."""
     try:
         text = " ".join(repr(given).split())

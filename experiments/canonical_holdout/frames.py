@@ -18,7 +18,7 @@ LEFT = {
 ERROR, SEEN = "generalization_error", "in_distribution_error"
 # Coordinates that the label of a model says, where they differ.
 SETTINGS = ("optimizer", "init_scale", "setting", "learning_rate")
-FEWEST_EXPONENTS = 3
+MIN_EXPONENTS = 3
 MAX_PAIRS, MAX_ROWS = 8, 48  # above, the leak tells it better
 MAX_CURVES, MAX_COLORS = 4, 4
 ROUNDING = 1e-12  # relative, of sums of 2^n products in float64
@@ -143,7 +143,7 @@ def scan(study: Study) -> pd.DataFrame:
     network = found["model"].str.replace(_EXPONENT, "", regex=True)
     network = network.str.replace(", )", ")", regex=False).str.replace(" ()", "", regex=False)
     found = found.assign(alpha=alpha, network=network)
-    several = found.groupby("network")["alpha"].transform("nunique") >= FEWEST_EXPONENTS
+    several = found.groupby("network")["alpha"].transform("nunique") >= MIN_EXPONENTS
     if (name := "predicted_linear_regression") in found:
         found[name] = found.groupby(["task", "frozen_bit"])[name].transform("mean")
     found = found[several].drop(columns="model")

@@ -84,7 +84,7 @@ INTERVALS = (
     statistics.INTERVAL_NOTE,
     "↓ and ↑: the interval that holds for all rows at once with 95 % lies below or above the "
     "influence; where that is 0, ↑ says that the unseen inputs add to the error of the seen ones. "
-    f"{statistics.UNFINISHED_WORDS}.",
+    f"{statistics.UNFINISHED_DESCRIPTION}.",
 )
 SUM = (
     "Exactly, error = influence − 2·overlap + learned influence + not fitted; the low-degree "

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pvr_jax.reporting import columns
-from pvr_jax.reporting.exhibits import shown
+from pvr_jax.reporting.exhibits import format_coordinate
 from pvr_jax.reporting.rows import along, labels
 from pvr_jax.results import Study, statistics
 from pvr_jax.results.study import once
@@ -48,7 +48,7 @@ def replicas(study: Study) -> pd.DataFrame:
         counted=found["diverged_at"] < 0,
         function=[_function(*row) for row in found[["aggregation", "complexity"]].to_numpy()],
         network=labels(
-            found, TRAINED, words={"learning_rate": "rate ", "init_scale": "init scale "}
+            found, TRAINED, prefixes={"learning_rate": "rate ", "init_scale": "init scale "}
         ),
     ).reset_index(drop=True)
     error = 1 - _over(found, "seen", CONDITION, "mean")
@@ -69,7 +69,7 @@ def _over(found: pd.DataFrame, name: str, keys: Sequence[str], how: str) -> pd.S
 def _function(aggregation: object, complexity: object) -> str:
     if pd.isna(aggregation) or aggregation == "retrieval":
         return "" if pd.isna(aggregation) else "retrieval"
-    return f"{aggregation}, complexity {shown(complexity)}"
+    return f"{aggregation}, complexity {format_coordinate(complexity)}"
 
 
 def curves(found: pd.DataFrame) -> pd.DataFrame:
@@ -83,7 +83,7 @@ def curves(found: pd.DataFrame) -> pd.DataFrame:
         line = [_withheld(*row) for row in zip(ordered["withheld"], counts, strict=True)]
         return ordered.assign(panel=_joined(ordered["network"], ordered["function"]), line=line)
     rows = by_aggregation(found).sort_values("complexity", kind="stable")
-    line = ["" if pd.isna(c) else f"complexity {shown(c)}" for c in rows["complexity"]]
+    line = ["" if pd.isna(c) else f"complexity {format_coordinate(c)}" for c in rows["complexity"]]
     return rows.assign(panel=_joined(rows["network"], rows["aggregation"].fillna("")), line=line)
 
 

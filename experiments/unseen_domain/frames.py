@@ -17,7 +17,7 @@ ERROR, RESIDUAL = "predicted_unseen_error", "residual"
 # The MDI's unseen error over that of the zero function: no network comes near an MDI above the
 # first, and one below the second is the target.
 FAR, SAME = 100.0, 1e-12
-FEWEST_RATES = 3
+MIN_RATES = 3
 KEYS = ("task", "model", "learning_rate")
 OVER = ("n", "optimizer")  # where these differ, so does the label of task, model or setting
 DIFFERING = ("setting", "learning_rate", "init_scale")  # between networks of one model
@@ -101,7 +101,7 @@ def scans(study: Study) -> pd.DataFrame:
     """Return the fitted replicas of networks that were trained at three learning rates or more."""
     found = of_state("near", "far", "unknown", known="dropped_share")(study)
     keys = [key for key in keys_of(found, study) if key != "learning_rate"]
-    kept = [g for g in groups(found, keys) if g["learning_rate"].nunique() >= FEWEST_RATES]
+    kept = [g for g in groups(found, keys) if g["learning_rate"].nunique() >= MIN_RATES]
     return pd.concat(kept).assign(scans=len(kept)) if kept else found.iloc[:0]
 
 

@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 from pvr_jax import checks
 from pvr_jax.boolean import cube
 
-FEWEST_FOR_SUMS = 10  # coordinates from which signed sums beat one product on a CPU
+MIN_FOR_SUMS = 10  # coordinates from which signed sums beat one product on a CPU
 
 
 def walsh_hadamard(values: ArrayLike) -> jax.Array:
@@ -90,7 +90,7 @@ def _passes(x: jax.Array, inverse: bool, scale: float) -> jax.Array:
     """
     n = x.shape[-1].bit_length() - 1
     by_products = functools.partial(_by_products, inverse=inverse, scale=scale)
-    if n < FEWEST_FOR_SUMS:
+    if n < MIN_FOR_SUMS:
         return by_products(x)
     by_sums = functools.partial(_by_sums, inverse=inverse, scale=scale)
     return lax.platform_dependent(x, cpu=by_sums, default=by_products)

@@ -25,7 +25,7 @@ STUDENT_3 = 4.302653  # 97.5 % quantile with two degrees of freedom
 def tables(found):
     """Return the tables of a study that have rows, as frames of their texts, by name."""
     context, made = context_of(found, REPORT.measures), {}
-    for exhibit in REPORT.shown(found):
+    for exhibit in REPORT.exhibits_of(found):
         if hasattr(exhibit, "columns") and len(table := exhibit.make(found, context)):
             rows = [[cell.text for cell in row] for row in table.rows]
             made[exhibit.name] = pd.DataFrame(rows, columns=table.headings)
@@ -34,7 +34,7 @@ def tables(found):
 
 def sentences(found):
     context = context_of(found, REPORT.measures)
-    made = [e.make(found, context) for e in REPORT.shown(found) if hasattr(e, "template")]
+    made = [e.make(found, context) for e in REPORT.exhibits_of(found) if hasattr(e, "template")]
     return " ".join([REPORT.verdict(found, context), *(text for own in made for text in own)])
 
 
