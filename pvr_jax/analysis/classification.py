@@ -1,4 +1,4 @@
-"""What a classifier gets right: accuracy, negative log-likelihood, confusion of classes."""
+"""Scores of classifiers: accuracy, negative log-likelihood, confusion counts."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,16 +23,15 @@ def confusion_counts(
 
     Args:
         predict: x [b, ...] -> logits [b, classes].
-        rows: numbers int32[b] -> {"x": [b, ...], "y": int32[b]}.
-        count: of examples; may be traced.
+        rows: indices int32[b] -> {"x": [b, ...], "y": int32[b]}.
+        count: number of examples; may be traced.
         max_count: upper bound of `count`; this many are computed.
-        chunk: examples in memory at a time.
-        classes: of labels.
+        chunk: examples in memory at once.
+        classes: number of classes.
 
     Returns:
-        `confusion` int32[classes, classes], rows being the true class and columns the one with the
-        largest logit (the first of several), and `negative_log_likelihood`, the sum of
-        -log p(y) in nats.
+        `confusion` int32[classes, classes], true class by predicted class (that of the first
+        largest logit), and `negative_log_likelihood`, the sum of -log p(y) in nats.
     """
     chunk = min(chunk, max_count)
 
@@ -61,7 +60,7 @@ def confusion_counts(
 def scores(counts: Counts) -> dict[str, jax.Array]:
     """Return `accuracy` (top-1, 0 to 1) and `loss`, the mean negative log-likelihood in nats.
 
-    Both are NaN where a logit was not finite, as a loss is then, and of no examples.
+    Both are NaN without examples, or if a logit was not finite.
     """
     confusion, summed = counts["confusion"], counts["negative_log_likelihood"]
     total = jnp.sum(confusion).astype(summed.dtype)

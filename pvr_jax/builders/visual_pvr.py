@@ -26,13 +26,13 @@ class VisualConfig(DrawnConfig):
     EXAMPLE = "withheld1"
 
     def subtask_name(self) -> str:
-        """Return such as "withheld1"; scikit-learn's digits go without saying."""
+        """Return a name such as "withheld1"; scikit-learn's digits are the default."""
         checks.one_of(0, 1).check("withheld", self.withheld)
         source = checks.one_of(*digit_images.SOURCES).check("source", self.source)
         return f"withheld{self.withheld}" + (f"-{source}" if source != "digits" else "")
 
     def task(self, data_dir: str | None = None) -> Classification:
-        """Return the task with this one subtask; `data_dir` is where MNIST would be."""
+        """Return the task with this one subtask; `data_dir` has MNIST."""
         return classification.make(
             "visual_pvr", withheld=(self.withheld,), source=self.source, data_dir=data_dir
         )
@@ -41,10 +41,10 @@ class VisualConfig(DrawnConfig):
 class VisualPvr(DrawnBuilder):
     """Pointer Value Retrieval on images of handwritten digits.
 
-    x: a grid of two by two digits. y: the digit that the one at the top left points at; 0 to 3 the
-    top right, 4 to 6 the bottom left, 7 to 9 the bottom right. With the positional holdout training
-    never shows 1, 2, 3 top right, 4, 5, 6 bottom left and 7, 8, 9, 0 bottom right; test_withheld
-    shows nothing else there. Images for training are not used in tests.
+    x: a grid of two by two digits. y: the digit that the one at the top left selects: 0 to 3 the
+    top right, 4 to 6 the bottom left, 7 to 9 the bottom right. With the positional holdout,
+    training never shows 1, 2, 3 top right, 4, 5, 6 bottom left and 7, 8, 9, 0 bottom right;
+    test_withheld shows only these there. Training and test images are disjoint.
     """
 
     name = "visual_pvr"

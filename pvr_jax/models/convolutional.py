@@ -1,9 +1,8 @@
 """Convolutional classifiers of images: a ResNet and a VGG-style network.
 
-Inputs are [b, height, width], one channel, 0 to 1; outputs the logits of classes. Models are pure
-functions of parameters and inputs, so where the originals have batch normalization, whose running
-means are a state, these have group normalization with 16 channels per group (Wu & He 2018); where
-16 does not divide the channels, see `channels_per_group`.
+Inputs are [b, height, width], one channel, 0 to 1; outputs are logits. Models are pure functions of
+parameters and inputs, so batch normalization, whose running means are state, is replaced by group
+normalization with 16 channels per group (Wu & He 2018), or as in `channels_per_group`.
 """
 
 from collections.abc import Sequence
@@ -24,17 +23,17 @@ CHANNELS_PER_GROUP = 16
 
 
 def channels_per_group(channels: int) -> int:
-    """Return how many channels are normalized together, of so many.
+    """Return the number of channels per normalization group.
 
-    16, or the next larger number that divides them. So 40 channels are two groups of 20, and 8, 17
-    or 24 are one group.
+    16, or the next larger divisor of `channels`: 40 channels are two groups of 20; 8, 17 or 24
+    channels are one group.
     """
     larger = range(CHANNELS_PER_GROUP, channels)
     return next((size for size in larger if channels % size == 0), channels)
 
 
 def as_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """Convolve x [b, h, w, c] with a kernel [k, k, c, f], padded by k // 2, as XLA does it."""
+    """Convolve x [b, h, w, c] with a kernel [k, k, c, f], padded by k // 2, by XLA."""
     margin = kernel.shape[0] // 2
     layout = ("NHWC", "HWIO", "NHWC")
     padding = [(margin, margin)] * 2
@@ -42,7 +41,7 @@ def as_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 
 
 def as_product(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """Do the same as one matrix product of the kernel with all its positions on the image."""
+    """Compute `as_convolution` as a matrix product with all patches of the image."""
     size, margin = kernel.shape[0], kernel.shape[0] // 2
     batch, height, width, channels = x.shape
     padded = jnp.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
@@ -64,8 +63,8 @@ def as_product(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 def convolve(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     """Convolve x [b, h, w, c] with a kernel [k, k, c, f] -> [b, h / stride, w / stride, f].
 
-    On a CPU as a matrix product: XLA's convolutions are eight times slower there inside a loop,
-    where all training steps are. The product's copies of the image would not fit an accelerator.
+    Uses a matrix product on a CPU, where XLA's convolutions are eight times slower inside a loop,
+    as in training. On an accelerator the patches would not fit into memory.
     """
     return lax.platform_dependent(
         x,
@@ -84,7 +83,7 @@ def _convolve_forwards(
 def _convolve_backwards(
     stride: int, operands: tuple[jax.Array, jax.Array], cotangent: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    # By hand: JAX's own gradient would keep what either platform needs on both.
+    # A custom gradient: JAX's would store the residuals of both branches.
     def gradients(form: object) -> object:
         def of(x: jax.Array, kernel: jax.Array, cotangent: jax.Array) -> tuple[jax.Array, ...]:
             return jax.vjp(lambda *both: form(*both, stride), x, kernel)[1](cotangent)
@@ -119,7 +118,7 @@ class Convolution(nn.Module):
         """Map x [b, h, w, c] to [b, h / stride, w / stride, features]."""
         initializer = nn.initializers.variance_scaling(2.0, "fan_out", "normal", dtype=DRAWN)
         shape = (self.size, self.size, x.shape[-1], self.features)
-        # A convolution, unlike a product, wants both of one type.
+        # A convolution, unlike a product, needs equal dtypes.
         x, kernel = promote_dtype(x, self.param("kernel", initializer, shape), dtype=None)
         hidden = convolve(x, kernel, self.stride)
         groups = self.features // channels_per_group(self.features)
@@ -127,7 +126,7 @@ class Convolution(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions added to their input, which a third one fits to them where it has to."""
+    """Two convolutions with a skip connection, which has a convolution if shapes differ."""
 
     features: int
     stride: int
@@ -143,7 +142,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A stem, stages of residual blocks, each but the first at half the resolution; the mean."""
+    """A stem, stages of residual blocks that halve the resolution after the first, and the mean."""
 
     widths: tuple[int, ...]
     blocks: int
@@ -166,7 +165,7 @@ class ResNet(nn.Module):
 
 
 class VGG(nn.Module):
-    """Stages of convolutions with a maximum over 2 x 2 pixels after each; dense layers."""
+    """Stages of convolutions, each followed by 2 x 2 max pooling; dense layers."""
 
     widths: tuple[int, ...]
     convolutions: tuple[int, ...]
@@ -200,12 +199,12 @@ def resnet(
 ) -> nn.Module:
     """Return the ResNet with `blocks` basic blocks per width; by default ResNet-18.
 
-    11,175,370 parameters for 10 classes. The original has batch normalization, and a maximum over
-    3 x 3 pixels where this one has 2 x 2 (He et al. 2016).
+    11,175,370 parameters for 10 classes. The original has batch normalization, and 3 x 3 instead of
+    2 x 2 max pooling (He et al. 2016).
 
     Raises:
-        ValueError: a size out of range, an even `stem_size`, or `stem_pool` where the stem leaves
-            less than 2 pixels of the image.
+        ValueError: a size out of range, an even `stem_size`, or `stem_pool` with less than 2 pixels
+            after the stem.
     """
     widths = checks.shape("widths", widths, (64, 128, 256, 512))
     if not widths:
@@ -232,9 +231,9 @@ def vgg(
 ) -> nn.Module:
     """Return the VGG-style network; by default VGG-11 with normalization (Simonyan & Zisserman).
 
-    `convolutions` says how many there are at each of the `widths`. There is no dropout, and the
-    dense layers begin at the size that the image has then, not at a fixed one: 34,437,066
-    parameters for images of 80 x 80 and 10 classes.
+    `convolutions` is their number for each of the `widths`. There is no dropout, and the dense
+    layers take the image at its final size, not at a fixed one: 34,437,066 parameters for images of
+    80 x 80 and 10 classes.
 
     Raises:
         ValueError: a size out of range, or more stages than the image can be halved.

@@ -1,6 +1,6 @@
 """Classifiers of images without convolutions: patches as tokens, or all pixels at once.
 
-Inputs are [b, height, width], one channel, 0 to 1; outputs the logits of classes.
+Inputs are [b, height, width], one channel, 0 to 1; outputs are logits.
 """
 
 from collections.abc import Sequence

@@ -10,8 +10,8 @@ from pvr_jax import checks
 
 Initializer = Callable[..., jax.Array]
 
-# Parameters are drawn in this type in every type of training: a draw in float64 uses other random
-# bits and would give another network.
+# Parameters are drawn in this dtype whatever the dtype of training: float64 uses other random bits
+# and would give another network.
 DRAWN = jnp.float32
 
 NAMES = ("pytorch", "lecun", "scaled", "ntk", "mup", "mup_adam")
@@ -76,15 +76,16 @@ def dense_parametrization(
     """Return the parametrization of a dense layer fan_in -> fan_out; `last` is the readout.
 
     "pytorch", "lecun" and "scaled" (the only one with `alpha`): see `dense_initializers`; plain
-    layers, both multipliers 1. The others have multipliers,     variables of mean 0:
+    layers, both multipliers 1. The others have multipliers, and parameters drawn from normal
+    distributions of mean 0:
 
-    "ntk": W and b of variance 1, y = W x / sqrt(fan_in) + NTK_BIAS_SCALE b. The variance of the
-    outputs at the start and the tangent kernel have limits as the widths grow (Jacot et al. 2018).
+    "ntk": W and b of variance 1, y = W x / sqrt(fan_in) + NTK_BIAS_SCALE b. The tangent kernel and
+    the variance of the outputs at initialization converge as widths grow (Jacot et al. 2018).
 
-    "mup" and "mup_adam": maximal update (Yang & Hu 2021). One learning rate of SGD ("mup") or of
-    Adam ("mup_adam") moves every layer's output, and the network's, by as much at every width (the
-    latter up to Adam's eps; see `mlp.mlp`).
-    The effective weights have variance 1/fan_in, in the last layer 1/fan_in^2, and biases are 0.
+    "mup" and "mup_adam": maximal update (Yang & Hu 2021). At a given learning rate of SGD ("mup")
+    or Adam ("mup_adam", up to Adam's eps; see `mlp.mlp`), the output of every layer, and of the
+    network, moves by the same amount at every width. The effective weights have variance 1/fan_in,
+    in the last layer 1/fan_in^2, and biases are 0.
 
     In powers of one common width N, y = N^-a W x with W of variance N^-2b: "mup" has (a, b) =
     (-1/2, 1/2) in the first layer, (0, 1/2) in hidden layers, (1/2, 1/2) in the last; "mup_adam"

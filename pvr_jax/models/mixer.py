@@ -1,6 +1,6 @@
-"""The token Mixer of Abbe et al. 2022: layers over the tokens and over the channels in turn.
+"""The token Mixer of Abbe et al. 2022: alternating layers over tokens and over channels.
 
-Inside, arrays are [tokens, batch, width] (see `transformer`).
+Internally, arrays are [tokens, batch, width] (see `transformer`).
 """
 
 import flax.linen as nn
@@ -15,8 +15,8 @@ from pvr_jax.models.transformer import TokenEmbedding, dense, gelu, layer_norm, 
 def over_tokens(kernel: jax.Array, x: jax.Array) -> jax.Array:
     """Return the sums over the tokens: kernel [n, f] and x [n, b, width] to [f, b, width].
 
-    The kernel is on the left of every product, also of the gradients: so they come out in the
-    order of the axes that is kept, where JAX's own gradient transposes arrays as large as x.
+    The kernel is on the left of every product, also in the gradients, so the order of axes is
+    preserved; JAX's own gradient transposes arrays as large as x.
     """
     return jax.lax.dot_general(kernel, x, (((0,), (0,)), ((), ())))
 
@@ -53,14 +53,14 @@ class TokenDense(nn.Module):
 
 
 class MixerLayer(nn.Module):
-    """Mixing of the tokens, then of the channels; each normalized before and added to its input."""
+    """Token mixing, then channel mixing, each with pre-normalization and a skip connection."""
 
     token_expansion: int
     channel_width: int
 
     @nn.compact
     def __call__(self, x: jax.Array, _: None) -> tuple[jax.Array, None]:
-        """Map the tokens [n, b, width] to [n, b, width], in the form that `nn.scan` asks for."""
+        """Map the tokens [n, b, width] to [n, b, width], in the form that `nn.scan` needs."""
         n, _, width = x.shape
         hidden = layer_norm("token_norm")(x)
         hidden = gelu(TokenDense(self.token_expansion * n, name="token_in")(hidden))
@@ -71,9 +71,9 @@ class MixerLayer(nn.Module):
 
 
 class Mixer(nn.Module):
-    """An MLP-Mixer over tokens, read off as the mean over them.
+    """An MLP-Mixer over tokens, whose readout is on their mean.
 
-    `embedding` turns inputs x [b, ...] into tokens [n, b, width]; `outputs` None is one number.
+    `embedding` maps inputs x [b, ...] to tokens [n, b, width]; `outputs` None: a scalar output.
     """
 
     depth: int

@@ -1,8 +1,8 @@
-"""Images of handwritten digits, those for training apart from those for tests.
+"""Images of handwritten digits, split into training and test images.
 
-"digits" are the 1,797 real digits of 8 x 8 pixels that scikit-learn brings along. "mnist" are
-70,000 of 28 x 28 pixels, read with tensorflow_datasets from where they have been prepared; nothing
-is ever downloaded, and TensorFlow is not needed to read them.
+"digits" are the 1,797 digits of 8 x 8 pixels in scikit-learn. "mnist" are 70,000 of 28 x 28 pixels,
+read by tensorflow_datasets from a prepared directory; nothing is downloaded, and reading does not
+need TensorFlow.
 """
 
 import functools
@@ -22,7 +22,7 @@ TEST_PLACES = (2, 5, 8)
 
 
 class LabeledImages(NamedTuple):
-    """Gray images [M, h, w], float32 in 0 to 1, and which digits they show, int32[M]."""
+    """Gray images [M, h, w], float32 in 0 to 1, and their digits, int32[M]."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -36,17 +36,18 @@ class DigitImages(NamedTuple):
 
 
 def load(source: str = "digits", data_dir: str | None = None) -> DigitImages:
-    """Return the images of a source; the arrays are shared between calls and read-only.
+    """Return the images of a source; arrays are shared between calls and read-only.
 
     Args:
-        source: "digits" splits 70 % to 30 %, digit by digit: of every ten images of one digit, in
-            the order of scikit-learn's file, the third, sixth and ninth are for tests. "mnist" has
-            the split that it is published with, 60,000 to 10,000.
-        data_dir: where tensorflow_datasets keeps "mnist"; None: TFDS_DATA_DIR, or
-            ~/tensorflow_datasets. It plays no part in "digits".
+        source: "digits" is split 70 % to 30 % per digit: of every ten images of a digit, in the
+            order of scikit-learn's file, the third, sixth and ninth are for tests. "mnist" has its
+            published split, 60,000 to 10,000.
+        data_dir: directory of tensorflow_datasets, for "mnist"; None: TFDS_DATA_DIR, or
+            ~/tensorflow_datasets.
 
-    Raises ValueError for another source, and for "mnist" where it is not prepared or where the
-    packages that read it are not installed; the line says how to mend that.
+    Raises:
+        Refusal: another source, or "mnist" is not prepared or a package that reads it is missing;
+            the message says how to fix that.
     """
     source = checks.one_of(*SOURCES).check("source", source)
     if source == "digits":
@@ -56,7 +57,7 @@ def load(source: str = "digits", data_dir: str | None = None) -> DigitImages:
 
 @functools.cache
 def _scikit_learn_digits() -> DigitImages:
-    from sklearn.datasets import load_digits  # takes a second, which other tasks need not wait
+    from sklearn.datasets import load_digits  # takes a second; other tasks do not need it
 
     digits = load_digits()
     labels = digits.target.astype(np.int32)
@@ -76,15 +77,15 @@ def _mnist(directory: Path) -> DigitImages:
     """Read MNIST from the directory of its version."""
     import tensorflow_datasets as tfds
 
-    # From its directory alone: what is not prepared can then not be asked for. The images are
-    # decoded here, as tensorflow_datasets takes ten times as long.
+    # From its directory alone, so that nothing is downloaded. Images are decoded here, since
+    # tensorflow_datasets takes ten times as long.
     undecoded = {"image": tfds.decode.SkipDecoding()}
     splits = tfds.builder_from_directory(str(directory)).as_data_source(decoders=undecoded)
     return DigitImages(_read(splits["train"]), _read(splits["test"]))
 
 
 def _read(source: Any) -> LabeledImages:
-    """Return all of a split of {"image": the bytes of a PNG [h, w], "label"}."""
+    """Return all images of a split of {"image": bytes of a PNG [h, w], "label"}."""
     records = source.__getitems__(range(len(source)))
     images = [np.asarray(Image.open(io.BytesIO(record["image"]))) for record in records]
     labels = np.asarray([record["label"] for record in records], np.int32)

@@ -1,4 +1,4 @@
-"""The registry of seen sets: a name and plain parameters in, which inputs training shows out."""
+"""The registry of seen sets: from a name and plain parameters to the inputs of training."""
 
 import difflib
 import inspect
@@ -18,14 +18,14 @@ from pvr_jax.tasks import condition as conditions
 from pvr_jax.tasks import holdouts, polynomial, seen_draws, user_function
 from pvr_jax.tasks.seen_draws import Draw, Predicate
 
-# Coordinates of a part of a condition whose points are listed to draw from them.
+# Largest number of coordinates of a part of a condition whose points are listed for drawing.
 LARGEST_PART = 20
 
 
 class Made(NamedTuple):
-    """What every maker returns: the predicate, its description, the parameters in full.
+    """A predicate, its description, and all its parameters.
 
-    `draw` makes the set's own draw, or None where only listing or trying inputs is left.
+    `draw` returns a draw that uses the structure of the set, or None.
     """
 
     predicate: Predicate
@@ -36,11 +36,11 @@ class Made(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class SeenSet:
-    """Which inputs training shows: `predicate(x[..., n]) -> bool[...]` for x in {-1, +1}^n.
+    """The inputs that training shows: `predicate(x[..., n]) -> bool[...]` for x in {-1, +1}^n.
 
-    The predicate refuses Booleans and unsigned whole numbers. `description` describes it in a few
-    words; `make_seen_set(name, n, **params)` makes the same set again. `relevant` is on how many
-    first coordinates it depends, if a caller knows; 0: on all.
+    The predicate refuses Booleans and unsigned integers. `make_seen_set(name, n, **params)` makes
+    the same set again. `relevant` is the number of first coordinates it depends on, if known; 0:
+    all.
     """
 
     name: str
@@ -65,10 +65,11 @@ class SeenSet:
     def sample(self) -> Draw:
         """The draw `sample(key) -> x [n]`, uniform over the seen inputs; may be traced and vmapped.
 
-        Exact by the structure of the set, or by listing it where n or `relevant` is up to 24.
-        Otherwise inputs are drawn until one is seen.
+        Uses the structure of the set, or lists it if n or `relevant` is up to 24. Otherwise inputs
+        are drawn until one is seen.
 
-        Raises ValueError if nothing is seen, or so little that trying could fail.
+        Raises:
+            Refusal: nothing is seen, or too little to draw by trials.
         """
         if draw := self.own_draw():
             return draw
@@ -88,7 +89,7 @@ class SeenSet:
 
     @cached_property
     def _numbers(self) -> np.ndarray:
-        """The numbers of the seen points on the relevant coordinates, int32[m]; up to 24."""
+        """The indices of the seen points on the relevant coordinates, int32[m]; up to 24."""
         found = seen_draws.numbers_where(self.predicate, self._listed, self.n)
         if not len(found):
             raise checks.invalid(self._field, self.description, "one that holds for some input")
@@ -100,7 +101,7 @@ class SeenSet:
 
     @property
     def _field(self) -> str:
-        """The parameter by which a user says which inputs are seen."""
+        """The parameter that defines the seen inputs."""
         return "condition" if self.name == "where" else "name"
 
 
@@ -130,7 +131,7 @@ def where(n: int, condition: str | None = None) -> Made:
                 raise checks.invalid("condition", condition, "one that holds for some input")
             factors.append((own, numbers))
             share *= len(numbers) / 2 ** len(own)
-        # Where most inputs are seen, the first tries find one.
+        # If most inputs are seen, a few trials suffice.
         if share > 0.5:
             return seen_draws.by_trial(n, whole.holds)
         return seen_draws.product(n, factors)
@@ -168,7 +169,7 @@ def subcube(n: int, coordinates: Sequence[int] = (), values: Sequence[int] = ())
 
 
 def hamming_ball(n: int, radius: int | None = None) -> Made:
-    """The inputs with at most `radius` entries -1: shorter ones, in length generalization."""
+    """The inputs with at most `radius` entries -1: the shorter ones, in length generalization."""
     radius = checks.integer(0, n).check("radius", radius)
     return Made(
         lambda x: jnp.sum(x < 0, axis=-1) <= radius,
@@ -179,7 +180,7 @@ def hamming_ball(n: int, radius: int | None = None) -> Made:
 
 
 def random(n: int, fraction: float = 0.5, seed: int = 0) -> Made:
-    """A random share of the inputs, without replacement; the seed chooses which."""
+    """A random fraction of the inputs, without replacement, chosen by the seed."""
     seed = checks.integer(0, 2**31 - 1).check("seed", seed)
     if n > holdouts.LARGEST_MASK_N:
         raise checks.invalid("n", n, f"1 to {holdouts.LARGEST_MASK_N} for a random seen set")
@@ -194,7 +195,7 @@ def random(n: int, fraction: float = 0.5, seed: int = 0) -> Made:
     return Made(predicate, description, {"fraction": fraction, "seed": seed})
 
 
-# One line adds a kind of seen set: a function of (n, **parameters).
+# One line adds a seen set: a function of (n, **parameters).
 _SEEN_SETS: dict[str, Callable[..., Made]] = {
     "everything": everything,
     "where": where,
@@ -206,7 +207,7 @@ _SEEN_SETS: dict[str, Callable[..., Made]] = {
 
 
 def names() -> tuple[str, ...]:
-    """Names of all registered kinds; a user's own 'module:function' comes on top."""
+    """Names of all registered seen sets; users may also give 'module:function'."""
     return tuple(_SEEN_SETS)
 
 
@@ -239,7 +240,7 @@ def make_seen_set(name: str, n: int, **params: Any) -> SeenSet:
 
 
 def _of_signs(seen: SeenSet) -> SeenSet:
-    """Hold a predicate to inputs that can be -1 and +1."""
+    """Make a predicate refuse inputs that cannot be -1 and +1."""
     own = seen.predicate
     return replace(seen, predicate=lambda x: own(checks.signs(x)))
 

@@ -1,4 +1,4 @@
-"""Exact predictions of what a trained network becomes."""
+"""Exact predictions of the functions that networks learn."""
 
 from pvr_jax.theory.degree_temperature import degree_temperature, noise_kernel_interpolator
 from pvr_jax.theory.empirical_kernel import empirical_kernel, mean_empirical_kernel, symmetrised

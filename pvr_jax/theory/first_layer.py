@@ -1,13 +1,13 @@
 """Moments of a first layer whose weights are not Gaussian, exact at any number of inputs.
 
-A pre-activation of the first layer is a sum of n weights, times ±1, and maybe a bias: Gaussian only
-if they are, however wide the network, since only later layers sum over many units. For symmetric
-weights the pair (u, v) of two inputs at Hamming distance h is (A + B, A - B), where A sums over the
-n - h coordinates in which they agree (and the bias), B over the h others, independent of A; so
-its moments are double integrals over the densities of two sums.
+A pre-activation of the first layer is a sum of n weights, times ±1, and possibly a bias: Gaussian
+only if these are, however wide the network, since only later layers sum over many units. For
+symmetric weights, the pre-activations (u, v) of two inputs at Hamming distance h are (A + B,
+A - B), where A sums over the n - h coordinates in which they agree (and the bias), and B,
+independent of A, over the other h; so moments are double integrals over the densities of two sums.
 
-No package of infinitely wide networks is known to us that does this: Neural Tangents, for one, has
-Gaussian weights only.
+We know of no package for infinitely wide networks that does this; Neural Tangents has Gaussian
+weights only.
 """
 
 from collections.abc import Callable
@@ -20,8 +20,8 @@ from pvr_jax.refusal import Refusal
 
 Function = Callable[[np.ndarray], np.ndarray]
 
-NODES = 32  # per piece of a density: polynomials of degree 31 are held exactly
-POINTS = 20  # per piece of an integral, between two places where the integrand may have a kink
+NODES = 32  # per piece of a density: exact for polynomials of degree 31
+POINTS = 20  # per piece of an integral, between possible kinks of the integrand
 
 # Densities on [-1, 1] of weights scaled to a half-width of 1. Flax truncates the normal at 2
 # deviations.
@@ -32,7 +32,7 @@ DENSITIES: dict[str, Function] = {
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(NODES)
 _VALUES = np.polynomial.legendre.legvander(_NODES, NODES - 1)
-# From values at the nodes to coefficients of Legendre polynomials: [NODES, NODES].
+# Maps values at the nodes to Legendre coefficients: [NODES, NODES].
 _TRANSFORM = (np.arange(NODES) + 0.5)[:, None] * _VALUES.T * _WEIGHTS
 _POINTS, _POINT_WEIGHTS = np.polynomial.legendre.leggauss(POINTS)
 
@@ -48,17 +48,19 @@ def moments(
     """Return E φ(u) φ(v) and E φ'(u) φ'(v), u = A + B and v = A - B sums of independent weights.
 
     Args:
-        distribution: of the weights, "uniform" or "truncated_normal" (truncated at 2 standard
-            deviations).
+        distribution: distribution of the weights, "uniform" or "truncated_normal" (truncated at 2
+            standard deviations).
         deviation: standard deviation of one weight.
-        agreeing: how many weights A sums.
-        differing: how many weights B sums; in all one or more.
-        function: φ, smooth but for a kink at 0.
+        agreeing: number of weights in A.
+        differing: number of weights in B; A and B have at least one.
+        function: φ, smooth except for a kink at 0.
         slope: φ'.
 
-    Raises ValueError for another distribution. To about 1e-15 of the result: Gauss-Legendre
-    quadrature between the places where a density changes from one polynomial to the next or φ has
-    its kink.
+    Accurate to a relative 1e-15, by Gauss-Legendre quadrature between the breakpoints of the
+    densities and the kink of φ.
+
+    Raises:
+        Refusal: another distribution.
     """
     if distribution not in DENSITIES:
         raise Refusal(f"distribution: given {distribution!r}; allowed {', '.join(DENSITIES)}")
@@ -66,7 +68,7 @@ def moments(
     # (u, v) and (v, u) are equal in distribution, so B >= 0 is enough.
     b, weights_b = (np.zeros(1), np.ones(1))
     if differing:
-        edges = np.arange(differing + 1.0)  # where one of the two densities changes
+        edges = np.arange(differing + 1.0)  # breakpoints of the densities
         b, lengths = _between(edges)
         weights_b = 2 * lengths * density(distribution, differing, b)
     a, weights = (np.zeros((1, 1)), np.ones((1, 1)))
@@ -95,10 +97,10 @@ def density(distribution: str, count: int, x: np.ndarray) -> np.ndarray:
 
 @cache
 def _pieces(distribution: str, count: int) -> np.ndarray:
-    """Legendre coefficients [count, NODES] of a sum's density, from -count + 2 j to 2 further each.
+    """Legendre coefficients [count, NODES] of a sum's density; piece j starts at 2 j - count.
 
-    Where x lies in piece j of a sum of count draws, x - y for one more draw y lies in piece j of
-    the others up to a y and in piece j - 1 from there on.
+    If x is in piece j of a sum of count draws, x - y for one of the draws y is in piece j of the
+    sum of the others up to some y, and in piece j - 1 beyond.
     """
     if count == 1:
         values = DENSITIES[distribution](_NODES)[None]
@@ -114,7 +116,7 @@ def _pieces(distribution: str, count: int) -> np.ndarray:
 
 @cache
 def _convolution(distribution: str) -> tuple[np.ndarray, np.ndarray]:
-    """Convolution with one draw: coefficients of piece j, and of j - 1, to values at the nodes."""
+    """Convolution with one draw: maps coefficients of pieces j and j - 1 to values at nodes."""
     x = _NODES[:, None]
     parts = []
     for low, high, shift in ((-1.0, x, -1), (x, 1.0, 1)):
@@ -130,7 +132,7 @@ def _standard_deviation(distribution: str) -> float:
 
 
 def _between(edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points and weights [..., k POINTS] of quadrature over k pieces between edges [..., k + 1]."""
+    """Return quadrature points and weights [..., k POINTS] for k pieces with edges [..., k + 1]."""
     middles = (edges[..., 1:] + edges[..., :-1])[..., None] / 2
     halves = (edges[..., 1:] - edges[..., :-1])[..., None] / 2
     points = middles + halves * _POINTS
