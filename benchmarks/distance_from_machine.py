@@ -1,12 +1,12 @@
 """How far is training from what the machine can do?
 
 The floor of a training step is the time of its matrix products at the rate of large ones: square
-float32 products at full precision, measured in the same run, in turn with the training. A value is
-the median, over pairs, of the seconds of training over that floor. Beside it stand the rate at the
-network's own shapes, and the seconds per replica and step of the parts of a step: forwards and
-backwards, the optimizer, the batches; each alone, in a program of the same execution mode.
+float32 products at full precision, measured in the same run, alternating with training. A value is
+the median, over pairs, of training time over floor. The details are the rate at the network's own
+shapes, and the seconds per replica and step of the parts of a step (gradients, optimizer, batches),
+each alone, in a program of the same execution mode.
 
-What was tried: see `NOTES` at the end of the file.
+`NOTES` at the end of the file has what was tried.
 """
 
 import itertools
@@ -37,12 +37,12 @@ class Case(NamedTuple):
     replicas: int
     execution: str
     steps: int
-    at_most: float | None = None  # the bar is asked of the mode that `auto` chooses
+    at_most: float | None = None  # the bar applies to the mode that `auto` chooses
     group_size: int = 4
 
 
 class Machine(NamedTuple):
-    """Square products of one size, on so many devices at once, and their operations per second."""
+    """Square products of one size, on several devices at once, and their operations per second."""
 
     size: int
     devices: int
@@ -54,7 +54,7 @@ class Machine(NamedTuple):
         return 2 * self.size**3 * self.devices
 
 
-# Even numbers of replicas: two devices have the same share each.
+# Even numbers of replicas, for equal shares on two devices.
 CPU = (
     Case("mlp", "paper", 22, "auto", 15, BAR),
     Case("mlp", "paper", 22, "map", 15),
@@ -99,7 +99,7 @@ def measurements(tiny: bool) -> Iterator[Measurement]:
 
 
 def distance(case: Case, machine: Machine, tiny: bool = False) -> Measurement:
-    """Measure the training of one case beside square products."""
+    """Measure the training of one case against square products."""
     config = studies.configuration(
         case.model,
         case.size,
@@ -151,11 +151,11 @@ def machines(sizes: tuple[int, ...]) -> list[Machine]:
 
 
 def square_products(machine: Machine) -> Callable[[int], jax.Array]:
-    """Return a function that multiplies square float32 matrices so many times in a row."""
+    """Return a function that multiplies square float32 matrices a given number of times."""
     size, mesh = machine.size, device_mesh(jax.devices()[: machine.devices])
     key = jax.random.key(0)
     left = jax.random.normal(key, (machine.devices, size, size))
-    # Of norm about 1, so that no product over- or underflows.
+    # Norms of about 1, so that products neither overflow nor underflow.
     right = jax.random.normal(jax.random.fold_in(key, 1), left.shape) * size**-0.5
 
     def chain(left: jax.Array, right: jax.Array, count: jax.Array) -> jax.Array:
@@ -189,7 +189,7 @@ def _repeat_product(count: int, left: jax.Array, right: jax.Array) -> jax.Array:
     def body(_: int, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         left, _ = carry
         product = jnp.matmul(left, right, precision=lax.Precision.HIGHEST)
-        # The next product waits for this one; without, it would be made once for all.
+        # Makes the next product depend on this one; otherwise it would be computed once.
         return left + 0 * product[:, :1, :1], product
 
     zero = jnp.zeros((*left.shape[:2], right.shape[-1]))
@@ -243,7 +243,7 @@ def profile(study: studies.Study, case: Case) -> dict[str, float]:
         }
     compiled = program(batches, mapped=2)
     found["batches_ms"] = timed(partial(compiled, replicas, replicas.conditions), 3).median * each
-    # The update is in place, as in training: it consumes its first argument and gives it back.
+    # The update is in place, as in training: it donates its first argument.
     update = program(updates, mapped=2, donate=True)
     gradient = jax.tree.map(jnp.ones_like, state.params)
     held = [(jax.tree.map(jnp.copy, state.params), jax.tree.map(jnp.copy, state.optimizer))]

@@ -1,4 +1,4 @@
-"""What is shown of the degree curriculum: every curriculum beside normal training, by seed."""
+"""The report of the degree curriculum: every curriculum against standard training, by seed."""
 
 from collections.abc import Sequence
 
@@ -21,19 +21,19 @@ from pvr_jax.reporting.exhibits import Finding, Table, beside, context_of, group
 from pvr_jax.reporting.publish import Report
 from pvr_jax.results import Measure, Study, statistics
 
-# Of the error of the best constant. A replica that ends below the first has learned the target; one
-# that is below the second on its samples has fitted them.
+# Relative to the error of the best constant: a replica has learned the target below the first, and
+# fitted its samples below the second.
 LEARNED, FITTED = 0.5, 0.05
 
 
 def _with_training(found: pd.DataFrame) -> pd.DataFrame:
-    """Name what is compared: normal training, or the curriculum by its leap."""
+    """Name the condition: standard training, or the curriculum by its leap."""
     words = "curriculum, leap " + found["leap"].astype(str)
     return found.assign(training=words.mask(found["leap"] >= found["n"], "normal training"))
 
 
 def replicas(study: Study) -> pd.DataFrame:
-    """Return a row per replica, with when it ended and whether it learned the target."""
+    """Return a row per replica, with its end and whether it learned the target."""
     found = _with_training(study.final())
     error, constant = found["generalization_error"], found["constant_error"]
     ended = found["finished"] & (found["diverged_at"] < 0)
@@ -49,13 +49,13 @@ def replicas(study: Study) -> pd.DataFrame:
 
 
 def pairs(study: Study) -> pd.DataFrame:
-    """Return a row per replica of a curriculum, beside normal training from the same start."""
+    """Join replicas of a curriculum with standard training from the same initialization."""
     found = replicas(study).drop(columns="training")
     return beside(found, found["leap"] >= found["n"], "leap", context_of(study))
 
 
 def stages(study: Study) -> pd.DataFrame:
-    """Return a row per replica of a curriculum and radius that any replica like it passed."""
+    """Return a row per replica of a curriculum and radius passed by any such replica."""
     passed = study.curve("radius", "samples_inside", "stage_end")
     passed = passed[(passed["leap"] < passed["n"]) & (passed["stage_end"] >= 0)]
     before = passed.groupby(["run", "replica"])["stage_end"].shift(fill_value=0)
@@ -72,14 +72,14 @@ def stages(study: Study) -> pd.DataFrame:
 
 
 def curves(study: Study, y: str) -> pd.DataFrame:
-    """Return a measure of every replica at shared numbers of iterations."""
+    """Interpolate a measure of every replica at shared iterations."""
     found = _with_training(study.curve(y, "iterations"))
     constant = study.final()["constant_error"].iloc[0]
     return interpolated(found.dropna(subset=[y]), "iterations", y).assign(constant_error=constant)
 
 
 def stage_ends(study: Study) -> pd.DataFrame:
-    """Return after how many iterations, on average, a curriculum passes a stage but the last."""
+    """Return the mean iteration at which a curriculum passes each stage except the last."""
     found = _with_training(study.curve("stage_end"))
     found = found[found["stage_end"] >= 0].rename(columns={"stage_end": "iterations"})
     means = found.groupby(["samples", "training", "stage"], as_index=False)["iterations"].mean()
@@ -87,7 +87,7 @@ def stage_ends(study: Study) -> pd.DataFrame:
 
 
 def verdict(study: Study, context: Context) -> str:
-    """Return whether the curriculum is faster, and whether it generalizes better."""
+    """Say whether the curriculum is faster, and whether it generalizes better."""
     frame = pairs(study)
     cells = groups(frame, settings(frame, context, ["samples"], []))
     level = 1 - statistics.simultaneous(len(cells))
@@ -129,7 +129,7 @@ NOTES = (
 
 
 def left_out(study: Study) -> Sequence[str]:
-    """Return a line per replica that did not end."""
+    """Return a line per replica that did not finish."""
     found = replicas(study)
     waiting = found[~found["ended"].astype(bool) & (found["diverged_at"] < 0)]
     return [

@@ -1,4 +1,4 @@
-"""What is measured of pointer value retrieval, and what is known of it without training."""
+"""Measures of pointer value retrieval, and exact facts about its tasks."""
 
 import math
 from typing import Any
@@ -116,7 +116,7 @@ MEASURES = {
 
 
 def of_examples(own: tuple[str, ...]) -> dict[str, Measure]:
-    """Return the measures of the examples that are kept; `own` are the dimensions of an input."""
+    """Return the measures of kept examples; `own` are the dimensions of an input."""
     last = {"input": own, "label": (), "probability": ("predicted_class",)}
     return {
         f"{part}_example_{name}": Measure(
@@ -131,7 +131,7 @@ def of_examples(own: tuple[str, ...]) -> dict[str, Measure]:
 
 
 def known(facts: Facts) -> dict[str, Any]:
-    """Return what is known of a subtask without training, by the name of a measure."""
+    """Return the exact facts about a subtask, by measure."""
     shares = np.asarray(facts.label_distribution.shares)
     occurring = shares[shares > 0]
     noise = facts.noise_sensitivity

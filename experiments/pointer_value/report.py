@@ -1,4 +1,4 @@
-"""What is shown of pointer value retrieval: accuracy on inputs like those of training, or not."""
+"""The report on pointer value retrieval: accuracy on i.i.d. and on withheld inputs."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -39,9 +39,9 @@ CHANGE = {"above": "rises", "below": "falls"}
 
 
 def judged(name: str, words: Mapping[str, str], best: str = "") -> Column:
-    """What the mean of a column shows against 0, of all rows of the table at once.
+    """Compare the mean of a column with 0, jointly for all rows of the table.
 
-    Nothing of rows of the column `best`.
+    Rows of the column `best` are left empty.
     """
 
     def cell(group: Group, context: Context) -> Cell:
@@ -53,7 +53,7 @@ def judged(name: str, words: Mapping[str, str], best: str = "") -> Column:
 
 
 def samples_needed(group: Group, context: Context) -> Cell:
-    """The geometric mean over seeds; a bound where some seed is there at once, or never."""
+    """The geometric mean over seeds; a bound if some seed reaches it at once, or never."""
     values = group["samples_to_95"].dropna().to_numpy(float)
     needed, fewest = float(group["needed"].iloc[0]), float(group["fewest"].iloc[0])
     logs = np.log(np.minimum(values, group["most"].max()))
@@ -79,7 +79,7 @@ def _rounded(value: float) -> str:
 
 
 def verdict(study: Study, context: Context) -> str:
-    """Return how accurate networks are in the end, and where withheld inputs are harder."""
+    """Say how accurate networks are in the end, and where withheld inputs are harder."""
     found = frames.replicas(study)
     ends = [g["iid_accuracy"].mean() for g in groups(found[found["largest"]], frames.CONDITION)]
     ends = [100 * end for end in ends if math.isfinite(end)]

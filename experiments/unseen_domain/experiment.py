@@ -80,10 +80,10 @@ def build(config: ConfigDict, replicas: pd.DataFrame) -> Program:
     model = models.build(n=task.n, **config.model.to_dict())
     training_set = training_set_of(config, task, seen_set)
     truth, seen, interpolator, dropped = (
-        values[points.numbers]
+        values[points.indices]
         for values in (reference.truth, reference.seen, reference.interpolator, reference.dropped)
     )
-    characters = np.asarray(cube.character(followed.places, reference.n))[:, points.numbers]
+    characters = np.asarray(cube.character(followed.indices, reference.n))[:, points.indices]
     uniform, is_whole = points.uniform, points.inputs is None
     masses = masses_of(reference, task.n) if is_whole else {}
     chunk = min(config.evaluation.chunk, learned.chunk_size())
@@ -132,7 +132,7 @@ def build(config: ConfigDict, replicas: pd.DataFrame) -> Program:
             **masses,
         },
         coordinates={
-            "monomial": [monomial_text(cube.coordinates(p, reference.n)) for p in followed.places]
+            "monomial": [monomial_text(cube.coordinates(p, reference.n)) for p in followed.indices]
         },
         attributes={
             "task": config.setting or plain(task.params.get("expression") or task.name),
@@ -164,7 +164,7 @@ def check_rows(
         return ~(seen_set.predicate(x) & jnp.all(jnp.abs(x) == 1, axis=-1))
 
     def is_off(batch: dict[str, jax.Array]) -> jax.Array:
-        numbers = reference.numbers(batch["x"])
+        numbers = reference.indices(batch["x"])
         truth = jnp.asarray(reference.truth, jnp.float32)[numbers]
         return ~(reference.is_close(batch["y"], truth) & jnp.asarray(reference.seen)[numbers])
 

@@ -1,4 +1,4 @@
-"""What is shown of unseen domains: learned functions beside the min-degree interpolator (MDI)."""
+"""The report on unseen domains: learned functions against the min-degree interpolator (MDI)."""
 
 from collections.abc import Callable, Sequence
 
@@ -27,7 +27,7 @@ from pvr_jax.reporting.exhibits import Finding, Table
 from pvr_jax.reporting.publish import Report
 from pvr_jax.results import Measure, Study, statistics
 
-CLOSE = NOTABLE = 0.1  # of the MDI's own error; of the difference between target and MDI
+CLOSE = NOTABLE = 0.1  # share of the MDI's error; of the difference between target and MDI
 
 NO_INTERVAL = "there is no interval, so nothing is judged"
 
@@ -35,7 +35,7 @@ NO_INTERVAL = "there is no interval, so nothing is judged"
 def nearer(group: Group, context: Context) -> Cell:
     """Say whether the networks of a setting end nearer to the MDI or to the target.
 
-    By the interval of the difference of both distances, which holds for all settings at once.
+    By the interval of the difference of both distances, jointly for all settings.
     """
     found = judged(group, group["margin"].to_numpy(float)[None])
     if found == "groups":
@@ -51,12 +51,12 @@ def nearer(group: Group, context: Context) -> Cell:
 
 
 def unfinished(group: Group, context: Context, cell: Cell) -> str:
-    """Mark a setting of which some fit is not finished."""
+    """Mark a setting with an unfinished fit."""
     return " †" if group["unfinished"].any() and np.isfinite(cell.values[""]) else ""
 
 
 def off_the_mdi(group: Group, context: Context, cell: Cell) -> str:
-    """Mark a coefficient that is off the MDI's by more than a tenth of the target's distance."""
+    """Mark a coefficient that differs from the MDI's by more than a tenth of the target's."""
     least, target = group[MDI].iloc[0], group["target_coefficients"].iloc[0]
     if (group["state"] != "near").any() or target == least:
         return unfinished(group, context, cell)
@@ -68,7 +68,7 @@ def off_the_mdi(group: Group, context: Context, cell: Cell) -> str:
 
 
 def verdict(study: Study, context: Context) -> str:
-    """Return how many settings end nearer to the MDI than to the target."""
+    """Say how many settings end nearer to the MDI than to the target."""
     found = [nearer(group, context).values for group in frames.cells(study, "near")]
     where = [values[""] for values in found if values.get("")]
     parts = []
@@ -93,7 +93,7 @@ def _settings(number: int) -> str:
 
 
 def left_out(study: Study) -> Sequence[str]:
-    """Return a line per setting that is not judged, and per run without predictions."""
+    """Return a line per setting without a verdict, and per run without predictions."""
     lines = []
     for own in frames.cells(study, "unfinished", "unmeasured", "same"):
         first, state = own.iloc[0], own["state"].iloc[0]

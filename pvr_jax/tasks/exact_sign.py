@@ -141,7 +141,7 @@ def _modular(moduli: jax.Array, operation: str, argument: Any, operands: list[An
 
 
 def _sum(moduli: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
-    # A difference below 0 wraps around to a large number: the smaller one is the residue.
+    # A negative difference wraps around to a large number: the residue is the smaller one.
     return jnp.minimum(a + b, a + b - moduli)
 
 

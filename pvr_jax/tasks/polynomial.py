@@ -168,12 +168,14 @@ def _checked(expression: str, node: ast.AST, step: tuple[str, Any], operands: li
 
 
 def parse(expression: str, exact: bool = False) -> tuple[Program, int]:
-    """Read a polynomial: its postfix program, and how many coordinates it needs.
+    """Parse a polynomial into its postfix program and its number of coordinates.
 
-    The number of coordinates is the largest index plus one, 0 where there is none. The numbers in
-    the program are floats; `exact`: fractions, the decimal numbers as written.
-    Raises ValueError that names the part of the expression that is not allowed: anything but
-    numbers, x0, x1, ..., + - *, division by a number, small whole powers and parentheses.
+    The number of coordinates is the largest index plus one, or 0. The numbers in the program are
+    floats, or, if `exact`, fractions.
+
+    Raises:
+        Refusal: the expression has anything but numbers, x0, x1, ..., + - *, division by a number,
+            small integer powers and parentheses; the message names that part.
     """
     if not isinstance(expression, str) or len(expression) > LONGEST_EXPRESSION:
         raise checks.invalid("expression", expression, "text such as 'x0*x1 - 1.25*x1*x2'")

@@ -90,7 +90,7 @@ def product(n: int, factors: Sequence[tuple[Sequence[int], np.ndarray]]) -> Draw
     return draw
 
 
-def numbers_where(predicate: Predicate, coordinates: Sequence[int], n: int) -> np.ndarray:
+def indices_where(predicate: Predicate, coordinates: Sequence[int], n: int) -> np.ndarray:
     """Return the indices int32[m] of the points on some coordinates at which a predicate holds.
 
     `predicate(x[..., n])` depends on no other coordinate.

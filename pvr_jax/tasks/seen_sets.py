@@ -58,7 +58,7 @@ class SeenSet:
         """
         checks.integer(1, holdouts.LARGEST_MASK_N).check("n", self.n)
         mask = np.zeros(2 ** len(self._listed), bool)
-        mask[self._numbers] = True
+        mask[self._indices] = True
         return np.repeat(mask, 2 ** (self.n - len(self._listed)))
 
     @cached_property
@@ -74,7 +74,7 @@ class SeenSet:
         if draw := self.own_draw():
             return draw
         if (self.relevant or self.n) <= holdouts.LARGEST_MASK_N:
-            return seen_draws.product(self.n, [(self._listed, self._numbers)])
+            return seen_draws.product(self.n, [(self._listed, self._indices)])
         share, at_least = seen_draws.seen_share(self.predicate, self.n)
         if at_least < seen_draws.MIN_SHARE:
             allowed = (
@@ -88,9 +88,9 @@ class SeenSet:
         return seen_draws.by_trial(self.n, self.predicate)
 
     @cached_property
-    def _numbers(self) -> np.ndarray:
+    def _indices(self) -> np.ndarray:
         """The indices of the seen points on the relevant coordinates, int32[m]; up to 24."""
-        found = seen_draws.numbers_where(self.predicate, self._listed, self.n)
+        found = seen_draws.indices_where(self.predicate, self._listed, self.n)
         if not len(found):
             raise checks.invalid(self._field, self.description, "one that holds for some input")
         return found
@@ -126,7 +126,7 @@ def where(n: int, condition: str | None = None) -> Made:
         factors, share = [], 1.0
         for holds, mentioned in parts:
             own = sorted(mentioned) or [0]
-            numbers = seen_draws.numbers_where(holds, own, n)
+            numbers = seen_draws.indices_where(holds, own, n)
             if not len(numbers):
                 raise checks.invalid("condition", condition, "one that holds for some input")
             factors.append((own, numbers))
@@ -214,9 +214,10 @@ def names() -> tuple[str, ...]:
 def make_seen_set(name: str, n: int, **params: Any) -> SeenSet:
     """Make the seen set `name` on {-1, +1}^n with the given parameters, defaults for the rest.
 
-    A user's own predicate is 'module:function', x[..., n] -> bool[...], and has no parameters.
-    Raises ValueError for an unknown name, an unknown parameter or a value out of range, in one
-    line "<parameter>: given <value>; allowed <what>".
+    A user's predicate is 'module:function', x[..., n] -> bool[...], without parameters.
+
+    Raises:
+        Refusal: an unknown name or parameter, or a value out of range.
     """
     n = checks.integer(1, checks.LARGEST_N).check("n", n)
     if isinstance(name, str) and ":" in name:

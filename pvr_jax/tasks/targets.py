@@ -37,10 +37,9 @@ CHUNK = 2**16
 class Task:
     """A function to learn: `target(x[..., n]) -> y[...]` for x in {-1, +1}^n.
 
-    The target is pure, can be jitted and vmapped, and answers in the floating type of x. It refuses
-    Booleans and unsigned whole numbers.
-    `params` holds every parameter, defaults included, as plain values that JSON can write;
-    `make(name, **params)` makes the same task again.
+    The target is pure, can be jitted and vmapped, and returns the floating dtype of x. It refuses
+    Booleans and unsigned integers. `params` has all parameters, defaults included, as values that
+    JSON can write; `make(name, **params)` makes the same task again.
     """
 
     name: str
