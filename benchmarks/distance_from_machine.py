@@ -268,7 +268,7 @@ an AMD EPYC, family 25, with 32 MiB of shared cache):
   the network's own shapes one core makes 84 to 101 of the 104 GFLOP/s of square products), .60
   of Adam. Adam with its bias corrections folded into two scalars, one division instead of three:
   1.5 %. A barrier between gradients and update, which spares a copy of the parameters: 1 %.
-  Both: 2.5 %; a barrier per layer instead: the same. Left out: own code for an optimiser has to
+  Both: 2.5 %; a barrier per layer instead: the same. Left out: own code for an optimizer has to
   earn more.
 - Adam row block by row block in a loop, to keep moments in the second-level cache: the step took
   1.3 to 2 x as long; why was not looked into. Huge pages for malloc: nothing. One device for both
@@ -279,7 +279,7 @@ an AMD EPYC, family 25, with 32 MiB of shared cache):
 - Mixer: products over the tokens with a gradient of their own, which transposes nothing: 1.4 x
   faster; with the gelu 1.76; with `nn.remat` 2.3 in all, at a seventh of the memory. Keeping the
   products over the tokens too: 2 % slower. What is left is traffic: its products over the tokens
-  have 11 rows, and its widest arrays are normalised, activated and transposed at 3 MB each.
+  have 11 rows, and its widest arrays are normalized, activated and transposed at 3 MB each.
 - Unrolling the scan over layers (2, 4, 12 at once): slower each time, and compiling took up to 3
   x.
 - Evaluation in chunks of 256 inputs instead of 4,096, which stay in cache: 1.6 x (small

@@ -29,7 +29,7 @@ def rows_of_axes(experiment: Experiment, config: ConfigDict) -> Sequence[Mapping
     axes = experiment.axes(config)
     if not isinstance(axes, Mapping):
         return axes
-    return [dict(zip(axes, own, strict=True)) for own in itertools.product(*axes.values())]
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
 
 def replica_count(experiment: Experiment, config: ConfigDict) -> int:
@@ -48,9 +48,11 @@ def replica_table(experiment: Experiment, config: ConfigDict) -> pd.DataFrame:
         "init_scale": [*map(float, chosen.init_scales)],
         "seed": range(first, first + chosen.seeds),
     }
-    others = [dict(zip(columns, own, strict=True)) for own in itertools.product(*columns.values())]
-    table = pd.DataFrame([{**row, **other} for row in rows for other in others])
-    labels = [experiment.label(row) for row in rows for _ in others]
+    grid = [
+        dict(zip(columns, values, strict=True)) for values in itertools.product(*columns.values())
+    ]
+    table = pd.DataFrame([{**row, **point} for row in rows for point in grid])
+    labels = [experiment.label(row) for row in rows for _ in grid]
     return table.assign(name=replica_names(labels, *(table[name] for name in columns)))
 
 

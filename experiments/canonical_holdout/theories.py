@@ -171,7 +171,7 @@ def _kernels(model: str, n: int, dtype: str) -> tuple[tuple, Callable, Callable]
             # initializations.
             return tuple(map(root_of, keys)), regress, partial(regress, check_rounding=False)
         kernel_of = partial(theory.mean_empirical_kernel, network.init, network.apply, n)
-        matrices = tuple(kernel_of([key], symmetrise=True) for key in keys)
+        matrices = tuple(kernel_of([key], symmetrize=True) for key in keys)
         return matrices, _regress_with_matrix, _regress_with_matrix
 
 

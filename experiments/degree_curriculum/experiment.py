@@ -176,7 +176,7 @@ def check(config: ConfigDict) -> None:
             raise checks.invalid(f"config.train.{name}", given, str(allowed))
     leaps = tuple(config.curriculum.leaps)
     if max(leaps) != task.n or len(leaps) < 2:
-        allowed = f"{task.n} (normal training) and one or more smaller whole numbers"
+        allowed = f"{task.n} (standard training) and one or more smaller whole numbers"
         raise checks.invalid("config.curriculum.leaps", leaps, allowed)
 
 

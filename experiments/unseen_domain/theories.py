@@ -90,7 +90,7 @@ def empirical_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) 
             roots = [theory.symmetric_kernel(*own, key) for key in keys]
             predicted = theory.symmetric_interpolator(roots, reference.truth, reference.seen)
         else:
-            kernel = theory.mean_empirical_kernel(*own, keys, symmetrise=True)
+            kernel = theory.mean_empirical_kernel(*own, keys, symmetrize=True)
             predicted = theory.kernel_interpolator(kernel, reference.truth, reference.seen)
     return compared(config, reference, predicted, len(replicas), learned)
 

@@ -166,12 +166,12 @@ def smallest(names: Mapping[str, str], per: str = "") -> Column:
         if not found:
             return Cell(numbers.MISSING)
         if len(found) == len(means):
-            return Cell("not told apart")
+            return Cell("no significant difference")
         return Cell(" or ".join(names[name] for name in found))
 
     about = (
-        "What is the least on average, with all that a paired interval over seeds does not tell "
-        "apart from it."
+        "The smallest mean, and all that do not differ significantly from it, by paired intervals "
+        "over seeds."
     )
     return Column("least", cell, about=about)
 

@@ -98,18 +98,18 @@ def parity(n: int, coordinates: Iterable[int], value: int = 1) -> jax.Array:
     return cube.character(cube.index(coordinates, n), n) == value
 
 
-def hamming_ball(n: int, radius: int, centre: int | None = None) -> jax.Array:
+def hamming_ball(n: int, radius: int, center: int | None = None) -> jax.Array:
     """Mask of the inputs that differ from a center in at most `radius` coordinates: bool[2^n].
 
-    `centre` is the index of a point; None is the point of all +1, so that training sees the inputs
+    `center` is the index of a point; None is the point of all +1, so that training sees the inputs
     with at most `radius` entries -1 and not longer ones (length generalization).
     Raises ValueError for a radius not in 0..n or a center not in 0..2^n - 1.
     """
     n = checks.integer(1, LARGEST_MASK_N).check("n", n)
     radius = checks.integer(0, n).check("radius", radius)
-    centre = 2**n - 1 if centre is None else checks.integer(0, 2**n - 1).check("centre", centre)
+    center = 2**n - 1 if center is None else checks.integer(0, 2**n - 1).check("center", center)
     numbers = jnp.arange(2**n, dtype=jnp.int32)
-    return jax.lax.population_count(numbers ^ centre) <= radius
+    return jax.lax.population_count(numbers ^ center) <= radius
 
 
 def random(n: int, fraction: float, key: jax.Array) -> jax.Array:

@@ -40,12 +40,12 @@ class Features(NamedTuple):
 
 
 def mean_empirical_kernel(
-    init: Init, apply: Apply, n: int, keys: jax.Array, symmetrise: bool = False
+    init: Init, apply: Apply, n: int, keys: jax.Array, symmetrize: bool = False
 ) -> np.ndarray:
     """Return the empirical tangent kernel at initialization, averaged over keys [s].
 
     init(key, x[b, n]) -> params; otherwise as `empirical_kernel`, -> float64 [2^n, 2^n]. With
-    `symmetrise`, also averaged over symmetries of the cube (`symmetrised`). This reduces the noise
+    `symmetrize`, also averaged over symmetries of the cube (`symmetrized`). This reduces the noise
     without changing the expectation if initialization is invariant under permutations of
     coordinates and under x -> -x, as for every registered model.
     """
@@ -55,10 +55,10 @@ def mean_empirical_kernel(
     for key in keys:
         total += empirical_kernel(apply, init(key, example), n)
     mean = total / len(keys)
-    return symmetrised(mean) if symmetrise else mean
+    return symmetrized(mean) if symmetrize else mean
 
 
-def symmetrised(kernel: np.ndarray) -> np.ndarray:
+def symmetrized(kernel: np.ndarray) -> np.ndarray:
     """Return the mean of a kernel [2^n, 2^n] over permutations of the coordinates and x -> -x.
 
     It depends on x and y only through the number of entries -1 in x, in y, and of entries in which

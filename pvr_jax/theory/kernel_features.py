@@ -61,7 +61,7 @@ def parameters_of(init: Init, n: int) -> int:
 def symmetric_kernel(init: Init, apply: Apply, n: int, key: jax.Array) -> SymmetricKernel:
     """Return the square roots of a network's tangent kernel, averaged over symmetries.
 
-    The kernel is `mean_empirical_kernel(init, apply, n, [key], symmetrise=True)`, in higher
+    The kernel is `mean_empirical_kernel(init, apply, n, [key], symmetrize=True)`, in higher
     relative precision. Regress with it by `symmetric_interpolator`.
 
     Args:

@@ -59,7 +59,7 @@ def levels(points: np.ndarray, n: int, degrees: Iterable[int]) -> list[Level]:
 def _strongest_first(
     points: np.ndarray, n: int, degree: int, remaining: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Diagonalise a degree's Gram matrix within the columns of `remaining` [m, p].
+    """Diagonalize a degree's Gram matrix within the columns of `remaining` [m, p].
 
     Returns the basis [p, p] and the eigenvalues [p], largest first.
     """

@@ -89,7 +89,7 @@ def test_the_empirical_error_is_that_of_its_kernel(predicted):
 
     def error(keys):
         kernel = theory.mean_empirical_kernel(
-            network.init, network.apply, 11, keys, symmetrise=True
+            network.init, network.apply, 11, keys, symmetrize=True
         )
         values = theory.kernel_interpolator(kernel, truth, seen)
         return np.square(values - truth).mean() / 2

@@ -40,7 +40,7 @@ every_classifier = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in SMALL]
 )
 # Parameters that the outputs do not depend on, in exact arithmetic: what a Mixer adds to all
-# channels of a token alike is taken out by every layer normalisation.
+# channels of a token alike is taken out by every layer normalization.
 INVISIBLE = "['layers']['token_out']['bias']"
 
 
@@ -270,7 +270,7 @@ def test_groups_have_16_channels_or_the_next_number_that_divides_them():
 
 
 @pytest.mark.parametrize(("channels", "group"), slow_but([(50, 25)], [(8, 8), (50, 25)]))
-def test_channels_are_normalised_in_their_groups(channels, group):
+def test_channels_are_normalized_in_their_groups(channels, group):
     x = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).astype(np.float32)
     convolution = Convolution(channels, 1)
     params = convolution.init(jax.random.key(0), x)

@@ -1,4 +1,4 @@
-"""Contracts of every registered model; the networks' formulas, starts and parametrisations."""
+"""Contracts of every registered model; the networks' formulas, starts and parametrizations."""
 
 from functools import cache
 
@@ -37,7 +37,7 @@ DEEP = ("transformer", "mixer")
 # Parameters that are never trained: their gradient is exactly zero.
 FROZEN = {"random_features": ("['random_layer']",)}
 # Parameters that the outputs do not depend on, in exact arithmetic: what the Mixer adds to all
-# channels of a token alike is taken out by every layer normalisation.
+# channels of a token alike is taken out by every layer normalization.
 INVISIBLE = {"mixer": ("['layers']['token_out']['bias']",)}
 
 
@@ -436,7 +436,7 @@ def movements(name, rule, rate, width, depth=3):
     [
         ("mup", "sgd", 0.05, 0.7, 1.4),
         ("mup_adam", "adam", 0.01, 0.7, 1.4),
-        # The controls: with the same rate, other parametrisations move by ever more, or less.
+        # The controls: with the same rate, other parametrizations move by ever more, or less.
         ("pytorch", "sgd", 0.01, None, None),
         ("pytorch", "adam", 1e-3, None, None),
         ("mup", "adam", 1e-3, None, None),
