@@ -1,4 +1,4 @@
-"""The frame of every experiment: what is done with one, once for all.
+"""The frame of every experiment: train, analyse and predict.
 
 It trains, reads checkpoints, measures in float64, and writes measures.nc and predictions.nc.
 
@@ -46,15 +46,15 @@ def run_all(
 ) -> results.Study:
     """Train, analyse and predict; return the study of this run.
 
-    What is done already, in a work directory, is not done again.
+    Finished stages in a work directory are skipped.
 
     Args:
         experiment: such as `EXPERIMENT` in an experiment's experiment.py.
         config: of `configs/`, or your own.
-        workdir: where files go; nothing is kept where none is given.
+        workdir: directory for files; without one, nothing is kept.
 
     Raises:
-        ValueError: an impossible configuration.
+        ValueError: an invalid configuration.
     """
     with contextlib.ExitStack() as held:
         place = workdir or held.enter_context(tempfile.TemporaryDirectory(prefix="pvr_jax_"))
@@ -69,14 +69,14 @@ def train(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
     Returns the run directory, `workdir/<experiment>/<task>-<model>-<8 hex>`.
 
     Raises:
-        ValueError: an impossible configuration.
+        ValueError: an invalid configuration.
         RunError: the directory is in use, a checkpoint cannot be written, or a signal came.
     """
     return stages.train(experiment, config, workdir, lambda config: plan_of(experiment, (config,)))
 
 
 def plan_of(experiment: Experiment, configs: Sequence[ConfigDict]) -> run.Plan:
-    """Return what is trained, and when what happens."""
+    """Return what is trained, and the schedule."""
     built = build(experiment, configs)
     names = [table["name"].tolist() for table in built.tables]
     if len(configs) > 1:
@@ -90,11 +90,11 @@ def plan_of(experiment: Experiment, configs: Sequence[ConfigDict]) -> run.Plan:
 
 
 def analyse(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
-    """Write measures.nc of a run, and the outputs that are kept; returns the run directory.
+    """Write measures.nc and the kept outputs of a run; return the run directory.
 
     Raises:
-        ValueError: an impossible configuration.
-        FileNotFoundError: the run is not trained to its end.
+        ValueError: an invalid configuration.
+        FileNotFoundError: the run is not fully trained.
         RunError: the directory is in use, or its last checkpoint cannot be read.
     """
 
@@ -112,10 +112,10 @@ def analyse(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
 
 
 def predict(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
-    """Write predictions.nc: what every theory says of every replica; returns the run directory.
+    """Write predictions.nc, every theory for every replica; return the run directory.
 
     Raises:
-        ValueError: an impossible configuration.
+        ValueError: an invalid configuration.
         FileNotFoundError: the run is not analysed.
         RunError: the directory is in use, or a file in it is damaged.
     """
@@ -138,10 +138,10 @@ def predict(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
 
 
 def kept_outputs(experiment: Experiment, directory: Path) -> Iterator[np.ndarray]:
-    """Yield what each replica of an analyzed run says in the end, [N] in float64.
+    """Yield the final outputs of each replica of an analyzed run, [N] in float64.
 
     Raises:
-        RunError: the file is damaged; one line that names it.
+        RunError: the file is damaged.
     """
     path = directory / experiment.kept.name
     with run_log.damage_named(path, run.remedy(directory, "analyse")):
@@ -151,13 +151,13 @@ def kept_outputs(experiment: Experiment, directory: Path) -> Iterator[np.ndarray
 def labeled(
     experiment: Experiment, measures: xr.Dataset, found: dict[str, Arrays], reasons: dict[str, str]
 ) -> xr.Dataset:
-    """Return predictions.nc: what theories say, with the replicas of the measures.
+    """Return the dataset predictions.nc, with the replicas of the measures.
 
     Args:
-        experiment: whose predictions they are.
+        experiment: the experiment.
         measures: measures.nc.
-        found: of every theory, arrays [R, ...] by name.
-        reasons: why a theory is not defined, "" where it is.
+        found: arrays [R, ...] by name, for every theory.
+        reasons: why a theory is not defined, or "".
     """
     known = {**experiment.measures, **experiment.predictions}
     names = [*experiment.predictions, *(name for own in found.values() for name in own)]

@@ -1,6 +1,6 @@
-"""The frame of every stage: the configuration is checked, its run directory found, the work done.
+"""The frame of every stage: check the configuration, find the run directory, do the work.
 
-`settings` is an `Experiment`, of which this needs no more than `Settings` says.
+`settings` is an `Experiment`, of which only the protocol `Settings` is used.
 """
 
 import shlex
@@ -19,21 +19,21 @@ CONTENTS_FILE = "contents.json"
 
 
 class Settings(Protocol):
-    """What the stages have to know of an experiment."""
+    """What stages need from an experiment."""
 
     def validate(self, config: ConfigDict) -> None:
-        """Raise ValueError, one line, for a configuration that cannot be."""
+        """Raise a one-line ValueError for an invalid configuration."""
 
     def identity(self, config: ConfigDict) -> str:
-        """Return what has to be the same for a checkpoint to go on."""
+        """Return the identity that checkpoints must match."""
 
     def run_name(self, config: ConfigDict) -> str:
         """Return the name of the run directory, `<task>-<model>-<8 hex>`."""
 
     def contents(self, config: ConfigDict) -> dict[str, Content]:
-        """Return what stands behind the names of files and functions, by field."""
+        """Return the contents behind the names of files and functions, by field."""
 
-    # Fields that say only what the analysis follows.
+    # Fields of the analysis alone.
     followed: Mapping[str, Any]
 
 
@@ -43,7 +43,7 @@ def run_directory(settings: Settings, config: ConfigDict, workdir: Path) -> Path
 
 
 def what_is_named(config: ConfigDict) -> str:
-    """Return the sections that name files and functions; where they are equal, contents are."""
+    """Return the sections that name files and functions; they determine the contents."""
     return str((config.experiment, config.get("task"), config.get("holdout")))
 
 
@@ -56,13 +56,13 @@ def contents_of(settings: Settings, configs: Sequence[ConfigDict]) -> list[dict[
 
 
 def hold_to_contents(directory: Path, found: Mapping[str, Content]) -> None:
-    """Keep in a run directory what the names in its configuration stand for, before it is trained.
+    """Record the contents behind names in a run directory, or check them if recorded.
 
-    From then on the run goes on with nothing else: an edited truth table or function has the same
-    name, and new results would stand beside old networks.
+    An edited truth table or function keeps its name; without this check, its results would be
+    mixed with networks trained on the old one.
 
     Raises:
-        RunError: a name stands for something else now; one line that says what to type.
+        RunError: the contents behind a name changed; the message says what to type.
     """
     hosts.on_primary(partial(_hold_to_contents, directory, found))
 
@@ -93,14 +93,14 @@ def _hold_to_contents(directory: Path, found: Mapping[str, Content]) -> None:
 
 
 def hold_to_neighbors(directory: Path, found: Mapping[str, Content]) -> None:
-    """Refuse to train what would stand under one name, in one report, with something else.
+    """Refuse to train if a neighboring run has other contents behind the same name.
 
     Args:
-        directory: of the run that is to be trained; the runs beside it are looked at.
-        found: what the names in its configuration stand for.
+        directory: the run directory; runs in the same parent are checked.
+        found: the contents behind the names in its configuration.
 
     Raises:
-        RunError: a name stands for something else than where a run beside it was begun; one line.
+        RunError: a neighboring run has other contents behind a name.
     """
     if found:
         hosts.on_primary(partial(_hold_to_neighbors, directory, found))
@@ -141,11 +141,11 @@ def train(
 ) -> Path:
     """Train, evaluate and checkpoint all replicas; continue where an earlier process stopped.
 
-    `plan` returns what is trained, and when what happens. Returns the run directory.
+    `plan` returns what is trained, and the schedule. Returns the run directory.
 
     Raises:
-        ValueError: an impossible configuration.
-        RunError: a name stands for something else than when the run was begun, the directory is in
+        ValueError: an invalid configuration.
+        RunError: the contents behind a name changed, the directory is in
             use, a checkpoint cannot be written, or a signal came.
     """
     settings.validate(config)
@@ -158,7 +158,7 @@ def train(
 
 
 def _follow_others(directory: Path, config: ConfigDict, fields: Collection[str]) -> None:
-    """Have a run analyzed again that is asked to follow something else, by these fields."""
+    """Repeat the analysis of a run if these fields changed."""
     path = directory / "config.json"
     if not (fields and path.is_file()):
         return
@@ -179,14 +179,14 @@ def follow(
     stage: run.Stage,
     work: Callable[[ConfigDict, Path], None],
 ) -> Path:
-    """Do a stage after training, unless it is done; returns the run directory.
+    """Run a stage after training, unless it is done; return the run directory.
 
     `work` writes the stage's files into the directory it is given.
 
     Raises:
-        ValueError: an impossible configuration.
+        ValueError: an invalid configuration.
         FileNotFoundError: the stage before is not done.
-        RunError: a name stands for something else than when the run was begun, or the directory
+        RunError: the contents behind a name changed, or the directory
             is in use.
     """
     settings.validate(config)

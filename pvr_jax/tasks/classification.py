@@ -32,10 +32,10 @@ POSITIONAL_DESCRIPTION = "1, 2, 3 top right, 4, 5, 6 bottom left and 7, 8, 9, 0 
 
 
 class Inputs(NamedTuple):
-    """What one input looks like: tokens, or a gray picture.
+    """The form of an input: tokens, or a gray image.
 
-    Tokens are int32 in 0 .. alphabet - 1; of pictures, float32 [height, width] in 0 to 1, the
-    alphabet is None.
+    Tokens are int32 in 0 .. alphabet - 1. Images are float32 [height, width] in 0 to 1, with
+    alphabet None.
     """
 
     shape: tuple[int, ...]
@@ -43,7 +43,7 @@ class Inputs(NamedTuple):
 
 
 class Subtask(NamedTuple):
-    """What a replica trains on. `withheld`: permutations, or 1 for a positional holdout.
+    """The subtask of a replica. `withheld`: permutations, or 1 for a positional holdout.
 
     A task without aggregations has None for aggregation and complexity. With complexity 0 every
     aggregation is plain retrieval.
@@ -55,13 +55,13 @@ class Subtask(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its parts that there are, such as "mod_sum-m1-withheld2"."""
+        """Its name, such as "mod_sum-m1-withheld2"."""
         parts = [] if self.aggregation is None else [self.aggregation, f"m{self.complexity}"]
         return "-".join([*parts, f"withheld{self.withheld}"])
 
     @property
     def conditions(self) -> dict[str, int]:
-        """What `draw` is told of it, as numbers; programs may trace them."""
+        """Its conditions for `draw`, as numbers; they may be traced."""
         if self.aggregation is None:
             return {"withheld": self.withheld}
         known = token_pvr.AGGREGATIONS
@@ -74,11 +74,11 @@ class Subtask(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What is known of a subtask before anything is trained.
+    """Exact facts about a subtask.
 
-    `description` says what is withheld ("" for nothing), `share_removed` which share of all inputs
-    that is. The label distribution is that of training, but for the few repaired windows of token
-    tasks; noise sensitivity (None where not defined) is of uniform inputs.
+    `description` says what is withheld ("" for nothing), `share_removed` is its share of all
+    inputs. The label distribution is that of training, except for the few repaired windows of token
+    tasks; noise sensitivity (None if undefined) is for uniform inputs.
     """
 
     description: str
@@ -91,10 +91,9 @@ class Classification(NamedTuple):
     """A task: its inputs, its number of classes, and how one example is drawn.
 
     `draw(key, part, conditions) -> {"x": [*shape], "y": int32}` is pure; `part` is one of
-    `drawn_sets.PARTS`, `conditions` those of a subtask. `facts(subtask, delta)` computes what is
-    known of a subtask, noise sensitivity at delta. `is_withheld(key, conditions) -> bool` tells
-    whether the training example of a key is one that training must not show. `label` is the task in
-    words.
+    `drawn_sets.PARTS`, `conditions` those of a subtask. `facts(subtask, delta)` computes the exact
+    facts, noise sensitivity at delta. `is_withheld(key, conditions) -> bool` says whether the
+    training example of a key is withheld. `label` describes the task.
     """
 
     name: str
@@ -159,7 +158,7 @@ def strip_task(
     source: str = "digits",
     data_dir: str | None = None,
 ) -> Classification:
-    """The token task in pictures: a strip of eleven digit pictures, each shifted at random."""
+    """The token task in images: a strip of eleven digit images, each shifted at random."""
     tokens = token_task(aggregations, complexities, withheld, boundary)
     pools = _pools(source, data_dir)
 
@@ -256,7 +255,7 @@ _TASKS: dict[str, Callable[..., Classification]] = {
 def _subtasks(
     aggregations: tuple[str, ...], complexities: tuple[int, ...], withheld: tuple[int, ...]
 ) -> tuple[Subtask, ...]:
-    """Return the product of the three, each task once.
+    """Return the product of the three, without duplicate tasks.
 
     With complexity 0 all aggregations are the same task, and with complexity 1 the lower median
     and the smallest of the most frequent digits are the minimum.
@@ -284,7 +283,7 @@ def _several(parameter: str, given: Any) -> tuple[Any, ...]:
 
 
 def same_as(aggregation: str, complexity: int) -> str:
-    """Return the name that an aggregation goes by where it is the same function as others."""
+    """Return the canonical name of an aggregation that equals others."""
     if complexity == 0:
         return RETRIEVAL
     if complexity == 1 and aggregation in ("median", "majority_vote"):
@@ -319,9 +318,9 @@ def _token_facts(boundary: str, subtask: Subtask, delta: float) -> Facts:
 
 
 def _pools(source: str, data_dir: str | None) -> dict[str, Any]:
-    """Return the digit pictures of every part: those of test inputs are in no training input."""
-    pictures = digit_images.load(source, data_dir)
-    train, test = visual_pvr.pool_of(pictures.train), visual_pvr.pool_of(pictures.test)
+    """Return the digit images of every part; training and test images are disjoint."""
+    images = digit_images.load(source, data_dir)
+    train, test = visual_pvr.pool_of(images.train), visual_pvr.pool_of(images.test)
     return {"train": train, "iid": test, "withheld": test}
 
 

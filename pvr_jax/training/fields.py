@@ -1,4 +1,4 @@
-"""Rules for the fields of a configuration; every complaint is one line.
+"""Rules for the fields of a configuration; every error is one line.
 
 "config.<field>: given <value>; allowed <what>"
 """
@@ -68,10 +68,10 @@ def check(
 ) -> None:
     """Check that a configuration has its sections and size, and that its fields fit their rules.
 
-    All its values have to be such as JSON can hold, whole numbers such as 64 bits can.
+    All values must be representable in JSON, integers in 64 bits.
 
     Raises:
-        ValueError: the first field that is missing, of a wrong type or out of range; one line.
+        ValueError: a field is missing, has a wrong type or is out of range.
     """
     try:
         for field, value in _values(config):
@@ -138,12 +138,12 @@ def identity(
     unnamed: Mapping[str, Any] | None = None,
     defaults: Mapping[str, Any] | None = None,
 ) -> str:
-    """Return the 8 hexadecimal digits that name a configuration: its canonical JSON, hashed.
+    """Return the 8 hexadecimal digits that identify a configuration: a hash of its JSON.
 
     Args:
         config: the configuration.
         unnamed: more fields like those of `UNNAMED`.
-        defaults: of fields that count only where they are different from these.
+        defaults: defaults of fields that count only if they differ from these.
     """
     document = {
         name: dict(value) if isinstance(value, Mapping) else value for name, value in config.items()
@@ -169,7 +169,7 @@ def _has(config: Mapping[str, Any], field: str) -> bool:
 
 
 def prefix_errors(prefix: str, call: Callable[[], Any]) -> Any:
-    """Run `call`; a ValueError that begins with a parameter's name gets the field's path."""
+    """Run `call`; prepend the field's path to a ValueError that starts with a parameter."""
     try:
         return call()
     except Refusal as error:

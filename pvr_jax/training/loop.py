@@ -1,4 +1,4 @@
-"""The loop of a run: advance, evaluate, save, and stop in order."""
+"""The training loop: advance, evaluate, save, and stop on signals."""
 
 import contextlib
 import signal
@@ -21,17 +21,17 @@ from pvr_jax.training.progress import ProgressDisplay, describe_duration
 from pvr_jax.training.replicas import to_host
 from pvr_jax.training.state import State
 
-# One dispatch lasts about this long: rare enough to cost nothing, and a SIGTERM is heard in time.
+# Duration of a dispatch: long enough to cost nothing, short enough to react to SIGTERM.
 DISPATCH_SECONDS = 5.0
-# No signal is heard in a step or an evaluation. Before one that lasts longer than this the state is
-# saved, so that a machine that is taken away after its 30 s takes no more than that one.
+# Signals wait for the end of a step or an evaluation. The state is saved before one that takes
+# longer than this, so a machine that is preempted with 30 s of notice loses only that one.
 LONG_SECONDS = 10.0
 
 
 class InterruptedRun(run_log.RunError):
-    """The run was asked to stop; its state is saved. `signal_number` says by which signal.
+    """The run was stopped by the signal `signal_number`; its state is saved.
 
-    Of several processes only the primary has a message.
+    Only the primary process has a message.
     """
 
     def __init__(self, message: str, signal_number: int) -> None:
@@ -49,12 +49,12 @@ class Schedule:
     save_every_seconds: float = 60.0
 
     def next_stop(self, step: int) -> int:
-        """Return the first step after `step` at which something has to happen."""
+        """Return the first step after `step` with an evaluation or a checkpoint."""
         return min(stop for stop in self.evaluations | self.kept | {self.total} if stop > step)
 
 
 class Timing(NamedTuple):
-    """Seconds of this process, apart: compiling, training, evaluating, saving."""
+    """Seconds of this process: compiling, training, evaluating, saving."""
 
     first_step: int
     last_step: int
@@ -66,7 +66,7 @@ class Timing(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a finished run tells: the step at which each replica diverged (or None), the times."""
+    """The result of a run: the step at which each replica diverged (or None), and the times."""
 
     diverged: list[int | None]
     timing: Timing
@@ -80,9 +80,9 @@ def logarithmic_steps(first: int, total: int, count: int) -> tuple[int, ...]:
 
 @contextlib.contextmanager
 def listen(*signals: int) -> Iterator[list[int]]:
-    """Collect the given signals in a list instead of dying of them; restore the old handlers.
+    """Record the given signals instead of terminating; restore the previous handlers on exit.
 
-    Only the main thread may set handlers. In another one nothing is set, and nothing is heard.
+    Only the main thread may set handlers; in other threads this has no effect.
     """
     heard: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -96,7 +96,7 @@ def listen(*signals: int) -> Iterator[list[int]]:
         yield heard
     finally:
         for number, handler in previous.items():
-            # None: it was not set from Python, and cannot be set back from here.
+            # None: the handler was not set from Python and cannot be restored.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
@@ -130,7 +130,7 @@ class _Clock:
 def restore_or_start(
     ensemble: Ensemble, checkpoints: Checkpoints, say: Callable[[str], None]
 ) -> State:
-    """Return the state to go on from: the newest usable checkpoint, else the initial state."""
+    """Return the newest usable checkpoint, else the initial state."""
     state, passed_over = checkpoints.restore(ensemble.shapes(padded=True), ensemble.count)
     for message in passed_over:
         say(f"warning: {message}; using the one before it")
@@ -141,7 +141,7 @@ def restore_or_start(
 
 
 def step_of(state: State) -> int:
-    """Return the step at which the replicas stand."""
+    """Return the current step of the replicas."""
     return int(to_host(state.step, 1)[0])
 
 
@@ -153,21 +153,21 @@ def train(
     display: ProgressDisplay,
     names: list[str],
 ) -> Result:
-    """Train all replicas from where the run directory stands to the last step.
+    """Train all replicas from the newest checkpoint to the last step.
 
     Writes metrics.jsonl (one line per evaluation) and checkpoints. The result does not depend on
-    how often the run was killed and started again.
+    interruptions.
 
     Args:
         ensemble: the replicas and their programs.
-        schedule: what happens when.
+        schedule: when to evaluate and save.
         checkpoints: where the state is saved.
         directory: the run directory.
         display: where progress is shown.
         names: names of the replicas [R], for messages.
 
     Raises:
-        InterruptedRun: SIGTERM or SIGINT came; the state is saved.
+        InterruptedRun: SIGTERM or SIGINT arrived; the state is saved.
         CheckpointError: a checkpoint could not be written.
     """
     clock = _Clock()
@@ -175,7 +175,7 @@ def train(
         with clock.measure("compile"):
             state = restore_or_start(ensemble, checkpoints, display.say)
             first_step = step = step_of(state)
-            # No step is taken: this compiles the program that all later dispatches run.
+            # Takes no step: compiles the program of all later dispatches.
             state = jax.block_until_ready(ensemble.advance(state, step, step))
             ensemble = ensemble.with_compiled_evaluation(state)
         display.say(f"compiled in {describe_duration(clock.seconds['compile'])}")
@@ -185,8 +185,8 @@ def train(
         if lost:
             display.say(f"warning: {lost}")
         diverged = _report_divergence(state, names, set(), display.say)
-        # A state is saved before it is evaluated, not after: evaluations may take long. So the one
-        # at the step of a checkpoint is made again.
+        # A state is saved before it is evaluated, since evaluations may take long. So the
+        # evaluation at the step of a checkpoint is repeated.
         if step == 0:
             _save(ensemble, state, checkpoints, clock)
         last_save = time.monotonic()
@@ -204,14 +204,14 @@ def train(
                 seconds_per_step = (time.perf_counter() - begin) / (last - step)
             step = last
             waited = time.monotonic() - last_save
-            # How long the first evaluation of a process takes nobody knows.
+            # The duration of the first evaluation is unknown.
             evaluation = clock.longest["evaluate"] or float("inf")
-            # What follows from clocks and signals has to be the same in every process.
+            # Decisions based on clocks and signals must agree between processes.
             slowest, waited, evaluation, stopped_by = hosts.largest(
                 seconds_per_step, waited, evaluation, heard[0] if heard else 0
             )
             per_dispatch = max(1, int(DISPATCH_SECONDS / max(slowest, 1e-6)))
-            # The very first dispatch is one step and says nothing about the rate.
+            # The first dispatch is one step, and not representative of the rate.
             started = step - first_step > 1
             mean = clock.seconds["train"] / (step - first_step) if started else 0.0
             display.update(step, _mean_losses(ensemble, state), mean)
@@ -234,7 +234,7 @@ def train(
 
 
 def _interruption(stopped_by: int, step: int, total: int) -> InterruptedRun:
-    """Return what is raised when the state of this step is saved and a signal was heard."""
+    """Return the error to raise after a signal, once the state is saved."""
     said = (
         f"stopped by {signal.Signals(stopped_by).name}: saved at step {step} of {total}; give the "
         "same command again to go on"
@@ -243,13 +243,13 @@ def _interruption(stopped_by: int, step: int, total: int) -> InterruptedRun:
 
 
 def _mean_losses(ensemble: Ensemble, state: State) -> np.ndarray:
-    """Return the mean batch loss [R] since the last evaluation (NaN where there was none)."""
+    """Return the mean batch loss [R] since the last evaluation (NaN without batches)."""
     total, count = to_host((state.loss_sum, state.loss_count), ensemble.count)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _evaluate(ensemble: Ensemble, state: State, directory: Path, clock: _Clock) -> State:
-    """Append one line of metrics, and start a new mean of the batch losses."""
+    """Append a line of metrics, and reset the mean of the batch losses."""
     with clock.measure("evaluate"):
         measured: dict[str, Any] = to_host(ensemble.evaluate(state), ensemble.count)
         record = {
@@ -273,7 +273,7 @@ def _save(ensemble: Ensemble, state: State, checkpoints: Checkpoints, clock: _Cl
 def _report_divergence(
     state: State, names: list[str], known: set[int], say: Callable[[str], None]
 ) -> set[int]:
-    """Say once, for every replica whose loss stopped being finite, at which step it did."""
+    """Report, once per replica, the step at which its loss became nonfinite."""
     steps = to_host(state.diverged_at, len(names))
     for replica in np.flatnonzero(steps >= 0):
         if int(replica) not in known:

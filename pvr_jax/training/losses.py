@@ -1,4 +1,4 @@
-"""Losses: plain functions of a batch's predictions; which one a run has is its experiment's choice.
+"""Losses: plain functions of a batch's predictions, chosen by the experiment.
 
 `loss(predictions, batch, axis) -> scalar`, `batch` {x [b, ...], y [b], weight [b]}. Rows of weight
 0 (the padding of a last, smaller batch) do not count. Where the rows are shared out over the
@@ -17,8 +17,7 @@ def squared_error(
 ) -> jax.Array:
     """Return the weighted mean of (prediction - y)^2 over a batch, predictions [b].
 
-    This is the FULL squared error that the authors train with; the errors that are reported are
-    halves of it.
+    This is the FULL squared error, as in the authors' training; reported errors are halves of it.
     """
     return _weighted_mean(jnp.square(predictions - batch["y"]), batch, axis)
 
@@ -28,7 +27,7 @@ def cross_entropy(
 ) -> jax.Array:
     """Return the weighted mean of -log p(y) over a batch, in nats; predictions are logits [b, c].
 
-    p is their softmax, and the labels y are whole numbers in 0 .. c - 1.
+    p is their softmax, and the labels y are integers in 0 .. c - 1.
     """
     return _weighted_mean(negative_log_likelihood(predictions, batch["y"]), batch, axis)
 
@@ -36,14 +35,14 @@ def cross_entropy(
 def negative_log_likelihood(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Return -log p(label) [...] in nats, p being the softmax of the logits [..., c]."""
     shifted = logits - lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
-    # A choice by comparison: the gradient of an indexed one is a scatter, slow on accelerators.
+    # Selected by comparison: the gradient of indexing is a scatter, slow on accelerators.
     chosen = jax.nn.one_hot(labels, logits.shape[-1], dtype=bool)
     of_label = jnp.sum(jnp.where(chosen, shifted, 0), axis=-1)
     return jnp.log(jnp.sum(jnp.exp(shifted), axis=-1)) - of_label
 
 
 def over_devices(axis: str | None, tree: Any) -> Any:
-    """Return the sum over the devices of a mesh axis; `tree` itself where there is none."""
+    """Return the sum over the devices of a mesh axis; `tree` itself if `axis` is None."""
     return tree if axis is None else lax.psum(tree, axis)
 
 

@@ -10,25 +10,25 @@ from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.replicas import Mode
 from pvr_jax.training.state import State
 
-# The modes take turns, and the shortest of its times counts for a mode: what else the machine
-# does only ever adds to a time, and whoever comes first finds the caches cold.
+# Modes are timed in turns, and the shortest time counts: other load only adds to a time, and the
+# first mode finds cold caches.
 ROUNDS = 3
-# As many steps are timed per turn as last about so long; one at least.
+# Approximate seconds per turn; at least one step is timed.
 TURN_SECONDS = 0.1
-# A step that lasts so long is measured well enough by the one that was taken.
+# A step of this length needs no second measurement.
 LONG_STEP_SECONDS = 1.0
-# Another mode is tried where the training to come lasts this many times its compilation.
+# Another mode is tried if training takes this many times its compilation.
 WORTH = 10
-# A mode has to be so much faster than the one before it: a machine's noise shall not choose.
+# A mode must be faster by this factor, so that noise does not choose.
 MARGIN = 1.05
 
 
 def advance_timed(
     ensemble: Ensemble, state: State, first: int, steps: int
 ) -> tuple[State, int, float]:
-    """Take some steps from `first` on; return the state, the step it stands at, and the seconds.
+    """Take some steps from `first` on; return the state, its step, and the seconds.
 
-    The slowest process counts where there are several.
+    The seconds are those of the slowest process.
     """
     begin = time.perf_counter()
     state = jax.block_until_ready(ensemble.advance(state, first, first + steps))
@@ -39,9 +39,8 @@ def advance_timed(
 def seconds_per_step(candidates: list[Ensemble], steps: int) -> list[tuple[float, float]]:
     """Return the seconds of compilation, and of one step of all replicas, of each candidate.
 
-    One state goes through all of them, so the probe needs no more memory than the training. The
-    list ends early where a training of `steps` is over before another mode is worth its
-    compilation.
+    All candidates advance one state, so the probe needs no more memory than training. The list ends
+    early if a training of `steps` is too short for another compilation.
     """
     state, at = candidates[0].start(), 0
     compilations: list[float] = []
@@ -63,14 +62,14 @@ def seconds_per_step(candidates: list[Ensemble], steps: int) -> list[tuple[float
 
 
 def fastest(ensemble: Ensemble, steps: int) -> tuple[Ensemble, dict[str, Any]]:
-    """Return the ensemble in its fastest mode for a training of `steps`, and what was found.
+    """Return the ensemble in its fastest mode for a training of `steps`, and a record.
 
-    The record, ready for JSON, says for each mode that was tried what it took.
+    The record, ready for JSON, has the times of each mode that was tried.
     """
     candidates = [ensemble, *map(ensemble.in_mode, ensemble.alternatives)]
     tried: list[dict[str, Any]] = []
     best, best_seconds = ensemble, float("inf")
-    # Not strict: the modes that were not worth trying are missing.
+    # Not strict: modes that were not tried are missing.
     for candidate, (compiled, seconds) in zip(
         candidates, seconds_per_step(candidates, steps), strict=False
     ):
@@ -87,10 +86,9 @@ def fastest(ensemble: Ensemble, steps: int) -> tuple[Ensemble, dict[str, Any]]:
 
 
 def chosen_before(record: dict[str, Any], ensemble: Ensemble) -> Mode | None:
-    """Return the mode that an earlier process of this run has chosen, None if it has not.
+    """Return the mode that an earlier process of this run chose, or None.
 
-    A run goes on in the mode in which it began, as the modes differ in rounding; on other devices
-    the choice is made anew.
+    A run continues in its mode, since modes differ in rounding; on other devices it chooses again.
     """
     before = record.get("probe")
     if not before or before.get("devices") != ensemble.mesh.size:

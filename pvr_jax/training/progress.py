@@ -1,4 +1,4 @@
-"""What a long run shows: a live line on a terminal, a plain line every 30 seconds elsewhere."""
+"""Progress of a run: a live line on a terminal, else a plain line every 30 seconds."""
 
 import sys
 import time
@@ -33,7 +33,7 @@ def describe_duration(seconds: float) -> str:
 class ProgressDisplay:
     """Shows step, loss over replicas, replica-steps per second and the time left.
 
-    Rates are of training alone: compiling, evaluating and saving are not in them.
+    Rates are those of training, without compiling, evaluating and saving.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A whole run from plain values: its programs, its schedule, its record, and what it kept.
+"""A whole run from plain values: programs, schedule, record, and kept checkpoints.
 
 Knows no task, model or measure: experiments hand these in as functions of one replica.
 """
@@ -22,7 +22,7 @@ from pvr_jax.training.settings import Apply, TrainSettings
 
 STAGE = "train"
 
-# Replicas that are looked at together, and their values [r, ...].
+# A group of replicas, and their values [r, ...].
 Group = tuple[slice, Any]
 
 
@@ -34,7 +34,7 @@ def schedule(
     kept: int,
     save_every_seconds: float,
 ) -> loop.Schedule:
-    """Return when a run evaluates and saves: at every so many epochs, and at log-spaced steps."""
+    """Return when a run evaluates and saves: every few epochs, and at log-spaced steps."""
     total = epochs * steps_per_epoch
     steps = loop.logarithmic_steps(steps_per_epoch, total, kept)
     return loop.Schedule(
@@ -52,7 +52,7 @@ def build_ensemble(
     apply: Apply | None = None,
     **functions: Any,
 ) -> Ensemble:
-    """Build the programs of a run on all devices; see `ensemble` for the functions."""
+    """Build the ensemble of a run on all devices; see `ensemble` for the functions."""
     return ensemble(
         replicas,
         **functions,
@@ -82,7 +82,7 @@ class Plan(NamedTuple):
 def train_run(
     directory: Path, config: dict[str, Any], identity: str, build: Callable[[], Plan]
 ) -> None:
-    """Train all replicas of a run, or go on where an earlier process stopped; nothing if done.
+    """Train all replicas of a run, or resume training; do nothing if done.
 
     Writes config.json, run.json, metrics.jsonl and checkpoints.
 
@@ -93,8 +93,7 @@ def train_run(
         build: makes the plan; called in the arithmetic of the configuration.
 
     Raises:
-        RunError: the directory is in use, a checkpoint cannot be written, or a signal came; one
-            line.
+        RunError: the directory is in use, a checkpoint cannot be written, or a signal arrived.
     """
     chosen = config["train"]
     with contextlib.ExitStack() as held, environment.arithmetic(chosen["dtype"]):
@@ -149,10 +148,7 @@ def _train(directory: Path, identity: str, precision: dict[str, str], plan: Plan
 def _in_chosen_mode(
     directory: Path, members: Ensemble, steps: int, display: ProgressDisplay
 ) -> tuple[Ensemble, dict[str, Any] | None]:
-    """Return the ensemble in its fastest mode, and the record of how that was found.
-
-    None where there was nothing to choose.
-    """
+    """Return the ensemble in its fastest mode, and the record of the probe, if any."""
     if not members.alternatives:
         return members, None
     there = (directory / run_log.RECORD).exists()
@@ -170,9 +166,9 @@ def _in_chosen_mode(
 
 
 class Stage(NamedTuple):
-    """A stage after training: its name, that of the stage it follows, and the file it leaves.
+    """A stage after training: its name, the stage it follows, and its output file.
 
-    Where nothing is trained the first one follows "".
+    Without training, the first stage follows "".
     """
 
     name: str
@@ -181,7 +177,7 @@ class Stage(NamedTuple):
 
 
 def later_stage(directory: Path, stage: Stage, dtype: str, work: Callable[[], None]) -> None:
-    """Do the work of a stage after training, unless it is done and its file is still there.
+    """Run a stage after training, unless it is done and its file exists.
 
     Args:
         directory: the run directory.
@@ -190,7 +186,7 @@ def later_stage(directory: Path, stage: Stage, dtype: str, work: Callable[[], No
         work: writes the stage's files.
 
     Raises:
-        FileNotFoundError: the stage before is not done; the message says what to type.
+        FileNotFoundError: the previous stage is not done; the message says what to type.
         RunError: the directory is in use.
     """
     if stage.after and not run_log.is_done(directory, stage.after):
@@ -218,7 +214,7 @@ def begin_record(directory: Path) -> None:
 
 
 def remedy(directory: Path, stage: str) -> str:
-    """Return what to do where a file that a stage left is damaged."""
+    """Return how to fix a damaged file of a stage."""
     return f"remove it and {directory / f'{stage}.done'}, and give the same command again"
 
 
@@ -229,9 +225,9 @@ def kept_parameters(
     directory: Path,
     carried: bool = False,
 ) -> Iterator[tuple[int, Any]]:
-    """Yield the kept steps and their parameters [R, ...]; a damaged one is named and left out.
+    """Yield the kept steps and their parameters [R, ...]; report and skip damaged ones.
 
-    Where something is `carried`, they are (params, carry).
+    With a carry (`carried`), they are (params, carry).
 
     Raises:
         CheckpointError: the last step is missing or damaged.
@@ -256,10 +252,10 @@ def kept_parameters(
 
 
 def evaluations(directory: Path, plan: loop.Schedule) -> list[dict[str, Any]]:
-    """Return the lines of metrics.jsonl of a trained run; lost ones are named and left out.
+    """Return the lines of metrics.jsonl of a trained run; report and skip lost ones.
 
     Raises:
-        RunError: that of the last step is lost.
+        RunError: the line of the last step is lost.
     """
     records = run_log.read_metrics(directory)
     lost = run_log.lost_evaluations(directory, records, plan.evaluations | {0, plan.total})
@@ -273,10 +269,10 @@ def evaluations(directory: Path, plan: loop.Schedule) -> list[dict[str, Any]]:
 def in_groups(
     values: Callable[..., Any], members: Ensemble, group: int
 ) -> Callable[..., Iterator[Group]]:
-    """Return `groups(params[R, ...], own[R, ...])`, which yields `values` of some replicas at once.
+    """Return `groups(params[R, ...], own[R, ...])`, which yields `values` group by group.
 
-    `values(params, own)` is of ONE replica. However many replicas there are, only the values of
-    up to `group` of them are in memory at a time.
+    `values(params, own)` is a function of ONE replica. Only the values of up to `group` replicas
+    are in memory at once.
     """
     compiled = over_replicas(values, members.mesh, members.mode, mapped=2)
     group = min(members.count, max(1, group))
@@ -284,7 +280,7 @@ def in_groups(
     def groups(params: Any, own: Any) -> Iterator[Group]:
         for first in range(0, members.count, group):
             last = min(first + group, members.count)
-            # The last group overlaps the one before it, so that one program serves all.
+            # The last group overlaps the previous one, so that one program serves all.
             start = last - group
             some = jax.tree.map(
                 lambda leaf, start=start, last=last: leaf[start:last], (params, own)
@@ -302,8 +298,8 @@ def in_groups(
 def diverged_steps(directory: Path, finite: np.ndarray) -> list[int | None]:
     """Return, for each replica, the step at which it diverged, or None.
 
-    `finite` [R] tells whether what it learned in the end is: a network can end non-finite in its
-    very last step, which no training loss shows.
+    `finite` [R] says whether its final outputs are finite: the last step may make them nonfinite
+    without affecting any training loss.
     """
     record = run_log.read_record(directory)
     last = record["stages"][STAGE]["last_step"]

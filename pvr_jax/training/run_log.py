@@ -1,4 +1,4 @@
-"""The files a run writes besides checkpoints: its lock, its metrics, its JSON documents."""
+"""Files of a run besides checkpoints: lock, metrics, JSON documents."""
 
 import contextlib
 import fcntl
@@ -17,25 +17,25 @@ from typing import Any
 import numpy as np
 
 METRICS, RECORD = "metrics.jsonl", "run.json"
-# What reading a file of another form than was written raises.
+# Errors raised by reading a file in an unexpected form.
 DAMAGES = (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError)
 DAMAGES += (EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
 class RunError(RuntimeError):
-    """A run cannot go on, for a reason its user can do something about; one line."""
+    """One line: a run cannot continue, for a reason that the user can fix."""
 
 
 class RunBusyError(RunError):
-    """Another process works in the same run directory."""
+    """Another process uses the same run directory."""
 
 
 @contextlib.contextmanager
 def exclusive(directory: Path) -> Iterator[None]:
-    """Hold the run directory for this process; the lock ends with the process, however it ends.
+    """Lock the run directory; the lock is released when the process ends, in whatever way.
 
     Raises:
-        RunBusyError: another process holds it; one line that names the process.
+        RunBusyError: another process holds it; the message names the process.
     """
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "lock").open("a+") as handle:
@@ -56,7 +56,7 @@ def exclusive(directory: Path) -> Iterator[None]:
 
 
 def plain(value: Any) -> Any:
-    """Return `value` as JSON can hold it: arrays as lists, numbers that are not finite as None."""
+    """Convert `value` for JSON: arrays become lists, nonfinite numbers None."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -69,7 +69,7 @@ def plain(value: Any) -> Any:
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Write `document` to `path` so that no reader ever sees half of it."""
+    """Write `document` to `path` atomically."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with temporary.open("w") as handle:
         json.dump(plain(document), handle, indent=1, allow_nan=False)
@@ -80,7 +80,7 @@ def write_json(path: Path, document: Any) -> None:
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Write the .npz file `path` so that no reader ever sees half of it."""
+    """Write the .npz file `path` atomically."""
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
     np.savez(temporary, **arrays)
     temporary.replace(path)
@@ -93,10 +93,10 @@ def read_json(path: Path) -> Any:
 
 @contextlib.contextmanager
 def damage_named(path: Path, remedy: str) -> Iterator[None]:
-    """Turn what a damaged file makes of its reader into one line that names it.
+    """Turn errors from reading a damaged file into one line that names it.
 
     Raises:
-        RunError: the file cannot be read, or is not what was written.
+        RunError: the file cannot be read, or has an unexpected form.
     """
     try:
         yield
@@ -118,10 +118,10 @@ def record_damage_named(directory: Path) -> contextlib.AbstractContextManager[No
 
 
 def read_record(directory: Path) -> dict[str, Any]:
-    """Return run.json: what is known of a run before, and after, it was trained.
+    """Return run.json, the record of a run.
 
     Raises:
-        RunError: it is damaged; one line that says what to do.
+        RunError: it is damaged; the message says what to do.
     """
     with record_damage_named(directory):
         record = read_json(directory / RECORD)
@@ -143,7 +143,7 @@ def append_metrics(directory: Path, record: dict[str, Any]) -> None:
 
 
 def read_metrics(directory: Path) -> list[dict[str, Any]]:
-    """Return the readable lines of metrics.jsonl, of ascending steps, all of one form."""
+    """Return the readable lines of metrics.jsonl, with ascending steps and equal forms."""
     path = directory / METRICS
     records: list[dict[str, Any]] = []
     for line in path.read_bytes().splitlines() if path.exists() else ():
@@ -157,7 +157,7 @@ def read_metrics(directory: Path) -> list[dict[str, Any]]:
     steps = [record["step"] for record in alike]
     highest = list(itertools.accumulate(steps, max, initial=-1))
     lowest = list(itertools.accumulate(reversed(steps), min, initial=math.inf))[::-1]
-    # Of two that stand the wrong way round, nobody knows which is the damaged one.
+    # Of two lines in the wrong order, either may be the damaged one.
     return [
         record
         for record, step, before, after in zip(alike, steps, highest, lowest[1:], strict=False)
@@ -168,8 +168,7 @@ def read_metrics(directory: Path) -> list[dict[str, Any]]:
 def _renamed(record: dict[str, Any]) -> dict[str, Any]:
     """Return a line of metrics with the mean batch loss as "batch_loss".
 
-    Earlier versions called it "train_loss", and where an evaluation measured the training set, its
-    own "train_loss" stood in its place.
+    Earlier versions called it "train_loss", unless the evaluation had a "train_loss" of its own.
     """
     if "batch_loss" in record or "train_loss" not in record:
         return record
@@ -189,9 +188,9 @@ def _form(record: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
 def lost_evaluations(
     directory: Path, records: Sequence[Mapping[str, Any]], expected: Iterable[int]
 ) -> str:
-    """Return one line that says which evaluations metrics.jsonl has lost, "" if none.
+    """Return one line with the evaluations missing from metrics.jsonl, or "".
 
-    `records` are its lines, `expected` the steps of those that were written.
+    `records` are its lines, `expected` the steps of all evaluations.
     """
     expected = sorted(expected)
     lost = sorted(set(expected) - {record["step"] for record in records})
@@ -205,10 +204,11 @@ def lost_evaluations(
 
 
 def rewind_metrics(directory: Path, step: int, evaluations: Iterable[int]) -> tuple[float, str]:
-    """Drop every line from `step` on, and a half-written one: those evaluations are made again.
+    """Drop all lines from `step` on, and partial ones; these evaluations will be repeated.
 
-    Returns the training seconds that the last line up to `step` speaks of, 0 if there is none, and
-    one line about those of `evaluations` before `step` that are not there, "" if all are.
+    Returns:
+        The training seconds in the last line up to `step`, or 0, and one line about missing
+        `evaluations` before `step`, or "".
     """
     records = [record for record in read_metrics(directory) if record["step"] <= step]
     kept = [record for record in records if record["step"] < step]
@@ -220,10 +220,10 @@ def rewind_metrics(directory: Path, step: int, evaluations: Iterable[int]) -> tu
 
 
 def mark_done(directory: Path, stage: str) -> None:
-    """Leave the marker of a finished stage; a rerun skips the stage."""
+    """Write the marker of a finished stage; a rerun skips the stage."""
     (directory / f"{stage}.done").touch()
 
 
 def is_done(directory: Path, stage: str) -> bool:
-    """Return whether the stage has left its marker."""
+    """Return whether the stage has its marker."""
     return (directory / f"{stage}.done").exists()

@@ -1,4 +1,4 @@
-"""How the replicas of a run are trained: what its programs take from the section "train"."""
+"""Training settings: the section "train" of a configuration."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -16,7 +16,7 @@ Apply = Callable[[Any, jax.Array], jax.Array]
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """The fields of the section "train" of a configuration that a run's programs depend on.
+    """The fields of the section "train" on which the programs of a run depend.
 
     Those that an experiment does not have are as here. `steps` are those over which the learning
     rate decays; the rest is explained by `optimizers.optimizer` and `ensemble.assemble`.
@@ -37,11 +37,11 @@ class TrainSettings:
 
     @property
     def parameters_dtype(self) -> jnp.dtype:
-        """The type of the parameters: "bfloat16" is of what is computed with them alone."""
+        """The dtype of the parameters: float32 if `dtype` is "bfloat16"."""
         return jnp.dtype("float32" if self.dtype == "bfloat16" else self.dtype)
 
     def in_training(self, apply: Apply) -> Apply:
-        """Return how a network is applied in training: with `dtype` "bfloat16", in bfloat16."""
+        """Return `apply` as used in training: in bfloat16 if `dtype` is "bfloat16"."""
         if self.dtype != "bfloat16":
             return apply
 
@@ -56,11 +56,11 @@ class TrainSettings:
 
     @classmethod
     def of(cls, section: Mapping[str, Any]) -> Self:
-        """Return the settings of a configuration whose section "train" is given."""
+        """Return the settings in a section "train"."""
         return cls(**{f.name: section[f.name] for f in fields(cls) if f.name in section})
 
     def transformation(self, learning_rate: jax.Array | float) -> optax.GradientTransformation:
-        """Return the optimizer at a learning rate, under which frozen parameters stay."""
+        """Return the optimizer at a learning rate; it does not update frozen parameters."""
         found = optimizer(
             self.optimizer, learning_rate, self.momentum, self.weight_decay, self._schedule()
         )
@@ -69,10 +69,10 @@ class TrainSettings:
         return optax.chain(found, optax.masked(optax.set_to_zero(), self.is_frozen))
 
     def is_frozen(self, params: Any) -> Any:
-        """Return of which parameters a name in `freeze` is the beginning, a tree of bool.
+        """Return which parameters have a prefix in `freeze`, a tree of bool.
 
         Raises:
-            Refusal: one of none; begins with "freeze".
+            Refusal: a prefix matches no parameter; the message starts with "freeze".
         """
         given = [name.strip() for name in self.freeze.split(",") if name.strip()]
 
