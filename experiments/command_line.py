@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import logging
 import re
 import traceback
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = "configs/quickstart.py"
 EXAMPLE_OF_SWEEPS = "configs/canonical_holdout.py"
-FLAGS = ("config", "workdir", "stage", "sweep", "shard", "hosts", "check")
+FLAGS = ("config", "workdir", "stage", "sweep", "shard", "hosts", "check", "verbose")
 
 
 class SweepRequest(NamedTuple):
@@ -96,6 +97,13 @@ def define_common(values: flags.FlagValues) -> None:
     flags.DEFINE_bool(
         "check", False, "name what is wrong with this command, run nothing", flag_values=values
     )
+    flags.DEFINE_bool(
+        "verbose",
+        False,
+        "say more, such as how fast each way to run the replicas was found to be",
+        short_name="v",
+        flag_values=values,
+    )
     flags.DEFINE_bool("help", False, "show the flags", flag_values=values)
     flags.DEFINE_enum(
         "hosts",
@@ -133,6 +141,7 @@ def parse(arguments: list[str]) -> CommandLine:
         raise UsageError(
             f"argument: given {rest[0]!r}; allowed flags of the form --config.train.seeds=5"
         )
+    speak_of_details(values)
     config = values.config
     if values["config"].present and not isinstance(config, ConfigDict):
         raise _unreadable(arguments)
@@ -141,6 +150,12 @@ def parse(arguments: list[str]) -> CommandLine:
     return CommandLine(
         config, workdir(values), values.stage, values.hosts, sweep, values.check, given
     )
+
+
+def speak_of_details(values: flags.FlagValues) -> None:
+    """Let training say more where --verbose asks for it."""
+    if values.verbose:
+        logging.getLogger("pvr_jax").setLevel(logging.INFO)
 
 
 def validate(config: ConfigDict, overrides: Mapping[str, Any]) -> "Experiment":

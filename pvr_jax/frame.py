@@ -29,6 +29,7 @@ from pvr_jax.measuring import computed, write_measures
 from pvr_jax.refusal import Refusal
 from pvr_jax.results import Measure
 from pvr_jax.training import run, run_log
+from pvr_jax.training.progress import ProgressDisplay
 
 ANALYSE = run.Stage("analyse", after=run.STAGE, product=results.MEASURES_FILE)
 COMPUTE = run.Stage("analyse", after="", product=results.MEASURES_FILE)
@@ -125,11 +126,12 @@ def predict(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
         learned = partial(kept_outputs, experiment, directory)
         found: dict[str, Arrays] = {}
         reasons = dict.fromkeys(experiment.predict, "")
-        for name, theory in experiment.predict.items():
-            try:
-                found[name] = theory(config, table, learned)
-            except (Refusal, np.linalg.LinAlgError) as error:
-                found[name], reasons[name] = {}, str(error)
+        with ProgressDisplay(len(experiment.predict), first="predict") as display:
+            for name in display.follow(experiment.predict, lambda name: f"theory {name}"):
+                try:
+                    found[name] = experiment.predict[name](config, table, learned)
+                except (Refusal, np.linalg.LinAlgError) as error:
+                    found[name], reasons[name] = {}, str(error)
         measures = results.read(directory / results.MEASURES_FILE)
         predictions = labeled(experiment, measures, found, reasons)
         results.write(directory / results.PREDICTIONS_FILE, predictions)

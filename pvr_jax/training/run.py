@@ -4,6 +4,7 @@ Knows no task, model or measure: experiments hand these in as functions of one r
 """
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,6 +22,7 @@ from pvr_jax.training.replicas import Replicas, over_replicas, pad, to_host
 from pvr_jax.training.settings import Apply, TrainSettings
 
 STAGE = "train"
+LOG = logging.getLogger("pvr_jax")
 
 # Replicas that are looked at together, and their values [r, ...].
 Group = tuple[slice, Any]
@@ -165,7 +167,8 @@ def _in_chosen_mode(
     rates = ", ".join(
         f"{each['mode']} {each['replica_steps_per_second']:,.0f}" for each in found["tried"]
     )
-    display.say(f"replica-steps/s in a probe: {rates}; chosen: {members.mode}")
+    if LOG.isEnabledFor(logging.INFO):
+        display.say(f"replica-steps/s in a probe: {rates}; chosen: {members.mode}")
     return members, {**found, "devices": members.mesh.size}
 
 

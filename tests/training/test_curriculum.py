@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from slow_cases import slow_but
 
 from pvr_jax.boolean import cube
 from pvr_jax.tasks import datasets
@@ -104,6 +105,7 @@ def test_batches_are_the_same_in_both_types_of_training():
     np.testing.assert_array_equal(single.carry.radius, double.carry.radius)
 
 
+@cache
 def plain_loop(seed, leap, samples, epochs, rate=RATE):
     """Return what a curriculum does, written as one would without any compiled program."""
     key = jax.random.key(seed)
@@ -139,7 +141,7 @@ def plain_loop(seed, leap, samples, epochs, rate=RATE):
     return found
 
 
-@pytest.mark.parametrize("execution", ["vmap", "map"])
+@pytest.mark.parametrize("execution", slow_but(["map"], ["vmap", "map"]))
 def test_equals_a_plain_loop(execution):
     members = build(execution=execution)
     state = members.advance(members.start(), 0, EPOCHS)
