@@ -1,7 +1,7 @@
 """What is shown of pointer value retrieval: accuracy on inputs like those of training, or not."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -78,25 +78,6 @@ def _rounded(value: float) -> str:
     return f"{whole:,}".replace(",", THIN) if whole >= 10_000 else str(whole)
 
 
-def verdict(study: Study, context: Context) -> str:
-    """Return how accurate networks are in the end, and where withheld inputs are harder."""
-    found = frames.replicas(study)
-    ends = [g["iid_accuracy"].mean() for g in groups(found[found["largest"]], frames.CONDITION)]
-    ends = [100 * end for end in ends if math.isfinite(end)]
-    if not ends:
-        return "Every replica diverged."
-    span = " to ".join(dict.fromkeys(f"{end:.1f}" for end in (min(ends), max(ends))))
-    sentence = f"With the largest training sets i.i.d. accuracy is {span} %"
-    rows = frames.holdouts(study)
-    if not len(rows):
-        return f"{sentence}."
-    own = [frames.judged(row, "gap") for row in groups(rows, frames.CONDITION)]
-    return (
-        f"{sentence}; withheld inputs are harder in {own.count('above')} of {len(own)} conditions, "
-        f"easier in {own.count('below')}, and {own.count('unfinished')} fits are not finished."
-    )
-
-
 _noise = read(
     "correlation",
     "too few functions for an interval",
@@ -104,6 +85,36 @@ _noise = read(
     below="functions that are more sensitive to noise need fewer samples",
     inside="a relation is not shown",
 )
+
+
+def verdict(study: Study, context: Context) -> str:
+    """Return what is asked first: what withheld inputs cost, or samples, or else the accuracy."""
+    found = frames.replicas(study)
+    ends = groups(found[found["largest"]], frames.CONDITION)
+    ends = [end for end in ends if math.isfinite(end["iid_accuracy"].mean())]
+    if not ends:
+        return "Every replica diverged."
+    span = _span(end["iid_accuracy"].mean() for end in ends)
+    accuracy = f"with the largest training sets, i.i.d. accuracy is {span} %"
+    if len(rows := frames.holdouts(study)):
+        own = [frames.judged(row, "gap") for row in groups(rows, frames.CONDITION)]
+        return (
+            f"Withheld inputs are harder in {own.count('above')} of {len(own)} conditions, easier "
+            f"in {own.count('below')}, and {own.count('unfinished')} fits are not finished; "
+            f"{accuracy}."
+        )
+    if len(functions := frames.functions(study)) and functions["network"].nunique() == 1:
+        cell = correlation("noise_sensitivity", "tied").cell(functions, context)
+        answer = _noise({"correlation": cell})
+        return f"{answer[0].upper()}{answer[1:]}: the rank correlation is {cell.text}."
+    guess = _span(end["chance"].mean() for end in ends)
+    return f"{accuracy[0].upper()}{accuracy[1:]}; the best constant guess has {guess} %."
+
+
+def _span(shares: Iterable[float]) -> str:
+    """Return the smallest and the largest of some shares, in percent."""
+    shares = [100 * share for share in shares]
+    return " to ".join(dict.fromkeys(f"{end:.1f}" for end in (min(shares), max(shares))))
 
 
 def percent(name: str, mark: Callable[..., str] | None = None, decimals: int = 2) -> Column:
