@@ -43,8 +43,9 @@ def run_directory(settings: Settings, config: ConfigDict, workdir: Path) -> Path
 
 
 def what_is_named(config: ConfigDict) -> str:
-    """Return the sections that name files and functions; where they are equal, contents are."""
-    return str((config.experiment, config.get("task"), config.get("holdout")))
+    """Return the fields that name files and functions; where they are equal, contents are."""
+    named = [config.get("train", {}).get(name) for name in ("start", "loss")]
+    return str((config.experiment, config.get("task"), config.get("holdout"), *named))
 
 
 def contents_of(settings: Settings, configs: Sequence[ConfigDict]) -> list[dict[str, Content]]:

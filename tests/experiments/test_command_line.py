@@ -57,6 +57,15 @@ MISTAKES = [
         "--config.train.optimizer=adamW",
         ["config.train.optimizer: given 'adamW'; allowed adabelief"],
     ),
+    (
+        "--config.train.loss=hingge",
+        ["config.train.loss: given 'hingge'; allowed squared_error", "(did you mean 'hinge'?)"],
+    ),
+    (
+        "--config.train.loss=cross_entropy",
+        ["config.train.loss: given 'cross_entropy'; allowed squared_error, absolute_error, hin"],
+    ),
+    ("--config.train.loss=my:loss", ["config.train.loss: given 'my:loss'; allowed a module th"]),
     ("--config.train.execution=pmap", ["config.train.execution: given 'pmap'; allowed auto"]),
     ("--config.holdout.value=0", ["config.holdout.value: given 0; allowed 1, -1"]),
     ("--config.data.order=random", ["config.data.order: given 'random'; allowed fixed, shuff"]),
