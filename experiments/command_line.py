@@ -214,8 +214,6 @@ def _log(values: flags.FlagValues) -> tuple[str, ...]:
     from pvr_jax.training import trackers  # a report is made without JAX
     from pvr_jax.training.fields import prefix_errors
 
-    if values.sweep or values.stage not in ("all", "train"):
-        raise UsageError(f"--log: given {values.log}; allowed where one run is trained")
     return prefix_errors("--", lambda: trackers.named(values.log, installed=not values.check))
 
 

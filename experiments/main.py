@@ -69,6 +69,9 @@ def prepared(line: CommandLine) -> Callable[[], None]:
         ValueError: a mistake in it, or in the configuration; one line.
     """
     config, workdir, stage, processes, request, _, overrides, log = line
+    nowhere = UsageError(f"--log: given {','.join(log)}; allowed where one run is trained")
+    if request is not None and log:
+        raise nowhere
     if request is not None:
         return prepared_sweep(request, stage, workdir)
     if config is not None:
@@ -80,6 +83,8 @@ def prepared(line: CommandLine) -> Callable[[], None]:
         raise UsageError("--config: given nothing; allowed a file such as configs/quickstart.py")
     else:
         names = (stage,)
+    if log and "train" not in names:
+        raise nowhere
 
     def stages() -> None:
         for name in names:

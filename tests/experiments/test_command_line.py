@@ -105,7 +105,8 @@ def test_a_wrong_flag_is_named_with_what_is_allowed(capsys, flag, fragments):
 
 
 @pytest.mark.parametrize("flag", ["--stage=analyse", "--sweep=bits"])
-def test_what_trains_no_single_run_is_not_logged(capsys, flag):
+def test_what_trains_no_single_run_is_not_logged(capsys, monkeypatch, flag):
+    monkeypatch.setattr(trackers, "named", lambda text, installed: (text,))
     line = complaint(capsys, CANONICAL, "--log=tensorboard", flag)
     assert line == "error: --log: given tensorboard; allowed where one run is trained"
 
