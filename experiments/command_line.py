@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = "configs/quickstart.py"
 EXAMPLE_OF_SWEEPS = "configs/canonical_holdout.py"
-FLAGS = ("config", "workdir", "stage", "sweep", "shard", "hosts", "check", "verbose")
+FLAGS = ("config", "workdir", "stage", "sweep", "shard", "hosts", "check", "verbose", "log")
 
 
 class SweepRequest(NamedTuple):
@@ -53,6 +53,7 @@ class CommandLine(NamedTuple):
     sweep: SweepRequest | None = None
     check: bool = False
     overrides: Mapping[str, Any] = {}
+    log: tuple[str, ...] = ()
 
 
 def define_flags(arguments: list[str]) -> flags.FlagValues:
@@ -73,6 +74,12 @@ def define_flags(arguments: list[str]) -> flags.FlagValues:
         flag_values=values,
     )
     define_common(values)
+    flags.DEFINE_string(
+        "log",
+        "",
+        "tensorboard, wandb, or both, separated by a comma: where evaluations are logged too",
+        flag_values=values,
+    )
     flags.DEFINE_string(
         "sweep",
         "",
@@ -148,7 +155,14 @@ def parse(arguments: list[str]) -> CommandLine:
     sweep = _sweep(values)
     given = config_flags.get_override_values(values["config"]) if values["config"].present else {}
     return CommandLine(
-        config, workdir(values), values.stage, values.hosts, sweep, values.check, given
+        config,
+        workdir(values),
+        values.stage,
+        values.hosts,
+        sweep,
+        values.check,
+        given,
+        _log(values),
     )
 
 
@@ -203,6 +217,19 @@ def workdir(values: flags.FlagValues) -> Path:
         Refusal: it is none, or nothing can be written there; one line.
     """
     return on_disk.directory_for_results("--workdir", values.workdir, writable=not values.check)
+
+
+def _log(values: flags.FlagValues) -> tuple[str, ...]:
+    """Return where --log says that evaluations are logged too.
+
+    With --check the libraries need not be of this machine.
+    """
+    if not values.log:
+        return ()
+    from pvr_jax.training import trackers  # a report is made without JAX
+    from pvr_jax.training.fields import prefix_errors
+
+    return prefix_errors("--", lambda: trackers.named(values.log, installed=not values.check))
 
 
 def _sweep(values: flags.FlagValues) -> SweepRequest | None:

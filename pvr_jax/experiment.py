@@ -17,11 +17,11 @@ from pvr_jax import checks, tasks
 from pvr_jax.outputs_file import OutputsFile
 from pvr_jax.refusal import Refusal
 from pvr_jax.results import Measure
-from pvr_jax.tasks.contents import Content, of_file, of_problem
+from pvr_jax.tasks.contents import Content, of_file, of_loss, of_problem
 from pvr_jax.training import fields
 from pvr_jax.training.checkpoint import CheckpointError
 from pvr_jax.training.ensemble import Ensemble
-from pvr_jax.training.losses import squared_error
+from pvr_jax.training.losses import by_name, for_predictions, squared_error
 from pvr_jax.training.optimizers import parsed
 from pvr_jax.training.parameters import Parameters, load_params
 from pvr_jax.training.replicas import Replicas, device_mesh
@@ -140,13 +140,15 @@ def parameters_of(run_directory: str) -> Parameters:
 
 
 def is_plain_training(config: ConfigDict) -> tuple[bool, str]:
-    """Return whether all parameters are trained, from random ones, without weight decay; else why.
+    """Return whether all parameters are trained, from random ones, on the squared error; else why.
 
-    What theories say of lazy training, and of linear regression, is of such training.
+    What theories say of lazy training, and of linear regression, is of such training, without
+    weight decay.
     """
-    for name, plain in (("start", ""), ("freeze", ""), ("weight_decay", 0.0)):
-        if (given := config.train.get(name, plain)) != plain:
-            return False, f"{name}: given {given!r}; allowed {plain!r}"
+    plain = {"start": ("",), "freeze": ("",), "weight_decay": (0.0,), "loss": ("", "squared_error")}
+    for name, allowed in plain.items():
+        if (given := config.train.get(name, allowed[0])) not in allowed:
+            return False, f"{name}: given {given!r}; allowed {' or '.join(map(repr, allowed))}"
     return True, ""
 
 
@@ -191,6 +193,8 @@ class Experiment:
         kept: the file that keeps the outputs of the last checkpoint, or, with
             `evaluation.spectra="all"`, of every kept one.
         check: `check(config)` refuses what single rules cannot.
+        prediction: `prediction(config)`, the shape of what a network says of one input: (), a
+            number, or (c,), logits of classes.
         named: what stands behind names in the configuration that are files or the user's own.
         alike: `alike(config)`, a document that is equal for configurations of which one program can
             train all; seeds, learning rates and initial scales never count.
@@ -217,6 +221,7 @@ class Experiment:
     predictions: Mapping[str, Measure] = field(default_factory=dict)
     kept: OutputsFile | None = None
     check: Callable[[ConfigDict], Any] = task_of
+    prediction: Callable[[ConfigDict], tuple[int, ...]] = lambda config: ()
     named: Callable[[ConfigDict], dict[str, Content]] = lambda config: of_problem(task_of(config))
     alike: Callable[[ConfigDict], Any] = lambda config: config.to_dict()
     followed: Mapping[str, Any] = field(default_factory=dict)
@@ -236,6 +241,9 @@ class Experiment:
         fields.prefix_errors("config.train.", lambda: device_mesh(batch_devices=share))
         fields.prefix_errors("config.train.", lambda: parsed(config.train.optimizer))
         self.check(config)
+        if name := config.train.get("loss"):
+            shape = self.prediction(config)
+            fields.prefix_errors("config.train.", lambda: for_predictions(name, shape))
 
     def contents(self, config: ConfigDict) -> dict[str, Content]:
         """Return what stands behind all names in a configuration, that of another run included."""
@@ -243,6 +251,8 @@ class Experiment:
         if path := config.get("train", {}).get("start"):
             loaded = fields.prefix_errors("config.train.", lambda: parameters_of(path))
             found["train.start"] = of_file(path, *jax.tree.leaves(loaded.params))
+        if ":" in (name := config.get("train", {}).get("loss") or ""):
+            found["train.loss"] = of_loss(name, by_name(name), self.prediction(config))
         return found
 
     def identity(self, config: ConfigDict) -> str:

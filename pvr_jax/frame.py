@@ -43,7 +43,10 @@ NOT_DEFINED = Measure(
 
 
 def run_all(
-    experiment: Experiment, config: ConfigDict, workdir: str | Path | None = None
+    experiment: Experiment,
+    config: ConfigDict,
+    workdir: str | Path | None = None,
+    log: Sequence[str] = (),
 ) -> results.Study:
     """Train, analyse and predict; return the study of this run.
 
@@ -53,6 +56,7 @@ def run_all(
         experiment: such as `EXPERIMENT` in an experiment's experiment.py.
         config: of `configs/`, or your own.
         workdir: where files go; nothing is kept where none is given.
+        log: as of `train`.
 
     Raises:
         ValueError: an impossible configuration.
@@ -60,20 +64,25 @@ def run_all(
     with contextlib.ExitStack() as held:
         place = workdir or held.enter_context(tempfile.TemporaryDirectory(prefix="pvr_jax_"))
         for stage in experiment.stages[:-1]:
-            directory = STAGES[stage](experiment, config, Path(place))
+            tracked = {"log": log} if stage == "train" else {}
+            directory = STAGES[stage](experiment, config, Path(place), **tracked)
         return results.open(directory)
 
 
-def train(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
+def train(
+    experiment: Experiment, config: ConfigDict, workdir: Path, log: Sequence[str] = ()
+) -> Path:
     """Train, evaluate and checkpoint all replicas; continue where an earlier process stopped.
 
-    Returns the run directory, `workdir/<experiment>/<task>-<model>-<8 hex>`.
+    With `log` "tensorboard" or "wandb", or both, evaluations are logged there too. Returns the run
+    directory, `workdir/<experiment>/<task>-<model>-<8 hex>`.
 
     Raises:
         ValueError: an impossible configuration.
         RunError: the directory is in use, a checkpoint cannot be written, or a signal came.
     """
-    return stages.train(experiment, config, workdir, lambda config: plan_of(experiment, (config,)))
+    plan = partial(plan_of, experiment)
+    return stages.train(experiment, config, workdir, lambda config: plan((config,)), log)
 
 
 def plan_of(experiment: Experiment, configs: Sequence[ConfigDict]) -> run.Plan:

@@ -127,7 +127,10 @@ def test_the_launcher_explains_itself():
     "arguments, message",
     [
         (["rum"], "error: command: given rum; allowed setup, run, reproduce, report, test"),
-        (["setup", "gpu"], "error: extra: given gpu; allowed cuda, tpu, tfds, test, torch, bench"),
+        (
+            ["setup", "gpu"],
+            "error: extra: given gpu; allowed cuda, tpu, tfds, log, test, torch, bench",
+        ),
         (["report"], "error: report: given no directory; allowed the --workdir of a run"),
     ],
 )

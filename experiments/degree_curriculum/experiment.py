@@ -51,7 +51,9 @@ MEASURES = {
         "Fourier mass", "Sum of the squared Fourier coefficients of a degree.", **_MASS
     ),
     "batch_loss": Measure(
-        "batch loss", "Mean squared error of an epoch's batches.", bounds=(0, math.inf)
+        "batch loss",
+        "Mean squared error of an epoch's batches, or the loss that `train.loss` names.",
+        bounds=(0, math.inf),
     ),
     "iterations": Measure(
         "iterations", "Optimizer steps taken, each on one batch.", bounds=(0, math.inf),

@@ -327,6 +327,7 @@ EXPERIMENT = Experiment(
     },
     counts="steps",  # sets of different sizes train side by side
     check=check,
+    prediction=lambda config: (task_of(config).classes,),
     named=contents,
     # Weight decay, warmup and decay have been fields from the start: all are part of the name.
     defaults={},

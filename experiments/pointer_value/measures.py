@@ -55,7 +55,8 @@ MEASURES = {
     },
     "batch_loss": Measure(
         "batch loss",
-        f"{_LIKELIHOOD}, of the batches since the evaluation before, each before its own step. Of "
+        f"{_LIKELIHOOD}, or the loss that `train.loss` names, of the batches since the evaluation "
+        "before, each before its own step. Of "
         "a stream, whose samples are shown once, the only loss of training.",
         **_LOSS,
     ),

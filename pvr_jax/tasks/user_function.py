@@ -1,11 +1,7 @@
 """A function of the user's own, target or predicate: 'module:function', checked by its shapes."""
 
-import contextlib
-import importlib
 import re
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,6 +10,7 @@ from jax.experimental import checkify
 
 from pvr_jax import checks
 from pvr_jax.boolean.cube import points_at
+from pvr_jax.own_function import find, one_line, working_directory_importable
 from pvr_jax.tasks import seen_draws
 
 # Leading axes to try: one point, a batch, a batch of batches.
@@ -22,58 +19,6 @@ LEADING_SHAPES = ((), (3,), (2, 3))
 # random points.
 CHECKED_BITS = 10
 KINDS = {"real": (jnp.floating, jnp.integer), "bool": (jnp.bool_,)}
-
-
-@contextlib.contextmanager
-def _working_directory_importable() -> Iterator[None]:
-    """Let modules of the working directory be imported, after the installed ones."""
-    here = str(Path.cwd())
-    if here in sys.path:
-        yield
-        return
-    sys.path.append(here)
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ValueError):
-            sys.path.remove(here)
-
-
-def _one_line(error: BaseException) -> str:
-    """Type and first line of an exception."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-
-
-def _find(name: str) -> Callable[[jax.Array], Any]:
-    """Import the function that 'module:function' names."""
-    module_name, _, function_name = name.partition(":")
-    parts = [*module_name.split("."), function_name]
-    if not all(part.isidentifier() for part in parts):
-        raise checks.invalid(
-            "name", name, "'module:function' with a module and a function of Python"
-        )
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        missing = error.name or module_name
-        if module_name == missing or module_name.startswith(missing + "."):
-            allowed = "a module that is installed or lies in the working directory"
-            raise checks.invalid(
-                "name", name, f"{allowed} (no module named {missing!r})"
-            ) from error
-        raise checks.invalid("name", name, f"a module that imports ({_one_line(error)})") from error
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # whatever the user's module raises, exit() too, is told
-        raise checks.invalid("name", name, f"a module that imports ({_one_line(error)})") from error
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        kind = "is not a function" if hasattr(module, function_name) else "is not there"
-        allowed = f"a function of module {module_name!r} ({function_name!r} {kind})"
-        raise checks.invalid("name", name, allowed)
-    return function
 
 
 def _check_shapes(name: str, function: Callable[[jax.Array], Any], n: int, kind: str) -> None:
@@ -86,7 +31,7 @@ def _check_shapes(name: str, function: Callable[[jax.Array], Any], n: int, kind:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever the user's function raises is told in one line
-            raise checks.invalid("name", name, f"{allowed} ({_one_line(error)})") from error
+            raise checks.invalid("name", name, f"{allowed} ({one_line(error)})") from error
         if not isinstance(y, jax.ShapeDtypeStruct):
             raise checks.invalid("name", name, f"{allowed} (it returns {type(y).__name__})")
         if y.shape != leading or not any(jnp.issubdtype(y.dtype, type_) for type_ in KINDS[kind]):
@@ -104,7 +49,7 @@ def _check_indices(name: str, function: Callable[[jax.Array], Any], n: int) -> N
     try:
         error, _ = checkify.checkify(function, errors=checkify.index_checks)(x)
     except Exception as error:  # whatever the user's function raises is told in one line
-        raise checks.invalid("name", name, f"{allowed} ({_one_line(error)})") from error
+        raise checks.invalid("name", name, f"{allowed} ({one_line(error)})") from error
     message = error.get()
     if message is None:
         return
@@ -133,8 +78,8 @@ def user_function(
     n = checks.integer(
         1, checks.LARGEST_N, f"1 to {checks.LARGEST_N} (the number of bits of {name})"
     ).check("n", n)
-    with _working_directory_importable():
-        function = _find(name)
+    with working_directory_importable():
+        function = find(name)
         _check_shapes(name, function, n, "real")
         _check_indices(name, function, n)
     return n, function, {"n": n}
@@ -145,8 +90,8 @@ def user_predicate(name: str, n: int) -> Callable[[jax.Array], jax.Array]:
 
     Raises ValueError as `user_function`, and where it returns anything but Booleans.
     """
-    with _working_directory_importable():
-        function = _find(name)
+    with working_directory_importable():
+        function = find(name)
         _check_shapes(name, function, n, "bool")
         _check_indices(name, function, n)
     return function

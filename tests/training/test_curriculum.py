@@ -55,6 +55,7 @@ def build(
     threshold=THRESHOLD,
     make=DESCENT,
     dtype="float32",
+    loss="",
 ):
     seeds, leaps, samples = (list(column) for column in zip(*members, strict=True))
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
@@ -71,7 +72,7 @@ def build(
     )
     return curriculum_ensemble(
         replicas,
-        TrainSettings(execution=execution, dtype=dtype),
+        TrainSettings(execution=execution, dtype=dtype, loss=loss),
         init=lambda key: {
             "slopes": 0.1 * jax.random.normal(key, (N,), jnp.float32),
             "shift": jnp.zeros(()),
@@ -103,6 +104,17 @@ def test_batches_are_the_same_in_both_types_of_training():
     for name, leaf in double.params.items():
         np.testing.assert_allclose(single.params[name], leaf, rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(single.carry.radius, double.carry.radius)
+
+
+def test_the_loss_is_the_one_that_the_settings_name():
+    def traced(loss):
+        ensemble = build(loss=loss)
+        one = jax.tree.map(lambda leaf: leaf[0], ensemble.replicas)
+        state = jax.eval_shape(ensemble.member.start, one)
+        return str(jax.make_jaxpr(ensemble.member.advance)(state, one, 0, 1))
+
+    assert " abs " in traced("absolute_error")
+    assert " abs " not in traced("") and " abs " not in traced("squared_error")
 
 
 @cache
