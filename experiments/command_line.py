@@ -154,16 +154,8 @@ def parse(arguments: list[str]) -> CommandLine:
         raise _unreadable(arguments)
     sweep = _sweep(values)
     given = config_flags.get_override_values(values["config"]) if values["config"].present else {}
-    return CommandLine(
-        config,
-        workdir(values),
-        values.stage,
-        values.hosts,
-        sweep,
-        values.check,
-        given,
-        _log(values),
-    )
+    chosen = (workdir(values), values.stage, values.hosts, sweep, values.check)
+    return CommandLine(config, *chosen, given, _log(values))
 
 
 def speak_of_details(values: flags.FlagValues) -> None:
