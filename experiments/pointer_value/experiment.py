@@ -65,9 +65,9 @@ def check(config: ConfigDict) -> None:
 
 
 def contents(config: ConfigDict) -> dict[str, Content]:
-    """Return which pictures are read from a directory, where they are."""
+    """Return what stands behind the user's own functions, or a directory of pictures."""
     if config.task.get("source") != "mnist":
-        return {}
+        return task_of(config).contents()
     splits = digit_pictures.load("mnist", config.task.data_dir or None)
     name = f"{config.task.data_dir or 'the directory of tensorflow_datasets'}, MNIST,"
     return {"task.data_dir": of_file(name, *splits.train, *splits.test)}

@@ -111,6 +111,13 @@ def percent(name: str, mark: Callable[..., str] | None = None, decimals: int = 2
     return mean(name, percent=True, decimals=decimals, mark=mark)
 
 
+def _sampled(group: Group, *_: object) -> str:
+    """Return the interval of the share removed where it is sampled, in percent."""
+    low, high = 100 * group[["share_removed_low", "share_removed_high"]].iloc[0].astype(float)
+    return f" [{low:.3g}, {high:.3g}]" if low < high else ""
+
+
+_REMOVED = number("share_removed", percent=True, digits=3, mark=_sampled)
 _SHARE = {"bounds": (0, 1)}
 MEASURES = {
     "gap": Measure(
@@ -137,7 +144,7 @@ MEASURES = {
         "by heart", "Replicas that fit their samples and get fewer than half of others right."
     ),
     "samples": Measure("samples", "Size of the training set; of a stream, samples shown."),
-    "withheld": Measure("withheld", "Permutations, or 1 for a positional holdout."),
+    "withheld": Measure("withheld", "Permutations, or 1 for another holdout."),
     "needed": Measure(
         "samples to 95 %",
         "The fewest training samples with which i.i.d. accuracy reaches 95 %, by seed; linear in "
@@ -223,7 +230,7 @@ REPORT = Report(
             "holdout",
             "Accuracy on withheld inputs",
             columns={
-                "removed, %": number("share_removed", percent=True, digits=3),
+                "removed, %": _REMOVED,
                 "i.i.d. accuracy, % [95 %]": percent("iid_accuracy"),
                 "withheld accuracy, % [95 %]": percent("withheld_accuracy"),
                 "gap, points [95 %]": percent("gap", UNFINISHED),
@@ -371,7 +378,7 @@ REPORT = Report(
             "tasks",
             "What is known of the functions without training",
             columns={
-                "removed, %": number("share_removed", percent=True, digits=3),
+                "removed, %": _REMOVED,
                 "classes": exact("classes"),
                 "chance, %": number(
                     "chance",
