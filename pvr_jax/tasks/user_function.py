@@ -1,11 +1,11 @@
 """A function of the user's own, target or predicate: 'module:function', checked by its shapes."""
 
 import contextlib
-import functools
 import importlib
 import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import checkify
+from jax.typing import ArrayLike
 
 from pvr_jax import checks
 from pvr_jax.boolean.cube import points_at
@@ -118,30 +119,30 @@ def _check_indices(name: str, function: Callable[[jax.Array], Any], n: int) -> N
         x = points_at(jnp.arange(2**n, dtype=jnp.int32), n)
     else:
         x = seen_draws.signs(jax.random.key(0), (2**CHECKED_BITS, n))
-    checked = checkify.checkify(function, errors=checkify.index_checks)
-    _refuse_indices(name, lambda: checked(x)[0], "x[..., n]", "n", n)
+    _check_indices_at(name, function, x, "x[..., n]", "n")
 
 
-def _refuse_indices(
-    name: str, run: Callable[[], checkify.Error], inputs: str, size_name: str, n: int
+def _check_indices_at(
+    name: str, function: Callable[[jax.Array], Any], x: ArrayLike, inputs: str, size: str
 ) -> None:
-    """Refuse a function of which a run tells that it read past the end of an array."""
-    allowed = f"a function of {inputs} with indices from 0 to {size_name} - 1 = {n - 1}"
+    """Refuse a function that reads past the end of an array at one of the points x [m, n]."""
+    n = x.shape[-1]
+    allowed = f"a function of {inputs} with indices from 0 to {size} - 1 = {n - 1}"
     try:
-        message = run().get()
+        error, _ = checkify.checkify(function, errors=checkify.index_checks)(x)
     except Exception as error:  # whatever the user's function raises is told in one line
         if str(error).startswith("Checkify does not support"):
             return  # such as a loop within a vmap, which is no mistake
         raise checks.invalid("name", name, f"{allowed} ({_one_line(error)})") from error
+    message = error.get()
     if message is None:
         return
     found = re.search(r"index (-?\d+) is out of bounds for axis \d+ with size (\d+)", message)
     if found is None:
         raise checks.invalid("name", name, f"{allowed} ({message.splitlines()[0]})")
-    index, size = map(int, found.groups())
-    index -= size if index < 0 else 0  # JAX has added the size to a negative index
-    whole = f"{size_name} = {n}"
-    where = whole if size == n else f"an axis of {size} with {whole}"
+    index, length = map(int, found.groups())
+    index -= length if index < 0 else 0  # JAX has added the length to a negative index
+    where = f"{size} = {n}" if length == n else f"an axis of {length} with {size} = {n}"
     note = f"it reads index {index} of {where}; clip an index yourself where you mean that"
     raise checks.invalid("name", name, f"{allowed} ({note})")
 
@@ -193,16 +194,15 @@ def token_function(
     return function
 
 
-@functools.lru_cache(maxsize=16)
+@lru_cache(maxsize=16)
 def _check_token_function(
     name: str, function: Callable[[jax.Array], Any], kind: str, length: int, alphabet: int
 ) -> None:
     one = jax.ShapeDtypeStruct((length,), jnp.int32)
     allowed = f"a function of tokens[length] that returns {kind}, with length = {length}"
     _check_result(name, function, one, "tokens", kind, allowed)
-    checked = jax.jit(jax.vmap(checkify.checkify(function, errors=checkify.index_checks)))
     points = token_points(length, alphabet)
-    _refuse_indices(name, lambda: checked(points)[0], "tokens[length]", "length", length)
+    _check_indices_at(name, partial(jax.lax.map, function), points, "tokens[length]", "length")
 
 
 def token_points(length: int, alphabet: int) -> np.ndarray:
