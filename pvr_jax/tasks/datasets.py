@@ -16,6 +16,13 @@ from pvr_jax.tasks.seen_sets import SeenSet
 
 SOURCES = ("sampled", "whole", "fresh")
 ORDERS = ("fixed", "shuffled")
+# The fields of a configuration that say which rows are shown; a training set checks them closely.
+FIELDS: dict[str, checks.Rule] = {
+    "data.source": checks.one_of(*SOURCES),
+    "data.samples": checks.integer(1),
+    "data.batch_size": checks.integer(1),
+    "data.order": checks.one_of(*ORDERS),
+}
 LARGEST_N = 30
 MOST_SAMPLES = 2**30
 
