@@ -61,7 +61,6 @@ def check(config: ConfigDict) -> None:
 
 def training_set(config: ConfigDict, task: tasks.Task) -> datasets.TrainingSet:
     """Return the training set of the configuration; errors name the field."""
-    data = config.data
     return prefix_errors(
         "config.data.",
         lambda: datasets.canonical_training_set(
@@ -69,11 +68,8 @@ def training_set(config: ConfigDict, task: tasks.Task) -> datasets.TrainingSet:
             task.n,
             frozen=bool(frozen_bits(config.holdout.bits, task.n)),
             value=config.holdout.value,
-            source=data.source,
-            samples=None if data.source == "whole" else data.samples,
-            batch_size=data.batch_size,
-            order=data.order,
-            drop_remainder=data.drop_remainder,
+            drop_remainder=config.data.drop_remainder,
+            **datasets.arguments_of(config.data),
         ),
     )
 

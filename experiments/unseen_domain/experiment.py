@@ -46,10 +46,10 @@ def training_set_of(
     config: ConfigDict, task: tasks.Task, seen: tasks.SeenSet
 ) -> datasets.TrainingSet:
     """Return the training set of a configuration; errors name the field."""
-    data, mask = config.data, None
+    mask = None
     if task.n <= MAX_BITS:
         mask = fields.prefix_errors("config.holdout.", seen.mask)
-    if data.source != "whole":
+    if config.data.source != "whole":
         fields.prefix_errors("config.holdout.", lambda: seen.sample)
     return fields.prefix_errors(
         "config.data.",
@@ -57,10 +57,7 @@ def training_set_of(
             task.target,
             seen,
             mask=mask,
-            source=data.source,
-            samples=None if data.source == "whole" else data.samples,
-            batch_size=data.batch_size,
-            order=data.order,
+            **datasets.arguments_of(config.data),
         ),
     )
 
