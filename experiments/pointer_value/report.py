@@ -144,7 +144,7 @@ MEASURES = {
         "by heart", "Replicas that fit their samples and get fewer than half of others right."
     ),
     "samples": Measure("samples", "Size of the training set; of a stream, samples shown."),
-    "withheld": Measure("withheld", "Permutations, or 1 for another holdout."),
+    "withheld": Measure("withheld", "Permutations, or 1 for a positional holdout."),
     "needed": Measure(
         "samples to 95 %",
         "The fewest training samples with which i.i.d. accuracy reaches 95 %, by seed; linear in "
