@@ -173,8 +173,13 @@ def own_task(name: str, withheld: str) -> dict[str, Any]:
             f"task after the colon: given {name!r}; allowed your own my_module:my_label, also with "
             "withheld=my_module:my_predicate; that of this file needs no name"
         )
-    # tokens from 0 to alphabet - 1; labels from 0 to classes - 1; withheld "": nothing
-    return {"name": name, "length": 11, "alphabet": 10, "classes": 10, "withheld": withheld}
+    return {
+        "name": name,
+        "length": 11,  # of a sequence of tokens
+        "alphabet": 10,  # tokens are 0 to alphabet - 1
+        "classes": 10,  # labels are 0 to classes - 1
+        "withheld": withheld,  # my_module:my_predicate; "": nothing
+    }
 
 
 def runs(size: str) -> list[str]:
