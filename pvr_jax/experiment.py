@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
 
-from pvr_jax import checks, tasks
+from pvr_jax import checks, models, tasks
 from pvr_jax.outputs_file import OutputsFile
 from pvr_jax.refusal import Refusal
 from pvr_jax.results import Measure
@@ -121,10 +121,16 @@ class Program:
     outputs_size: int = 1
 
 
-def task_of(config: ConfigDict) -> tasks.Task:
-    """Return the task of a configuration; errors name the field."""
+def task_of(config: ConfigDict, make: Callable[..., Any] = tasks.make) -> Any:
+    """Return the task of a configuration, of the registry of `make`; errors name the field."""
     parameters = {name: value for name, value in config.task.to_dict().items() if value is not None}
-    return fields.prefix_errors("config.task.", lambda: tasks.make(**parameters))
+    return fields.prefix_errors("config.task.", lambda: make(**parameters))
+
+
+def model_of(config: ConfigDict, n: int) -> models.Model:
+    """Return the network of a configuration on n bits; errors name the field."""
+    parameters = config.model.to_dict()
+    return fields.prefix_errors("config.model.", lambda: models.build(n=n, **parameters))
 
 
 def parameters_of(run_directory: str) -> Parameters:

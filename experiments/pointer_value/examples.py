@@ -10,6 +10,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 from PIL import Image
 
+from experiments.pointer_value.frames import SPLITS
 from pvr_jax.refusal import Refusal
 from pvr_jax.results import Study
 
@@ -17,7 +18,6 @@ VALUES = 10
 OPEN = 4  # inputs of a split that the page opens with; the others are folded away
 # The size, in pixels of the screen, that a picture is enlarged to by a whole factor.
 WIDTH, HEIGHT = 528, 130
-SPLITS = {"iid": "i.i.d.", "withheld": "withheld"}
 # How the label follows from the values of the window.
 AGGREGATIONS: dict[str, tuple[Callable[[list[int]], int], str]] = {
     "retrieval": (lambda w: w[0], "the value itself"),

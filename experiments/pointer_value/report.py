@@ -122,6 +122,13 @@ def percent(name: str, mark: Callable[..., str] | None = None, decimals: int = 2
     return mean(name, percent=True, decimals=decimals, mark=mark)
 
 
+def _sampled(group: Group, *_: object) -> str:
+    """Return the interval of the share removed where it is sampled, in percent."""
+    low, high = 100 * group[["share_removed_low", "share_removed_high"]].iloc[0].astype(float)
+    return f" [{low:.3g}, {high:.3g}]" if low < high else ""
+
+
+_REMOVED = number("share_removed", percent=True, digits=3, mark=_sampled)
 _SHARE = {"bounds": (0, 1)}
 MEASURES = {
     "gap": Measure(
@@ -234,7 +241,7 @@ REPORT = Report(
             "holdout",
             "Accuracy on withheld inputs",
             columns={
-                "removed, %": number("share_removed", percent=True, digits=3),
+                "removed, %": _REMOVED,
                 "i.i.d. accuracy, % [95 %]": percent("iid_accuracy"),
                 "withheld accuracy, % [95 %]": percent("withheld_accuracy"),
                 "gap, points [95 %]": percent("gap", UNFINISHED),
@@ -382,7 +389,7 @@ REPORT = Report(
             "tasks",
             "What is known of the functions without training",
             columns={
-                "removed, %": number("share_removed", percent=True, digits=3),
+                "removed, %": _REMOVED,
                 "classes": exact("classes"),
                 "chance, %": number(
                     "chance",

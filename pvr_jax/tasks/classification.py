@@ -15,15 +15,16 @@ import jax
 import jax.numpy as jnp
 
 from pvr_jax import checks
-from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import (
     conditional_pvr,
     digit_pictures,
+    own_tokens,
     token_holdouts,
     token_measures,
     token_pvr,
     visual_pvr,
 )
+from pvr_jax.tasks.contents import Content
 from pvr_jax.tasks.drawn_sets import Draw, Example
 from pvr_jax.tasks.token_measures import Distribution, Estimate
 
@@ -43,7 +44,7 @@ class Inputs(NamedTuple):
 
 
 class Subtask(NamedTuple):
-    """What a replica trains on. `withheld`: permutations, or 1 for a positional holdout.
+    """What a replica trains on. `withheld`: permutations, or 1 for another holdout.
 
     A task without aggregations has None for aggregation and complexity. With complexity 0 every
     aggregation is plain retrieval.
@@ -78,13 +79,15 @@ class Facts(NamedTuple):
 
     `words` tell what is withheld ("" for nothing), `share_removed` which share of all inputs that
     is. The label distribution is that of training, but for the few repaired windows of token tasks;
-    noise sensitivity (None where not defined) is of uniform inputs.
+    noise sensitivity (None where not defined) is of uniform inputs. `share_bounds` is the 95 %
+    interval of a share that is sampled.
     """
 
     words: str
     share_removed: float
     label_distribution: Distribution
     noise_sensitivity: Estimate | None
+    share_bounds: tuple[float, float] | None = None
 
 
 class Classification(NamedTuple):
@@ -94,7 +97,7 @@ class Classification(NamedTuple):
     `drawn_sets.PARTS`, `conditions` those of a subtask. `facts(subtask, delta)` computes what is
     known of a subtask, noise sensitivity at delta. `is_withheld(key, conditions) -> bool` tells
     whether the training example of a key is one that training must not show. `label` is the task in
-    words.
+    words, `contents()` what stands behind the names of the user's own functions.
     """
 
     name: str
@@ -105,10 +108,11 @@ class Classification(NamedTuple):
     draw: Draw
     facts: Callable[[Subtask, float], Facts]
     is_withheld: Callable[[jax.Array, dict[str, Any]], jax.Array]
+    contents: Callable[[], dict[str, Content]] = dict
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all registered tasks."""
+    """Return the names of all registered tasks; a user's own 'module:function' comes on top."""
     return tuple(sorted(_TASKS))
 
 
@@ -118,16 +122,19 @@ def make(name: str, **params: Any) -> Classification:
     Raises ValueError for a task, a parameter or a value that does not exist; one line,
     "<parameter>: given <value>; allowed <what>".
     """
-    if name not in _TASKS:
+    is_own = isinstance(name, str) and ":" in name
+    if name not in _TASKS and not is_own:
         near = difflib.get_close_matches(str(name), _TASKS, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise Refusal(f"name: given {name!r}; allowed {', '.join(names())}{hint}")
-    known = inspect.signature(_TASKS[name]).parameters
+        allowed = f"{', '.join(names())}, or your own 'module:function'{hint}"
+        raise checks.invalid("name", name, allowed)
+    maker = partial(own_task, name) if is_own else _TASKS[name]
+    known = inspect.signature(maker).parameters
     for parameter, value in params.items():
         if parameter not in known:
             allowed = f"parameters of {name}: {', '.join(known)}"
             raise checks.invalid(parameter, value, allowed)
-    return _TASKS[name](**params)
+    return maker(**params)
 
 
 def token_task(
@@ -241,6 +248,41 @@ def conditional_task(length: int = 100) -> Classification:
         draw=draw,
         facts=facts,
         is_withheld=lambda key, conditions: jnp.bool_(False),
+    )
+
+
+def own_task(
+    name: str, /, length: int = 11, alphabet: int = 10, classes: int = 10, withheld: str = ""
+) -> Classification:
+    """The user's own label of uniform tokens, 'module:function'; and so what is `withheld`."""
+    length = checks.integer(1, 1000).check("length", length)
+    alphabet = checks.integer(2, 1000).check("alphabet", alphabet)
+    classes = checks.integer(2, 1000).check("classes", classes)
+    withheld = checks.text(empty=True).check("withheld", withheld)
+    own = own_tokens.make(name, withheld, length, alphabet, classes)
+
+    def facts(subtask: Subtask, delta: float) -> Facts:
+        removed = own.share_removed()
+        return Facts(
+            f"where {withheld} is True" if withheld else "",
+            removed.value,
+            own.label_distribution(classes),
+            own.noise_sensitivity(delta, (alphabet,) * length),
+            (removed.low, removed.high),
+        )
+
+    return Classification(
+        name=name,
+        label=f"{name} of {length} tokens",
+        inputs=Inputs((length,), alphabet),
+        classes=classes,
+        subtasks=(Subtask(None, None, int(bool(withheld))),),
+        draw=own.draw,
+        facts=facts,
+        is_withheld=own.is_withheld,
+        contents=lambda: own_tokens.contents(
+            own, {"name": name, "withheld": withheld}, length, alphabet
+        ),
     )
 
 
