@@ -1,4 +1,4 @@
-"""Run benchmarks: `python -m benchmarks [NAME ...] [--tiny] [--out=DIR]`; all if none is named."""
+"""Run benchmarks: `python -m benchmarks [NAME ...] [--tiny] [--out=DIR]`; by default all."""
 
 import argparse
 import importlib
@@ -21,10 +21,10 @@ BENCHMARKS = (
 
 
 def main(arguments: list[str]) -> int:
-    """Run the benchmarks that are named; return the exit status.
+    """Run the named benchmarks; return the exit status.
 
-    0: run (whether bars are met or not: that is in the results); 2: a mistake on the command line,
-    or a package is missing.
+    0: run (whether bars are met is in the results); 2: a mistake on the command line, or a missing
+    package.
     """
     parser = argparse.ArgumentParser(prog="./launch.sh bench")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
         return 0
     if len(names) == 1:
         return run(names[0], chosen.tiny, out)
-    # Each in a process of its own: none is measured beside what another holds of the memory.
+    # Each in its own process, so that no benchmark is affected by the memory of another.
     flags = [argument for argument in arguments if argument not in chosen.names]
     commands = [[sys.executable, "-m", "benchmarks", name, *flags] for name in names]
     return max(subprocess.run(command).returncode for command in commands)
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
 
 def run(name: str, tiny: bool, out: Path) -> int:
     """Run one benchmark, print its tables and write its results; return the exit status."""
-    # Not before the flags are checked: these take seconds to import.
+    # After checking flags, since these imports take seconds.
     from benchmarks import machine, measuring
     from pvr_jax.training import hosts
 

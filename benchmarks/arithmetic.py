@@ -1,10 +1,10 @@
-"""The arithmetic of a training step: its matrix products, counted from the shapes of the network.
+"""Operations of a training step: its matrix products, counted from the shapes of the network.
 
-A product [m, k] x [k, n] costs 2 m k n operations. Training needs it once forwards, once for the
-gradient of each operand that depends on a parameter: three times in all, but twice where the input
-of a layer is data, and once where nothing about it is trained. What is added up, normalized or
-passed through an activation is not counted, nor is the optimizer: the floor of a step is the time
-of its products alone at the rate of large ones.
+A product [m, k] x [k, n] costs 2 m k n operations. Training needs it once in the forward pass, and
+once for the gradient of each operand that depends on a parameter: three times in all, twice if the
+input of a layer is data, once if nothing about it is trained. Sums, normalization, activations and
+the optimizer are not counted: the floor of a step is the time of its products at the rate of large
+ones.
 """
 
 import itertools
@@ -44,7 +44,7 @@ def products(model: Mapping[str, Any], n: int, batch: int) -> list[Product]:
 def training_flops(model: Mapping[str, Any], n: int, rows: int, batch_size: int) -> int:
     """Return the operations of one epoch over `rows` rows.
 
-    Full batches are counted: the last one of an epoch is padded, and the padding is computed.
+    Counts full batches, since the last one of an epoch is padded.
     """
     steps = -(-rows // batch_size)
     return steps * sum(product.training for product in products(model, n, batch_size))
@@ -56,7 +56,7 @@ def forward_flops(model: Mapping[str, Any], n: int, inputs: int) -> int:
 
 
 def _dense(rows: int, sizes: tuple[int, ...]) -> list[Product]:
-    """Dense layers on data [rows, sizes[0]], whose gradient nobody needs."""
+    """Dense layers on data [rows, sizes[0]], whose gradient is not needed."""
     return [
         Product(rows, fan_in, fan_out, times=2 if index == 0 else 3)
         for index, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes))

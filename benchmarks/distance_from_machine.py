@@ -1,12 +1,12 @@
 """How far is training from what the machine can do?
 
 The floor of a training step is the time of its matrix products at the rate of large ones: square
-float32 products at full precision, measured in the same run, in turn with the training. A value is
-the median, over pairs, of the seconds of training over that floor. Beside it stand the rate at the
-network's own shapes, and the seconds per replica and step of the parts of a step: forwards and
-backwards, the optimizer, the batches; each alone, in a program of the same execution mode.
+float32 products at full precision, measured in the same run, alternating with training. A value is
+the median, over pairs, of training time over floor. The details are the rate at the network's own
+shapes, and the seconds per replica and step of the parts of a step (gradients, optimizer, batches),
+each alone, in a program of the same execution mode.
 
-What was tried: see `NOTES` at the end of the file.
+`NOTES` at the end of the file has what was tried.
 """
 
 import itertools
@@ -37,12 +37,12 @@ class Case(NamedTuple):
     replicas: int
     execution: str
     steps: int
-    at_most: float | None = None  # the bar is asked of the mode that `auto` chooses
+    at_most: float | None = None  # the bar applies to the mode that `auto` chooses
     group_size: int = 4
 
 
 class Machine(NamedTuple):
-    """Square products of one size, on so many devices at once, and their operations per second."""
+    """Square products of one size, on several devices at once, and their operations per second."""
 
     size: int
     devices: int
@@ -54,7 +54,7 @@ class Machine(NamedTuple):
         return 2 * self.size**3 * self.devices
 
 
-# Even numbers of replicas: two devices have the same share each.
+# Even numbers of replicas, for equal shares on two devices.
 CPU = (
     Case("mlp", "paper", 22, "auto", 15, BAR),
     Case("mlp", "paper", 22, "map", 15),
@@ -99,7 +99,7 @@ def measurements(tiny: bool) -> Iterator[Measurement]:
 
 
 def distance(case: Case, machine: Machine, tiny: bool = False) -> Measurement:
-    """Measure the training of one case beside square products."""
+    """Measure the training of one case against square products."""
     config = studies.configuration(
         case.model,
         case.size,
@@ -151,11 +151,11 @@ def machines(sizes: tuple[int, ...]) -> list[Machine]:
 
 
 def square_products(machine: Machine) -> Callable[[int], jax.Array]:
-    """Return a function that multiplies square float32 matrices so many times in a row."""
+    """Return a function that multiplies square float32 matrices a given number of times."""
     size, mesh = machine.size, device_mesh(jax.devices()[: machine.devices])
     key = jax.random.key(0)
     left = jax.random.normal(key, (machine.devices, size, size))
-    # Of norm about 1, so that no product over- or underflows.
+    # Norms of about 1, so that products neither overflow nor underflow.
     right = jax.random.normal(jax.random.fold_in(key, 1), left.shape) * size**-0.5
 
     def chain(left: jax.Array, right: jax.Array, count: jax.Array) -> jax.Array:
@@ -189,7 +189,7 @@ def _repeat_product(count: int, left: jax.Array, right: jax.Array) -> jax.Array:
     def body(_: int, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         left, _ = carry
         product = jnp.matmul(left, right, precision=lax.Precision.HIGHEST)
-        # The next product waits for this one; without, it would be made once for all.
+        # Makes the next product depend on this one; otherwise it would be computed once.
         return left + 0 * product[:, :1, :1], product
 
     zero = jnp.zeros((*left.shape[:2], right.shape[-1]))
@@ -202,10 +202,10 @@ def profile(study: studies.Study, case: Case) -> dict[str, float]:
     Each part is a loop over steps inside a program over the replicas, as training is, so it meets
     the same caches.
     """
-    members, config = study.members, study.config
+    ensemble, config = study.ensemble, study.config
     apply = study.program.apply
     transformation = optimizers.optimizer(config.train.optimizer, 0.0, config.train.momentum)
-    program = partial(over_replicas, mesh=members.mesh, mode=members.mode)
+    program = partial(over_replicas, mesh=ensemble.mesh, mode=ensemble.mode)
 
     def batches(replica: Any, _: Any) -> Any:
         def body(step: jax.Array, total: Any) -> Any:
@@ -234,16 +234,16 @@ def profile(study: studies.Study, case: Case) -> dict[str, float]:
 
         return lax.fori_loop(0, case.steps, body, both)
 
-    state, replicas = study.state, members.replicas
+    state, replicas = study.state, ensemble.replicas
     each = 1 / (case.replicas * case.steps)
-    with jax.default_matmul_precision(members.matmul_precision):
+    with jax.default_matmul_precision(ensemble.matmul_precision):
         compiled = program(gradients, mapped=2)
         found = {
             "gradients_ms": timed(partial(compiled, state.params, replicas), 3).median * each,
         }
     compiled = program(batches, mapped=2)
     found["batches_ms"] = timed(partial(compiled, replicas, replicas.conditions), 3).median * each
-    # The update is in place, as in training: it consumes its first argument and gives it back.
+    # The update is in place, as in training: it donates its first argument.
     update = program(updates, mapped=2, donate=True)
     gradient = jax.tree.map(jnp.ones_like, state.params)
     held = [(jax.tree.map(jnp.copy, state.params), jax.tree.map(jnp.copy, state.optimizer))]
@@ -268,7 +268,7 @@ an AMD EPYC, family 25, with 32 MiB of shared cache):
   the network's own shapes one core makes 84 to 101 of the 104 GFLOP/s of square products), .60
   of Adam. Adam with its bias corrections folded into two scalars, one division instead of three:
   1.5 %. A barrier between gradients and update, which spares a copy of the parameters: 1 %.
-  Both: 2.5 %; a barrier per layer instead: the same. Left out: own code for an optimiser has to
+  Both: 2.5 %; a barrier per layer instead: the same. Left out: own code for an optimizer has to
   earn more.
 - Adam row block by row block in a loop, to keep moments in the second-level cache: the step took
   1.3 to 2 x as long; why was not looked into. Huge pages for malloc: nothing. One device for both
@@ -279,7 +279,7 @@ an AMD EPYC, family 25, with 32 MiB of shared cache):
 - Mixer: products over the tokens with a gradient of their own, which transposes nothing: 1.4 x
   faster; with the gelu 1.76; with `nn.remat` 2.3 in all, at a seventh of the memory. Keeping the
   products over the tokens too: 2 % slower. What is left is traffic: its products over the tokens
-  have 11 rows, and its widest arrays are normalised, activated and transposed at 3 MB each.
+  have 11 rows, and its widest arrays are normalized, activated and transposed at 3 MB each.
 - Unrolling the scan over layers (2, 4, 12 at once): slower each time, and compiling took up to 3
   x.
 - Evaluation in chunks of 256 inputs instead of 4,096, which stay in cache: 1.6 x (small

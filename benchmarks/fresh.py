@@ -1,7 +1,7 @@
-"""What a fresh process can tell alone: time from its start, its peak memory, its own devices.
+"""Measurements that need a fresh process: time from its start, peak memory, own devices.
 
-`python -m benchmarks.fresh JOB ARGUMENTS` does one job of `JOBS` and prints its result as JSON on
-the last line; `ask` starts such a process and returns the result.
+`python -m benchmarks.fresh JOB ARGUMENTS` runs one of `JOBS` and prints its result as JSON on the
+last line; `ask` starts such a process and returns the result.
 """
 
 import json
@@ -17,15 +17,15 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 def ask(job: str, *, devices: int | None = None, **arguments: Any) -> dict[str, Any]:
-    """Do a job in a process of its own, without a persistent compilation cache.
+    """Run a job in a new process, without a persistent compilation cache.
 
     Args:
         job: a name in `JOBS`.
-        devices: how many CPU devices it has, or how many of the GPUs it may use.
-        arguments: of the job.
+        devices: number of CPU devices, or of GPUs it may use.
+        arguments: arguments of the job.
 
     Raises:
-        RuntimeError: the process failed; the message ends with what it said.
+        RuntimeError: the process failed; the message ends with its output.
     """
     environment = {
         name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"
@@ -48,7 +48,7 @@ def ask(job: str, *, devices: int | None = None, **arguments: Any) -> dict[str, 
 
 
 def first_step(started: float, **case: Any) -> dict[str, Any]:
-    """Build, compile and take one step; seconds since `started` (of time.time) and in compiling."""
+    """Build, compile and take one step; seconds since `started` (time.time) and of compilation."""
     study = _study(case).choose_mode().start()
     begin = time.perf_counter()
     study.compile()
@@ -79,7 +79,7 @@ def per_replica(
     for turn in range(rounds):
         for count in counts if turn % 2 == 0 else reversed(counts):
             study = studies[count]
-            # As much work for every count, and at least two steps.
+            # Equal work for every count, and at least two steps.
             taken = max(2, steps * max(counts) // count // len(counts))
             seconds = seconds_of(lambda study=study, taken=taken: study.advance(taken))
             found[str(count)].append(1e3 * seconds / (count * taken))
@@ -97,7 +97,7 @@ def dimension(started: float, n: int, tiny: bool) -> dict[str, Any]:
     from pvr_jax.training import hosts
 
     hosts.use_all_cores()
-    # At n = 20 an evaluation passes 2^20 inputs through the network: one replica is enough.
+    # At n = 20 an evaluation has 2^20 inputs: one replica is enough.
     study = studies.Study(studies.chain(n, tiny=tiny)).choose_mode().start()
     begin = time.perf_counter()
     study.compile()
@@ -113,18 +113,18 @@ def dimension(started: float, n: int, tiny: bool) -> dict[str, Any]:
 
 
 def peak_memory(started: float, **case: Any) -> dict[str, Any]:
-    """Start, train two steps and evaluate; bytes that this took at most, beyond what there was."""
+    """Start, train two steps and evaluate; return the peak of additional bytes."""
     import jax
 
     from pvr_jax.analysis import learned
 
     study = _study(case)
-    members = study.members
-    # All programs are compiled before memory is looked at: compiling takes some of its own.
-    members.start_program.lower(members.replicas).compile()
-    shapes = jax.eval_shape(members.start)
-    members.advance_program.lower(shapes, members.replicas, 0, 0).compile()
-    members.evaluate_program.lower(shapes.params, members.replicas).compile()
+    ensemble = study.ensemble
+    # Compile all programs first, since compilation takes memory too.
+    ensemble.start_program.lower(ensemble.replicas).compile()
+    shapes = jax.eval_shape(ensemble.start)
+    ensemble.advance_program.lower(shapes, ensemble.replicas, 0, 0).compile()
+    ensemble.evaluate_program.lower(shapes.params, ensemble.replicas).compile()
     before = _resident_bytes()
     study.start()
     study.advance(2)
@@ -138,9 +138,9 @@ def peak_memory(started: float, **case: Any) -> dict[str, Any]:
         "model": study.config.model.to_dict(),
         "n": study.task.n,
         "inputs": min(2**study.task.n, learned.chunk_size()),
-        "share": members.share,
+        "share": ensemble.share,
         "devices": study.devices,
-        "mode": members.mode._asdict(),
+        "mode": ensemble.mode._asdict(),
     }
 
 
@@ -153,14 +153,14 @@ def _study(case: dict[str, Any]) -> Any:
 
 
 def _resident_bytes() -> int:
-    """Return the resident memory now, where the system tells, else its peak."""
+    """Return the current resident memory or, if unavailable, its peak."""
     return _status("VmRSS") or _peak_resident_bytes()
 
 
 def _peak_resident_bytes() -> int:
     """Return the peak of the resident memory of this process alone.
 
-    getrusage, the other way, also counts what the parent held when it forked.
+    getrusage would include the memory of the parent when it forked.
     """
     unit = 1 if sys.platform == "darwin" else 1024
     return _status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

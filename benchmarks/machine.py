@@ -1,4 +1,4 @@
-"""What a benchmark was run on: processor, caches, memory, accelerator, versions; no names."""
+"""The machine of a benchmark: processor, caches, memory, accelerator, versions."""
 
 import datetime
 import importlib.metadata
@@ -15,7 +15,7 @@ from pvr_jax.training.environment import git_commit
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "torch")
 CACHE_FIELDS = ("level", "type", "size")
-# Variables that change what is measured.
+# Environment variables that change measurements.
 SWITCHES = ("JAX_NUM_CPU_DEVICES", "JAX_ENABLE_X64", "XLA_FLAGS", "OMP_NUM_THREADS")
 
 
@@ -44,9 +44,9 @@ def describe() -> dict[str, Any]:
 
 
 def load() -> float | None:
-    """Return how many processes were running, a mean of the last minute, where the system tells.
+    """Return the mean number of running processes over the last minute, if available.
 
-    To be asked before a benchmark begins: what else runs then makes its numbers worthless.
+    Call this before a benchmark begins: other processes make its numbers worthless.
     """
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
@@ -74,7 +74,7 @@ def versions() -> dict[str, str]:
 
 
 def processor() -> str:
-    """Return the processor's name, with family and model where the name alone says little."""
+    """Return the processor's name, with family and model if the name is not specific."""
     fields = {}
     information = Path("/proc/cpuinfo")
     for line in information.read_text().splitlines() if information.is_file() else ():
@@ -87,7 +87,7 @@ def processor() -> str:
 
 
 def caches() -> dict[str, str]:
-    """Return {"L1d": "32K", "L2": …} of the first core, where the system tells."""
+    """Return {"L1d": "32K", "L2": …} of the first core, if available."""
     found = {}
     for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         level, kind, size = ((index / name).read_text().strip() for name in CACHE_FIELDS)

@@ -1,4 +1,4 @@
-"""How time is measured, what a measurement is, and how measurements are written.
+"""Measure time; write measurements.
 
 A benchmark is a module with `measurements(tiny) -> Iterator[Measurement]`; `python -m benchmarks`
 runs it. Its results are two files: NAME.jsonl, whose first line is the machine and whose other
@@ -20,16 +20,16 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-WIDTH = 200  # of printed tables: a column that is cut off says nothing
+WIDTH = 200  # of printed tables, so that no column is truncated
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One number: what was measured, with which parameters, and whether it meets its bar.
+    """A measured value, with its parameters and whether it meets its bar.
 
-    `spread` holds the smallest and the largest of the repetitions behind a median. `bar` is None
-    where nothing is asked. `details` are numbers that explain the value (its parts, the other
-    side of a ratio), by names that end in their unit.
+    `spread` is the smallest and largest of the repetitions behind a median. `bar` is None if there
+    is no requirement. `details` are numbers that explain the value (parts, the other side of a
+    ratio), by names that end in their unit.
     """
 
     case: str
@@ -54,7 +54,7 @@ def measurement(
     within: tuple[float, float] | None = None,
     details: dict[str, Any] | None = None,
 ) -> Measurement:
-    """Return a measurement, held against its bar: `at_least`, `at_most` or `within`, or none."""
+    """Return a measurement, compared with its bar: `at_least`, `at_most` or `within`, if any."""
     bar, met = None, None
     if within is not None:
         bar, met = f"{within[0]:g} … {within[1]:g}", bool(within[0] <= value <= within[1])
@@ -82,21 +82,21 @@ class Timing(NamedTuple):
 
 
 def seconds_of(work: Callable[[], Any]) -> float:
-    """Return the seconds of one call, until every array that it returns is computed."""
+    """Return the seconds of one call, until all arrays that it returns are ready."""
     begin = time.perf_counter()
     jax.block_until_ready(work())
     return time.perf_counter() - begin
 
 
 def timed(work: Callable[[], Any], repetitions: int = 5, warm_up: int = 1) -> Timing:
-    """Time `repetitions` calls after `warm_up` calls that do not count (they may compile)."""
+    """Time `repetitions` calls after `warm_up` calls, which may compile."""
     for _ in range(warm_up):
         jax.block_until_ready(work())
     return Timing(tuple(seconds_of(work) for _ in range(repetitions)))
 
 
 class Alternation(NamedTuple):
-    """Two things timed in turn; `ratios` are first / second, pair by pair."""
+    """Two functions timed in alternation; `ratios` are first / second, pair by pair."""
 
     first: Timing
     second: Timing
@@ -113,17 +113,17 @@ class Alternation(NamedTuple):
         return min(self.ratios), max(self.ratios)
 
     def scaled(self, factor: float) -> "Alternation":
-        """Return the ratios times `factor`: that of the amounts of work of second and first."""
+        """Return the ratios times `factor`, the work of second over that of first."""
         return self._replace(ratios=tuple(ratio * factor for ratio in self.ratios))
 
 
 def alternate(
     first: Callable[[], Any], second: Callable[[], Any], pairs: int = 5, warm_up: int = 1
 ) -> Alternation:
-    """Time two things in turn, `pairs` times, after `warm_up` calls of each.
+    """Time two functions in alternation, `pairs` times, after `warm_up` calls of each.
 
-    What else the machine does meets both sides of a pair alike. Every other pair runs in the
-    opposite order, so that a drift within pairs has no sign.
+    Other load on the machine affects both sides of a pair alike. Every other pair runs in the
+    opposite order, so that drift cancels.
     """
     for _ in range(warm_up):
         jax.block_until_ready(first())
@@ -144,7 +144,7 @@ def alternate(
 
 
 def write(directory: Path, name: str, machine: dict[str, Any], rows: list[Measurement]) -> Path:
-    """Write NAME.jsonl and NAME.md, each whole or not at all; return the first.
+    """Write NAME.jsonl and NAME.md, each atomically; return the first.
 
     Raises:
         OSError: the directory cannot be written.
@@ -171,7 +171,7 @@ def read(path: Path) -> tuple[dict[str, Any], list[Measurement]]:
 
 
 def markdown(path: Path) -> str:
-    """Return the tables of NAME.jsonl as Markdown, under what machine they are from."""
+    """Return the tables of NAME.jsonl as Markdown, with the machine."""
     machine, rows = read(path)
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     lines = [
@@ -196,9 +196,9 @@ def show(rows: list[Measurement], console: Console | None = None) -> None:
 
 
 def tables(rows: Iterable[Measurement]) -> list[tuple[list[str], list[list[str]]]]:
-    """Return tables of (header, cells): neighbors with the same columns share one.
+    """Return tables of (header, cells); neighbors with the same columns share one.
 
-    Columns without an entry are left out.
+    Empty columns are left out.
     """
 
     def columns(row: Measurement) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The usual loop: one network at a time in PyTorch, as the authors' code trains it.
 
-DataLoader, Adam, mean squared error; after every epoch the errors on the whole cube and, where
-asked for, all Fourier coefficients.
+DataLoader, Adam, mean squared error; after every epoch the errors on the whole cube and, if
+requested, all Fourier coefficients.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ EVALUATION_BATCH = 1024  # as in the authors' code
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What one evaluation says; errors are half squared errors, as everywhere in pvr_jax."""
+    """The result of an evaluation; errors are half squared errors, as everywhere in pvr_jax."""
 
     generalization_error: float  # over the whole cube
     in_distribution_error: float  # over the seen inputs
@@ -25,7 +25,7 @@ class Evaluated:
 
 @dataclass
 class Loop:
-    """One network and what it is trained on and measured by, all on one device."""
+    """A network with its training and test data, all on one device."""
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
@@ -33,7 +33,7 @@ class Loop:
     points: torch.Tensor  # [2^n, n]
     truth: torch.Tensor  # [2^n]
     seen: torch.Tensor  # bool [2^n]
-    characters: torch.Tensor | None  # [2^n, 2^n], None where no coefficients are asked for
+    characters: torch.Tensor | None  # [2^n, 2^n], None if coefficients are not requested
     device: torch.device
 
     def epoch(self) -> tuple[float, Evaluated]:
@@ -46,7 +46,7 @@ class Loop:
             loss = nn.functional.mse_loss(self.network(x), y)
             loss.backward()
             self.optimizer.step()
-            total += loss.detach()  # `.item()` in every step would wait for the device
+            total += loss.detach()  # `.item()` would synchronize in every step
         return float(total) / len(self.loader), self.evaluate()
 
     @torch.no_grad()
@@ -57,8 +57,8 @@ class Loop:
         halves = (learned - self.truth).square() / 2
         coefficients = None
         if self.characters is not None:
-            # All coefficients by one matrix product: at n = 11 about a hundredth of an epoch on a
-            # CPU, and one launch on a GPU; the authors go monomial by monomial.
+            # All coefficients by one matrix product, unlike the authors' loop over monomials: at
+            # n = 11 about a hundredth of an epoch on a CPU, and one launch on a GPU.
             coefficients = (self.characters @ learned / len(learned)).cpu().numpy()
         return Evaluated(float(halves.mean()), float(halves[self.seen].mean()), coefficients)
 
@@ -72,14 +72,14 @@ def make_loop(
     batch_size: int,
     coefficients: bool,
 ) -> Loop:
-    """Return the loop of one network, on a GPU where PyTorch has one.
+    """Return the loop of one network, on a GPU if available.
 
     Args:
         network: on any device.
-        rows: the training set x [m, n], y [m], in the order in which it is shown.
-        cube: its points [2^n, n], the target [2^n] and the seen inputs bool [2^n].
-        learning_rate: of Adam.
-        batch_size: of training; the last batch of an epoch is smaller.
+        rows: the training set x [m, n], y [m], in order.
+        cube: points [2^n, n], target [2^n] and seen inputs bool [2^n].
+        learning_rate: learning rate of Adam.
+        batch_size: batch size of training; the last batch of an epoch is smaller.
         coefficients: whether an evaluation computes all Fourier coefficients.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -103,5 +103,5 @@ def make_loop(
 def characters(points: torch.Tensor) -> torch.Tensor:
     """Return chi_S(x) [2^n, 2^n], S down and x across; points [2^n, n] in the order of the cube."""
     is_minus = (points < 0).float()  # [x, n]
-    members = (points > 0).float()  # set number p holds coordinate i where point p has +1
-    return 1 - 2 * ((members @ is_minus.T) % 2)
+    is_in_set = (points > 0).float()  # set p contains coordinate i where point p has +1
+    return 1 - 2 * ((is_in_set @ is_minus.T) % 2)

@@ -1,4 +1,4 @@
-"""The networks of Abbe et al. 2022 as PyTorch modules, written as one writes them today.
+"""The networks of Abbe et al. 2022 as idiomatic PyTorch modules.
 
 `build(name, n, **parameters)` takes the parameters of `pvr_jax.models.build`, with the same
 defaults; `load` copies a tree of parameters of pvr_jax into a module, so that both compute the same
@@ -71,7 +71,7 @@ class TransformerLayer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A Transformer over the bits, read off at an additional first token."""
+    """A Transformer over the bits, whose readout is on an additional first token."""
 
     def __init__(
         self,

@@ -75,54 +75,54 @@ class Study:
         built = build(EXPERIMENT, (config,))
         self.program, self.table, self.task = built.programs[0], built.tables[0], task_of(config)
         self.steps_per_epoch = self.program.steps_per_epoch
-        self.members: Ensemble = built.members
+        self.ensemble: Ensemble = built.ensemble
         self.probe: dict[str, Any] | None = None
         self.step = 0
 
     @property
     def count(self) -> int:
         """How many replicas there are."""
-        return self.members.count
+        return self.ensemble.count
 
     @property
     def mode(self) -> str:
         """How a device runs its replicas."""
-        return str(self.members.mode)
+        return str(self.ensemble.mode)
 
     @property
     def devices(self) -> int:
         """Over how many devices they are."""
-        return self.members.mesh.size
+        return self.ensemble.mesh.size
 
     def choose_mode(self) -> "Study":
         """Let the probe choose, where there is something to choose."""
-        if self.members.alternatives:
+        if self.ensemble.alternatives:
             begin = time.perf_counter()
             steps = self.config.train.epochs * self.steps_per_epoch
-            self.members, found = probe.fastest(self.members, steps)
+            self.ensemble, found = probe.fastest(self.ensemble, steps)
             self.probe = found | {"seconds": time.perf_counter() - begin}
         return self
 
     def start(self) -> "Study":
         """Draw the initial states."""
-        self.state: State = self.members.start()
+        self.state: State = self.ensemble.start()
         return self
 
     def compile(self) -> "Study":
         """Compile training and evaluation as `loop.train` does, without taking a step."""
-        self.state = jax.block_until_ready(self.members.advance(self.state, self.step, self.step))
-        self.members = self.members.with_compiled_evaluation(self.state)
+        self.state = jax.block_until_ready(self.ensemble.advance(self.state, self.step, self.step))
+        self.ensemble = self.ensemble.with_compiled_evaluation(self.state)
         return self
 
     def advance(self, steps: int) -> State:
         """Take some steps."""
-        self.state = self.members.advance(self.state, self.step, self.step + steps)
+        self.state = self.ensemble.advance(self.state, self.step, self.step + steps)
         self.step += steps
         return self.state
 
     def evaluate(self) -> dict[str, np.ndarray]:
         """Return every measure of every replica, on the host."""
-        return jax.tree.map(np.asarray, self.members.evaluate(self.state))
+        return jax.tree.map(np.asarray, self.ensemble.evaluate(self.state))
 
     def epochs(self, count: int) -> dict[str, np.ndarray]:
         """Train some epochs, each with an evaluation on the whole cube; return the last one."""
@@ -134,7 +134,7 @@ class Study:
 
 def training_rows(study: Study, replica: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows x [m, n], y [m] of one replica's first epoch, in their order."""
-    one = jax.tree.map(lambda leaf: leaf[replica], study.members.replicas)
+    one = jax.tree.map(lambda leaf: leaf[replica], study.ensemble.replicas)
     batch = jax.jit(partial(batch_of, study, one))
     batches = [batch(step) for step in range(study.steps_per_epoch)]
     whole = {name: np.concatenate([one[name] for one in batches]) for name in batches[0]}

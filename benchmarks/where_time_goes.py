@@ -67,7 +67,7 @@ def shares(case: Case, tiny: bool = False) -> Measurement:
     )
     study = studies.Study(config).choose_mode().start().compile()
     plain = timed(lambda: study.advance(case.steps))
-    program = study.members.advance_program.lower(study.state, study.members.replicas, 0, 1)
+    program = study.ensemble.advance_program.lower(study.state, study.ensemble.replicas, 0, 1)
     seconds, cores, wall = traced(study, case.steps)
 
     known = operations(program.compile().as_text())
@@ -185,10 +185,10 @@ What it says of two cores of an AMD EPYC, and why the networks miss 1.5 x the fl
 - MLP and Transformer of paper size: products at the rate of square ones are 61 % and 49 % of the
   time (and more, see above); Adam is 14 % of the MLP's, memory traffic without products.
 - Mixer of paper size and both small ones: a third is elementwise (gelu and its gradient,
-  normalising), sums and moves; the products themselves run at two thirds of the best rate, those
+  normalizing), sums and moves; the products themselves run at two thirds of the best rate, those
   over the tokens have 11 rows.
 - Random features: a product over 11 numbers runs at half the best rate, and a third is the
-  optimiser and relu, one pass over the features each.
+  optimizer and relu, one pass over the features each.
 - Mean field: 65,536 wide, 64 x 65,536 numbers are 16 MiB and leave the second-level cache between
   two operations: the products with 12 rows run at a third of the best rate, relu is a pass alone.
 

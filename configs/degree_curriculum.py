@@ -1,9 +1,9 @@
-"""Degree curriculum against normal training: fewer iterations until a full parity is fitted?
+"""Degree curriculum against standard training: fewer iterations until a full parity is fitted?
 
 Paper:     Abbe et al. 2023, "Generalization on the Unseen, Logic Reasoning and Degree Curriculum":
            the parity of all d coordinates, the MLP, N random samples. The curriculum of leap 4
            shows those with at most 4 entries -1, then 8, and so on, each time until the loss of an
-           epoch is below .001; normal training has the leap d. Compared are the iterations until
+           epoch is below .001; standard training has the leap d. Compared are the iterations until
            the end and the error on the whole cube.
 Command:   ./launch.sh reproduce degree_curriculum --size=small
            ./launch.sh run configs/degree_curriculum.py:size=small
@@ -15,8 +15,8 @@ Numbers:   by flags, for example --config.data.samples=2000,3000 --config.train.
 Time:      small: 5 to 8 minutes on two CPU cores.
 Expect:    samples are drawn with replacement: of the 1,024 points, N = 500, 1,000 and 2,000 are
            about 395, 640 and 880. The curriculum takes two to four times the iterations of normal
-           training, not fewer, and learns the parity from fewer samples: of 1,000, normal training
-           fits all and learns about half the parity, the curriculum four fifths.
+           training, not fewer, and learns the parity from fewer samples: of 1,000, standard
+           training fits all and learns about half the parity, the curriculum four fifths.
 
 Tried for size=small, one seed where nothing is said; what chose was whether both arms end. Normal
 training always does. The curriculum can stay in its first stage for long, at few and small batches
@@ -72,7 +72,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
             "task": {"name": "parity", "n": n, "degree": n},
             "model": {"name": "mlp", **base.MLP},
             "curriculum": {
-                "leaps": (4, n),  # entries -1 more per stage; n is normal training
+                "leaps": (4, n),  # entries -1 more per stage; n is standard training
                 "threshold": 1e-3,  # of an epoch's mean batch loss, where a stage ends
             },
             "data": {
@@ -88,7 +88,7 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
             ),
             "evaluation": {
                 "every_epochs": every,  # on the whole cube
-                "logarithmic": 48,  # and at about so many log-spaced epochs, as normal training
+                "logarithmic": 48,  # and at about so many log-spaced epochs, as standard training
                 # ends early
             },
             "checkpoint": sections.checkpoint(2),

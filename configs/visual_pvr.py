@@ -1,14 +1,14 @@
-"""Pointer Value Retrieval on pictures: accuracy by training-set size and network, two test sets.
+"""Pointer Value Retrieval on images: accuracy by training-set size and network, two test sets.
 
-Paper:     Zhang, Raghu, Kleinberg, Bengio 2021, block style: a grid of 2 x 2 digit pictures, each
+Paper:     Zhang, Raghu, Kleinberg, Bengio 2021, block style: a grid of 2 x 2 digit images, each
            shifted at random. The one at the top left points: 0 to 3 at the top right, 4 to 6 at the
            bottom left, 7 to 9 at the bottom right; the digit there is the label. The positional
            holdout never shows 1, 2, 3 top right, 4, 5, 6 bottom left, 7, 8, 9, 0 bottom right in
            training, and tests on grids with nothing else there.
 Command:   ./launch.sh reproduce visual_pvr --size=small
            ./launch.sh run configs/visual_pvr.py:size=small,model=vit
-Choices:   model=resnet|vgg|vit|picture_mixer|picture_mlp, form=block|strip (strip: eleven pictures,
-           the token task in pictures), size=small|paper, source=digits|mnist, tiny.
+Choices:   model=resnet|vgg|vit|picture_mixer|picture_mlp, form=block|strip (strip: eleven images,
+           the token task in images), size=small|paper, source=digits|mnist, tiny.
            small: scikit-learn's 1,797 digits of 8 x 8 pixels, split before anything is composed,
            and networks for two CPU cores. A patch of ViT and Mixer is a whole digit there: with
            patches of 6 pixels the ViT is right on 31 % of inputs after 2,400 steps on a stream,

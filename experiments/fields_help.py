@@ -1,4 +1,4 @@
-"""What the fields of a configuration are: values, and the comments beside them in configs/."""
+"""Help on the fields of a configuration: values, and comments from configs/."""
 
 import re
 import textwrap
@@ -18,11 +18,11 @@ IMPORT = re.compile(r"^from configs import (\w+)", re.MULTILINE)
 
 
 def fields_help(config: ConfigDict, file: Path) -> str:
-    """Return every field of a configuration as its flag, its value and what it means.
+    """Return every field of a configuration: its flag, value and meaning.
 
     Args:
         config: the configuration.
-        file: where it is written; comments of the files of configs/ that it imports count too.
+        file: its file; comments of imported files of configs/ count too.
     """
     comments: dict[tuple[str, str], str] = {}
     for source in _sources(file):
@@ -42,7 +42,7 @@ def fields_help(config: ConfigDict, file: Path) -> str:
 
 
 def _sources(file: Path) -> Iterator[str]:
-    """Yield a file and those of configs/ that it imports, each once, its own first."""
+    """Yield a file and the files of configs/ that it imports, each once, itself first."""
     waiting, known = [file], set()
     while waiting:
         path = waiting.pop(0)
@@ -54,7 +54,7 @@ def _sources(file: Path) -> Iterator[str]:
 
 
 def _comments(source: str) -> Iterator[tuple[str, str, str]]:
-    """Yield section, field and comment; one goes on in the lines below that hold nothing else."""
+    """Yield section, field and comment; a comment continues in lines with nothing else."""
     section = field = comment = ""
     for line in [*source.splitlines(), ""]:
         if comment and (more := COMMENT.match(line)):

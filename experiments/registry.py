@@ -1,4 +1,4 @@
-"""Finding experiments: a folder of this package with a report.py is one."""
+"""Find experiments: the folders of this package with a report.py."""
 
 import importlib
 import importlib.util
@@ -10,14 +10,14 @@ from ml_collections import ConfigDict
 import experiments
 from pvr_jax.refusal import Refusal
 
-if TYPE_CHECKING:  # a report is made without JAX
+if TYPE_CHECKING:  # reports do not need JAX
     from pvr_jax.experiment import Experiment
 
 STAGES = ("train", "analyse", "predict", "report")
 
 
 class UsageError(Refusal):
-    """A mistake on the command line or in a configuration, in one line."""
+    """One line: a mistake on the command line or in a configuration."""
 
 
 def names() -> list[str]:
@@ -48,9 +48,9 @@ def experiment_of(config: ConfigDict) -> "Experiment":
 
 
 def check_data(config: ConfigDict) -> None:
-    """Check that the data which a configuration asks for are there, before anything is imported.
+    """Check, before importing anything, that the data of a configuration exist.
 
-    For experiments with a module `data`; its `check(config)` raises the one-line ValueError.
+    Calls `check(config)` of the experiment's module `data`, if any, which raises a one-line error.
     """
     name = config.get("experiment")
     if name in names() and importlib.util.find_spec(f"experiments.{name}.data") is not None:
@@ -58,7 +58,7 @@ def check_data(config: ConfigDict) -> None:
 
 
 def stages_of(config: ConfigDict, stage: str = "all") -> tuple[str, ...]:
-    """Return the stages of a configuration's experiment that --stage=`stage` runs, in order.
+    """Return the stages that --stage=`stage` runs for a configuration, in order.
 
     Raises:
         UsageError: there is no such experiment, or it has no such stage.

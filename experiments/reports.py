@@ -1,4 +1,4 @@
-"""Reports of experiments: from the files of their runs alone, without JAX.
+"""Make reports of experiments from the files of their runs, without JAX.
 
 python -m experiments.reports keep WORKDIR/EXPERIMENT experiments/EXPERIMENT/results/STUDY
 python -m experiments.reports remake experiments/EXPERIMENT/results/STUDY
@@ -15,7 +15,7 @@ from pvr_jax.reporting.publish import Published, Report, publish
 
 
 def report_of(experiment: str) -> Report:
-    """Return what is shown of an experiment."""
+    """Return the report of an experiment."""
     return registry.load(experiment, "report").REPORT
 
 
@@ -23,14 +23,14 @@ def report(root: Path) -> Published:
     """Write the report of all runs in `root`, WORKDIR/<experiment>, to root/report.
 
     Raises:
-        FileNotFoundError: no finished run; one line that says what to type.
-        ValueError: a damaged result file, named.
+        FileNotFoundError: no finished run; the message says what to type.
+        Refusal: a result file is damaged.
     """
     return publish(report_of(root.resolve().name), results.open(root), root / "report")
 
 
 def keep(source: Path, directory: Path) -> None:
-    """Copy the small results of a run, or of all runs of an experiment, to `directory`.
+    """Keep the small results of a run, or of all runs of an experiment, in `directory`.
 
     Raises:
         FileNotFoundError, ValueError: no finished run, an unfinished one, or a damaged file.

@@ -1,10 +1,10 @@
-"""Reproduce an experiment of the paper, all its runs, or all experiments; skip what is done.
+"""Reproduce one study, or all of them; skip finished runs.
 
 python -m experiments.reproduce pvr_majority --size=small
 
-An experiment is a file in configs/ with `runs(size)`, the choices of all its runs. Results go to
-WORKDIR/<name>-<size>/, each run to a directory of its own; one report compares them, and a line
-says whether they agree with the results kept in the repository.
+A study is a file in configs/ with `runs(size)`, the choices of all its runs. Results go to
+WORKDIR/<name>-<size>/, with a directory per run; one report compares them, and a line says whether
+they agree with the kept results.
 """
 
 import importlib
@@ -32,7 +32,7 @@ SIZES = ("small", "paper")
 
 
 class Request(NamedTuple):
-    """What the command line asks for."""
+    """The request of a command line."""
 
     names: tuple[str, ...]
     size: str
@@ -42,7 +42,7 @@ class Request(NamedTuple):
 
 
 def names() -> tuple[str, ...]:
-    """Return the experiments that can be reproduced."""
+    """Return the studies that can be reproduced."""
     paths = sorted(path for place in configs.__path__ for path in Path(place).glob("*.py"))
     texts = {path.stem: path.read_text(encoding="utf-8") for path in paths}
     return tuple(name for name, text in texts.items() if "\ndef runs(" in text)
@@ -81,7 +81,7 @@ def parse(arguments: list[str]) -> Request:
 
 
 def check_data(request: Request) -> None:
-    """Check that the data of every run are there; raises the one-line ValueError otherwise."""
+    """Check that the data of every run exist; raise a one-line error otherwise."""
     for name in request.names:
         module = load(name)
         for choice in module.runs(request.size):
@@ -89,8 +89,8 @@ def check_data(request: Request) -> None:
 
 
 def train_together(name: str, size: str, workdir: Path) -> None:
-    """Train every run of one experiment on the devices of all joined processes."""
-    import jax  # here and below: mistakes are told before it is imported
+    """Train every run of a study on the devices of all joined processes."""
+    import jax  # here and below: report mistakes before importing it
 
     module = load(name)
     for choice in module.runs(size):
@@ -99,7 +99,7 @@ def train_together(name: str, size: str, workdir: Path) -> None:
 
 
 def reproduce(name: str, size: str, workdir: Path) -> None:
-    """Run every stage of every run of one experiment, and one report; what is done is skipped."""
+    """Run every stage of every run of a study, except finished ones, and one report."""
     import jax
 
     begin = time.perf_counter()
@@ -114,7 +114,7 @@ def reproduce(name: str, size: str, workdir: Path) -> None:
         for stage in registry.stages_of(config):
             if stage != "report":  # one report compares all runs
                 run_stage(stage, config, place)
-        jax.clear_caches()  # the programs of one run serve no other
+        jax.clear_caches()  # runs share no programs
         if config.experiment not in experiments:
             experiments.append(config.experiment)
     for experiment in experiments:
@@ -129,12 +129,12 @@ def reproduce(name: str, size: str, workdir: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Reproduce what the command line names; return the exit status, as `experiments.main` does."""
+    """Reproduce studies; return the exit status, as in `experiments.main`."""
     try:
         with faults_noted():
             request = parse(arguments)
             if request.check:
-                return 0  # these configurations are the repository's own
+                return 0  # these configurations are part of the repository
             check_data(request)
             start_devices(request.hosts)
     except Refusal as error:

@@ -1,10 +1,10 @@
 """How neural networks generalize to inputs that training never showed.
 
-The rooms: `boolean` analyses functions on {-1, +1}^n, `tasks` say what to learn, `models` with
-what, `training` trains many replicas and keeps them, `theory` predicts, `analysis` measures what
-was learned, `results` labels it, `reporting` shows it. `run` does all of an experiment,
-`load_params` returns the parameters of a run. Importing this package imports none of them, and not
-JAX: each is imported when it is first used.
+Subpackages: `boolean` (functions on {-1, +1}^n), `tasks` (what to learn), `models` (networks),
+`training` (many replicas in one program), `theory` (predictions), `analysis` (measures of learned
+functions), `results` (labeled data) and `reporting` (tables, charts, pages). `run` runs a whole
+experiment; `load_params` loads the parameters of a run. Subpackages, and JAX, are imported on first
+use.
 
 >>> import pvr_jax
 >>> trained = pvr_jax.load_params("RUN")  # a run directory, here of two replicas
@@ -13,9 +13,10 @@ JAX: each is imported when it is first used.
 >>> trained.of("bit0-seed1")["kernel"].shape  # for the model's `apply`
 (3, 2)
 
-`pvr_jax.builders`, data sets for other frameworks, has to be imported by name.
+`pvr_jax.builders` (data sets for other frameworks) must be imported by name.
 
-Raises ImportError on Windows; one line that says what to use there.
+Raises:
+    ImportError: on Windows; the message says what to use instead.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""From an experiment and its configurations to what is trained: replicas, programs, a schedule."""
+"""Build what an experiment trains from its configurations: replicas, programs, a schedule."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from pvr_jax.training.loop import Schedule, logarithmic_steps
 from pvr_jax.training.replicas import Replicas, replica_names
 from pvr_jax.training.settings import TrainSettings
 
-FIRST = 1 << 5  # the first step after 0 that is evaluated, of a run that is counted in steps
+FIRST = 1 << 5  # first evaluated step after 0, in runs counted in steps
 
 
 def rows_of_axes(experiment: Experiment, config: ConfigDict) -> Sequence[Mapping[str, Any]]:
@@ -29,7 +29,7 @@ def rows_of_axes(experiment: Experiment, config: ConfigDict) -> Sequence[Mapping
     axes = experiment.axes(config)
     if not isinstance(axes, Mapping):
         return axes
-    return [dict(zip(axes, own, strict=True)) for own in itertools.product(*axes.values())]
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
 
 
 def replica_count(experiment: Experiment, config: ConfigDict) -> int:
@@ -48,18 +48,20 @@ def replica_table(experiment: Experiment, config: ConfigDict) -> pd.DataFrame:
         "init_scale": [*map(float, chosen.init_scales)],
         "seed": range(first, first + chosen.seeds),
     }
-    others = [dict(zip(columns, own, strict=True)) for own in itertools.product(*columns.values())]
-    table = pd.DataFrame([{**row, **other} for row in rows for other in others])
-    labels = [experiment.label(row) for row in rows for _ in others]
+    grid = [
+        dict(zip(columns, values, strict=True)) for values in itertools.product(*columns.values())
+    ]
+    table = pd.DataFrame([{**row, **point} for row in rows for point in grid])
+    labels = [experiment.label(row) for row in rows for _ in grid]
     return table.assign(name=replica_names(labels, *(table[name] for name in columns)))
 
 
 def replicas_of(
     experiment: Experiment, program: Program, table: pd.DataFrame, packed: bool = False
 ) -> Replicas:
-    """Return the replicas of a table; keys follow from a row's values, never from its position.
+    """Return the replicas of a table; their keys depend on a row's values, never its position.
 
-    Where several configurations are packed, what is the configuration's own is a condition too.
+    If configurations are packed, what is specific to a configuration becomes a condition too.
     """
     conditions = (program.conditions or _columns_of_numbers)(table)
     rows = {
@@ -96,23 +98,23 @@ def _columns_of_numbers(table: pd.DataFrame) -> dict[str, jax.Array]:
 
 
 class Built(NamedTuple):
-    """What is trained: of each configuration its program and its table, and all in one ensemble."""
+    """What is trained: a program and a table per configuration, and one ensemble of all."""
 
     programs: list[Program]
     tables: list[pd.DataFrame]
     replicas: Replicas
-    members: Ensemble
+    ensemble: Ensemble
     schedule: Schedule
 
     @property
     def slices(self) -> list[slice]:
-        """The replicas of each configuration, as a part of all."""
+        """The slice of each configuration's replicas among all replicas."""
         ends = np.cumsum([len(table) for table in self.tables]).tolist()
         return [slice(first, last) for first, last in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 def build(experiment: Experiment, configs: Sequence[ConfigDict]) -> Built:
-    """Return what is trained: one configuration, or several that are alike, in one program."""
+    """Build one configuration, or several that are alike, as one program."""
     tables = [replica_table(experiment, config) for config in configs]
     programs = [experiment.build(*own) for own in zip(configs, tables, strict=True)]
     each = [
@@ -121,8 +123,8 @@ def build(experiment: Experiment, configs: Sequence[ConfigDict]) -> Built:
     ]
     replicas = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *each)
     names = [name for table in tables for name in table["name"]]
-    members = _ensemble(programs[0], replicas, configs[0], names)
-    return Built(programs, tables, replicas, members, schedule_of(configs[0], programs[0]))
+    ensemble = _ensemble(programs[0], replicas, configs[0], names)
+    return Built(programs, tables, replicas, ensemble, schedule_of(configs[0], programs[0]))
 
 
 def _ensemble(
@@ -170,11 +172,10 @@ def _ensemble(
 
 
 def start_of(run_directory: str, names: Sequence[str], shapes: Any) -> Any:
-    """Return the last parameters [R, ...] of another run, for replicas of these names.
+    """Return the last parameters [R, ...] of another run, for the named replicas.
 
     Raises:
-        Refusal: no such run, no replica for one of the names, or a network of another shape;
-            begins with "start".
+        Refusal: no such run, a name without a replica, or another network; starts with "start".
     """
     params = parameters_of(run_directory).for_replicas(names)
     form = jax.tree.map(lambda leaf: leaf.shape[1:], params)
@@ -193,8 +194,8 @@ def _total(config: ConfigDict, program: Program) -> int:
 def schedule_of(config: ConfigDict, program: Program) -> Schedule:
     """Return when a run evaluates and saves.
 
-    Evaluations are every so many epochs, and, with `evaluation.logarithmic`, at about so many
-    log-spaced steps; of a run that is counted in steps at about `evaluation.count` of these.
+    A run evaluates every `evaluation.every_epochs` epochs, and at about `evaluation.logarithmic`
+    log-spaced steps; a run counted in steps, at about `evaluation.count` log-spaced steps.
     """
     total, chosen = _total(config, program), config.evaluation
     in_steps = "steps" in config.train

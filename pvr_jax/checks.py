@@ -1,6 +1,6 @@
-"""What parameters, fields of a configuration and arrays may be; each complaint is one line.
+"""Validation of parameters, configuration fields and arrays.
 
-"<name>: given <value>; allowed <what>". Every room uses these rules, and they use no room.
+Every error is one line, "<name>: given <value>; allowed <what>".
 """
 
 import math
@@ -13,26 +13,26 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from pvr_jax.refusal import Refusal, shown
+from pvr_jax.refusal import Refusal, format_value
 
 LARGEST_N = 4096
-# Numbers of points and indices of sets are int32.
+# Indices of points and sets are int32.
 MAX_DIMENSION = 30
 
 
 def invalid(name: str, given: Any, allowed: str) -> Refusal:
-    """Return the one-line error about a value; `name` is that of its parameter or field."""
-    return Refusal(f"{name}: given {shown(given)}; allowed {allowed}")
+    """Return the one-line error about the value of a parameter or field."""
+    return Refusal(f"{name}: given {format_value(given)}; allowed {allowed}")
 
 
 class Rule(NamedTuple):
-    """Which values are allowed, and the same in words."""
+    """A predicate for allowed values, and its description."""
 
     allows: Callable[[Any], bool]
     allowed: str
 
     def check(self, name: str, given: Any) -> Any:
-        """Return `given`, a number of NumPy as one of Python.
+        """Return `given`; NumPy scalars become Python numbers.
 
         Raises:
             Refusal: it is not allowed.
@@ -44,7 +44,7 @@ class Rule(NamedTuple):
 
 
 def integer(low: float, high: float = math.inf, allowed: str = "") -> Rule:
-    """Return the rule of the whole numbers from low to high."""
+    """Rule: an integer in [low, high]."""
     text = f"a whole number of at least {low}" if high == math.inf else f"{low} to {high}"
     return Rule(
         lambda value: (
@@ -58,25 +58,25 @@ def _is_finite(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def count(low: int, most: int) -> Rule:
-    """Return the rule of whole numbers from low on that memory has room for."""
-    return integer(low, most, f"a whole number of at least {low}, and up to {most}")
+def count(low: int, high: int) -> Rule:
+    """Rule: an integer of at least `low`; `high` is where memory ends."""
+    return integer(low, high, f"a whole number of at least {low}, and up to {high}")
 
 
 def above(low: float, high: float = math.inf) -> Rule:
-    """Return the rule of the real numbers above `low` and up to `high`."""
+    """Rule: a real number in (low, high]."""
     text = f"a number above {low:g}" + ("" if high == math.inf else f" and up to {high:g}")
     return Rule(lambda value: _is_finite(value) and low < value <= high, text)
 
 
 def nonnegative(high: float = math.inf) -> Rule:
-    """Return the rule of the real numbers from 0 to `high`."""
+    """Rule: a real number in [0, high]."""
     text = "a number from 0" + ("" if high == math.inf else f" to {high:g}")
     return Rule(lambda value: _is_finite(value) and 0 <= value <= high, text)
 
 
 def one_of(*allowed: Any) -> Rule:
-    """Return the rule of a closed list of values; 1 is not True."""
+    """Rule: one of the given values; 1 is not True."""
     return Rule(
         lambda value: any(type(value) is type(item) and value == item for item in allowed),
         ", ".join(map(str, allowed)),
@@ -84,7 +84,7 @@ def one_of(*allowed: Any) -> Rule:
 
 
 def list_of(rule: Rule, example: str) -> Rule:
-    """Return the rule of lists of one or more different values that fit `rule`."""
+    """Rule: a nonempty list of distinct values, each allowed by `rule`."""
     return Rule(
         lambda values: (
             isinstance(values, tuple | list)
@@ -97,27 +97,27 @@ def list_of(rule: Rule, example: str) -> Rule:
 
 
 def text(empty: bool = False) -> Rule:
-    """Return the rule of texts, of those that are not empty unless `empty`."""
+    """Rule: a string, nonempty unless `empty`."""
     return Rule(lambda value: isinstance(value, str) and (empty or bool(value)), "a text")
 
 
 def absent(source: str) -> Rule:
-    """Return the rule of a field that is not to be set, as it follows from `source`."""
+    """Rule: an unset field, because it follows from `source`."""
     return Rule(lambda value: value is None, f"nothing: it follows from {source}")
 
 
 def finite(name: str, given: Any, allowed: str = "a finite real number") -> float:
-    """Return a finite real number, whole or not, as a float."""
+    """Return a finite real number as a float."""
     return float(Rule(_is_finite, allowed).check(name, given))
 
 
 def sequence(name: str, given: Any, allowed: str) -> tuple[Any, ...]:
-    """Return a tuple or list as a tuple; anything else is refused with `allowed`."""
+    """Return a tuple or list as a tuple; refuse anything else with `allowed`."""
     return tuple(Rule(lambda value: isinstance(value, tuple | list), allowed).check(name, given))
 
 
 def size(name: str, given: Any) -> int:
-    """Return a size of a model, a whole number of at least 1."""
+    """Return the size of a model, an integer of at least 1."""
     return _SIZE.check(name, given)
 
 
@@ -127,7 +127,7 @@ def sizes(given: Mapping[str, Any]) -> dict[str, int]:
 
 
 def shape(name: str, given: Any, example: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a sequence of sizes as a tuple; the complaint ends with the `example`."""
+    """Return a sequence of sizes as a tuple; the error message ends with `example`."""
     if isinstance(given, Sequence) and not isinstance(given, str):
         given = tuple(given)
     if not isinstance(given, tuple) or not all(map(_SIZE.allows, given)):
@@ -139,10 +139,9 @@ _SIZE = integer(1, allowed="whole numbers of at least 1")
 
 
 def bit_number(bit: Any, n: int) -> jax.Array | int:
-    """Return a coordinate number, checked where its value is known.
+    """Return the index of a coordinate, which must be in 0..n-1.
 
-    A traced scalar has no value yet: only its type and shape are checked, the range is the
-    caller's promise. A known one must lie in 0..n-1.
+    Of a traced scalar only type and shape are checked; the caller guarantees the range.
     """
     allowed = f"0 to {n - 1}"
     has_type = hasattr(bit, "dtype") and hasattr(bit, "ndim")
@@ -160,11 +159,11 @@ def bit_number(bit: Any, n: int) -> jax.Array | int:
 
 
 def signs(x: ArrayLike, with_shape: bool = True) -> jax.Array:
-    """Return inputs x[..., n] as an array, of a type that can hold -1 and +1.
+    """Return inputs x[..., n] as an array whose dtype can hold -1 and +1.
 
     Raises:
-        Refusal: they are Booleans or unsigned whole numbers: whether their 0 is the input -1 would
-            be a guess. The message has their shape if `with_shape`.
+        Refusal: they are Booleans or unsigned integers, whose 0 is ambiguous. The message has their
+            shape if `with_shape`.
     """
     x = jnp.asarray(x)
     if any(jnp.issubdtype(x.dtype, kind) for kind in (jnp.bool_, jnp.unsignedinteger)):
@@ -174,11 +173,10 @@ def signs(x: ArrayLike, with_shape: bool = True) -> jax.Array:
 
 
 def tokens(name: str, given: ArrayLike, alphabet: int) -> jax.Array:
-    """Return tokens [...] as an array, checked where their values are known.
+    """Return tokens [...] as an array; the range of traced tokens is not checked.
 
     Raises:
-        Refusal: they are no whole numbers, or not in 0..alphabet-1; the range of traced ones is
-            the caller's promise.
+        Refusal: they are not integers, or not in 0..alphabet-1.
     """
     array = jnp.asarray(given)
     allowed = f"whole numbers, tokens from 0 to {alphabet - 1}"
@@ -202,20 +200,20 @@ def _known_entries(value: ArrayLike) -> np.ndarray:
 
 
 def in_range(name: str, value: ArrayLike, low: float, high: float) -> None:
-    """Check that every entry of `value` lies in [low, high]; a traced one passes unchecked.
+    """Check that every entry of `value` lies in [low, high]; traced values are not checked.
 
     Raises:
-        Refusal: an entry lies outside or is NaN.
+        Refusal: an entry is outside, or NaN.
     """
     entries = _known_entries(value)
-    # Written as "not inside" so that NaN is refused as well.
+    # "Not inside", so that NaN is refused too.
     outside = entries[~((entries >= low) & (entries <= high))]
     if outside.size:
         raise Refusal(f"{name}: given {outside.flat[0]}; allowed {low} to {high}")
 
 
 def is_sign(name: str, value: ArrayLike) -> None:
-    """Check that every entry of `value` is -1 or +1; a traced one passes unchecked."""
+    """Check that every entry of `value` is -1 or +1; traced values are not checked."""
     entries = _known_entries(value)
     other = entries[(entries != 1) & (entries != -1)]
     if other.size:
@@ -236,11 +234,10 @@ def is_integer(name: str, value: ArrayLike) -> None:
 
 
 def dimension(array: jax.Array, name: str = "values") -> int:
-    """The n of an array [..., 2^n] whose last axis runs over all points or over all sets.
+    """Return the n of an array [..., 2^n] whose last axis runs over all points or all sets.
 
     Raises:
-        Refusal: the last axis is not 2^n long with n from 1 to 30; `name` is what the message
-            calls the array.
+        Refusal: the length of the last axis is not 2^n with n from 1 to 30.
     """
     if array.ndim == 0:
         raise Refusal(f"{name}: given a scalar; allowed an array with a last axis of length 2^n")
@@ -255,11 +252,10 @@ def dimension(array: jax.Array, name: str = "values") -> int:
 
 
 def array(name: str, values: ArrayLike) -> jax.Array:
-    """The values as JAX holds them.
+    """Return the values as a JAX array.
 
     Raises:
-        Refusal: whole numbers that JAX would wrap around: those beyond 32 bits, where its 64 bits
-            are off.
+        Refusal: integers beyond 32 bits, which JAX would wrap around without 64-bit types.
     """
     if isinstance(values, jax.Array):
         return values
@@ -275,10 +271,10 @@ def array(name: str, values: ArrayLike) -> jax.Array:
 
 
 def real_array(name: str, array: ArrayLike) -> jax.Array:
-    """The array in float32 or float64, the two dtypes in which analysis is done.
+    """Return the array in float32 or float64, the dtypes of analysis.
 
-    Those two are kept. Integers and booleans become the default float dtype (float32, or
-    float64 under `jax.enable_x64`), half precision becomes float32.
+    Integers and Booleans become the default float dtype (float32, or float64 under
+    `jax.enable_x64`); half precision becomes float32.
 
     Raises:
         Refusal: complex numbers.
@@ -286,7 +282,7 @@ def real_array(name: str, array: ArrayLike) -> jax.Array:
     if not isinstance(array, jax.Array):
         array = np.asarray(array)
         if array.dtype.kind in "iu":
-            # Before JAX has them: it would wrap whole numbers of 64 bits around at 32.
+            # Before JAX sees them: it would wrap 64-bit integers around at 32 bits.
             array = array.astype(jnp.result_type(float))
     array = jnp.asarray(array)
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
@@ -299,11 +295,11 @@ def real_array(name: str, array: ArrayLike) -> jax.Array:
 def target_and_seen(values: ArrayLike, seen: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Return a function float64[2^n], zero where unseen, and its seen set bool[2^n].
 
-    Whatever `values` holds at unseen points, NaN included, is never read.
+    `values` at unseen points are never read; they may be NaN.
 
     Raises:
-        Refusal: the shapes are not [2^n] both, `seen` is not boolean or shows nothing, or a seen
-            value is not finite.
+        Refusal: a shape is not [2^n], `seen` is not boolean or is empty, or a seen value is not
+            finite.
     """
     seen = seen_set(seen)
     values = np.asarray(values)
@@ -326,7 +322,7 @@ def seen_set(seen: ArrayLike) -> np.ndarray:
     """Return a seen set as bool[2^n].
 
     Raises:
-        Refusal: it is not a boolean array [2^n], or shows nothing.
+        Refusal: it is not a boolean array [2^n], or is empty.
     """
     seen = np.asarray(seen)
     if seen.dtype != bool:

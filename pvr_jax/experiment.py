@@ -1,6 +1,6 @@
-"""An experiment is a value: what its replicas are, and which functions of ONE replica make them.
+"""Experiments as values: replicas, functions of ONE replica, measures and predictions.
 
-It also says how they are measured and what theory says they should be; `frame` does the rest.
+`frame` trains, measures and predicts.
 """
 
 import re
@@ -31,19 +31,23 @@ Arrays = dict[str, Any]
 Axes = Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]
 Learned = Callable[[], Iterator[np.ndarray]]
 Theory = Callable[[ConfigDict, pd.DataFrame, Learned], Arrays]
-# The streams of a seed's key: what they are for, and what is folded in first. A new stream takes
-# the next number; one that changed would change every result.
+# Random streams and the numbers folded into a seed's key for them. A new stream takes the next
+# number; changing one would change every result.
 STREAMS = {"data": 0, "init": 1}
 SECTIONS = ("task", "model", "train", "evaluation", "checkpoint")
 
 
 class End(NamedTuple):
-    """The end of a run, of all its replicas.
+    """All replicas at the end of a run.
 
-    `params` are the last parameters [R, ...], `state()` the last states, `kept()` yields the step
-    and the parameters of every kept checkpoint, `drawn` is what `draw` made, `replicas` their
-    table, `values` what was measured [T, R, ...] or [R, ...] at `steps` [T]. With a carry,
-    parameters are (params, carry).
+    Args:
+        params: the last parameters [R, ...]; with a carry, (params, carry).
+        state: returns the last states.
+        kept: yields step and parameters of every kept checkpoint.
+        drawn: the output of `Program.draw`.
+        replicas: the replica table.
+        steps: the measured steps [T].
+        values: the measures, [T, R, ...] or [R, ...].
     """
 
     params: Any
@@ -59,39 +63,38 @@ class End(NamedTuple):
 class Program:
     """What is trained and measured, as functions of ONE replica.
 
-    `conditions` are the replica's own, such as `leap=4`; `drawn` is what `draw` made.
+    `conditions` are those of the replica, such as `leap=4`; `drawn` is the output of `draw`.
 
     Args:
         init: `init(key) -> params`.
-        outputs: `outputs(params, drawn, **conditions) -> array[N] or tree`, what the network says
-            where it is measured; with a carry, of (params, carry).
-        measure: `measure(outputs, drawn, **conditions) -> {name: array}`; in training's arithmetic
-            along training, in float64 of what checkpoints hold.
+        outputs: `outputs(params, drawn, **conditions) -> array[N] or tree`, the network's outputs
+            for `measure`; with a carry, `params` is (params, carry).
+        measure: `measure(outputs, drawn, **conditions) -> {name: array}`; in the arithmetic of
+            training during training, in float64 from checkpoints.
         apply: `apply(params, x) -> predictions`.
         batch: `batch(key, step, **conditions) -> {x, y, weight}`; pure.
-        loss, objective, carry, fresh_at: as of `training.ensemble.ensemble`.
-        draw: `draw(data_key, **conditions) -> {name: array}`, once per replica: what measuring has
-            to know of its data.
-        conditions: `conditions(replicas) -> {name: array[R, ...]}`, of the table; None: its columns
-            of numbers.
-        packed: more conditions [R, ...], given where configurations train in one program: what the
-            other functions of this configuration have for all replicas.
-        ensemble: makes the programs of training where they are not those of batches:
-            `ensemble(replicas, settings, evaluate=…)`, whose `evaluate` takes (params, drawn,
-            **conditions).
-        training_rows: `training_rows(replicas) -> counts`, of `training.shown_rows.count_rows`;
-            None where nothing is withheld.
-        of_last: `of_last(outputs[r, ...]) -> {name: array[r, ...]}`, on the host, of the last step.
-        at_the_end: `at_the_end(end) -> {name: array}`, of all replicas [R, ...] or [step, R, ...],
-            what compares them, or facts; a measure that it gives as None is left out.
-        kept_beside: further arrays in the file that keeps the outputs.
-        exact: facts about the target, by name of a measure.
-        measures: those that depend on the configuration, beside the experiment's.
-        coordinates: of the measures' own dimensions, by name.
-        attributes: of the results, beside those of `measuring.attributes_of` or in their place.
-        steps_per_epoch: 1 where a step is an epoch.
-        title: of what is trained on what.
-        outputs_size: N, which bounds how many replicas are measured together.
+        loss, objective, carry, fresh_at: see `training.ensemble.ensemble`.
+        draw: `draw(data_key, **conditions) -> {name: array}`, once per replica: the data that
+            `outputs` and `measure` need.
+        conditions: `conditions(replicas) -> {name: array[R, ...]}` from the table; None: its
+            numeric columns.
+        packed: further conditions [R, ...] if configurations train in one program: what the
+            functions of this configuration otherwise hold as constants.
+        ensemble: `ensemble(replicas, settings, evaluate=…) -> Ensemble`, for training that is not
+            batch by batch; `evaluate` takes (params, drawn, **conditions).
+        training_rows: `training_rows(replicas) -> counts`, see `training.shown_rows.count_rows`;
+            None if nothing is withheld.
+        of_last: `of_last(outputs[r, ...]) -> {name: array[r, ...]}`, on the host, at the last step.
+        at_the_end: `at_the_end(end) -> {name: array}`, measures of all replicas together, [R, ...]
+            or [step, R, ...], or facts; a value of None is left out.
+        kept_beside: further arrays for the file of outputs.
+        exact: facts about the target, by measure.
+        measures: measures that depend on the configuration, besides the experiment's.
+        coordinates: coordinates of the measures' own dimensions.
+        attributes: attributes of the results; they override `measuring.attributes_of`.
+        steps_per_epoch: 1 if a step is an epoch.
+        title: network and task, for the progress line.
+        outputs_size: N, which bounds how many replicas are measured at once.
     """
 
     init: Callable[[jax.Array], Any]
@@ -134,10 +137,10 @@ def model_of(config: ConfigDict, n: int) -> models.Model:
 
 
 def parameters_of(run_directory: str) -> Parameters:
-    """Return the last parameters of a run that another starts from.
+    """Return the last parameters of a run, for another run to start from.
 
     Raises:
-        Refusal: there are none; begins with "start".
+        Refusal: there are none; the message starts with "start".
     """
     try:
         return load_params(run_directory)
@@ -146,10 +149,10 @@ def parameters_of(run_directory: str) -> Parameters:
 
 
 def is_plain_training(config: ConfigDict) -> tuple[bool, str]:
-    """Return whether all parameters are trained, from random ones, on the squared error; else why.
+    """Return whether training is plain, and if not, why.
 
-    What theories say of lazy training, and of linear regression, is of such training, without
-    weight decay.
+    Plain: all parameters are trained, from random ones, on the squared error, without weight decay.
+    Theories of lazy training and of linear regression hold for plain training only.
     """
     plain = {"start": ("",), "freeze": ("",), "weight_decay": (0.0,), "loss": ("", "squared_error")}
     for name, allowed in plain.items():
@@ -159,15 +162,14 @@ def is_plain_training(config: ConfigDict) -> tuple[bool, str]:
 
 
 def condition_name(row: Mapping[str, Any]) -> str:
-    """Return what tells a replica apart beside rate, scale and seed, such as "leap4"."""
+    """Return the name of a row of `axes`, such as "leap4"."""
     return "-".join(f"{name}{value}" for name, value in row.items())
 
 
 class Computed(NamedTuple):
-    """What is computed without training, by name of a measure, with its coordinates.
+    """Values computed without training, by measure, with their coordinates.
 
-    Where there are replicas they are a table with their `name`, `seed`, `learning_rate` and
-    `init_scale`.
+    `replicas`, if any, has the columns `name`, `seed`, `learning_rate` and `init_scale`.
     """
 
     values: Mapping[str, Any]
@@ -177,39 +179,38 @@ class Computed(NamedTuple):
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment, which is trained and measured, or computed.
+    """An experiment, trained and measured, or computed.
 
     Args:
-        name: of its folder, and of `config.experiment`.
-        measures: what it measures, by name.
-        build: `build(config, replicas) -> Program`, with the table of replicas.
-        compute: `compute(config) -> Computed`, where nothing is trained; a configuration then
-            needs no sections but those of `rules`.
-        axes: `axes(config) -> {column: values}`, or rows where not all combinations are meant; the
-            replicas are all combinations of these with learning rates, initial scales and seeds.
-        label: of a row of `axes`, the beginning of a replica's name.
-        rules: of its own fields, "section.field".
-        counts: whether training is counted in "epochs" or in "steps".
-        streams: what each stream of randomness depends on: "seed", and conditions that are whole
-            numbers.
-        predict: theory -> `theory(config, replicas, learned) -> {name: array[R, ...]}`, of
-            `predictions`; `learned()` yields the last outputs [N] of one replica after the other,
-            where they are kept. A Refusal says why the theory is not defined.
-        predictions: what theories say, by name; those of `measures` too.
-        kept: the file that keeps the outputs of the last checkpoint, or, with
-            `evaluation.spectra="all"`, of every kept one.
+        name: name of its folder, and of `config.experiment`.
+        measures: its measures, by name.
+        build: `build(config, replicas) -> Program`, given the replica table.
+        compute: `compute(config) -> Computed`, if nothing is trained; a configuration then needs
+            only the sections of `rules`.
+        axes: `axes(config) -> {column: values}`, or a list of rows if not all combinations are
+            meant. Replicas are all combinations with learning rates, initial scales and seeds.
+        label: maps a row of `axes` to the beginning of a replica's name.
+        rules: rules of its own fields, by "section.field".
+        counts: whether training is counted in "epochs" or "steps".
+        streams: what each random stream depends on: "seed", and integer conditions.
+        predict: theory -> `theory(config, replicas, learned) -> {name: array[R, ...]}`; `learned()`
+            yields the last outputs [N], replica by replica, if they are kept. A Refusal says why
+            the theory does not apply.
+        predictions: measures of theories, by name; those in `measures` need not be repeated.
+        kept: the file of outputs at the last checkpoint or, with `evaluation.spectra="all"`, at
+            every kept one.
         check: `check(config)` refuses what single rules cannot.
-        prediction: `prediction(config)`, the shape of what a network says of one input: (), a
-            number, or (c,), logits of classes.
-        named: what stands behind names in the configuration that are files or the user's own.
-        alike: `alike(config)`, a document that is equal for configurations of which one program can
-            train all; seeds, learning rates and initial scales never count.
-        followed: fields that say only what the analysis follows, with their defaults. They are in
-            no run's name, and a run is analyzed again where they change.
-        defaults: of fields that the experiment has got since: a configuration that has them so has
-            the name that it had without them.
-        naming: `naming(config, fields)`, may clear a published name where fields are given by hand.
-        remarks: `remarks(config, fields)`, lines for a user who has given these fields.
+        prediction: `prediction(config)`, the shape of a network's output for one input: () for a
+            number, (c,) for the logits of classes.
+        named: contents of files and user functions that the configuration names.
+        alike: `alike(config)`, a document that is equal for configurations that can train in one
+            program; seeds, learning rates and initial scales never count.
+        followed: fields of the analysis alone, with their defaults. They are not part of a run's
+            name; if they change, a run is analyzed again.
+        defaults: fields added later, with their defaults; a configuration with these values keeps
+            the name it had without the fields.
+        naming: `naming(config, fields)`, may clear a published name if fields are set by hand.
+        remarks: `remarks(config, fields)`, lines for a user who set these fields.
     """
 
     name: str
@@ -236,7 +237,7 @@ class Experiment:
     remarks: Callable[[ConfigDict, Mapping[str, Any]], list[str]] = lambda config, given: []
 
     def validate(self, config: ConfigDict) -> None:
-        """Check the whole configuration; raises the one-line error about the first bad field."""
+        """Check the whole configuration; raise a one-line error for the first bad field."""
         rules, sections = self.rules, [rule.split(".")[0] for rule in self.rules]
         if self.compute:
             fields.check(config, tuple(dict.fromkeys(sections)), rules)
@@ -252,7 +253,7 @@ class Experiment:
             fields.prefix_errors("config.train.", lambda: for_predictions(name, shape))
 
     def contents(self, config: ConfigDict) -> dict[str, Content]:
-        """Return what stands behind all names in a configuration, that of another run included."""
+        """Return the contents behind all names in a configuration, `train.start` included."""
         found = dict(self.named(config)) if "task" in config else {}
         if path := config.get("train", {}).get("start"):
             loaded = fields.prefix_errors("config.train.", lambda: parameters_of(path))
@@ -262,7 +263,7 @@ class Experiment:
         return found
 
     def identity(self, config: ConfigDict) -> str:
-        """Return the 8 hexadecimal digits that name a configuration."""
+        """Return the 8 hexadecimal digits that identify a configuration."""
         return fields.identity(config.to_dict(), self.followed, self.defaults)
 
     def run_name(self, config: ConfigDict) -> str:
@@ -274,6 +275,6 @@ class Experiment:
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The stages it has, in order."""
+        """Its stages, in order."""
         first = ["analyse"] if self.compute else ["train", "analyse"]
         return (*first, *(["predict"] if self.predict else []), "report")

@@ -95,7 +95,7 @@ def plan_of(experiment: Experiment, configs: Sequence[ConfigDict]) -> run.Plan:
     titles = dict.fromkeys(program.title for program in built.programs)
     rows = built.programs[0].training_rows(built.replicas)
     return run.Plan(
-        built.members, built.schedule, [*itertools.chain(*names)], "; ".join(titles), rows
+        built.ensemble, built.schedule, [*itertools.chain(*names)], "; ".join(titles), rows
     )
 
 

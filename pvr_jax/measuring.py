@@ -1,4 +1,4 @@
-"""Measures of what was trained, from its checkpoints and the log of its evaluations."""
+"""Measure trained replicas, from checkpoints and from the log of evaluations."""
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ from pvr_jax.training.progress import ProgressDisplay
 from pvr_jax.training.replicas import to_host
 from pvr_jax.training.state import State
 
-# Numbers that are measured together: 2^22 in float64 are 32 MB.
+# Values measured at once: 2^22 in float64 are 32 MB.
 GROUP = 1 << 22
 
 
@@ -36,12 +36,14 @@ def write_measures(
 ) -> list[list[int | None]]:
     """Measure what was trained in `directory`; write each configuration's results to its output.
 
-    Steps with a checkpoint are measured from it in float64; the others are the evaluations of
-    training, in its arithmetic. Returns, for each configuration, the steps at which its replicas
-    diverged, None for the others.
+    Steps with a checkpoint are measured from it, in float64; other steps are those that training
+    evaluated, in its arithmetic.
+
+    Returns:
+        For each configuration, the step at which each replica diverged, or None.
     """
     built = build(experiment, configs)
-    count, total = built.members.count, built.schedule.total
+    count, total = built.ensemble.count, built.schedule.total
     draw = jax.jit(jax.vmap(lambda key, own: built.programs[0].draw(key, **own)))
     drawn = to_host(draw(built.replicas.data_key, built.replicas.conditions), count)
     every = configs[0].evaluation.get("spectra") == "all"
@@ -55,7 +57,7 @@ def write_measures(
         kept = partial(
             run.kept_parameters,
             checkpoints,
-            built.members,
+            built.ensemble,
             built.schedule,
             directory,
             built.programs[0].carry is not None,
@@ -92,30 +94,30 @@ def write_measures(
 def _measures(built: Built, drawn: Arrays) -> Callable[..., Arrays]:
     """Return `measure(params, keep, is_last) -> {name: array[R, ...]}`, in float64.
 
-    It hands the outputs of some replicas after the other to `keep(some, outputs)`.
+    It passes the outputs of each group of replicas to `keep(group, outputs)`.
     """
-    program, members = built.programs[0], built.members
-    conditions = to_host(built.replicas.conditions, members.count)
+    program, ensemble = built.programs[0], built.ensemble
+    conditions = to_host(built.replicas.conditions, ensemble.count)
     size = max(1, GROUP // program.outputs_size)
     groups = run.in_groups(
         lambda params, own: program.outputs(params, own["drawn"], **own["conditions"]),
-        members,
+        ensemble,
         size,
     )
     compiled = jax.jit(jax.vmap(lambda outputs, own, given: program.measure(outputs, own, **given)))
 
     def measure(params: Any, keep: Callable[..., None], is_last: bool) -> Arrays:
         found = []
-        for some, outputs in groups(params, {"drawn": drawn, "conditions": conditions}):
-            keep(some, outputs)
-            own, given = jax.tree.map(lambda leaf, some=some: leaf[some], (drawn, conditions))
+        for group, outputs in groups(params, {"drawn": drawn, "conditions": conditions}):
+            keep(group, outputs)
+            own, given = jax.tree.map(lambda leaf, group=group: leaf[group], (drawn, conditions))
             with float64.exact():
                 exact = jax.tree.map(_in_float64, outputs)
                 values = dict(compiled(exact, own, given))
                 values["finite"] = _finite(exact)
                 values = jax.tree.map(np.asarray, values)
             found.append({**values, **(program.of_last(outputs) if is_last else {})})
-        return {name: np.concatenate([group[name] for group in found]) for name in found[0]}
+        return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
     return measure
 
@@ -125,7 +127,7 @@ def _in_float64(leaf: np.ndarray) -> jax.Array:
 
 
 def _finite(outputs: Any) -> jax.Array:
-    """Return of which replicas all numbers are finite, bool [r]."""
+    """Return for each replica whether all its outputs are finite, bool [r]."""
     each = [
         jnp.isfinite(leaf).reshape(len(leaf), -1).all(axis=1) for leaf in jax.tree.leaves(outputs)
     ]
@@ -135,7 +137,7 @@ def _finite(outputs: Any) -> jax.Array:
 def _kept(
     experiment: Experiment, built: Built, outputs: Sequence[Path], held: contextlib.ExitStack
 ) -> tuple[Callable[..., None], Callable[[], None]]:
-    """Return `append(step, some, outputs)` and `finish()` of the files that keep the outputs."""
+    """Return `append(step, group, outputs)` and `finish()` for the files of outputs."""
     if experiment.kept is None:
         return lambda *_: None, lambda: None
     files = [
@@ -148,11 +150,11 @@ def _kept(
         )
     ]
 
-    def append(step: int, some: slice, rows: np.ndarray) -> None:
+    def append(step: int, group: slice, rows: np.ndarray) -> None:
         for file, own in zip(files, built.slices, strict=True):
-            first, last = max(own.start, some.start), min(own.stop, some.stop)
+            first, last = max(own.start, group.start), min(own.stop, group.stop)
             if first < last:
-                file.append(step, rows[first - some.start : last - some.start])
+                file.append(step, rows[first - group.start : last - group.start])
 
     return append, lambda: [file.finish() for file in files]
 
@@ -160,13 +162,15 @@ def _kept(
 def along_training(
     experiment: Experiment, measured: Mapping[int, Arrays], records: Mapping[int, Arrays]
 ) -> tuple[np.ndarray, Arrays, Arrays]:
-    """Return the steps [T], what was measured at them [T, R, ...], and at the last alone [R, ...].
+    """Join the measures of checkpoints with those of evaluations.
 
     Args:
-        experiment: the batch loss is kept where it is a measure of it.
-        measured: of every checkpoint.
-        records: of every evaluation. One that lacks a measure, or has another number of tracked
-            things, is NaN there.
+        experiment: if `batch_loss` is one of its measures, the batch loss is kept.
+        measured: measures of every checkpoint.
+        records: measures of every evaluation; missing ones, or those of another shape, become NaN.
+
+    Returns:
+        The steps [T], the measures at all steps [T, R, ...], and those of the last step [R, ...].
     """
     steps = sorted({*measured, *records})
     last = {name: np.asarray(value, float) for name, value in measured[steps[-1]].items()}
@@ -187,7 +191,7 @@ def _like(row: Any, last: np.ndarray) -> np.ndarray:
 
 
 def dataset(experiment: Experiment, config: ConfigDict, program: Program, end: End) -> xr.Dataset:
-    """Return measures.nc of a run."""
+    """Return the dataset measures.nc of a run."""
     attributes = {"step_unit": program.step_unit, **program.attributes}
     values = {**end.values, **program.at_the_end(end), **program.exact}
     values = {name: value for name, value in values.items() if value is not None}
@@ -204,7 +208,7 @@ def dataset(experiment: Experiment, config: ConfigDict, program: Program, end: E
 
 
 def computed(experiment: Experiment, config: ConfigDict, found: Computed) -> xr.Dataset:
-    """Return measures.nc of what is computed without training."""
+    """Return the dataset measures.nc of values computed without training."""
     replicas = found.replicas
     return results.dataset(
         None if replicas is None else replicas.assign(diverged_at=-1),
@@ -216,7 +220,7 @@ def computed(experiment: Experiment, config: ConfigDict, found: Computed) -> xr.
 
 
 def attributes_of(experiment: Experiment, config: ConfigDict) -> dict[str, Any]:
-    """Return what a dataset says of its run."""
+    """Return the attributes of a dataset that describe its run."""
     task, model, train = (config.get(part, {}) for part in ("task", "model", "train"))
     attributes = {
         "experiment": experiment.name,
@@ -232,7 +236,7 @@ def attributes_of(experiment: Experiment, config: ConfigDict) -> dict[str, Any]:
 
 
 def _unknown(name: str, values: np.ndarray) -> Measure:
-    """Describe a measure that somebody added to a registry and not to the experiment."""
+    """Describe a measure that is in a registry but not in the experiment."""
     own = tuple(f"{name}_{axis}" for axis in range(values.ndim - 2))
     return Measure(
         name.replace("_", " "), "Added to a registry of measures, without a description.", dims=own
@@ -245,7 +249,7 @@ def last_state(checkpoints: Checkpoints, built: Built, directory: Path) -> State
     Raises:
         CheckpointError: its checkpoint is missing or damaged.
     """
-    state, passed_over = checkpoints.restore(built.members.shapes())
+    state, passed_over = checkpoints.restore(built.ensemble.shapes())
     if state is None or int(state.step[0]) != built.schedule.total:
         reason = passed_over[0] if passed_over else f"{directory} has no last checkpoint"
         raise CheckpointError(reason)

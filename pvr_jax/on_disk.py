@@ -1,6 +1,6 @@
-"""What is on disk: prepared data sets, and places for results. Told before JAX is imported.
+"""Check paths of data sets and results, before JAX is imported.
 
-tensorflow_datasets, asked for data that are not there, tries the network for minutes.
+tensorflow_datasets would try the network for minutes if data are missing.
 """
 
 import errno
@@ -12,22 +12,22 @@ import stat
 import tempfile
 from pathlib import Path
 
-from pvr_jax.refusal import Refusal, shown
+from pvr_jax.refusal import Refusal, format_value
 
 LONGEST_NAME = 255  # bytes, of a file or directory
 PACKAGES = ("tensorflow_datasets", "array_record")
 
 
 def directory_for_results(name: str, given: str, *, writable: bool = True) -> Path:
-    """Return the directory that was given for results, which need not exist; "~" is expanded.
+    """Return a directory for results, which need not exist; "~" is expanded.
 
     Args:
-        name: of the flag or parameter, for the message, such as "--workdir".
-        given: what was given for it.
-        writable: whether files must be able to go there from this machine.
+        name: the flag or parameter, for the message, such as "--workdir".
+        given: its value.
+        writable: whether this machine must be able to write there.
 
-    Raises ValueError for an address such as s3://…, for a file or a device, and for what cannot be
-    written: one line, "<name>: given ...; allowed ...". Nothing stays behind.
+    Raises:
+        Refusal: a URL such as s3://…, a file or device, or a directory that cannot be written.
     """
     allowed = "allowed a directory on this machine, such as runs"
     if not given.strip():
@@ -43,9 +43,9 @@ def directory_for_results(name: str, given: str, *, writable: bool = True) -> Pa
         there = directory.absolute()
         while (is_directory := _is_directory(there)) is None:
             there = there.parent
-        if is_directory and writable:  # tried: the superuser is allowed what cannot be done
+        if is_directory and writable:  # try it: permissions of the superuser say nothing
             tempfile.TemporaryDirectory(dir=there).cleanup()
-    except (OSError, RuntimeError) as error:  # RuntimeError: the home of a user who is not there
+    except (OSError, RuntimeError) as error:  # RuntimeError: "~" of an unknown user
         reason = getattr(error, "strerror", None) or error
         raise Refusal(f"{name}: given {given!r}, which cannot be ({reason}); {allowed}") from error
     if not is_directory:
@@ -55,22 +55,23 @@ def directory_for_results(name: str, given: str, *, writable: bool = True) -> Pa
 
 
 def _is_directory(path: Path) -> bool | None:
-    """Return whether something that is there is a directory, None where nothing is."""
+    """Return whether a path is a directory; None if it does not exist."""
     try:
         return stat.S_ISDIR(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
-        return False if path.is_symlink() else None  # a link that leads nowhere
+        return False if path.is_symlink() else None  # a broken link
 
 
 def mnist(data_dir: str | None = None) -> Path:
-    """Return the directory of MNIST as array_record, the newest version that is there.
+    """Return the directory of the newest version of MNIST prepared as array_record.
 
     Args:
-        data_dir: where tensorflow_datasets keeps it; None or "": TFDS_DATA_DIR, or
+        data_dir: directory of tensorflow_datasets; None or "": TFDS_DATA_DIR, or
             ~/tensorflow_datasets.
 
-    Raises ValueError where it is not prepared, or a package that reads it is not installed: one
-    line, "source: given 'mnist'; allowed ...", that says how to mend that.
+    Raises:
+        Refusal: it is not prepared, or a package that reads it is missing; the message says how to
+            fix that.
     """
     for package in PACKAGES:
         if importlib.util.find_spec(package) is None:
@@ -79,7 +80,7 @@ def mnist(data_dir: str | None = None) -> Path:
                 "./launch.sh setup tfds installs"
             )
     if not isinstance(data_dir, str | os.PathLike | None):
-        raise Refusal(f"data_dir: given {shown(data_dir)}; allowed the path of a directory")
+        raise Refusal(f"data_dir: given {format_value(data_dir)}; allowed the path of a directory")
     given = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     directory = Path(given).expanduser().absolute()
     found = _prepared(directory / "mnist")
@@ -96,7 +97,7 @@ def mnist(data_dir: str | None = None) -> Path:
 
 
 def _prepared(directory: Path) -> Path | None:
-    """Return the newest version of a data set that is there as array_record."""
+    """Return the newest version of a data set that is prepared as array_record."""
     found = []
     for path in directory.glob("[0-9]*.[0-9]*.[0-9]*/dataset_info.json"):
         formats = json.loads(path.read_text())

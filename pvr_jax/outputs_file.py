@@ -1,6 +1,6 @@
-"""What networks say, in an .npz file that is written and read piece by piece.
+"""Outputs of networks in an .npz file that is written and read in pieces.
 
-All of it together need not fit into memory: a hundred spectra of n = 20 are 800 MB in float64.
+They need not fit into memory: a hundred spectra of n = 20 are 800 MB in float64.
 """
 
 import os
@@ -14,7 +14,7 @@ from typing import IO, Any, Self
 
 import numpy as np
 
-# The second is in files of earlier versions.
+# Files of earlier versions have the second.
 HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -23,12 +23,12 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class OutputsFile:
-    """A file that keeps what replicas have learned.
+    """A file of the functions that replicas learned.
 
     Args:
-        name: of the file, such as "spectra.npz".
-        array: the name of its array [S, R, N] in float32; `step` [S] stands beside it.
-        of: from the outputs [r, N] to the rows that are kept.
+        name: name of the file, such as "spectra.npz".
+        array: name of its array [S, R, N] in float32; the file also has `step` [S].
+        of: maps the outputs [r, N] to the kept rows.
     """
 
     name: str
@@ -36,7 +36,7 @@ class OutputsFile:
     of: Callable[[np.ndarray], np.ndarray] = np.asarray
 
     def read_last(self, directory: Path) -> Iterator[np.ndarray]:
-        """Yield the last row [N] of each replica in float64, one at a time."""
+        """Yield the last row [N] of each replica, in float64."""
         with (
             zipfile.ZipFile(directory / self.name) as archive,
             archive.open(f"{self.array}.npy") as numbers,
@@ -51,10 +51,7 @@ class OutputsFile:
 
 
 class Writer:
-    """Collects rows of consecutive replicas, step after step; `finish` makes the file of them.
-
-    Until then nothing is in its place.
-    """
+    """Collects rows of consecutive replicas, step by step; `finish` writes the file."""
 
     def __init__(
         self, file: OutputsFile, directory: Path, replicas: int, beside: Mapping[str, Any]
@@ -86,7 +83,7 @@ class Writer:
         self._numbers.write(rows.data)
 
     def finish(self) -> None:
-        """Write the file with everything appended."""
+        """Write the file."""
         self._numbers.flush()
         shape = (len(self._steps), self._replicas, self._size)
         rows = np.memmap(self._numbers, np.float32, "r", shape=shape)

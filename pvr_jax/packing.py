@@ -1,6 +1,6 @@
-"""Configurations that train in one program: which can, how large it is, and its results.
+"""Packs: configurations that train in one program, because they differ only in their replicas.
 
-They agree in all that is compiled and differ in their replicas; `experiments.sweep` packs them.
+`experiments.sweep` plans the packs.
 """
 
 import contextlib
@@ -22,54 +22,51 @@ from pvr_jax.tasks.contents import Content
 from pvr_jax.training import fields, run, run_log
 from pvr_jax.training.settings import TrainSettings
 
-# More replicas share no compilation worth having, and a killed or failed pack would cost more.
-MOST_REPLICAS = 64
-MOST_BYTES = 2 << 30
-# Arrays of a replica's outputs in memory while it is evaluated, and of its parameters: themselves,
-# their gradients and the optimizer's two moments.
+# Larger packs save little compilation, and lose more if killed.
+MAX_REPLICAS = 64
+MAX_BYTES = 2 << 30
+# Arrays in memory per replica: of the size of its outputs during evaluation, and of its parameters
+# (themselves, gradients, two moments of the optimizer).
 OUTPUTS, COPIES = 16, 4
-# Fields that replicas of one program may differ in; the report's `size` is only a label.
+# Fields in which replicas of one program may differ; `size` is a label of reports.
 OF_A_REPLICA = ("seeds", "first_seed", "learning_rates", "init_scales")
 STAGE = run.Stage("analyse", after=run.STAGE, product="run.json")
 
 
 class Shape(NamedTuple):
-    """How large the program of a configuration is: replicas of a pack, and arithmetic of each.
+    """Size of a configuration's program: replicas per pack, and relative cost per replica."""
 
-    `cost` is proportional to the latter.
-    """
-
-    most: int
+    max_replicas: int
     cost: float
 
 
 def key_of(experiment: Experiment, config: ConfigDict) -> str:
-    """Return what is equal for validated configurations that can be trained in one program."""
+    """Return a key that is equal for configurations that can train in one program."""
     document = experiment.alike(config)
     shared = {name: value for name, value in document["train"].items() if name not in OF_A_REPLICA}
     return json.dumps({**document, "train": shared, "size": ""}, sort_keys=True)
 
 
 def shape_of(experiment: Experiment, config: ConfigDict) -> Shape:
-    """Return the shape of a validated configuration; nothing is trained."""
+    """Return the shape of a validated configuration, without training."""
     built = build(experiment, (config,))
     program = built.programs[0]
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(built.members.shapes().params))
-    parameters //= built.members.count
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(built.ensemble.shapes().params))
+    parameters //= built.ensemble.count
     width = TrainSettings.of(config.train).parameters_dtype.itemsize
     each = width * (COPIES * parameters + OUTPUTS * program.outputs_size)
     rows = config.data.get("batch_size", 1)
     points = 3 * built.schedule.total * rows
     points += len(built.schedule.evaluations) * program.outputs_size
-    return Shape(max(1, min(MOST_REPLICAS, MOST_BYTES // each)), float(parameters) * points)
+    return Shape(max(1, min(MAX_REPLICAS, MAX_BYTES // each)), float(parameters) * points)
 
 
 def train_pack(experiment: Experiment, configs: Sequence[ConfigDict], directory: Path) -> None:
-    """Train configurations of equal key in one program, or go on where a process stopped.
+    """Train configurations of equal key in one program, or resume their training.
 
     Raises:
-        RunError: a name stands for something else than before, the directory is in use, a
-            checkpoint cannot be written, or a signal came.
+        RunError: the contents behind a name changed, the directory is in use, a checkpoint cannot
+            be written, or a signal arrived.
     """
     found = stages.contents_of(experiment, configs)
     stages.hold_to_contents(directory, _of_pack(experiment, configs, found))
@@ -81,15 +78,15 @@ def train_pack(experiment: Experiment, configs: Sequence[ConfigDict], directory:
 def analyse_pack(
     experiment: Experiment, configs: Sequence[ConfigDict], directory: Path, outputs: Sequence[Path]
 ) -> None:
-    """Write the results of a trained pack, for each configuration to a run directory of its own.
+    """Write the results of a trained pack, one run directory per configuration.
 
-    The run directories `outputs` are then as those of a run of its own, without checkpoints and
-    metrics, which the pack holds; `run.json` names it.
+    The run directories `outputs` are complete except for checkpoints and metrics, which stay in the
+    pack that `run.json` names.
 
     Raises:
-        FileNotFoundError: the pack is not trained to its end.
-        RunError: a name stands for something else than when the pack was begun, a directory is
-            in use, or the last checkpoint cannot be read.
+        FileNotFoundError: the pack is not fully trained.
+        RunError: the contents behind a name changed, a directory is in use, or the last checkpoint
+            cannot be read.
     """
     found = stages.contents_of(experiment, configs)
     stages.hold_to_contents(directory, _of_pack(experiment, configs, found))
@@ -97,7 +94,7 @@ def analyse_pack(
         for output, own in zip(outputs, found, strict=True):
             held.enter_context(run_log.exclusive(output))
             stages.hold_to_contents(output, own)
-        # Asked for again: results of a configuration are missing.
+        # Run again: results of a configuration are missing.
         (directory / f"{STAGE.name}.done").unlink(missing_ok=True)
         work = partial(_analyse, experiment, configs, directory, outputs)
         run.later_stage(directory, STAGE, configs[0].train.dtype, work)
@@ -125,7 +122,7 @@ def _analyse(
 def _of_pack(
     experiment: Experiment, configs: Sequence[ConfigDict], found: Sequence[dict[str, Content]]
 ) -> dict[str, Content]:
-    """Return what stands behind the names of all configurations, by run and field."""
+    """Return the contents behind the names of all configurations, by run and field."""
     return {
         f"{experiment.run_name(config)}.{field}": content
         for config, own in zip(configs, found, strict=True)
@@ -134,7 +131,7 @@ def _of_pack(
 
 
 def document_of(experiment: Experiment, configs: Sequence[ConfigDict]) -> dict[str, Any]:
-    """Return config.json of a pack: settings of training, and the configurations."""
+    """Return config.json of a pack: training settings and configurations."""
     first = configs[0]
     return {
         "experiment": first.experiment,
@@ -145,7 +142,7 @@ def document_of(experiment: Experiment, configs: Sequence[ConfigDict]) -> dict[s
 
 
 def identity(experiment: Experiment, configs: Sequence[ConfigDict]) -> str:
-    """Return the 8 hexadecimal digits that name a pack: which runs it holds, in which order."""
+    """Return the 8 hexadecimal digits that identify a pack by its runs and their order."""
     shared = document_of(experiment, configs)
     del shared["cells"]  # named by their own digits
     return fields.identity(shared)

@@ -14,8 +14,8 @@ def only_run(workdir):
 
 def finished_steps(workdir):
     """Return the steps of all checkpoints that are written to the end, ascending."""
-    seals = Path(workdir).glob("*/*/checkpoints/*/seal.json")
-    return sorted(int(path.parent.name) for path in seals if path.parent.name.isdigit())
+    manifests = Path(workdir).glob("*/*/checkpoints/*/seal.json")
+    return sorted(int(path.parent.name) for path in manifests if path.parent.name.isdigit())
 
 
 def evaluations(workdir):

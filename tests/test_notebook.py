@@ -9,7 +9,7 @@ from test_readme import environment
 NOTEBOOK = ROOT / "docs/notebook.ipynb"
 CELLS = json.loads(NOTEBOOK.read_text())["cells"]
 CODE = [cell for cell in CELLS if cell["cell_type"] == "code"]
-MOST_IMAGE_BYTES = 100_000
+MAX_IMAGE_BYTES = 100_000
 
 
 def test_the_notebook_is_short():
@@ -22,7 +22,7 @@ def test_the_notebook_keeps_small_outputs():
     outputs = [output for cell in CODE[1:] for output in cell["outputs"]]  # the first has none
     assert len(outputs) == len(CODE) - 1
     images = [output["data"]["image/png"] for output in outputs if "image/png" in str(output)]
-    assert len(images) == 1 and len(images[0]) < MOST_IMAGE_BYTES
+    assert len(images) == 1 and len(images[0]) < MAX_IMAGE_BYTES
     assert not any(output["output_type"] == "error" for output in outputs)
 
 

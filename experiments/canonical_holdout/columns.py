@@ -1,4 +1,4 @@
-"""The columns of the report that no other experiment has: verdicts, and what theories predict."""
+"""Columns specific to this report: verdicts and predictions."""
 
 from collections.abc import Mapping
 
@@ -12,10 +12,10 @@ from pvr_jax.results import statistics
 
 
 def verdict_of(group: Group, context: Context) -> str:
-    """Return where the error lies: "above", "below" or around ("inside") the influence.
+    """Compare the error with the influence: "above", "below" or "inside" (in the interval).
 
-    Where the influence is 0, the error lies above it if the unseen inputs add to that of the seen
-    ones. What else it answers is as of `columns.judged`.
+    An influence of 0 is exceeded if the unseen inputs add to the error of the seen ones. Other
+    results are those of `columns.judged`.
     """
     if (group["influence"] == 0).all():
         return columns.judged(group, values_by_cell(group, "added", context))
@@ -23,7 +23,7 @@ def verdict_of(group: Group, context: Context) -> str:
 
 
 def mark(group: Group, context: Context, cell: Cell) -> str:
-    """Mark an error: ↑ or ↓ by its verdict, † where the fit is not finished."""
+    """Mark an error: ↑ or ↓ by its verdict, † if the fit is not finished."""
     found = verdict_of(group, context) if np.isfinite(cell.sort) else ""
     return (columns.ARROWS | {"unfinished": " †"}).get(found, "")
 
@@ -37,7 +37,7 @@ def verdict(words: Mapping[str, str]) -> Column:
 
 
 def predicted(theory: str) -> Column:
-    """The error that a theory predicts, with its standard error over initializations."""
+    """The predicted error, with its standard error over initializations."""
 
     def cell(group: Group, context: Context) -> Cell:
         value = statistics.mean_over_cells(values_by_cell(group, f"predicted_{theory}", context))
@@ -54,7 +54,7 @@ def predicted(theory: str) -> Column:
 
 
 def deviation(theory: str) -> Column:
-    """The largest relative deviation of a replica's error from what a theory says of it."""
+    """The largest relative deviation of a replica's error from its prediction."""
 
     def cell(group: Group, context: Context) -> Cell:
         apart = (group[ERROR] / group[f"predicted_{theory}"] - 1).abs().max()
@@ -69,7 +69,7 @@ def _difference(group: Group, context: Context) -> Cell:
     center, influence = statistics.mean_over_cells(values), float(group["influence"].iloc[0])
     bounds = (center, *statistics.interval_over_seeds(values, "positive"))
     parts = [bound - influence for bound in bounds]
-    # The decimals of the error.
+    # Decimals of the error.
     decimals = 3 - int(np.floor(np.log10(center))) if center > 0 else 3
     text = interval(*parts, decimals=decimals)
     return Cell(text, dict(zip(("", "_low", "_high"), parts, strict=True)))
@@ -87,7 +87,7 @@ cells = Column("cells", _cells, about="A cell is a task with a frozen bit.")
 
 
 def of_some(name: str) -> Mark:
-    """Say of how many cells a number is, where it is not of all."""
+    """Say how many cells a number is over, if not all."""
 
     def words(group: Group, context: Context, cell: Cell) -> str:
         known = np.isfinite(values_by_cell(group, name, context)).any(axis=1)
@@ -97,5 +97,5 @@ def of_some(name: str) -> Mark:
 
 
 def share_of_some(name: str) -> Column:
-    """The mean over cells in shares of the influence, and of how many cells where not of all."""
+    """The mean over cells in shares of the influence, and the number of cells if not all."""
     return columns.number(name, digits=3, per="unit", mark=of_some(name))

@@ -153,7 +153,7 @@ def build_program(config: ConfigDict, replicas: pd.DataFrame) -> Program:
         for bit in dict.fromkeys(bits)
     }
     pairs = [tracked[bit] for bit in bits]
-    most_pairs = max(map(len, pairs), default=0)
+    max_pairs = max(map(len, pairs), default=0)
 
     def conditions(table: pd.DataFrame) -> Arrays:
         """A bit past the last stands for none; of pairs there is room for all that are asked."""
@@ -194,11 +194,11 @@ def build_program(config: ConfigDict, replicas: pd.DataFrame) -> Program:
         return count_rows(batch, {"unseen": is_unseen}, replicas, epochs * shown.steps_per_epoch)
 
     def at_the_end(end: End) -> Arrays:
-        followed = end.values["tracked_coefficients"][:, :, :most_pairs]
+        followed = end.values["tracked_coefficients"][:, :, :max_pairs]
         return {
             **facts(own_truth, coefficients, bits, value),
-            **(pair_facts(pairs) if most_pairs else {}),
-            "tracked_coefficients": followed if most_pairs else None,
+            **(pair_facts(pairs) if max_pairs else {}),
+            "tracked_coefficients": followed if max_pairs else None,
         }
 
     own_truth = truth
@@ -221,7 +221,7 @@ def build_program(config: ConfigDict, replicas: pd.DataFrame) -> Program:
             "bit": replicas["frozen_bit"].fillna(-1).astype(int).to_numpy(),
             "seed": replicas["seed"].to_numpy(),
         },
-        coordinates={"member": ("T", "twin")} if most_pairs else {},
+        coordinates={"member": ("T", "twin")} if max_pairs else {},
         attributes={
             "n": n,
             "holdout": "canonical" if bits else "matched",
@@ -250,7 +250,7 @@ def linear_regression(config: ConfigDict, replicas: pd.DataFrame, learned: Learn
     built = build(EXPERIMENT, (config,))
     outputs = jax.jit(jax.vmap(lambda params: built.programs[0].outputs(params, {})))
     with jax.default_matmul_precision("highest"):
-        initial = np.asarray(outputs(built.members.start().params))
+        initial = np.asarray(outputs(built.ensemble.start().params))
     errors = []
     for values, bit in zip(initial, replicas["frozen_bit"], strict=False):
         spectrum = float64.spectrum(values)

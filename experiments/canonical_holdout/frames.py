@@ -1,4 +1,4 @@
-"""The data of the report: a row per replica, with what theories say of it and where it belongs."""
+"""Frames of the report: a row per replica, with predictions and labels."""
 
 import json
 import re
@@ -16,19 +16,19 @@ LEFT = {
     f"residual_{name}": words for name, words in ({"influence": "influence"} | THEORIES).items()
 }
 ERROR, SEEN = "generalization_error", "in_distribution_error"
-# Coordinates that the label of a model says, where they differ.
+# Coordinates that become part of a model's label if they differ.
 SETTINGS = ("optimizer", "init_scale", "setting", "learning_rate")
-FEWEST_EXPONENTS = 3
-MOST_PAIRS, MOST_ROWS = 8, 48  # above, the leak tells it better
-MOST_CURVES, MOST_COLORS = 4, 4
-ROUNDING = 1e-12  # relative, of sums of 2^n products in float64
+MIN_EXPONENTS = 3
+MAX_PAIRS, MAX_ROWS = 8, 48  # beyond these the leak is clearer
+MAX_CURVES, MAX_COLORS = 4, 4
+ROUNDING = 1e-12  # relative rounding of sums of 2^n products in float64
 _CELL = ["task", "frozen_bit", "model"]
 _EXPONENT = re.compile(r"alpha=([^,)]+)(?:, )?")
 
 
 @once
 def replicas(study: Study) -> pd.DataFrame:
-    """Return a row per replica with a frozen bit: its measures, and what theories say of it."""
+    """Return a row per replica with a frozen bit: measures and predictions."""
     found = study.final()
     found = found[found["frozen_bit"].notna()].astype({"frozen_bit": int})
     diverged = found["diverged_at"] >= 0
@@ -48,7 +48,7 @@ def replicas(study: Study) -> pd.DataFrame:
         twice_overlap=2 * found["influence_overlap"],
         not_fitted=found[ERROR] - influence - dependence,
         counted=~diverged.to_numpy(),
-        # A fit that was not measured carries no verdict either.
+        # A fit that was not measured has no verdict either.
         unfinished=statistics.unfinished(seen, found["seen_constant_error"]) | seen.isna(),
         comparisons=int((cells[ERROR].count() > 1).sum()),
     )
@@ -57,7 +57,7 @@ def replicas(study: Study) -> pd.DataFrame:
 
 
 def _theories(study: Study) -> pd.DataFrame:
-    """Return what theories predict and leave, with a column per theory that says anything."""
+    """Return predictions and residuals, with columns for every theory that applies."""
     if "predicted_generalization_error" not in study:
         return study.final()[["run", "replica"]]
     long = "predicted_generalization_error_"
@@ -69,9 +69,9 @@ def _theories(study: Study) -> pd.DataFrame:
 def _models(found: pd.DataFrame) -> pd.Series:
     """Return the labels of models, with the settings in which replicas of one label differ.
 
-    Learning rates may differ from task to task, as each has its own.
+    Learning rates may differ between tasks.
     """
-    if "setting" in found:  # which says what has a column of its own, too
+    if "setting" in found:  # it includes what has its own column
         said = r"(?:^|, )(optimizer|init_scales)=[^,)]+"
         found = found.assign(setting=found["setting"].str.replace(said, "", regex=True))
     words = {name: name.replace("_", " ") + " " for name in ("init_scale", "learning_rate")}
@@ -82,7 +82,7 @@ def _models(found: pd.DataFrame) -> pd.Series:
 
 
 def _kinds(study: Study, found: pd.DataFrame) -> pd.Series:
-    """Return the kind of every frozen bit: without influence, of the pointer, or of the values."""
+    """Return the group of every frozen bit: without influence, pointer bit, or value bit."""
     tasks = {r.attrs["run"]: json.loads(r.attrs["config"]).get("task", {}) for r in study.runs}
     known = {"pvr_majority": 3}
     pointers = {run: t.get("pointer_bits", known.get(t.get("name"))) for run, t in tasks.items()}
@@ -100,7 +100,7 @@ def _kinds(study: Study, found: pd.DataFrame) -> pd.Series:
 
 @once
 def by_kind(study: Study) -> pd.DataFrame:
-    """Return the replicas by model and kind of frozen bit; those without influence come first."""
+    """Return the replicas by model and group of frozen bits, those without influence first."""
     order = ["influence 0", "pointer bits", "value bits", "bits"]
     found = replicas(study)
     place = [next(i for i, words in enumerate(order) if words in kind) for kind in found["frozen"]]
@@ -122,9 +122,9 @@ def with_influence(study: Study) -> pd.DataFrame:
 
 
 def charted(study: Study) -> pd.DataFrame:
-    """Return the replicas for a chart: of many models each has a panel, of few a color."""
+    """Return the replicas for a chart: many models have panels, few have colors."""
     found = replicas(study)
-    if found["model"].nunique() <= MOST_COLORS:
+    if found["model"].nunique() <= MAX_COLORS:
         return found
     task = found["task"] + ", " if found["task"].nunique() > 1 else ""
     return in_order(
@@ -134,7 +134,7 @@ def charted(study: Study) -> pd.DataFrame:
 
 @once
 def scan(study: Study) -> pd.DataFrame:
-    """Return the replicas of networks that start from three init exponents α or more.
+    """Return the replicas of networks with three or more init exponents α.
 
     `network` is the model without its exponent.
     """
@@ -143,7 +143,7 @@ def scan(study: Study) -> pd.DataFrame:
     network = found["model"].str.replace(_EXPONENT, "", regex=True)
     network = network.str.replace(", )", ")", regex=False).str.replace(" ()", "", regex=False)
     found = found.assign(alpha=alpha, network=network)
-    several = found.groupby("network")["alpha"].transform("nunique") >= FEWEST_EXPONENTS
+    several = found.groupby("network")["alpha"].transform("nunique") >= MIN_EXPONENTS
     if (name := "predicted_linear_regression") in found:
         found[name] = found.groupby(["task", "frozen_bit"])[name].transform("mean")
     found = found[several].drop(columns="model")
@@ -151,11 +151,13 @@ def scan(study: Study) -> pd.DataFrame:
 
 
 def pairs(study: Study, last: bool = True) -> pd.DataFrame:
-    """Return a row per replica and aliased pair whose twin is in the target, the largest first.
+    """Return a row per replica and aliased pair whose high-degree monomial is in the target.
+
+    The largest come first.
 
     Args:
-        study: of which none is returned where a target has many pairs, or the study many rows.
-        last: whether of the last step alone.
+        study: if a target has many pairs, or the study many rows, there are no rows.
+        last: whether to return the last step only.
     """
     found = []
     for run in study.runs if "tracked_coefficients" in study else ():
@@ -163,7 +165,7 @@ def pairs(study: Study, last: bool = True) -> pd.DataFrame:
             continue
         own = run.isel(step=[-1]) if last and "step" in run.dims else run
         values = own["tracked_coefficients"].to_dataset("member").drop_attrs()
-        for part in ("mean", "low", "high"):  # what a study may keep instead of seeds' values
+        for part in ("mean", "low", "high"):  # kept studies may have these instead of values
             if (name := f"tracked_coefficients_{part}") in own:
                 kept = own[name].to_dataset("member").drop_attrs()
                 values = values.assign({f"{member}_{part}": kept[member] for member in kept})
@@ -184,19 +186,19 @@ def pairs(study: Study, last: bool = True) -> pd.DataFrame:
 
 @once
 def pair_table(study: Study) -> pd.DataFrame:
-    """Return the pairs at the last step; none where there are too many for a table."""
+    """Return the pairs at the last step; none if they are too many for a table."""
     found = pairs(study)
     if not len(found):
         return found
     rows = found[[*_CELL, "pair"]].drop_duplicates()
-    many = rows.groupby(_CELL).size().max() > MOST_PAIRS or len(rows) > MOST_ROWS
+    many = rows.groupby(_CELL).size().max() > MAX_PAIRS or len(rows) > MAX_ROWS
     return found.iloc[:0] if many else found
 
 
 def pair_curves(study: Study) -> pd.DataFrame:
-    """Return the coefficients of the largest pairs over steps, a row per member of a pair."""
+    """Return the coefficients of the largest pairs over steps, a row per monomial."""
     found = pairs(study, last=False)
-    found = found[found["pair"].isin(sorted(set(found["pair"]))[:MOST_CURVES])]
+    found = found[found["pair"].isin(sorted(set(found["pair"]))[:MAX_CURVES])]
     shared = [name for name in found if name not in ("T", "twin")]
     long = found.melt(shared, ["T", "twin"], var_name="member", value_name="coefficient")
     long["panel"] = [
@@ -207,7 +209,7 @@ def pair_curves(study: Study) -> pd.DataFrame:
 
 
 def profiles(study: Study) -> pd.DataFrame:
-    """Return the Fourier mass per degree at every step, beside that of the frozen target."""
+    """Return the Fourier mass per degree at every step, and that of the frozen target."""
     names = ["degree_profile", "frozen_degree_profile"]
     found = study.curve(*names).drop(columns=[*SETTINGS, "n"], errors="ignore")
     found = found[found["frozen_bit"].notna()].astype({"frozen_bit": int})
@@ -221,7 +223,7 @@ def profiles(study: Study) -> pd.DataFrame:
 
 @once
 def matched(study: Study) -> pd.DataFrame:
-    """Return the replicas that saw the whole cube, the most noise-stable target first."""
+    """Return the replicas that saw the whole cube, ordered by noise stability, descending."""
     found = study.final()
     found = found[found["frozen_bit"].isna()].drop(columns="frozen_bit")
     if not len(found):
@@ -236,7 +238,7 @@ def matched(study: Study) -> pd.DataFrame:
 
 
 def targets(study: Study) -> pd.DataFrame:
-    """Return a row per model and target of the matched setting, with mean errors."""
+    """Return a row per model and target with nothing frozen, with mean errors."""
     found = matched(study).groupby(["model", "task"], sort=False).mean(numeric_only=True)
     predictability, bound, stability = (
         found[f"target_{name}"] * (1 + ROUNDING) ** i
@@ -249,7 +251,7 @@ def targets(study: Study) -> pd.DataFrame:
 
 
 def not_defined(study: Study) -> list[str]:
-    """Return a line per run and theory that says nothing of it."""
+    """Return a line per run and theory that does not apply to it."""
     if "not_defined" not in study or not has_frozen(study):
         return []
     found = study.curve("not_defined")
@@ -261,20 +263,20 @@ def not_defined(study: Study) -> list[str]:
 
 
 def has_frozen(study: Study) -> bool:
-    """Whether some run has a frozen bit."""
+    """Return whether some run has a frozen bit."""
     return any(run.attrs["holdout"] == "canonical" for run in study.runs)
 
 
 def has_matched(study: Study) -> bool:
-    """Whether some run saw the whole cube."""
+    """Return whether some run saw the whole cube."""
     return any(run.attrs["holdout"] == "matched" for run in study.runs)
 
 
 def has_few_models(study: Study) -> bool:
-    """Whether models stand side by side in one row."""
-    return 1 < replicas(study)["model"].nunique() <= MOST_COLORS
+    """Return whether models are columns of a table."""
+    return 1 < replicas(study)["model"].nunique() <= MAX_COLORS
 
 
 def has_pairs(study: Study) -> bool:
-    """Whether there are aliased pairs, few enough to be shown one by one."""
+    """Return whether there are aliased pairs, few enough to list."""
     return len(pair_table(study)) > 0

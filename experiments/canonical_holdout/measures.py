@@ -1,4 +1,4 @@
-"""What is measured of a run, and the exact facts about its target."""
+"""Measures of runs, and exact facts about targets."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ import numpy as np
 from pvr_jax.boolean import cube, float64, fourier, measures
 from pvr_jax.results import Measure
 
-# Every coordinate is flipped with probability ¼: the noise of the bound for symmetric networks.
+# Every coordinate flips with probability ¼: the noise in the bound for symmetric networks.
 RHO = 0.5
 POSITIVE = (0, math.inf)
 _ERROR = {"units": "half squared error", "bounds": POSITIVE}
@@ -156,10 +156,10 @@ def facts(
     """Return the exact facts about a target, those of a frozen bit per replica.
 
     Args:
-        truth: its values [2^n] in float64.
-        coefficients: its spectrum [2^n].
-        bits: the frozen bit of every replica [R]; empty where nothing is frozen.
-        value: the bits' value in training.
+        truth: values [2^n] of the target in float64.
+        coefficients: spectrum [2^n] of the target.
+        bits: the frozen bit of every replica [R]; empty if nothing is frozen.
+        value: value of frozen bits in training.
     """
     values: dict[str, Any] = {
         "constant_error": truth.var() / 2,
@@ -171,7 +171,7 @@ def facts(
     with float64.exact():
         influences = np.asarray(measures.influences(jnp.asarray(coefficients)))
     profiles = {bit: _profile(truth, bit, value) for bit in dict.fromkeys(bits)}
-    # What is to be fitted varies by its mass above degree 0.
+    # The variance of the function to be fitted is its mass above degree 0.
     seen = {bit: (own[1:].sum() or own.sum()) / 2 for bit, own in profiles.items()}
     return values | {
         "influence": influences[np.asarray(bits)],
@@ -181,10 +181,10 @@ def facts(
 
 
 def _stability(coefficients: np.ndarray) -> dict[str, float]:
-    """Return what the lower bound for symmetric networks is made of, exactly.
+    """Return the exact quantities of the lower bound for symmetric networks.
 
-    Noise stability of the target at rho = ½, and the cross-predictability of its orbit with the
-    bound that lies between the two.
+    The noise stability of the target at rho = ½, the cross-predictability of its orbit, and the
+    bound between the two.
     """
     with float64.exact():
         spectrum = jnp.asarray(coefficients, jnp.float64)
@@ -197,7 +197,7 @@ def _stability(coefficients: np.ndarray) -> dict[str, float]:
 
 
 def pair_facts(pairs: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, np.ndarray]:
-    """Return what the tracked pairs of every replica are, [R, P]; "" and NaN where it has fewer."""
+    """Describe the tracked pairs of every replica, [R, P], padded with "" and NaN."""
     count = max(map(len, pairs))
     found = {}
     for name in ("low", "high", "target_low", "target_high", "limit"):
@@ -209,7 +209,7 @@ def pair_facts(pairs: Sequence[Sequence[Mapping[str, Any]]]) -> dict[str, np.nda
 
 
 def monomial(coordinates: list[int]) -> str:
-    """Return a product of coordinates as text, such as "x6 x7"; more than 3 in a row shortened."""
+    """Format a product of coordinates, such as "x6 x7"; abbreviate more than 3 in a row."""
     runs: list[list[int]] = []
     for i in sorted(coordinates):
         if runs and i == runs[-1][-1] + 1:

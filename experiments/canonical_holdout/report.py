@@ -5,7 +5,16 @@ from collections import Counter
 from experiments.canonical_holdout import columns, frames
 from experiments.canonical_holdout.frames import ERROR, LEFT, SEEN, THEORIES
 from pvr_jax.reporting.charts import Curve, Points
-from pvr_jax.reporting.columns import Context, correlation, count, exact, least, mean, number, read
+from pvr_jax.reporting.columns import (
+    Context,
+    correlation,
+    count,
+    exact,
+    mean,
+    number,
+    read,
+    smallest,
+)
 from pvr_jax.reporting.exhibits import Finding, Pivot, Table, groups, needing, settings
 from pvr_jax.reporting.publish import Report
 from pvr_jax.results import Measure, Study, statistics
@@ -75,7 +84,7 @@ INTERVALS = (
     statistics.INTERVAL_NOTE,
     "↓ and ↑: the interval that holds for all rows at once with 95 % lies below or above the "
     "influence; where that is 0, ↑ says that the unseen inputs add to the error of the seen ones. "
-    f"{statistics.UNFINISHED_WORDS}.",
+    f"{statistics.UNFINISHED_DESCRIPTION}.",
 )
 SUM = (
     "Exactly, error = influence − 2·overlap + learned influence + not fitted; the low-degree "
@@ -90,7 +99,7 @@ NEAREST = (
     "Nearest: what leaves the least in the cells that all theories explain, with all that a paired "
     "interval over seeds does not tell apart from it."
 )
-_KIND = {"nearest": least(LEFT, per="unit"), "ratio": mean(ERROR, per="unit")}
+_KIND = {"nearest": smallest(LEFT, per="unit"), "ratio": mean(ERROR, per="unit")}
 _KINDS = {"data": frames.by_kind, "rows": ["model", "frozen"], "over": OVER}
 _OF_KIND = {
     "cells": columns.cells,
@@ -199,7 +208,7 @@ FROZEN = [
                 f"left by {words} [95 %]": mean(name, per="unit", mark=columns.of_some(name))
                 for name, words in LEFT.items()
             },
-            "nearest": least(LEFT, per="unit"),
+            "nearest": smallest(LEFT, per="unit"),
         },
         notes=[KINDS, NEAREST],
         needs=["residual"],
@@ -213,7 +222,7 @@ FROZEN = [
         columns={
             "degree temperature [95 %]": mean("degree_temperature"),
             **{f"left by {words} [95 %]": mean(name) for name, words in LEFT.items()},
-            "nearest": least(LEFT),
+            "nearest": smallest(LEFT),
         },
         notes=[
             "Left by a theory: half the mean squared distance, over the whole cube, between "

@@ -1,4 +1,4 @@
-"""The theories set beside a run's errors: functions from what is seen to what is learned."""
+"""Theories of a run's errors: functions from seen values to learned functions."""
 
 import json
 import math
@@ -20,11 +20,11 @@ from pvr_jax.tasks import holdouts
 from pvr_jax.theory import kernel_features, wide_networks
 from pvr_jax.theory.empirical_kernel import LARGEST_N
 
-STARTS = 4  # initializations of which the empirical kernel is the mean
-# Of different networks: the tasks of a study, one after the other, share those of its models.
-MOST_KERNELS = 4
+INITIALIZATIONS = 4  # over which the empirical kernel is averaged
+# Cached kernels of different networks, shared by the tasks of a study.
+MAX_KERNELS = 4
 
-# From the target's values [2^n] and the seen set bool [2^n] to the predicted values [2^n].
+# Maps the target's values [2^n] and the seen set bool [2^n] to predicted values [2^n].
 Function = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -60,10 +60,10 @@ PREDICTIONS = {
 
 
 class Theory(NamedTuple):
-    """What a theory says is learned.
+    """A theory of the learned function.
 
-    `without_one` are the same with each initialization left out in turn, empty where the theory
-    knows none: how far they are apart says how far `function` depends on the few that were drawn.
+    `without_one` are leave-one-out versions over initializations, if the theory has any; their
+    spread gives the standard error of `function`.
     """
 
     function: Function
@@ -76,17 +76,17 @@ def compared(
     replicas: pd.DataFrame,
     learned: Learned,
 ) -> Arrays:
-    """Return the error that a theory predicts, and what it leaves of every replica [R].
+    """Return the error that a theory predicts, and the residual of every replica [R].
 
     Args:
-        theory_of: from the configuration and n to the theory.
+        theory_of: maps configuration and n to the theory.
         config: the configuration.
-        replicas: their table, ordered by frozen bits.
-        learned: yields what they learned, their spectra [2^n], in this order.
+        replicas: the replica table, ordered by frozen bits.
+        learned: yields the learned spectra [2^n], in this order.
 
     Raises:
-        Refusal: the theory says nothing of this run; why.
-        LinAlgError: its kernel cannot hold this target.
+        Refusal: the theory does not apply to this run; the message says why.
+        LinAlgError: its kernel cannot represent the target.
     """
     if replicas["frozen_bit"].isna().any():
         raise Refusal("nothing is frozen: there is no unseen input")
@@ -119,8 +119,9 @@ def influence(config: ConfigDict, n: int) -> Theory:
 def wide_ntk(config: ConfigDict, n: int) -> Theory:
     """Return regression with the tangent kernel of a run's network at infinite width.
 
-    Raises ValueError for networks without one here: all but the MLP, and the MLP under maximal
-    update, which is never lazy, however wide.
+    Raises:
+        Refusal: the network is not an MLP, or an MLP under maximal update, which is not lazy at any
+            width.
     """
     _check_lazy(config)
     model = config.model
@@ -136,39 +137,41 @@ def wide_ntk(config: ConfigDict, n: int) -> Theory:
 def empirical_ntk(config: ConfigDict, n: int) -> Theory:
     """Return regression with the mean tangent kernel of a run's network at initialization.
 
-    Raises ValueError for a cube that is too large for it.
+    Raises:
+        Refusal: the cube is too large.
     """
     _check_lazy(config)
     if n > LARGEST_N:
         raise Refusal(f"n = {n}: allowed up to {LARGEST_N}")
     model = json.dumps(config.model.to_dict(), sort_keys=True)
-    starts, regress, regress_with_fewer = _kernels(model, n, config.train.dtype)
+    kernels, regress, regress_with_fewer = _kernels(model, n, config.train.dtype)
     return Theory(
-        partial(regress, starts),
+        partial(regress, kernels),
         tuple(
-            partial(regress_with_fewer, starts[:i] + starts[i + 1 :]) for i in range(len(starts))
+            partial(regress_with_fewer, kernels[:i] + kernels[i + 1 :]) for i in range(len(kernels))
         ),
     )
 
 
-@lru_cache(maxsize=MOST_KERNELS)
+@lru_cache(maxsize=MAX_KERNELS)
 def _kernels(model: str, n: int, dtype: str) -> tuple[tuple, Callable, Callable]:
-    """Symmetrized kernels, one per initialization, and how to regress with all and with fewer.
+    """Return symmetrized kernels, one per initialization, and how to regress with all and fewer.
 
-    Of a model by its parameters as JSON; `dtype` is that of JAX at the time. Kernels of small
-    networks are factorized, since those of Transformers cannot be told from rounding otherwise;
-    the gradients of large ones do not fit into memory.
+    `model` has its parameters as JSON; `dtype` is the current one of JAX, for the cache. Kernels of
+    small networks are factorized, since those of Transformers fall below rounding otherwise; the
+    gradients of large networks do not fit into memory.
     """
     network = models.build(n=n, **json.loads(model))
-    keys = [jax.random.fold_in(jax.random.key(0), start) for start in range(STARTS)]
+    keys = [jax.random.fold_in(jax.random.key(0), i) for i in range(INITIALIZATIONS)]
     with jax.default_matmul_precision("highest"):
         if kernel_features.fits(network.init, n):
             root_of = partial(theory.symmetric_kernel, network.init, network.apply, n)
             regress = theory.symmetric_interpolator
-            # Rounding, checked for all of them, is far below the differences between starts.
+            # Rounding, checked for all of them, is far below the differences between
+            # initializations.
             return tuple(map(root_of, keys)), regress, partial(regress, check_rounding=False)
         kernel_of = partial(theory.mean_empirical_kernel, network.init, network.apply, n)
-        matrices = tuple(kernel_of([key], symmetrise=True) for key in keys)
+        matrices = tuple(kernel_of([key], symmetrize=True) for key in keys)
         return matrices, _regress_with_matrix, _regress_with_matrix
 
 
@@ -179,7 +182,7 @@ def _regress_with_matrix(
 
 
 def _check_lazy(config: ConfigDict) -> None:
-    """Refuse what kernels do not describe; those of scaled starts are different in replicas."""
+    """Refuse training that kernels do not describe, scaled initializations among it."""
     is_plain, why = is_plain_training(config)
     if not is_plain:
         raise Refusal(why)

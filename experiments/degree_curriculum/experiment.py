@@ -1,7 +1,7 @@
-"""Degree curriculum against normal training: how many iterations until a full parity is fitted.
+"""Degree curriculum against standard training: iterations until a full parity is fitted.
 
-Abbe et al. 2023: the curriculum first shows the samples with few entries -1, and admits those with
-more of them once these are fitted; normal training shows all samples from the beginning.
+Abbe et al. 2023: the curriculum first shows samples with few entries -1, and admits those with more
+once these are fitted; standard training shows all samples from the beginning.
 """
 
 import math
@@ -22,12 +22,12 @@ from pvr_jax.tasks import datasets
 from pvr_jax.training.curriculum import (
     curriculum_ensemble,
     iterations_at,
-    most_stages,
+    max_stages,
 )
 
 # Errors and spectra are exact, over all 2^n points, for every replica at every evaluation.
 MAX_BITS = 20
-MAX_SAMPLES = 1 << 20  # they are held in memory
+MAX_SAMPLES = 1 << 20  # in memory
 
 _ERROR = {"units": "half squared error", "bounds": (0, math.inf)}
 _STAGE = {"kind": "state", "dims": ("stage",)}
@@ -79,7 +79,7 @@ MEASURES = {
 
 
 def build(config: ConfigDict, replicas: pd.DataFrame) -> Program:
-    """Return what one replica is: a network, its random samples, and how it is measured."""
+    """Return the program of one replica: network, random samples, measures."""
     task = task_of(config)
     model = model_of(config, task.n)
     truth = tasks.exact_values(task)
@@ -88,8 +88,8 @@ def build(config: ConfigDict, replicas: pd.DataFrame) -> Program:
     def draw(key: jax.Array, *, samples: jax.Array, **conditions: jax.Array) -> Arrays:
         """Draw N points of the cube, uniformly with replacement.
 
-        `level` counts entries -1, `number` is the place in the order of `cube.points`. A smaller
-        training set is the beginning of a larger one.
+        `level` counts entries -1, `number` is the index in `cube.points`. A smaller training set is
+        a prefix of a larger one.
         """
         rows = jnp.arange(size)
         numbers = datasets.row_numbers(key, rows, task.n)
@@ -125,7 +125,7 @@ def build(config: ConfigDict, replicas: pd.DataFrame) -> Program:
             apply=model.apply,
             samples=draw,
             highest=task.n,
-            stages=most_stages(task.n, tuple(config.curriculum.leaps)),
+            stages=max_stages(task.n, tuple(config.curriculum.leaps)),
             threshold=config.curriculum.threshold,
             batch_size=config.data.batch_size,
         ),
@@ -141,11 +141,11 @@ def build(config: ConfigDict, replicas: pd.DataFrame) -> Program:
 
 
 def progress(end: End) -> Arrays:
-    """Return how far the replicas had come [T, R], and what their stages [R, S] showed."""
+    """Return the progress of replicas [T, R], and the samples of their stages [R, S]."""
     carry, leaps = end.state().carry, end.replicas["leap"].to_numpy()
     finished = carry.finished_at >= 0
     passed = (carry.stage_epochs >= 0).sum(axis=1)
-    # The last stage passed leaves the radius as it is.
+    # The last stage does not change the radius.
     first = carry.radius - leaps * (passed - finished)
     radius = first[:, None] + leaps[:, None] * np.arange(carry.stage_epochs.shape[1])
     levels = np.where(end.drawn["present"], end.drawn["level"], np.iinfo(np.int32).max)
@@ -164,18 +164,18 @@ def progress(end: End) -> Arrays:
 
 
 def check(config: ConfigDict) -> None:
-    """Refuse what single rules cannot: a task, model or leaps that do not go together."""
+    """Refuse what single rules cannot: tasks, models and leaps that do not match."""
     task = task_of(config)
     if task.n > MAX_BITS:
         raise checks.invalid("config.task", f"n = {task.n}", f"tasks of up to {MAX_BITS} bits")
     model_of(config, task.n)
-    # An epoch has as many steps as the curriculum shows samples for, so no step is the last.
+    # The number of steps per epoch varies, so no step is known to be the last.
     for name, allowed in (("decay", "constant"), ("batch_devices", 1)):
         if (given := config.train.get(name, allowed)) != allowed:
             raise checks.invalid(f"config.train.{name}", given, str(allowed))
     leaps = tuple(config.curriculum.leaps)
     if max(leaps) != task.n or len(leaps) < 2:
-        allowed = f"{task.n} (normal training) and one or more smaller whole numbers"
+        allowed = f"{task.n} (standard training) and one or more smaller whole numbers"
         raise checks.invalid("config.curriculum.leaps", leaps, allowed)
 
 

@@ -1,4 +1,4 @@
-"""What is shown of the degree curriculum: every curriculum beside normal training, by seed."""
+"""The report of the degree curriculum: every curriculum against standard training, by seed."""
 
 from collections.abc import Sequence
 
@@ -21,19 +21,19 @@ from pvr_jax.reporting.exhibits import Finding, Table, beside, context_of, group
 from pvr_jax.reporting.publish import Report
 from pvr_jax.results import Measure, Study, statistics
 
-# Of the error of the best constant. A replica that ends below the first has learned the target; one
-# that is below the second on its samples has fitted them.
+# Relative to the error of the best constant: a replica has learned the target below the first, and
+# fitted its samples below the second.
 LEARNED, FITTED = 0.5, 0.05
 
 
 def _with_training(found: pd.DataFrame) -> pd.DataFrame:
-    """Name what is compared: normal training, or the curriculum by its leap."""
-    words = "curriculum, leap " + found["leap"].astype(str)
-    return found.assign(training=words.mask(found["leap"] >= found["n"], "normal training"))
+    """Name the condition: standard training, or the curriculum by its leap."""
+    names = "curriculum, leap " + found["leap"].astype(str)
+    return found.assign(training=names.mask(found["leap"] >= found["n"], "standard training"))
 
 
 def replicas(study: Study) -> pd.DataFrame:
-    """Return a row per replica, with when it ended and whether it learned the target."""
+    """Return a row per replica, with its end and whether it learned the target."""
     found = _with_training(study.final())
     error, constant = found["generalization_error"], found["constant_error"]
     ended = found["finished"] & (found["diverged_at"] < 0)
@@ -49,20 +49,20 @@ def replicas(study: Study) -> pd.DataFrame:
 
 
 def pairs(study: Study) -> pd.DataFrame:
-    """Return a row per replica of a curriculum, beside normal training from the same start."""
+    """Join replicas of a curriculum with standard training from the same initialization."""
     found = replicas(study).drop(columns="training")
     return beside(found, found["leap"] >= found["n"], "leap", context_of(study))
 
 
 def stages(study: Study) -> pd.DataFrame:
-    """Return a row per replica of a curriculum and radius that any replica like it passed."""
+    """Return a row per replica of a curriculum and radius passed by any such replica."""
     passed = study.curve("radius", "samples_inside", "stage_end")
     passed = passed[(passed["leap"] < passed["n"]) & (passed["stage_end"] >= 0)]
     before = passed.groupby(["run", "replica"])["stage_end"].shift(fill_value=0)
     passed = passed.assign(spent=(passed["stage_end"] - before).astype(float))
     like = ["run", "samples", "leap", "learning_rate", "init_scale"]
-    everyone = replicas(study).drop(columns=["training", "radius"], errors="ignore")
-    rows = everyone.merge(passed[[*like, "radius"]].drop_duplicates(), on=like)
+    all_replicas = replicas(study).drop(columns=["training", "radius"], errors="ignore")
+    rows = all_replicas.merge(passed[[*like, "radius"]].drop_duplicates(), on=like)
     own = ["run", "replica", "radius"]
     rows = rows.merge(passed[[*own, "samples_inside", "spent"]], on=own, how="left")
     spent = rows["spent"].where(rows["ended"].astype(bool))
@@ -72,14 +72,14 @@ def stages(study: Study) -> pd.DataFrame:
 
 
 def curves(study: Study, y: str) -> pd.DataFrame:
-    """Return a measure of every replica at shared numbers of iterations."""
+    """Interpolate a measure of every replica at shared iterations."""
     found = _with_training(study.curve(y, "iterations"))
     constant = study.final()["constant_error"].iloc[0]
     return interpolated(found.dropna(subset=[y]), "iterations", y).assign(constant_error=constant)
 
 
 def stage_ends(study: Study) -> pd.DataFrame:
-    """Return after how many iterations, on average, a curriculum passes a stage but the last."""
+    """Return the mean iteration at which a curriculum passes each stage except the last."""
     found = _with_training(study.curve("stage_end"))
     found = found[found["stage_end"] >= 0].rename(columns={"stage_end": "iterations"})
     means = found.groupby(["samples", "training", "stage"], as_index=False)["iterations"].mean()
@@ -87,18 +87,18 @@ def stage_ends(study: Study) -> pd.DataFrame:
 
 
 def verdict(study: Study, context: Context) -> str:
-    """Return whether the curriculum is faster, and whether it generalizes better."""
+    """Say whether the curriculum is faster, and whether it generalizes better."""
     frame = pairs(study)
     cells = groups(frame, settings(frame, context, ["samples"], []))
     level = 1 - statistics.simultaneous(len(cells))
 
-    def shown(name: str) -> tuple[int, int]:
+    def significant(name: str) -> tuple[int, int]:
         tests = [sign_test_of(cell, name, f"{name}_baseline") for cell in cells]
         clear = [(less, of) for less, of, p in tests if p < level]
         return sum(2 * less > of for less, of in clear), sum(2 * less < of for less, of in clear)
 
-    fewer, more = shown("iterations_to_end")
-    smaller, larger = shown("generalization_error")
+    fewer, more = significant("iterations_to_end")
+    smaller, larger = significant("generalization_error")
     return (
         f"The curriculum takes fewer iterations in {fewer} of {len(cells)} comparisons and more in "
         f"{more}; its error on the whole cube is smaller in {smaller} and larger in {larger}."
@@ -116,20 +116,20 @@ MEASURES = {
     "spent": Measure("iterations", "Optimizer steps of a stage.", bounds=(0, np.inf)),
 }
 NOTES = (
-    "Means of iterations are over the replicas that ended. Ratio: iterations of normal training "
-    "over those of the curriculum, geometric mean over the seeds of which both ended; above 1 the "
+    "Means of iterations are over the replicas that ended. Ratio: iterations of standard training "
+    "over those of the curriculum, geometric mean over seeds for which both ended; above 1 the "
     "curriculum takes fewer.",
     "p: exact two-sided sign test over seeds; both trainings of a seed share samples and initial "
-    "parameters. A replica that did not end, or diverged, counts as having taken more iterations "
-    "than one that did; two that did not are a tie and left out.",
-    "Learned: an error of less than half that of the best constant. Only fitted: an error on its "
-    "samples below 5 % of that, without having learned.",
+    "parameters. Replicas that did not end, or diverged, count as taking more iterations than "
+    "those that ended; two such replicas are a tie and left out.",
+    "Learned: an error of less than half that of the best constant. Only fitted: a training error "
+    "below 5 % of that, but not learned.",
     statistics.INTERVAL_NOTE,
 )
 
 
 def left_out(study: Study) -> Sequence[str]:
-    """Return a line per replica that did not end."""
+    """Return a line per replica that did not finish."""
     found = replicas(study)
     waiting = found[~found["ended"].astype(bool) & (found["diverged_at"] < 0)]
     return [
@@ -140,7 +140,7 @@ def left_out(study: Study) -> Sequence[str]:
 
 
 REPORT = Report(
-    title="Degree curriculum and normal training",
+    title="Degree curriculum and standard training",
     question="Is a full parity learned in fewer iterations if training shows the samples with few "
     "entries −1 first? Abbe et al. 2023 report that it is.",
     verdict=verdict,
@@ -171,39 +171,39 @@ REPORT = Report(
             data=pairs,
             rows=["samples"],
             columns={
-                "ended: normal": count(f"ended{BASE}"),
+                "ended: standard": count(f"ended{BASE}"),
                 "ended: curriculum": count("ended"),
-                "iterations, normal [95 %]": mean(f"iterations_ended{BASE}", decimals=0),
+                "iterations, standard [95 %]": mean(f"iterations_ended{BASE}", decimals=0),
                 "iterations, curriculum [95 %]": mean("iterations_ended", decimals=0),
                 "ratio [95 %]": ratio(f"{TIMES}{BASE}", TIMES, digits=3),
                 "fewer with curriculum": sign_test(TIMES, f"{TIMES}{BASE}"),
                 "p": sign_test_p(TIMES, f"{TIMES}{BASE}"),
-                "learned: normal": count(f"learned{BASE}"),
+                "learned: standard": count(f"learned{BASE}"),
                 "learned: curriculum": count("learned"),
-                "only fitted: normal": count(f"fitted_only{BASE}"),
+                "only fitted: standard": count(f"fitted_only{BASE}"),
                 "only fitted: curriculum": count("fitted_only"),
-                "error, normal [95 %]": mean(f"{ERROR}{BASE}", digits=3),
+                "error, standard [95 %]": mean(f"{ERROR}{BASE}", digits=3),
                 "error, curriculum [95 %]": mean(ERROR, digits=3),
                 "smaller with curriculum": sign_test(ERROR, f"{ERROR}{BASE}"),
                 "p of errors": sign_test_p(ERROR, f"{ERROR}{BASE}"),
             },
             notes=NOTES,
-            brief=["ratio [95 %]", "error, normal [95 %]", "error, curriculum [95 %]"],
+            brief=["ratio [95 %]", "error, standard [95 %]", "error, curriculum [95 %]"],
         ),
         Finding(
-            "With {samples} samples, normal training takes {ratio} times the iterations of the "
-            "curriculum (fewer with the curriculum in {fewer} seeds, p = {p}): {verdict}. Of the "
-            "target, normal training learned {normal} and the curriculum {curriculum}.",
+            "With {samples} samples, standard training takes {ratio} times the iterations of the "
+            "curriculum (fewer with the curriculum in {fewer} seeds, p = {p}): {verdict}. Standard "
+            "training learned {standard} of the target, the curriculum {curriculum}.",
             values={
                 "ratio": ratio(f"{TIMES}{BASE}", TIMES, digits=3),
                 "fewer": sign_test(TIMES, f"{TIMES}{BASE}"),
                 "p": sign_test_p(TIMES, f"{TIMES}{BASE}"),
-                "normal": number(f"target_coefficient{BASE}", digits=2),
+                "standard": number(f"target_coefficient{BASE}", digits=2),
                 "curriculum": number("target_coefficient", digits=2),
             },
             verdict=read(
                 "ratio",
-                "no difference is shown",
+                "no significant difference",
                 level=1.0,
                 above="the curriculum is faster",
                 below="the curriculum is slower",
@@ -213,7 +213,7 @@ REPORT = Report(
         ),
         Curve(
             "target_coefficient",
-            "What is learned of the target over iterations",
+            "Learned share of the target over iterations",
             y="target_coefficient",
             x="iterations",
             panel="samples",
@@ -227,7 +227,7 @@ REPORT = Report(
         ),
         Table(
             "stages",
-            "What every stage of the curriculum took",
+            "Iterations per stage of the curriculum",
             data=stages,
             rows=["samples", "radius"],
             columns={

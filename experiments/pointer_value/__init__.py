@@ -1,6 +1,5 @@
-"""Pointer Value Retrieval: classification of tokens and pictures.
+"""Pointer Value Retrieval: classification of tokens and images.
 
-Zhang et al. 2021: how accuracy depends on the number of training samples, on how complex the
-function of the window is, and on whether test inputs come from the training distribution or show
-what training withheld.
+Zhang et al. 2021: accuracy by the number of training samples, by the complexity of the function of
+the window, and on test inputs from the training distribution or with withheld content.
 """

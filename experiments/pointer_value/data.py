@@ -1,4 +1,4 @@
-"""Whether the data of a configuration are there, told in no time: imports no JAX."""
+"""Check quickly, without JAX, that the data of a configuration exist."""
 
 from ml_collections import ConfigDict
 
@@ -7,7 +7,7 @@ from pvr_jax.refusal import Refusal
 
 
 def check(config: ConfigDict) -> None:
-    """Raise the one-line ValueError where MNIST is asked for and not prepared."""
+    """Raise a one-line error if MNIST is needed and not prepared."""
     task = config.get("task")
     if isinstance(task, ConfigDict) and task.get("source") == "mnist":
         try:

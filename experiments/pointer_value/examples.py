@@ -1,4 +1,4 @@
-"""Example inputs as HTML: what networks were shown, what the answer is, and what they said."""
+"""Examples as HTML: inputs, labels and predictions."""
 
 import base64
 import io
@@ -15,10 +15,10 @@ from pvr_jax.refusal import Refusal
 from pvr_jax.results import Study
 
 VALUES = 10
-OPEN = 4  # inputs of a split that the page opens with; the others are folded away
-# The size, in pixels of the screen, that a picture is enlarged to by a whole factor.
+OPEN = 4  # inputs of a split shown at first; the others are collapsed
+# Size on the screen, in pixels, to which images are enlarged by an integer factor.
 WIDTH, HEIGHT = 528, 130
-# How the label follows from the values of the window.
+# The label as a function of the values of the window.
 AGGREGATIONS: dict[str, tuple[Callable[[list[int]], int], str]] = {
     "retrieval": (lambda w: w[0], "the value itself"),
     "mod_sum": (lambda w: sum(w) % 10, "sum modulo 10"),
@@ -53,7 +53,7 @@ STYLE = """
 
 @dataclass
 class Example:
-    """One input, its label, and the answers: network, predicted class, all probabilities."""
+    """An input, its label, and predictions: network, predicted class, all probabilities."""
 
     x: np.ndarray
     label: int
@@ -62,13 +62,13 @@ class Example:
 
     @property
     def wrong(self) -> bool:
-        """Whether some network gets it wrong."""
+        """Whether some network misclassifies it."""
         return any(predicted != self.label for _, predicted, _ in self.answers)
 
 
 @dataclass
 class Block:
-    """The inputs of one test set of one function, each once, and how often networks are wrong."""
+    """The inputs of a test set of a function, each once, and the number of errors."""
 
     function: str
     title: str
@@ -77,14 +77,14 @@ class Block:
 
 
 def render(study: Study, replicas: pd.DataFrame) -> str:
-    """Return all examples of a study as HTML that loads nothing.
+    """Return all examples of a study as self-contained HTML.
 
     Args:
         study: its runs, with examples.
-        replicas: a row per replica, with the columns `network` and `function`, texts.
+        replicas: a row per replica, with the string columns `network` and `function`.
 
     Raises:
-        Refusal: a label is not what its input says.
+        Refusal: a label does not match its input.
     """
     blocks = _blocks(study, replicas)
     if not blocks:
@@ -132,7 +132,7 @@ def _names(blocks: Sequence[Block]) -> list[str]:
 
 
 def _interest(blocks: Sequence[Block]) -> tuple[int, int]:
-    """Return what makes a function worth showing first: withheld inputs, right and wrong ones."""
+    """Return the sort key of a function: with withheld inputs, with right and wrong ones."""
     examples = [example for block in blocks for example in block.examples.values()]
     return len(blocks), len({example.wrong for example in examples})
 
@@ -144,7 +144,7 @@ def _network(row: pd.Series) -> str:
 
 
 def _block(block: Block, chosen: slice) -> str:
-    """Return some examples of a block, wrong ones first; nothing where there are none."""
+    """Return examples of a block, misclassified ones first; "" if there are none."""
     ordered = sorted(block.examples.values(), key=lambda e: not e.wrong)[chosen]
     if not ordered:
         return ""
@@ -158,7 +158,7 @@ def _block(block: Block, chosen: slice) -> str:
 
 def _example(example: Example) -> str:
     if example.x.ndim == 2:
-        shown, computed = _picture(example.x), ""
+        shown, computed = _image(example.x), ""
     elif example.replica["task"] == "conditional_pvr":
         shown, computed = _hops(example, example.x.tolist())
     else:
@@ -187,8 +187,7 @@ def _share(value: float) -> str:
 def _tokens(example: Example, tokens: list[int]) -> tuple[str, str]:
     """Return an input's digits in boxes, and how the label follows from them.
 
-    The window holds complexity + 1 values from place 1 + pointer on and goes on at the first value
-    behind the last.
+    The window has complexity + 1 values from position 1 + pointer on, cyclically.
     """
     complexity, aggregation = (example.replica[name] for name in ("complexity", "aggregation"))
     if pd.isna(complexity) or len(tokens) != VALUES + 1:
@@ -203,7 +202,7 @@ def _tokens(example: Example, tokens: list[int]) -> tuple[str, str]:
 
 
 def _hops(example: Example, numbers: list[int]) -> tuple[str, str]:
-    """Return the numbers that conditional PVR goes along, with their places in the input."""
+    """Return the path of conditional PVR, with positions in the input."""
     places = [0]
     while numbers[places[-1]] > places[-1]:
         places.append(numbers[places[-1]])
@@ -236,8 +235,8 @@ def _boxes(tokens: Sequence[int], kinds: dict[int, str]) -> str:
     return f'<div class="digits">{boxes}</div>'
 
 
-def _picture(pixels: np.ndarray) -> str:
-    """Return a gray picture uint8[height, width] as an enlarged image."""
+def _image(pixels: np.ndarray) -> str:
+    """Return a gray image uint8[height, width], enlarged, as HTML."""
     height, width = pixels.shape
     factor = max(1, round(min(WIDTH / width, HEIGHT / height)))
     file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Pointer value retrieval: classification of tokens and pictures whose examples are drawn.
+"""Pointer value retrieval: classification of tokens and images whose examples are drawn.
 
 Replicas of one seed share draws and initialization, whatever their task; a smaller training set is
 the beginning of a larger one.
@@ -21,7 +21,7 @@ from pvr_jax.analysis import classification as analysis
 from pvr_jax.checks import above, integer, invalid, list_of, one_of
 from pvr_jax.experiment import Arrays, End, Experiment, Program
 from pvr_jax.results import statistics
-from pvr_jax.tasks import classification, digit_pictures, drawn_sets
+from pvr_jax.tasks import classification, digit_images, drawn_sets
 from pvr_jax.tasks.classification import Classification, Subtask
 from pvr_jax.tasks.contents import Content, of_file
 from pvr_jax.training.fields import prefix_errors
@@ -29,8 +29,8 @@ from pvr_jax.training.losses import cross_entropy
 from pvr_jax.training.replicas import Replicas
 from pvr_jax.training.shown_rows import count_rows
 
-MOST_SAMPLES = 2**30
-MOST_SHOWN = 12  # replicas whose predictions on examples are kept
+MAX_SAMPLES = 2**30
+MAX_SHOWN = 12  # replicas whose predictions on examples are kept
 
 
 def task_of(config: ConfigDict) -> Classification:
@@ -53,7 +53,7 @@ def check(config: ConfigDict) -> None:
         raise invalid("config.data.samples", sizes, allowed)
     sizes = tuple(sizes)
     if config.data.source == "sampled":
-        list_of(integer(1, MOST_SAMPLES), "1000,10000").check("config.data.samples", sizes)
+        list_of(integer(1, MAX_SAMPLES), "1000,10000").check("config.data.samples", sizes)
     elif sizes:
         allowed = "none, (), as a stream of fresh samples has no size"
         raise invalid("config.data.samples", sizes, allowed)
@@ -64,10 +64,10 @@ def check(config: ConfigDict) -> None:
 
 
 def contents(config: ConfigDict) -> dict[str, Content]:
-    """Return what stands behind the user's own functions, or a directory of pictures."""
+    """Return the contents of the user's own functions, or of a directory of images."""
     if config.task.get("source") != "mnist":
         return task_of(config).contents()
-    splits = digit_pictures.load("mnist", config.task.data_dir or None)
+    splits = digit_images.load("mnist", config.task.data_dir or None)
     name = f"{config.task.data_dir or 'the directory of tensorflow_datasets'}, MNIST,"
     return {"task.data_dir": of_file(name, *splits.train, *splits.test)}
 
@@ -191,12 +191,12 @@ def counts(
     def count(
         params: Any, drawn: Arrays, *, samples: jax.Array, **conditions: jax.Array
     ) -> dict[str, analysis.Counts]:
-        def of(rows: Callable[[jax.Array], Any], size: Any, most: int) -> analysis.Counts:
+        def of(rows: Callable[[jax.Array], Any], size: Any, max_count: int) -> analysis.Counts:
             return analysis.confusion_counts(
                 partial(apply, params),
                 rows,
                 size,
-                most=most,
+                max_count=max_count,
                 chunk=chosen.chunk,
                 classes=task.classes,
             )
@@ -259,14 +259,14 @@ def progress(end: End, batch_size: int) -> Arrays:
 def shown_replicas(replicas: pd.DataFrame) -> list[int]:
     """Return the numbers of the replicas whose predictions are kept.
 
-    The first of each subtask, with the largest training set; of more than `MOST_SHOWN` subtasks so
+    The first of each subtask, with the largest training set; of more than `MAX_SHOWN` subtasks so
     many, evenly spread.
     """
     if "samples" in replicas:
         replicas = replicas[replicas["samples"] == replicas["samples"].max()]
     own = [name for name in Subtask._fields if name in replicas]
     numbers = replicas.drop_duplicates(own).index
-    places = np.linspace(0, len(numbers) - 1, min(MOST_SHOWN, len(numbers))).round().astype(int)
+    places = np.linspace(0, len(numbers) - 1, min(MAX_SHOWN, len(numbers))).round().astype(int)
     return numbers[places].tolist()
 
 

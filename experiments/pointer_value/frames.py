@@ -1,4 +1,4 @@
-"""What the exhibits are made of: rows derived from the replicas of a study."""
+"""Frames of the exhibits, derived from the replicas of a study."""
 
 import math
 from collections.abc import Sequence
@@ -7,21 +7,20 @@ import numpy as np
 import pandas as pd
 
 from pvr_jax.reporting import columns
-from pvr_jax.reporting.exhibits import shown
+from pvr_jax.reporting.exhibits import format_coordinate
 from pvr_jax.reporting.rows import along, labels
 from pvr_jax.results import Study, statistics
 from pvr_jax.results.study import once
 
-# What is trained, which `network` names; what it learns, and on what: a condition, whose replicas
-# differ in the seed alone.
+# Columns of the network, and of a condition, whose replicas differ only in the seed.
 TRAINED = ["model", "task", "setting", "learning_rate", "init_scale"]
 FUNCTION = ["network", "aggregation", "complexity"]
 CONDITION = [*FUNCTION, "withheld", "samples"]
 SPLITS = {"iid": "i.i.d.", "withheld": "withheld"}
-THRESHOLD = 0.95  # of i.i.d. accuracy, that samples are counted to
-LEARNED = 0.5  # of i.i.d. accuracy; a network below it has not learned the function
-MOST_CLASSES = 12  # of a table of recalls
-# Measures that some runs do not have.
+THRESHOLD = 0.95  # of i.i.d. accuracy, for samples to 95 %
+LEARNED = 0.5  # of i.i.d. accuracy, for having learned the function
+MAX_CLASSES = 12  # of a table of recalls
+# Measures that some runs lack.
 OPTIONAL = ["withheld_words", "share_removed_low", "share_removed_high"]
 OPTIONAL += ["samples_to_95", "fewest_samples", "batch_loss"]
 OPTIONAL += [f"{part}_{name}" for part in ("withheld", "train") for name in ("accuracy", "loss")]
@@ -29,7 +28,7 @@ OPTIONAL += [f"{part}_{name}" for part in ("withheld", "train") for name in ("ac
 
 @once
 def replicas(study: Study) -> pd.DataFrame:
-    """Return a row per replica: what it is, how it ended, and what is known of its function."""
+    """Return a row per replica, with its last values and exact facts about its function."""
     found = study.final()
     found = found.reindex(
         columns=list(dict.fromkeys([*found, *TRAINED, *CONDITION[1:], *OPTIONAL]))
@@ -49,7 +48,7 @@ def replicas(study: Study) -> pd.DataFrame:
         counted=found["diverged_at"] < 0,
         function=[_function(*row) for row in found[["aggregation", "complexity"]].to_numpy()],
         network=labels(
-            found, TRAINED, words={"learning_rate": "rate ", "init_scale": "init scale "}
+            found, TRAINED, prefixes={"learning_rate": "rate ", "init_scale": "init scale "}
         ),
     ).reset_index(drop=True)
     error = 1 - _over(found, "seen", CONDITION, "mean")
@@ -70,25 +69,25 @@ def _over(found: pd.DataFrame, name: str, keys: Sequence[str], how: str) -> pd.S
 def _function(aggregation: object, complexity: object) -> str:
     if pd.isna(aggregation) or aggregation == "retrieval":
         return "" if pd.isna(aggregation) else "retrieval"
-    return f"{aggregation}, complexity {shown(complexity)}"
+    return f"{aggregation}, complexity {format_coordinate(complexity)}"
 
 
 def curves(found: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with the panel and the line that a chart draws them in.
+    """Return rows with their panel and line in a chart.
 
-    Where conditions differ in what is withheld, a panel is a function, else an aggregation.
+    If conditions differ in what is withheld, a panel is a function, else an aggregation.
     """
     if found["withheld"].nunique() > 1:
         ordered = found.sort_values("withheld", kind="stable")
         panel = _joined(ordered["network"], ordered["function"])
         return ordered.assign(panel=panel, line=_withheld(ordered))
     rows = by_aggregation(found).sort_values("complexity", kind="stable")
-    line = ["" if pd.isna(c) else f"complexity {shown(c)}" for c in rows["complexity"]]
+    line = ["" if pd.isna(c) else f"complexity {format_coordinate(c)}" for c in rows["complexity"]]
     return rows.assign(panel=_joined(rows["network"], rows["aggregation"].fillna("")), line=line)
 
 
 def by_aggregation(found: pd.DataFrame) -> pd.DataFrame:
-    """Return rows in which retrieval, of complexity 0, is a case of every aggregation."""
+    """Return rows with retrieval (complexity 0) repeated for every aggregation."""
     own = []
     for _, trained in found.groupby("network", sort=False):
         names = trained["aggregation"].unique()
@@ -113,7 +112,7 @@ def _joined(*columns: pd.Series) -> list[str]:
 
 
 def by_split(found: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with `accuracy` on i.i.d. inputs, and again on withheld ones where there are."""
+    """Return rows with `accuracy` on i.i.d. inputs, and on withheld ones, if any."""
     parts = [
         found.assign(split=words, accuracy=found[f"{split}_accuracy"])
         for split, words in SPLITS.items()
@@ -123,7 +122,7 @@ def by_split(found: pd.DataFrame) -> pd.DataFrame:
 
 @once
 def sized(study: Study) -> pd.DataFrame:
-    """Return the replicas of functions that are learned from training sets of several sizes."""
+    """Return the replicas of functions with several training-set sizes."""
     found = replicas(study)
     found = found[found["least"] & ~found["stream"]]
     return found[_over(found, "samples", FUNCTION, "nunique") > 1]
@@ -131,7 +130,7 @@ def sized(study: Study) -> pd.DataFrame:
 
 @once
 def over_samples(study: Study) -> pd.DataFrame:
-    """Return accuracies by the size of the training set; without aggregations, of holdouts too."""
+    """Return accuracies by training-set size; without aggregations, of holdouts too."""
     found = replicas(study)
     whole = found["complexity"].isna()
     found = found[(found["least"] | whole) & ~found["stream"]]
@@ -157,7 +156,7 @@ def over_steps(study: Study) -> pd.DataFrame:
 
 
 def _split_curves(study: Study, own: pd.DataFrame, *names: str) -> pd.DataFrame:
-    """Return `iid_<name>` and `withheld_<name>` under one name, at all places of a replica."""
+    """Return `iid_<name>` and `withheld_<name>` in one column, at all coordinates of a replica."""
     rows = []
     for split, words in SPLITS.items():
         of_split = {f"{split}_{name}": name for name in names}
@@ -169,33 +168,33 @@ def _split_curves(study: Study, own: pd.DataFrame, *names: str) -> pd.DataFrame:
 
 
 def _least_or_withheld(found: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of withheld inputs, and of i.i.d. ones those where the least is withheld."""
+    """Return the rows of withheld inputs, and the i.i.d. rows with the fewest withheld."""
     return found[found["least"] | (found["split"] == SPLITS["withheld"])]
 
 
 @once
 def holdouts(study: Study) -> pd.DataFrame:
-    """Return the replicas from which training withholds something."""
+    """Return the replicas with withheld inputs."""
     found = replicas(study)
     return with_comparisons(found[found["withheld"] > 0], CONDITION)
 
 
 def with_comparisons(found: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """Return rows with the number of groups of keys, whose verdicts hold at once."""
+    """Return rows with the number of groups of keys, whose verdicts hold jointly."""
     return found.assign(comparisons=len(found[list(keys)].drop_duplicates()))
 
 
 def changes(
     found: pd.DataFrame, x: str, y: str, keys: Sequence[str], ends: bool = False
 ) -> pd.DataFrame:
-    """Return by how much y changes, by seed, from a value of a column to the next.
+    """Return the changes of y, by seed, from one value of a column to the next.
 
     Args:
         found: a row per replica.
         x: the column.
-        y: what changes.
-        keys: columns that do not change.
-        ends: whether only the first and the last value are compared.
+        y: the column whose change is returned.
+        keys: columns that stay fixed.
+        ends: whether to compare only the first and the last value.
     """
     keys = list(keys)
     rank = found.groupby(keys, dropna=False)[x].rank("dense")
@@ -219,7 +218,7 @@ def changes(
 
 @once
 def complexities(study: Study) -> pd.DataFrame:
-    """Return how i.i.d. accuracy changes with complexity, with the largest training sets."""
+    """Return the changes of i.i.d. accuracy with complexity, for the largest training sets."""
     found = replicas(study)
     found = by_aggregation(found[found["least"] & found["largest"] & found["complexity"].notna()])
     return changes(found, "complexity", "iid_accuracy", ["network", "aggregation"])
@@ -227,7 +226,7 @@ def complexities(study: Study) -> pd.DataFrame:
 
 @once
 def falls(study: Study) -> pd.DataFrame:
-    """Return where i.i.d. accuracy is shown to fall from one training-set size to the next."""
+    """Return significant falls of i.i.d. accuracy from one training-set size to the next."""
     found = changes(sized(study), "samples", "iid_accuracy", [*FUNCTION, "withheld"])
     if not len(found):
         return found
@@ -237,20 +236,20 @@ def falls(study: Study) -> pd.DataFrame:
 
 @once
 def gap_changes(study: Study) -> pd.DataFrame:
-    """Return how the gap changes from the least withheld to the most."""
+    """Return the changes of the gap from the fewest to the most withheld."""
     found = replicas(study)
     found = found[(found["withheld"] > 0) & found["largest"]]
     return changes(found, "withheld", "gap", FUNCTION, ends=True)
 
 
 def judged(rows: pd.DataFrame, name: str) -> str:
-    """Return where the mean of a column lies against 0, of all `comparisons` at once."""
+    """Compare the mean of a column with 0, jointly for all `comparisons`."""
     return columns.judged(rows, rows[name].to_numpy(float)[None])
 
 
 @once
 def models(study: Study) -> pd.DataFrame:
-    """Return the replicas of several networks in the conditions that all have.
+    """Return the replicas of several networks in their common conditions.
 
     `behind` is the accuracy minus that of the most accurate network, by condition and seed.
     """
@@ -278,11 +277,11 @@ def models(study: Study) -> pd.DataFrame:
 
 @once
 def thresholds(study: Study) -> pd.DataFrame:
-    """Return a row per function and seed: the samples until i.i.d. accuracy is 95 %.
+    """Return a row per function and seed: the samples to an i.i.d. accuracy of 95 %.
 
-    Of a stream along training, of fixed sets over their sizes, of which there have to be two.
-    `bound` is that of a function which some seed does not reach it with, `needed` the geometric
-    mean over seeds; a seed that does not reach it counts as with the `most` samples.
+    For streams, along training; for fixed training sets, across at least two sizes. `needed` is the
+    geometric mean over seeds, in which seeds that do not reach it count with the `most` samples;
+    `bound` marks functions with such seeds.
     """
     found, rows = replicas(study), []
     for _, own in found[found["least"]].groupby(FUNCTION, dropna=False, sort=False):
@@ -325,7 +324,7 @@ def sensitivities(study: Study) -> pd.DataFrame:
 
 @once
 def functions(study: Study) -> pd.DataFrame:
-    """Return `sensitivities`, a row per function; `tied` has those not reached at the top."""
+    """Return `sensitivities`, a row per function; in `tied`, unreached ones rank last."""
     found = sensitivities(study)
     if not len(found):
         return found
@@ -343,9 +342,9 @@ def functions(study: Study) -> pd.DataFrame:
 
 @once
 def confusions(study: Study) -> pd.DataFrame:
-    """Return the share of every predicted class, by true class, with the largest training sets.
+    """Return the share of every predicted class, by true class, for the largest training sets.
 
-    Of i.i.d. inputs where the least is withheld, and of withheld ones; of classes that occur.
+    For withheld inputs, and i.i.d. ones with the fewest withheld; for classes that occur.
     """
     found = replicas(study)
     found = found[found["largest"] & found["counted"]]
@@ -361,7 +360,7 @@ def confusions(study: Study) -> pd.DataFrame:
 
 @once
 def recalls(study: Study) -> pd.DataFrame:
-    """Return the recall of every class, of no more than `MOST_CLASSES`, or its kept mean."""
+    """Return the recall of every class, of at most `MAX_CLASSES`, or its kept mean."""
     if "iid_confusion" not in study:
         found = replicas(study)
         found = found[found["largest"] & found["counted"]]
@@ -370,4 +369,4 @@ def recalls(study: Study) -> pd.DataFrame:
     found = confusions(study)
     found = found[found["true_class"] == found["predicted_class"]]
     found = found.rename(columns={"share": "recall"})
-    return found if found["true_class"].nunique() <= MOST_CLASSES else found.iloc[:0]
+    return found if found["true_class"].nunique() <= MAX_CLASSES else found.iloc[:0]

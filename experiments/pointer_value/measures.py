@@ -1,4 +1,4 @@
-"""What is measured of pointer value retrieval, and what is known of it without training."""
+"""Measures of pointer value retrieval, and exact facts about its tasks."""
 
 import math
 from typing import Any
@@ -15,7 +15,7 @@ DOMAINS = {
     "train": "the training set, or its beginning",
 }
 EXAMPLES = {
-    "input": "The first inputs of the test set; of pictures gray levels, 0 to 255.",
+    "input": "The first inputs of the test set; of images gray levels, 0 to 255.",
     "label": "Their classes; −1 where a replica has no such test set.",
     "probability": "What the network says of every class.",
 }
@@ -124,7 +124,7 @@ MEASURES = {
 
 
 def of_examples(own: tuple[str, ...]) -> dict[str, Measure]:
-    """Return the measures of the examples that are kept; `own` are the dimensions of an input."""
+    """Return the measures of kept examples; `own` are the dimensions of an input."""
     last = {"input": own, "label": (), "probability": ("predicted_class",)}
     return {
         f"{part}_example_{name}": Measure(
@@ -139,7 +139,7 @@ def of_examples(own: tuple[str, ...]) -> dict[str, Measure]:
 
 
 def known(facts: Facts) -> dict[str, Any]:
-    """Return what is known of a subtask without training, by the name of a measure."""
+    """Return the exact facts about a subtask, by measure."""
     shares = np.asarray(facts.label_distribution.shares)
     occurring = shares[shares > 0]
     noise = facts.noise_sensitivity
@@ -154,6 +154,6 @@ def known(facts: Facts) -> dict[str, Any]:
         "share_removed": facts.share_removed,
         "share_removed_low": low,
         "share_removed_high": high,
-        "withheld_words": facts.words,
+        "withheld_words": facts.description,
         **dict(zip(names, bounds, strict=True)),
     }

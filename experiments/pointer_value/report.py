@@ -1,4 +1,4 @@
-"""What is shown of pointer value retrieval: accuracy on inputs like those of training, or not."""
+"""The report on pointer value retrieval: accuracy on i.i.d. and on withheld inputs."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -29,31 +29,31 @@ from pvr_jax.results import Measure, Study, statistics
 THIN = "\u2009"
 UNFINISHED = against(math.nan, "unfinished")
 NO_VERDICT = {
-    "one": "one replica, so no verdict",
+    "one": "no verdict, one replica",
     "unfinished": "no verdict, the fit is not finished",
     **dict.fromkeys(["groups", "equal"], "no verdict, two groups of seeds or all equal"),
-    "inside": "not told apart",
+    "inside": "no significant difference",
 }
 HARDER = {"above": "withheld inputs are harder", "below": "withheld inputs are easier"}
 CHANGE = {"above": "rises", "below": "falls"}
 
 
 def judged(name: str, words: Mapping[str, str], best: str = "") -> Column:
-    """What the mean of a column shows against 0, of all rows of the table at once.
+    """Compare the mean of a column with 0, jointly for all rows of the table.
 
-    Nothing of rows of the column `best`.
+    Rows of the column `best` are left empty.
     """
 
     def cell(group: Group, context: Context) -> Cell:
         if best and group[best].all():
-            return Cell("the best by its mean")
+            return Cell("highest mean")
         return Cell((NO_VERDICT | dict(words))[frames.judged(group, name)])
 
-    return Column("verdict", cell, about="By an interval that holds for all rows at once.")
+    return Column("verdict", cell, about="By joint intervals for all rows.")
 
 
 def samples_needed(group: Group, context: Context) -> Cell:
-    """The geometric mean over seeds; a bound where some seed is there at once, or never."""
+    """The geometric mean over seeds; a bound if some seed reaches it at once, or never."""
     values = group["samples_to_95"].dropna().to_numpy(float)
     needed, fewest = float(group["needed"].iloc[0]), float(group["fewest"].iloc[0])
     logs = np.log(np.minimum(values, group["most"].max()))
@@ -83,7 +83,7 @@ _noise = read(
     "too few functions for an interval",
     above="functions that are more sensitive to noise need more samples",
     below="functions that are more sensitive to noise need fewer samples",
-    inside="a relation is not shown",
+    inside="no significant relation",
 )
 
 
@@ -142,17 +142,17 @@ MEASURES = {
     ),
     "accuracy": Measure("accuracy", **_SHARE),
     "share": Measure("share of the true class", **_SHARE),
-    "recall": Measure("recall", "Share of a class that is recognized.", **_SHARE),
-    "uniform_guess": Measure("uniform guess", "One of all classes at random.", **_SHARE),
+    "recall": Measure("recall", "Share of a class that is classified correctly.", **_SHARE),
+    "uniform_guess": Measure("uniform guess", "A class chosen at random.", **_SHARE),
     "training_loss": Measure(
         "training loss",
         "Mean negative log-likelihood of the training set, or its beginning; of a stream, whose "
-        "samples are shown once, of the batches since the evaluation before.",
+        "samples are shown once, of the batches since the previous evaluation.",
         units="nats",
         bounds=(0, math.inf),
     ),
     "memorized": Measure(
-        "by heart", "Replicas that fit their samples and get fewer than half of others right."
+        "memorized", "Replicas that fit their samples and classify less than half of others right."
     ),
     "samples": Measure("samples", "Size of the training set; of a stream, samples shown."),
     "withheld": Measure("withheld", "Permutations, or 1 for a positional holdout."),
@@ -171,16 +171,16 @@ DEFINITIONS = {
     "function": "An input is a pointer and ten values. Pointer p selects the window of complexity "
     "+ 1 values that begins with value p; the label is an aggregation of them: sum modulo 10, "
     "smallest, largest, lower median, or most frequent (of several the smallest). With complexity "
-    "0 all of them are retrieval. In pictures the pointer of the block task, top left, selects one "
+    "0 all of them are retrieval. In images the pointer of the block task, top left, selects one "
     "of the other three digits: 0 to 3 top right, 4 to 6 bottom left, 7 to 9 bottom right. In "
-    "conditional PVR the pointer goes from place to place while the number there is larger than "
-    "the place; the label is how often.",
+    "conditional PVR the pointer moves to the number at its position as long as that is larger "
+    "than the position; the label is the number of moves.",
     "condition": "A function, what is withheld, a network and a training-set size; its replicas "
-    "differ in the seed, which decides training set, initial parameters and order of batches.",
-    "withheld permutations": "The first i permutations of 0, …, complexity are in no training "
-    "window: where one would be, 1 is added modulo 10 to all ten values, the pointer stays. "
-    "Withheld inputs are drawn as any, and then their window is overwritten with one of these.",
-    "positional holdout": "In pictures training never shows 1, 2, 3 top right, 4, 5, 6 bottom left "
+    "differ in the seed, which determines training set, initialization and order of batches.",
+    "withheld permutations": "No training window is one of the first i permutations of 0, …, "
+    "complexity: 1 is added modulo 10 to all ten values of such inputs. The window of a withheld "
+    "input is overwritten with one of these permutations.",
+    "positional holdout": "In images training never shows 1, 2, 3 top right, 4, 5, 6 bottom left "
     "and 7, 8, 9, 0 bottom right; withheld inputs have only these there.",
     "†": f"The fit is not finished: the error on the training set is above "
     f"{100 * statistics.UNFINISHED:.0f} % of that of the best constant guess.",
@@ -193,8 +193,8 @@ NOTES = (
 BY_SPLIT = {"y": "accuracy", "panel": "panel", "percent": True}
 REPORT = Report(
     title="Pointer value retrieval",
-    question="How accurate are networks on inputs like those of training, how many samples does "
-    "that take, and what becomes of inputs that training never shows? Zhang et al. 2021.",
+    question="How accurate are networks on i.i.d. inputs, how many samples do they need, and do "
+    "they generalize to inputs that training never shows? Zhang et al. 2021.",
     verdict=verdict,
     measures=MEASURES,
     definitions=DEFINITIONS,
@@ -225,7 +225,7 @@ REPORT = Report(
             color="split",
             levels={"uniform_guess": "uniform guess"},
             data=frames.over_withheld,
-            caption="At the end of training; the distance of the two lines is the gap.",
+            caption="At the end of training; the distance between the lines is the gap.",
             **BY_SPLIT,
         ),
         Pivot(
@@ -276,8 +276,8 @@ REPORT = Report(
             log_y=True,
             continuous=True,
             data=frames.sensitivities,
-            caption="A place per function. Black: a bound from below, as some seed does not reach "
-            "95 %.",
+            caption="One position per function. Black: lower bounds, since some seed does not "
+            "reach 95 %.",
         ),
         Table(
             "samples",
@@ -289,15 +289,15 @@ REPORT = Report(
             },
             data=frames.thresholds,
             notes=[
-                "> : some seed does not reach it and enters with the most samples, a bound from "
-                "below. ≤ : a seed reaches it with the fewest samples that were looked at, a bound "
-                "from above. Others have Student's t interval of the mean logarithm.",
+                "> : a lower bound; seeds that do not reach it count with the largest number of "
+                "samples. ≤ : an upper bound; a seed reaches it with the smallest number "
+                "evaluated. Others have Student's t interval of the mean logarithm.",
             ],
         ),
         Finding(
             "The rank correlation of noise sensitivity with the samples to 95 % is {correlation}, "
-            "functions that do not reach it tied at the top ({reached}); over those that reach it "
-            "alone {alone}: {verdict}.",
+            "with functions that do not reach it tied at the top ({reached} reach it), and {alone} "
+            "over those that reach it: {verdict}.",
             values={
                 "correlation": correlation("noise_sensitivity", "tied"),
                 "alone": correlation("noise_sensitivity", "needed"),
@@ -325,7 +325,7 @@ REPORT = Report(
         ),
         Table(
             "models",
-            "Networks in the conditions that all have",
+            "Networks in their common conditions",
             columns={
                 "accuracy, % [95 %]": percent("accuracy"),
                 "minus the best, points [95 %]": percent("behind"),
@@ -344,7 +344,7 @@ REPORT = Report(
                 "i.i.d. accuracy, % [95 %]": percent("iid_accuracy"),
                 "training accuracy, % [95 %]": percent("train_accuracy", UNFINISHED),
                 "chance": number("chance", percent=True, decimals=2),
-                "by heart": count("memorized"),
+                "memorized": count("memorized"),
                 "i.i.d. loss [95 %]": mean("iid_loss", digits=3),
                 "training loss [95 %]": mean("training_loss", digits=3),
             },
@@ -387,7 +387,7 @@ REPORT = Report(
         ),
         Table(
             "tasks",
-            "What is known of the functions without training",
+            "Exact properties of the functions",
             columns={
                 "removed, %": _REMOVED,
                 "classes": exact("classes"),

@@ -1,6 +1,6 @@
-"""Which cells are trained together, and by which shard: a function of the sweep alone.
+"""Plan a sweep: which cells train together, and in which shard.
 
-So every job of an array finds the same plan, whenever it starts and whatever is done by then.
+The plan is a function of the sweep alone: all jobs of an array find the same plan at any time.
 """
 
 import math
@@ -15,7 +15,7 @@ from pvr_jax.packing import Shape
 
 
 class Pack(NamedTuple):
-    """Cells of one program, and what they amount to; `cost` has the unit of `Shape`."""
+    """Cells of one program, with their replicas and cost, as in `Shape`."""
 
     cells: tuple[Cell, ...]
     replicas: int
@@ -23,10 +23,10 @@ class Pack(NamedTuple):
 
 
 def plan(cells: Sequence[Cell]) -> list[Pack]:
-    """Return the packs of all possible cells, in the order of their first cells.
+    """Return the packs of all valid cells, in the order of their first cells.
 
-    Cells of one key come together in their order, in as few packs as hold them, about equally
-    full. A cell that is larger than a pack is one alone.
+    Cells of one key are packed in order, into as few packs as possible, about equally full. A cell
+    larger than a pack has its own.
     """
     alike: dict[str, list[tuple[Cell, int]]] = {}
     shapes: dict[str, Shape] = {}
@@ -40,7 +40,7 @@ def plan(cells: Sequence[Cell]) -> list[Pack]:
 
 
 def deal(packs: Sequence[Pack], shards: int) -> list[list[Pack]]:
-    """Return the packs of each shard, of about equal cost: the costliest first, to the least busy.
+    """Distribute packs over shards of about equal cost: the costliest first, to the cheapest shard.
 
     Within a shard they keep their order.
     """
@@ -54,29 +54,29 @@ def deal(packs: Sequence[Pack], shards: int) -> list[list[Pack]]:
 
 
 def _key(cell: Cell) -> tuple[str, int]:
-    """Return what cells of one program have in common, and how many replicas a cell has."""
+    """Return the key of a cell's program, and its number of replicas."""
     experiment = registry.experiment_of(cell.config)
     try:
         key = packing.key_of(experiment, cell.config)
         return f"{experiment.name} {key}", replica_count(experiment, cell.config)
-    except Exception:  # it fails alone, when its turn comes
+    except Exception:  # it will fail alone
         return cell.name, 1
 
 
 def _shape(cell: Cell) -> Shape:
     try:
         return packing.shape_of(registry.experiment_of(cell.config), cell.config)
-    except Exception:  # a network that cannot be built fails alone, when its turn comes
+    except Exception:  # a network that cannot be built will fail alone
         return Shape(1, 1.0)
 
 
 def _packed(group: Sequence[tuple[Cell, int]], shape: Shape) -> list[Pack]:
-    total, most = sum(replicas for _, replicas in group), shape.most
-    full = math.ceil(total / math.ceil(total / most))
+    total, limit = sum(replicas for _, replicas in group), shape.max_replicas
+    full = math.ceil(total / math.ceil(total / limit))
     packs: list[Pack] = []
     for cell, replicas in group:
         cost, last = replicas * shape.cost, packs[-1] if packs else None
-        if last is None or last.replicas >= full or last.replicas + replicas > most:
+        if last is None or last.replicas >= full or last.replicas + replicas > limit:
             packs.append(Pack((cell,), replicas, cost))
         else:
             packs[-1] = Pack((*last.cells, cell), last.replicas + replicas, last.cost + cost)

@@ -77,10 +77,10 @@ def build(config: ConfigDict, replicas: pd.DataFrame) -> Program:
     model = model_of(config, task.n)
     training_set = training_set_of(config, task, seen_set)
     truth, seen, interpolator, dropped = (
-        values[points.numbers]
+        values[points.indices]
         for values in (reference.truth, reference.seen, reference.interpolator, reference.dropped)
     )
-    characters = np.asarray(cube.character(followed.places, reference.n))[:, points.numbers]
+    characters = np.asarray(cube.character(followed.indices, reference.n))[:, points.indices]
     uniform, is_whole = points.uniform, points.inputs is None
     masses = masses_of(reference, task.n) if is_whole else {}
     chunk = min(config.evaluation.chunk, learned.chunk_size())
@@ -129,7 +129,7 @@ def build(config: ConfigDict, replicas: pd.DataFrame) -> Program:
             **masses,
         },
         coordinates={
-            "monomial": [monomial_text(cube.coordinates(p, reference.n)) for p in followed.places]
+            "monomial": [monomial_text(cube.coordinates(p, reference.n)) for p in followed.indices]
         },
         attributes={
             "task": config.setting or plain(task.params.get("expression") or task.name),
@@ -137,7 +137,7 @@ def build(config: ConfigDict, replicas: pd.DataFrame) -> Program:
             "steps_per_epoch": training_set.steps_per_epoch,
         },
         steps_per_epoch=training_set.steps_per_epoch,
-        title=f"{config.model.name} on {config.task.name}, seen: {seen_set.words}",
+        title=f"{config.model.name} on {config.task.name}, seen: {seen_set.description}",
         outputs_size=len(truth),
     )
 
@@ -161,7 +161,7 @@ def check_rows(
         return ~(seen_set.predicate(x) & jnp.all(jnp.abs(x) == 1, axis=-1))
 
     def is_off(batch: dict[str, jax.Array]) -> jax.Array:
-        numbers = reference.numbers(batch["x"])
+        numbers = reference.indices(batch["x"])
         truth = jnp.asarray(reference.truth, jnp.float32)[numbers]
         return ~(reference.is_close(batch["y"], truth) & jnp.asarray(reference.seen)[numbers])
 
@@ -195,7 +195,7 @@ def facts(task: tasks.Task, seen_set: tasks.SeenSet, reference: Reference) -> di
     mean_square = float(np.mean(np.square(reference.truth)))
     return {
         "target": plain(task.params.get("expression") or f"{task.name} ({parameters})"),
-        "seen": plain(seen_set.words),
+        "seen": plain(seen_set.description),
         "seen_fraction": float(reference.seen.mean()),
         "target_mean_square": mean_square,
         "seen_variance": float(np.var(reference.truth[reference.seen])) or mean_square,

@@ -1,4 +1,4 @@
-"""The rows that the report of unseen domains is made of, from a study alone."""
+"""Frames of the report on unseen domains."""
 
 from collections.abc import Callable
 
@@ -14,23 +14,23 @@ from pvr_jax.results.study import once
 MDI, NTK, EMPIRICAL = "min_degree", "wide_ntk", "empirical_ntk"
 NAMES = {MDI: "MDI", NTK: "wide NTK", EMPIRICAL: "empirical NTK"}
 ERROR, RESIDUAL = "predicted_unseen_error", "residual"
-# The MDI's unseen error over that of the zero function: no network comes near an MDI above the
-# first, and one below the second is the target.
+# The MDI's unseen error relative to that of the zero function: above the first, no network comes
+# near the MDI; below the second, the MDI is the target.
 FAR, SAME = 100.0, 1e-12
-FEWEST_RATES = 3
+MIN_RATES = 3
 KEYS = ("task", "model", "learning_rate")
-OVER = ("n", "optimizer")  # where these differ, so does the label of task, model or setting
+OVER = ("n", "optimizer")  # included in labels of task, model or setting
 DIFFERING = ("setting", "learning_rate", "init_scale")  # between networks of one model
 UNDEFINED = ("mass_above", "highest_degree", "target_mass_above")
 
 
 @once
 def replicas(study: Study) -> pd.DataFrame:
-    """Return a row per replica, with what theories say of it, and the `state` of its setting.
+    """Return a row per replica, with predictions and the `state` of its setting.
 
-    This is "near" where the MDI is within reach, "far" where not, "same" where it is the target,
-    "unfinished" where some fit is not finished, "unmeasured" where one is not known, or "unknown".
-    `comparisons` is the number of settings of which it is judged what they are nearer to.
+    "near" if the MDI is within reach, "far" if not, "same" if it is the target, "unfinished" if a
+    fit is not finished, "unmeasured" if one is not known, or "unknown". `comparisons` is the number
+    of settings with a verdict.
     """
     found = study.final()
     if RESIDUAL in study:
@@ -77,12 +77,12 @@ def replicas(study: Study) -> pd.DataFrame:
 
 
 def keys_of(frame: pd.DataFrame, study: Study) -> list[str]:
-    """Return the columns that tell settings apart."""
+    """Return the columns that identify a setting."""
     return settings(frame, context_of(study), KEYS, OVER)
 
 
 def of_state(*states: str, known: str = "replica") -> Callable[[Study], pd.DataFrame]:
-    """Return the data of replicas of settings in one of some states, that have a value."""
+    """Return a function of a study: the replicas with a value in settings in these states."""
 
     def data(study: Study) -> pd.DataFrame:
         found = replicas(study)
@@ -92,21 +92,21 @@ def of_state(*states: str, known: str = "replica") -> Callable[[Study], pd.DataF
 
 
 def cells(study: Study, *states: str) -> list[Group]:
-    """Return the settings in one of some states, each a group of replicas."""
+    """Return the settings in these states, each a group of replicas."""
     found = replicas(study)
     return groups(found[found["state"].isin(states)], keys_of(found, study))
 
 
 def scans(study: Study) -> pd.DataFrame:
-    """Return the fitted replicas of networks that were trained at three learning rates or more."""
+    """Return the fitted replicas of networks with three or more learning rates."""
     found = of_state("near", "far", "unknown", known="dropped_share")(study)
     keys = [key for key in keys_of(found, study) if key != "learning_rate"]
-    kept = [g for g in groups(found, keys) if g["learning_rate"].nunique() >= FEWEST_RATES]
+    kept = [g for g in groups(found, keys) if g["learning_rate"].nunique() >= MIN_RATES]
     return pd.concat(kept).assign(scans=len(kept)) if kept else found.iloc[:0]
 
 
 def distances(study: Study) -> pd.DataFrame:
-    """Return the unseen error and the distance to the MDI of every replica and step."""
+    """Return the unseen error and distance to the MDI of every replica and step."""
     names = {"unseen_error": "unseen error", "unseen_distance": "distance to MDI"}
     found = along(study, replicas(study), *names)
     return pd.concat(
@@ -117,7 +117,7 @@ def distances(study: Study) -> pd.DataFrame:
 
 @once
 def coefficients(study: Study) -> pd.DataFrame:
-    """Return a row per replica, step and monomial, with what target and theories have of it."""
+    """Return a row per replica, step and monomial, with its coefficients in target and theories."""
     kept = [f"coefficients_{part}" for part in ("mean", "low", "high")]
     found = along(study, replicas(study), *(["coefficients"] if "coefficients" in study else kept))
     known = study.curve("target_coefficients")[["run", "monomial", "target_coefficients"]]
@@ -142,7 +142,7 @@ def last_coefficients(study: Study) -> pd.DataFrame:
 
 
 def profiles(study: Study) -> pd.DataFrame:
-    """Return the mass of every degree: of every replica and step, and of target and MDI."""
+    """Return the mass per degree of every replica and step, and of target and MDI."""
     found = along(study, replicas(study), "degree_profile").assign(of="learned")
     first = found.drop_duplicates(["condition", "step", "degree"]).drop(columns="degree_profile")
     parts = [found]
@@ -155,9 +155,9 @@ def profiles(study: Study) -> pd.DataFrame:
 
 
 def not_defined(study: Study) -> pd.DataFrame:
-    """Return a row per run and theory that says nothing of it.
+    """Return a row per run and theory that does not apply to it.
 
-    That of small cubes is left out where it says nothing of any run.
+    The theory for small cubes is left out if it applies to no run.
     """
     found = study.curve("not_defined")
     of_small = found["theory"] == EMPIRICAL

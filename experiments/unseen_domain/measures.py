@@ -1,4 +1,4 @@
-"""What is measured of a run, and what theories predict of it."""
+"""Measures of runs, and of predictions."""
 
 import math
 

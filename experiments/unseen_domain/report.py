@@ -1,4 +1,4 @@
-"""What is shown of unseen domains: learned functions beside the min-degree interpolator (MDI)."""
+"""The report on unseen domains: learned functions against the min-degree interpolator (MDI)."""
 
 from collections.abc import Callable, Sequence
 
@@ -27,23 +27,23 @@ from pvr_jax.reporting.exhibits import Finding, Table
 from pvr_jax.reporting.publish import Report
 from pvr_jax.results import Measure, Study, statistics
 
-CLOSE = NOTABLE = 0.1  # of the MDI's own error; of the difference between target and MDI
+CLOSE = NOTABLE = 0.1  # share of the MDI's error; of the difference between target and MDI
 
-NO_INTERVAL = "there is no interval, so nothing is judged"
+NO_INTERVAL = "no verdict, since there is no interval"
 
 
 def nearer(group: Group, context: Context) -> Cell:
     """Say whether the networks of a setting end nearer to the MDI or to the target.
 
-    By the interval of the difference of both distances, which holds for all settings at once.
+    By the interval of the difference of both distances, jointly for all settings.
     """
     found = judged(group, group["margin"].to_numpy(float)[None])
     if found == "groups":
-        return Cell("the seeds fall into two groups, so nothing is judged")
+        return Cell("no verdict, since the seeds form two groups")
     words = {"below": "nearer to the MDI", "above": "nearer to the target"}
-    words["inside"] = "not told apart"
+    words["inside"] = "no significant difference"
     if found not in words:
-        return Cell("without an interval, so nothing is judged", {"": ""})
+        return Cell(NO_INTERVAL, {"": ""})
     confidence = statistics.simultaneous(int(group["comparisons"].iloc[0]))
     distance = group["distance_share"].to_numpy(float)
     _, largest = statistics.mean_interval(distance, "positive", confidence)
@@ -51,12 +51,12 @@ def nearer(group: Group, context: Context) -> Cell:
 
 
 def unfinished(group: Group, context: Context, cell: Cell) -> str:
-    """Mark a setting of which some fit is not finished."""
+    """Mark a setting with an unfinished fit."""
     return " †" if group["unfinished"].any() and np.isfinite(cell.values[""]) else ""
 
 
 def off_the_mdi(group: Group, context: Context, cell: Cell) -> str:
-    """Mark a coefficient that is off the MDI's by more than a tenth of the target's distance."""
+    """Mark a coefficient that differs from the MDI's by more than a tenth of the target's."""
     least, target = group[MDI].iloc[0], group["target_coefficients"].iloc[0]
     if (group["state"] != "near").any() or target == least:
         return unfinished(group, context, cell)
@@ -68,24 +68,25 @@ def off_the_mdi(group: Group, context: Context, cell: Cell) -> str:
 
 
 def verdict(study: Study, context: Context) -> str:
-    """Return how many settings end nearer to the MDI than to the target."""
+    """Say how many settings end nearer to the MDI than to the target."""
     found = [nearer(group, context).values for group in frames.cells(study, "near")]
     where = [values[""] for values in found if values.get("")]
     parts = []
     if where:
         parts.append(
-            f"Of {_settings(len(where))} that fitted what they saw, the networks end nearer to the "
-            "min-degree interpolator (MDI) than to the target on the unseen inputs in "
-            f"{where.count('below')}, nearer to the target in {where.count('above')}, and in "
-            f"{where.count('inside')} the two are not told apart; they are within a tenth of the "
-            f"MDI's own error from it in {sum(values.get('_close', False) for values in found)}."
+            f"Of {_settings(len(where))} that fitted the training data, the networks end nearer to "
+            "the min-degree interpolator (MDI) than to the target on the unseen inputs in "
+            f"{where.count('below')} and nearer to the target in {where.count('above')}; in "
+            f"{where.count('inside')} there is no significant difference. Their distance to the "
+            "MDI is below a tenth of its own error in "
+            f"{sum(values.get('_close', False) for values in found)}."
         )
     if far := len(frames.cells(study, "far")):
         parts.append(
             f"In {_settings(far)} that fitted, the MDI is so large on the unseen inputs that no "
-            "network comes near it; what can be tested there is the mass above its degree r."
+            "network comes near it; only the mass above its degree r can be tested."
         )
-    return " ".join(parts) or "No setting has a fit, an MDI and seeds by which it can be judged."
+    return " ".join(parts) or "No verdict: no setting has a finished fit, an MDI and enough seeds."
 
 
 def _settings(number: int) -> str:
@@ -93,7 +94,7 @@ def _settings(number: int) -> str:
 
 
 def left_out(study: Study) -> Sequence[str]:
-    """Return a line per setting that is not judged, and per run without predictions."""
+    """Return a line per setting without a verdict, and per run without predictions."""
     lines = []
     for own in frames.cells(study, "unfinished", "unmeasured", "same"):
         first, state = own.iloc[0], own["state"].iloc[0]
@@ -103,10 +104,10 @@ def left_out(study: Study) -> Sequence[str]:
             f"{numbers.number(own['in_distribution_error'].max(), 3)}, above 1 % of ½ Var f, "
             f"{numbers.number(limit, 3)}",
             "unmeasured": "whether the seen inputs are fitted was not measured",
-            "same": "the MDI is the target, and the unseen inputs do not tell them apart",
+            "same": "the MDI is the target, so unseen inputs cannot distinguish the two",
         }
         where = f"{first['task']}, {first['model']}, learning rate {first['learning_rate']:g}"
-        lines.append(f"{where}: {words[state]}; not judged")
+        lines.append(f"{where}: {words[state]}; no verdict")
     without = [run.attrs["run"] for run in study.runs if "not_defined" not in run]
     return [*lines, *(f"{name}: no predictions yet; run --stage=predict" for name in without)]
 
@@ -135,14 +136,14 @@ MEASURES = {
     "value": Measure("half squared error", **_POSITIVE),
     f"{RESIDUAL}_{NTK}": Measure(
         "distance to wide NTK",
-        "½E(g − h)² over the unseen inputs, h what the infinitely wide network of the same kind "
-        "learns in the lazy limit: the interpolator of least norm of its neural tangent kernel.",
+        "½E(g − h)² over the unseen inputs, h the function that the infinitely wide network learns "
+        "in the lazy limit: the minimum-norm interpolator of its neural tangent kernel.",
         **_POSITIVE,
     ),
     f"{RESIDUAL}_{EMPIRICAL}": Measure(
         "distance to empirical NTK",
-        "½E(g − h)² over the unseen inputs, h what regression with the network's own tangent "
-        "kernel, at initialization, learns.",
+        "½E(g − h)² over the unseen inputs, h the function that regression with the network's "
+        "tangent kernel at initialization learns.",
         **_POSITIVE,
     ),
     f"{ERROR}_{MDI}": Measure("MDI's unseen error", "½E(m − f)² over the unseen inputs."),
@@ -151,14 +152,16 @@ MEASURES = {
         "empirical NTK's unseen error", "½E(h − f)² over the unseen inputs."
     ),
     MDI: Measure("MDI", "Fourier coefficient of the MDI."),
-    NTK: Measure("wide NTK", "Fourier coefficient of what the wide NTK learns."),
-    EMPIRICAL: Measure("empirical NTK", "Fourier coefficient of what the empirical NTK learns."),
+    NTK: Measure("wide NTK", "Fourier coefficient of the function that the wide NTK learns."),
+    EMPIRICAL: Measure(
+        "empirical NTK", "Fourier coefficient of the function that the empirical NTK learns."
+    ),
 }
 NOTES = (
     "Errors are half squared errors, means over replicas; published code prints full ones.",
     statistics.INTERVAL_NOTE,
     "†: an in-distribution error above 1 % of ½ Var f over the seen inputs; the fit is not "
-    "finished, and nothing is judged.",
+    "finished, so there is no verdict.",
 )
 _TABLE = {"rows": KEYS, "over": OVER, "data": frames.replicas, "lean": True}
 REPORT = Report(
@@ -169,14 +172,14 @@ REPORT = Report(
     measures=MEASURES,
     left_out=left_out,
     definitions={
-        "MDI": "m, the min-degree interpolator: of all functions equal to the target on the seen "
-        "inputs the one with the least Fourier mass on the highest degree, then on the next, and "
-        "so on; computed exactly.",
+        "MDI": "m, the min-degree interpolator: among all functions that equal the target on the "
+        "seen inputs, the one with the smallest Fourier mass on the highest degree, then on the "
+        "next, and so on; computed exactly.",
     },
     exhibits=[
         Points(
             "unseen_error",
-            "Unseen error, and what theories say it is",
+            "Unseen error, measured and predicted",
             y="unseen_error",
             x="task",
             color="network",
@@ -187,7 +190,7 @@ REPORT = Report(
         ),
         Table(
             "explanation",
-            "What was learned on the unseen inputs",
+            "Learned functions on the unseen inputs",
             columns={
                 "distance to MDI [95 %]": mean("unseen_distance", mark=unfinished),
                 "distance / MDI's error [95 %]": mean("distance_share", decimals=4),
@@ -232,14 +235,15 @@ REPORT = Report(
             mass=mean("mass_above", values=False),
         ),
         finding(
-            "what is learned lies {ntk} from the wide NTK and {mdi} from the MDI: {verdict}.",
+            "the learned function is at a distance of {ntk} from the wide NTK and {mdi} from the "
+            "MDI: {verdict}.",
             frames.of_state("near", "far", "same", known="rival"),
             read(
                 "rival",
                 NO_INTERVAL,
-                above="the wide NTK explains more",
-                below="the MDI explains more",
-                inside="they are not told apart",
+                above="the wide NTK is nearer",
+                below="the MDI is nearer",
+                inside="no significant difference",
             ),
             ntk=number(f"{RESIDUAL}_{NTK}", 3),
             mdi=number(f"{RESIDUAL}_{MDI}", 3),
@@ -247,14 +251,14 @@ REPORT = Report(
         ),
         Finding(
             "{task}, {model}: Spearman's rank correlation of the dropped monomials learned with "
-            "the learning rate is {rank}, replicas taken as independent: {verdict}.",
+            "the learning rate is {rank}, treating replicas as independent: {verdict}.",
             values={"rank": correlation("learning_rate", "dropped_share", together="scans")},
             verdict=read(
                 "rank",
                 NO_INTERVAL,
                 above="the leak grows with the learning rate",
                 below="the leak shrinks as the learning rate grows",
-                inside="no trend is shown",
+                inside="no significant trend",
             ),
             rows=["task", "model"],
             over=["learning_rate", *OVER],
@@ -272,7 +276,7 @@ REPORT = Report(
         ),
         Table(
             "degrees",
-            "Degrees of what was learned",
+            "Degrees of learned functions",
             columns={
                 "degree temperature [95 %]": mean(
                     "degree_temperature", decimals=4, mark=unfinished
@@ -313,8 +317,8 @@ REPORT = Report(
                 "learned [95 %]": mean("coefficients", decimals=3, mark=off_the_mdi),
             },
             notes=[
-                "↑ ↓: off the MDI's by more than a tenth of its distance to the target's, by "
-                "intervals that hold for all monomials of a setting at once."
+                "↑ ↓: off the MDI's by more than a tenth of its distance to the target's, by joint "
+                "intervals for all monomials of a setting."
             ],
             **_TABLE | {"rows": (*KEYS, "monomial"), "data": frames.last_coefficients},
         ),

@@ -1,4 +1,4 @@
-"""What theory says is learned off the seen set, and how far what was learned lies from it."""
+"""Predictions of theories off the seen set, and distances of learned functions to them."""
 
 import jax
 import numpy as np
@@ -18,12 +18,12 @@ from pvr_jax.refusal import Refusal
 from pvr_jax.theory import kernel_features, wide_networks
 from pvr_jax.theory.empirical_kernel import LARGEST_N
 
-STARTS = 4  # initializations of which the empirical kernel is the mean
+INITIALIZATIONS = 4  # over which the empirical kernel is averaged
 ACTIVATIONS = {"relu": wide_networks.RELU, "polynomial": wide_networks.POLYNOMIAL}
 
 
 def min_degree(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) -> Arrays:
-    """Return what is predicted where the min-degree interpolator is learned, of R replicas.
+    """Return the predictions of the min-degree interpolator, for R replicas.
 
     Raises:
         Refusal: the interpolator is too large a problem.
@@ -33,16 +33,16 @@ def min_degree(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) -> 
         given = reference.not_computed.partition("given ")[2].replace("; allowed", ", and for now")
         raise Refusal(f"too large a problem: {given}")
     found = compared(config, reference, reference.interpolator, len(replicas), learned)
-    # Without the rounding of its spectrum.
+    # Without rounding of its spectrum.
     followed = tracked_monomials(reference, config.evaluation.monomials)
     return found | {"predicted_coefficients": np.tile(followed.min_degree, (len(replicas), 1))}
 
 
 def wide_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) -> Arrays:
-    """Return what is predicted where a very wide network regresses with its kernel, of R replicas.
+    """Return the predictions of regression with the infinite-width kernel, for R replicas.
 
     Raises:
-        Refusal: its kernel is not known, or no regression with it is.
+        Refusal: the kernel, or regression with it, is not known.
     """
     model, n = config.model.name, task_of(config).n
     if model not in ("mlp", "random_features"):
@@ -61,13 +61,13 @@ def wide_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) -> Ar
 
 
 def empirical_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) -> Arrays:
-    """Return what is predicted where the network regresses with its own kernel, of R replicas.
+    """Return the predictions of regression with the empirical kernel, for R replicas.
 
-    The mean of its tangent kernels at a few initializations, averaged over the cube's symmetries.
+    The kernel is the mean over a few initializations, averaged over the cube's symmetries.
 
     Raises:
-        Refusal: the cube is not small, or not evaluated in all its coordinates, or no regression
-            with the kernel is known.
+        Refusal: the cube is not small, not all coordinates are evaluated, or regression with the
+            kernel is not known.
     """
     _check_lazy(config, "the kernel of the network itself")
     n = task_of(config).n
@@ -84,13 +84,13 @@ def empirical_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) 
         )
     network = model_of(config, n)
     own = (network.init, network.apply, n)
-    keys = [jax.random.fold_in(jax.random.key(0), start) for start in range(STARTS)]
+    keys = [jax.random.fold_in(jax.random.key(0), i) for i in range(INITIALIZATIONS)]
     with jax.default_matmul_precision("highest"):
         if kernel_features.fits(network.init, n):
             roots = [theory.symmetric_kernel(*own, key) for key in keys]
             predicted = theory.symmetric_interpolator(roots, reference.truth, reference.seen)
         else:
-            kernel = theory.mean_empirical_kernel(*own, keys, symmetrise=True)
+            kernel = theory.mean_empirical_kernel(*own, keys, symmetrize=True)
             predicted = theory.kernel_interpolator(kernel, reference.truth, reference.seen)
     return compared(config, reference, predicted, len(replicas), learned)
 
@@ -104,7 +104,7 @@ def _check_lazy(config: ConfigDict, what: str) -> None:
 
 
 def _why_not(refusal: str, n: int) -> str:
-    """Return in words what the regression of a kernel refuses."""
+    """Explain in words why regression with a kernel was refused."""
     field, _, rest = refusal.partition(": given ")
     if field == "n":
         return (
@@ -116,10 +116,10 @@ def _why_not(refusal: str, n: int) -> str:
 
 
 def kernel_limit(config: ConfigDict, n: int) -> np.ndarray:
-    """Return the eigenvalues [n + 1] of the kernel with which a very wide network regresses.
+    """Return the eigenvalues [n + 1] of the infinite-width kernel of a network.
 
-    The tangent kernel of the MLP; that of random features, of which only the readout moves at
-    first, since it starts at 0.
+    The tangent kernel of the MLP; for random features the kernel of the readout, which moves first,
+    since it starts at 0.
     """
     model = config.model
     if model.name == "mlp":
@@ -134,18 +134,20 @@ def kernel_limit(config: ConfigDict, n: int) -> np.ndarray:
 def compared(
     config: ConfigDict, reference: Reference, predicted: np.ndarray, count: int, learned: Learned
 ) -> Arrays:
-    """Return errors and coefficients of a predicted function [2^r], and how far replicas are.
+    """Return errors and coefficients of a predicted function [2^r], and residuals of replicas.
 
-    All are [R = `count`, ...]; a prediction does not depend on the seed.
+    All are [R = `count`, ...]; predictions do not depend on the seed.
     """
     points = points_of(config, reference)
     followed = tracked_monomials(reference, config.evaluation.monomials)
     halves = np.square(predicted - reference.truth) / 2
-    is_unseen, at_points = ~reference.seen[points.numbers], predicted[points.numbers]
+    is_unseen, at_points = ~reference.seen[points.indices], predicted[points.indices]
     return {
         "predicted_generalization_error": np.full(count, halves.mean()),
         "predicted_unseen_error": np.full(count, _mean(halves[~reference.seen])),
-        "predicted_coefficients": np.tile(float64.spectrum(predicted)[followed.places], (count, 1)),
+        "predicted_coefficients": np.tile(
+            float64.spectrum(predicted)[followed.indices], (count, 1)
+        ),
         "residual": np.array(
             [_mean(np.square(values - at_points)[is_unseen]) / 2 for values in learned()]
         ),

@@ -1,4 +1,4 @@
-"""What trained replicas learned, measured on the whole cube."""
+"""Measures of learned functions on the whole cube."""
 
 from pvr_jax.analysis.measures import MEASURES, measure
 

@@ -1,8 +1,8 @@
 """Measures of the canonical holdout: training saw only x_k = v, for one coordinate k.
 
 On the seen half x_k is the constant v, so the monomials χ_T and χ_{T∪k} (k ∉ T) are the same
-function up to the sign v: they are aliased, and training can only fix g^(T) + v g^(T∪k). The
-low-degree bias says that the mass goes to the low-degree twin χ_T.
+function up to the sign v: they are an aliased pair, and training determines only
+g^(T) + v g^(T∪k). The low-degree bias puts the mass on χ_T.
 """
 
 import jax
@@ -15,8 +15,8 @@ from pvr_jax.boolean import cube, fourier
 def frozen_coordinate(seen: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return (k, v) of the canonical holdout with the seen set `seen` [2^n], both int32.
 
-    The indicator of {x_k = v} is ½ + ½ v χ_k: its one coefficient of degree 1 tells both. For any
-    other seen set the answer has no meaning.
+    The indicator of {x_k = v} is ½ + ½ v χ_k, whose coefficient of degree 1 determines both. The
+    result is meaningless for other seen sets.
     """
     n = cube.dimension(seen, "seen")
     coefficients = fourier.walsh_hadamard(seen.astype(jnp.float32))
@@ -26,12 +26,12 @@ def frozen_coordinate(seen: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def leak(learned: jax.Array, target: jax.Array, seen: jax.Array) -> dict[str, jax.Array]:
-    """Return which of the two aliased monomials the network put its mass on.
+    """Return how the learned mass is split between the monomials of aliased pairs.
 
     `leak_by_degree` [n]: for d = |T| from 0 to n-1,
     Σ g^(T∪k)² / Σ (g^(T) + v g^(T∪k))² over the T of size d without k. 0: all on the low-degree
-    twin, as the low-degree bias has it; ¼: halved between the two; 1: all on the high-degree twin.
-    `leak`: the same over all T. NaN where the denominator is 0.
+    monomial, as the low-degree bias predicts; ¼: halved; 1: all on the high-degree monomial.
+    `leak`: the same over all T. NaN if the denominator is 0.
     """
     n = cube.dimension(learned, "learned")
     bit, value = frozen_coordinate(seen)
@@ -39,7 +39,7 @@ def leak(learned: jax.Array, target: jax.Array, seen: jax.Array) -> dict[str, ja
     twins = fourier.aliased(coefficients, bit)
     without = (jnp.arange(2**n) & cube.coordinate_mask(bit, n)) == 0
     high = jnp.where(without, jnp.square(twins), 0)
-    # Where training saw the whole cube nothing is aliased, and there is no such ratio.
+    # If training saw the whole cube, nothing is aliased.
     aliased = without & jnp.any(~seen)
     visible = jnp.where(aliased, jnp.square(coefficients + value * twins), 0)
     degrees = cube.degrees(n)
@@ -52,7 +52,7 @@ def leak(learned: jax.Array, target: jax.Array, seen: jax.Array) -> dict[str, ja
 
 
 def extrapolation(learned: jax.Array, target: jax.Array, seen: jax.Array) -> dict[str, jax.Array]:
-    """Return how the learned function continues the frozen target on the unseen half.
+    """Return how the learned function extrapolates the frozen target to the unseen half.
 
     With f_{-k} the target with x_k frozen to v, `projection` is the c that minimizes
     E_unseen (g - c f_{-k})², and `residual_variance` that minimum. c = 1 and residual 0: the
@@ -112,17 +112,17 @@ def tracked_coefficients(learned: jax.Array, pairs: jax.Array) -> jax.Array:
 def tracked_pairs(
     target_coefficients: np.ndarray, bit: int, value: int, count: int
 ) -> list[dict[str, object]]:
-    """Choose the aliased pairs worth following through training.
+    """Choose the aliased pairs to track in training.
 
-    Pairs whose high-degree twin is in the target come first (there the holdout matters), larger
-    ones first; then the other monomials of the frozen target. For the quadratic chain and the
+    Pairs whose high-degree monomial is in the target come first (there the holdout matters), larger
+    ones first, then the other monomials of the frozen target. For the quadratic chain and the
     staircase these are the monomials that the authors track.
 
     Args:
         target_coefficients: [2^n].
         bit: the frozen coordinate k.
         value: the value v it is frozen to.
-        count: the most pairs to return.
+        count: the largest number of pairs to return.
 
     Returns:
         For each pair the coordinates `low` (T) and `high` (T∪k), their coefficients in the target,
@@ -150,6 +150,6 @@ def tracked_pairs(
 
 
 def _ratio(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
-    """Divide, with NaN and no warning where the denominator is 0."""
+    """Divide; NaN, without a warning, if the denominator is 0."""
     defined = denominator > 0
     return jnp.where(defined, numerator / jnp.where(defined, denominator, 1), jnp.nan)

@@ -1,4 +1,4 @@
-"""What a classifier gets right: accuracy, negative log-likelihood, confusion of classes."""
+"""Scores of classifiers: accuracy, negative log-likelihood, confusion counts."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ def confusion_counts(
     rows: Callable[[jax.Array], dict[str, jax.Array]],
     count: int | jax.Array,
     *,
-    most: int,
+    max_count: int,
     chunk: int,
     classes: int,
 ) -> Counts:
@@ -23,22 +23,21 @@ def confusion_counts(
 
     Args:
         predict: x [b, ...] -> logits [b, classes].
-        rows: numbers int32[b] -> {"x": [b, ...], "y": int32[b]}.
-        count: of examples; may be traced.
-        most: what `count` is at most; so many are computed.
-        chunk: examples in memory at a time.
-        classes: of labels.
+        rows: indices int32[b] -> {"x": [b, ...], "y": int32[b]}.
+        count: number of examples; may be traced.
+        max_count: upper bound of `count`; this many are computed.
+        chunk: examples in memory at once.
+        classes: number of classes.
 
     Returns:
-        `confusion` int32[classes, classes], rows being the true class and columns the one with the
-        largest logit (the first of several), and `negative_log_likelihood`, the sum of
-        -log p(y) in nats.
+        `confusion` int32[classes, classes], true class by predicted class (that of the first
+        largest logit), and `negative_log_likelihood`, the sum of -log p(y) in nats.
     """
-    chunk = min(chunk, most)
+    chunk = min(chunk, max_count)
 
     def some(total: Counts, first: jax.Array) -> tuple[Counts, None]:
         numbers = first + jnp.arange(chunk, dtype=jnp.int32)
-        inside = numbers < jnp.minimum(count, most)
+        inside = numbers < jnp.minimum(count, max_count)
         examples = rows(numbers)
         logits = predict(examples["x"])
         true = _one_hot(examples["y"], classes) * inside[:, None]
@@ -55,13 +54,13 @@ def confusion_counts(
         "confusion": jnp.zeros((classes, classes), jnp.int32),
         "negative_log_likelihood": jnp.zeros((), logits.dtype),
     }
-    return lax.scan(some, nothing, jnp.arange(0, most, chunk, dtype=jnp.int32))[0]
+    return lax.scan(some, nothing, jnp.arange(0, max_count, chunk, dtype=jnp.int32))[0]
 
 
 def scores(counts: Counts) -> dict[str, jax.Array]:
     """Return `accuracy` (top-1, 0 to 1) and `loss`, the mean negative log-likelihood in nats.
 
-    Both are NaN where a logit was not finite, as a loss is then, and of no examples.
+    Both are NaN without examples, or if a logit was not finite.
     """
     confusion, summed = counts["confusion"], counts["negative_log_likelihood"]
     total = jnp.sum(confusion).astype(summed.dtype)

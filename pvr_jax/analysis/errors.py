@@ -1,4 +1,4 @@
-"""The three errors, all HALF squared errors, which differ in the inputs they average over."""
+"""The three errors, all HALF squared errors, over different inputs."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The registry of measures: what is computed of every learned function, by name."""
+"""The registry of measures of learned functions."""
 
 from collections.abc import Callable
 
@@ -8,8 +8,8 @@ from pvr_jax.analysis import canonical, errors, spectrum
 
 Measure = Callable[[jax.Array, jax.Array, jax.Array], dict[str, jax.Array]]
 
-# One line adds a measure: a function of (learned[2^n], target[2^n], seen[2^n]) of ONE replica that
-# returns {name: scalar or vector}. It may rely on nothing else, and it appears in every report.
+# One line adds a measure, and puts it into every report: a function of (learned[2^n], target[2^n],
+# seen[2^n]) of ONE replica that returns {name: scalar or vector}.
 MEASURES: tuple[Measure, ...] = (
     errors.half_squared_errors,
     spectrum.profile,
@@ -22,8 +22,8 @@ MEASURES: tuple[Measure, ...] = (
 def measure_one(learned: jax.Array, target: jax.Array, seen: jax.Array) -> dict[str, jax.Array]:
     """Return all measures of one learned function; every argument is [2^n].
 
-    Pure and traceable: it runs inside the training program and in the analysis alike. What is
-    undefined (the leak where there is no mass, say) is NaN.
+    Pure and traceable: used in the training program and in the analysis. Undefined measures (the
+    leak without mass, say) are NaN.
     """
     measured: dict[str, jax.Array] = {}
     for function in MEASURES:
@@ -38,7 +38,7 @@ def measure(learned: jax.Array, target: jax.Array, seen: jax.Array) -> dict[str,
     Args:
         learned: values of the networks [R, 2^n], in the order of `cube.points`.
         target: values of the target [2^n].
-        seen: which inputs training showed, bool [2^n], or [R, 2^n] if replicas differ.
+        seen: the seen inputs, bool [2^n], or [R, 2^n] if replicas differ.
 
     Returns:
         {name: [R] or [R, ...]}; errors are half squared errors.

@@ -1,4 +1,4 @@
-"""The learned function's Fourier spectrum, summed up."""
+"""Summaries of the Fourier spectrum of learned functions."""
 
 import jax
 

@@ -1,4 +1,4 @@
-"""Measures of any unseen domain: how a learned function lies to the min-degree interpolator.
+"""Measures for any unseen domain: comparison with the min-degree interpolator.
 
 All arrays are values at the same P points: the whole cube, or a uniform sample of it.
 """
@@ -22,8 +22,8 @@ def against_interpolator(
 
     `distance` ½E(g - m)² over all points, half the squared distance of the coefficients (Parseval);
     `unseen_distance` ½E over the unseen ones. `dropped_share` E(g h) / E(h²), h the part of the
-    target that m does without: 0 for m, 1 for the target; the leak of a leaky interpolator.
-    Every argument is [P]; NaN where nothing is unseen or dropped.
+    target that is not in m: 0 for m, 1 for the target; the leak of a leaky interpolator. Every
+    argument is [P]; NaN if nothing is unseen or dropped.
     Source: Abbe et al. 2023.
     """
     halves = 0.5 * jnp.square(learned - interpolator)

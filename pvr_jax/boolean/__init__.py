@@ -1,5 +1,5 @@
-"""Analysis of functions on {-1,+1}^n: pure, batched, jit-able; knows no network.
+"""Analysis of functions on {-1,+1}^n: pure, batched and jittable.
 
-`cube` fixes the order of points and of coordinate sets, `fourier` goes from values to
-coefficients and back, `measures` reads influences and noise stability off the coefficients.
+`cube` defines the order of points and of coordinate sets, `fourier` transforms between values and
+coefficients, `measures` computes influences and noise stability from coefficients.
 """

@@ -1,8 +1,8 @@
 """The cube {-1,+1}^n: order of its points, of its coordinate sets, and masks for both.
 
-Points are numbered as `itertools.product([-1, 1], repeat=n)` lists them: in point number p,
-coordinate i is +1 exactly if bit n-1-i of p is 1. A set S of coordinates has as its index the
-number whose bit n-1-i is 1 exactly if i is in S. So coordinate 0 is the most significant bit of
+Points are indexed as `itertools.product([-1, 1], repeat=n)` lists them: at the point of index p,
+coordinate i is +1 if and only if bit n-1-i of p is 1. The index of a set S of coordinates is the
+number whose bit n-1-i is 1 if and only if i is in S. So coordinate 0 is the most significant bit of
 both, point 0 is all -1 and set 0 is empty. chi_S(x) is the product of x_i over i in S.
 """
 
@@ -42,10 +42,10 @@ def points(n: int) -> jax.Array:
 
 
 def points_at(indices: ArrayLike, n: int) -> jax.Array:
-    """The points with these numbers: integers[...] to float32[..., n].
+    """The points with these indices: integers[...] to float32[..., n].
 
-    The numbers may be traced; only their lowest n bits count.
-    Raises ValueError if n is not from 1 to 30 or the numbers are not integers.
+    The indices may be traced; only their lowest n bits count.
+    Raises ValueError if n is not from 1 to 30 or the indices are not integers.
     """
     _check_dimension(n)
     checks.is_integer("indices", indices)
@@ -105,7 +105,7 @@ def coordinates(index: int, n: int) -> tuple[int, ...]:
 
 
 def coordinate_mask(coordinate: ArrayLike, n: int) -> int | jax.Array:
-    """The spectrum index of {coordinate}, which is also its bit in the number of a point.
+    """The spectrum index of {coordinate}, which is also its bit in the index of a point.
 
     An int gives an int; an array [...] of coordinates, traced or not, gives int32[...].
     Raises ValueError if n is not from 1 to 30, or a coordinate is not an integer from 0 to n-1;
@@ -131,7 +131,7 @@ def character(index: ArrayLike, n: int) -> jax.Array:
     checks.in_range("index", index, 0, 2**n - 1)
     index = jnp.asarray(index).astype(jnp.int32)
     numbers = jnp.arange(2**n, dtype=jnp.int32).reshape((1,) * index.ndim + (2**n,))
-    # A coordinate is -1 where its bit is 0: count the members of S with bit 0.
+    # A coordinate is -1 where its bit is 0: count the elements of S with bit 0.
     minus_signs = lax.population_count(index[..., None] & ~numbers)
     return jnp.where(minus_signs & 1 == 1, jnp.float32(-1), jnp.float32(1))
 
@@ -152,5 +152,5 @@ def frozen(values: ArrayLike, bit: ArrayLike, value: ArrayLike = 1) -> jax.Array
     mask = coordinate_mask(bit, n)
     numbers = jnp.arange(2**n, dtype=jnp.int32)
     source = jnp.where(jnp.asarray(value) > 0, numbers | mask, numbers & ~mask)
-    # "clip" never acts, as every number is in range; it spares the default's test for NaN filling.
+    # Every index is in range; "clip" avoids the default's test for NaN filling.
     return jnp.take(values, source, axis=-1, mode="clip")

@@ -1,7 +1,6 @@
-"""Double precision, and Fourier transforms of host arrays in it.
+"""Double precision, and Fourier transforms of host arrays.
 
-Theory and analysis are exact only in double precision, which JAX leaves off by default: `exact`
-switches it on where it is needed.
+Theory and analysis need double precision, which JAX disables by default; `exact` enables it.
 """
 
 import contextlib
@@ -13,15 +12,15 @@ import numpy as np
 
 from pvr_jax.boolean import fourier
 
-# Of a coefficient, over the largest value: some fifty times the spacing of float64.
+# Rounding of a coefficient, relative to the largest value: fifty times the spacing of float64.
 ROUNDING = 1e-14
 
 
 @contextlib.contextmanager
 def exact() -> Iterator[None]:
-    """Let JAX compute in float64 in a block, or in every call of a function that it decorates.
+    """Enable float64 in a block, or in every call of a decorated function.
 
-    In this thread alone: training in float64 reads its checkpoints in others, and has
+    In this thread only; training in float64, whose checkpoints are read by other threads, uses
     `training.environment.arithmetic`.
     """
     with jax.enable_x64(True):
@@ -35,10 +34,9 @@ def spectrum(values: np.ndarray) -> np.ndarray:
 
 
 def exact_spectrum(values: np.ndarray) -> np.ndarray:
-    """Fourier coefficients of a function that is given by its values [2^n], rounded to float64.
+    """Fourier coefficients of a function given by its values [2^n], rounded to float64.
 
-    What rounding the values leaves of a coefficient is 0: 0.1 x0 + 0.3 x1 x2 has no influence of
-    1e-35 on other coordinates.
+    Coefficients within rounding of 0 become 0: 0.1 x0 + 0.3 x1 x2 gets no influences of 1e-35.
     """
     coefficients = spectrum(values)
     return np.where(np.abs(coefficients) > ROUNDING * np.abs(values).max(), coefficients, 0.0)

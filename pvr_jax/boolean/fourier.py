@@ -1,8 +1,8 @@
-"""Fourier analysis on the cube: values to coefficients and back, and what degree they have.
+"""Fourier analysis on the cube: transforms, and weights by degree.
 
 The coefficient of a set S is 2^-n times the sum over all points x of f(x) chi_S(x). Values are
-ordered as the points of `cube.points`, coefficients by spectrum index (see `cube`). All functions
-act on the last axis, whatever axes come before it, and can be jitted, mapped and differentiated.
+ordered as `cube.points`, coefficients by spectrum index (see `cube`). All functions
+act on the last axis and can be jitted, mapped and differentiated.
 """
 
 import functools
@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 from pvr_jax import checks
 from pvr_jax.boolean import cube
 
-FEWEST_FOR_SUMS = 10  # coordinates from which signed sums beat one product on a CPU
+MIN_FOR_SUMS = 10  # coordinates from which signed sums beat one product on a CPU
 
 
 def walsh_hadamard(values: ArrayLike) -> jax.Array:
@@ -59,7 +59,7 @@ def inverse_walsh_hadamard(coefficients: ArrayLike) -> jax.Array:
 
 
 def _characters(n: int, inverse: bool) -> np.ndarray:
-    """[2^n, 2^n]: chi_S(x) with S down and x across, the other way round for the inverse."""
+    """[2^n, 2^n]: chi_S(x) with S down and x across; transposed for the inverse."""
     matrix = np.ones((1, 1))
     for _ in range(n):
         matrix = np.kron(matrix, [[1, 1], [-1, 1]])
@@ -77,20 +77,20 @@ def _along_one_coordinate(
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
 def _transform(x: jax.Array, inverse: bool, scale: float) -> jax.Array:
-    """`_passes`, compiled: the rule for derivatives is inside, for it takes long to call."""
+    """`_passes`, compiled; the custom derivative rule is inside, since it is slow to call."""
     return _passes(x, inverse, scale)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def _passes(x: jax.Array, inverse: bool, scale: float) -> jax.Array:
-    """The transform times `scale`, a power of two, by the passes that suit the platform.
+    """The transform times `scale`, a power of two, by the fastest passes on the platform.
 
-    Scaling by a power of two is exact, so it is done inside: a product afterwards, in a program
-    of its own where nothing surrounds it, would be another pass over memory.
+    Scaling by a power of two is exact, so it is done inside; a product afterwards would be another
+    pass over memory.
     """
     n = x.shape[-1].bit_length() - 1
     by_products = functools.partial(_by_products, inverse=inverse, scale=scale)
-    if n < FEWEST_FOR_SUMS:
+    if n < MIN_FOR_SUMS:
         return by_products(x)
     by_sums = functools.partial(_by_sums, inverse=inverse, scale=scale)
     return lax.platform_dependent(x, cpu=by_sums, default=by_products)
@@ -100,7 +100,7 @@ def _passes(x: jax.Array, inverse: bool, scale: float) -> jax.Array:
 def _passes_jvp(
     inverse: bool, scale: float, primals: tuple[jax.Array], tangents: tuple[jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
-    """The derivative is the transform itself, by the passes whose transpose is fast as well."""
+    """The derivative is the transform itself, by passes whose transpose is fast too."""
     return _passes(*primals, inverse, scale), _by_products(*tangents, inverse, scale)
 
 
@@ -132,13 +132,14 @@ def _pairs(x: jax.Array, coordinates: int, inverse: bool) -> jax.Array:
 def _by_sums(x: jax.Array, inverse: bool, scale: float) -> jax.Array:
     """The last ten or eleven coordinates as signed sums of 4 or 8, 16 and 16 entries.
 
-    For XLA on a CPU, at least ten coordinates. It makes each sum one loop over the output, with
+    For XLA on a CPU and at least ten coordinates. XLA makes each sum one loop over the output, with
     the signs in registers and the entries in the first-level cache, so a pass costs little more
-    than a copy. Three things keep it so (`benchmarks/transform.py` has the numbers). The sums are
-    written out: as a product or a reduction they are several times slower. No reshape comes
-    between them, or after the last but one: XLA would turn it into index arithmetic in the inner
-    loop. And the sum of fewer than 16 comes first: XLA fuses a sum into the next, and computes
-    it anew for every term, unless that has 16 terms or more.
+    than a copy. This needs three things (numbers in `benchmarks/transform.py`). Sums are written
+    out: products or reductions are several times slower. There is no reshape between them, or after
+    the last but one: XLA would turn it into index arithmetic in the inner loop. And the sum of
+    fewer
+    than 16 comes first: XLA fuses a sum into the next one, and recomputes it for every term, unless
+    that has 16 terms or more.
     """
     shape = x.shape
     n = shape[-1].bit_length() - 1
@@ -177,9 +178,8 @@ def sum_by_degree(spectrum: ArrayLike) -> jax.Array:
 @jax.jit
 def _sum_by_degree(spectrum: jax.Array) -> jax.Array:
     """`sum_by_degree`, compiled as one program."""
-    # Axis -2 holds the degree counted so far. Folding away the leading coordinate leaves a set
-    # without it at its degree and moves a set with it one up: no scatter, whose order of
-    # additions, and so whose rounding, a GPU does not fix.
+    # Axis -2 is the degree so far. Folding the leading coordinate keeps sets without it at their
+    # degree and moves sets with it up by one. Unlike a scatter on a GPU, this is deterministic.
     sums = spectrum[..., None, :]
     before = [(0, 0)] * (spectrum.ndim - 1)
     while sums.shape[-1] > 1:
@@ -225,8 +225,8 @@ def low_degree_projection(coefficients: ArrayLike, degree: ArrayLike) -> jax.Arr
 def aliased(coefficients: ArrayLike, bit: ArrayLike) -> jax.Array:
     """Coefficients with entry S holding that of S xor {bit}: [..., 2^n] to [..., 2^n].
 
-    These are the coefficients of x -> x_bit f(x). Where x_bit = 1, chi_S and chi_(S xor {bit})
-    cannot be told apart; setting x_bit to 1 (`cube.frozen`) therefore gives the coefficient
+    These are the coefficients of x -> x_bit f(x). Where x_bit = 1, chi_S equals chi_(S xor {bit});
+    setting x_bit to 1 (`cube.frozen`) therefore gives the coefficient
     f^(S) + aliased(f^)(S) to each S without `bit`, and 0 to each S with it.
 
     `bit` is a scalar and may be traced, its range then unchecked; map over it with `jax.vmap`.
@@ -237,5 +237,5 @@ def aliased(coefficients: ArrayLike, bit: ArrayLike) -> jax.Array:
     n = cube.dimension(coefficients, "coefficients")
     checks.is_scalar("bit", bit)
     source = jnp.arange(2**n, dtype=jnp.int32) ^ cube.coordinate_mask(bit, n)
-    # "clip" never acts, as every index is in range; it spares the default's test for NaN filling.
+    # Every index is in range; "clip" avoids the default's test for NaN filling.
     return jnp.take(coefficients, source, axis=-1, mode="clip")

@@ -1,7 +1,7 @@
 """Influences, noise stability and cross-predictability, from Fourier coefficients.
 
-All take coefficients [..., 2^n] ordered by spectrum index, as `fourier.walsh_hadamard` gives
-them, of real-valued functions; where f is +-1-valued the classical meaning is stated too.
+All take coefficients [..., 2^n] of real-valued functions, ordered as in `fourier.walsh_hadamard`;
+the classical meaning for +-1-valued f is stated too.
 Dtypes: float32 and float64 are kept, integers become the default float dtype. Every function
 raises ValueError if the last axis is not 2^n long with n from 1 to 30, or for complex numbers.
 """
@@ -40,7 +40,7 @@ def _influences(coefficients: jax.Array) -> jax.Array:
     power = jnp.square(coefficients)
     result = []
     while power.shape[-1] > 1:
-        # The leading coordinate is summed out once it has been read: 2^n + 2^(n-1) + ... work.
+        # The leading coordinate is then summed out: 2^n + 2^(n-1) + ... operations.
         without, having = jnp.split(power, 2, axis=-1)
         result.append(having.sum(axis=-1))
         power = without + having

@@ -1,8 +1,8 @@
 """PVR data sets for other frameworks: builders for tensorflow_datasets, without TensorFlow.
 
-Importing this registers "token_pvr" and "visual_pvr" with tensorflow_datasets. Their rows are those
-of the library itself, bit for bit: split `train` of seed s is what a replica with seed s is trained
-on, `test_iid` and `test_withheld` (where something is withheld) are its test sets.
+Importing this registers "token_pvr" and "visual_pvr" with tensorflow_datasets. Their rows equal
+those of the library bit for bit: split `train` of seed s is the training set of replicas with seed
+s; `test_iid` and, if something is withheld, `test_withheld` are their test sets.
 
     import pvr_jax.builders
     import tensorflow_datasets as tfds
@@ -11,21 +11,22 @@ on, `test_iid` and `test_withheld` (where something is withheld) are its test se
     unseen = tfds.data_source("visual_pvr", split="test_withheld")
     print(len(train), train[0]["x"], train[0]["y"], unseen[0]["x"].shape)
 
-A data source is a sequence with random access, NumPy arrays inside, hence also a data set for
-PyTorch: torch.utils.data.DataLoader(train, batch_size=256, shuffle=True, num_workers=2). Workers
-may be forked or spawned, and threads may read it together.
+A data source is a random-access sequence of NumPy arrays, and so also a data set for PyTorch:
+torch.utils.data.DataLoader(train, batch_size=256, shuffle=True, num_workers=2). Workers may be
+forked or spawned, and threads may share it.
 
-The first use writes the data set to `data_dir` (TFDS_DATA_DIR, or ~/tensorflow_datasets), which
-takes seconds and no network. To write it before, or of another size, and to see how to read it
-where pvr_jax and JAX are not installed:
+The first use writes the data set to `data_dir` (TFDS_DATA_DIR, or ~/tensorflow_datasets), in
+seconds and without a network. To write it in advance or in another size, and to see how to read it
+without pvr_jax and JAX:
 
     python -m pvr_jax.builders prepare token_pvr --config=mod_sum-m2-withheld3-train50000
 
-A configuration is a name: aggregation, complexity, withheld permutations (token_pvr), or withheld0
-and withheld1 (visual_pvr; 1 is the positional holdout; -mnist for pictures of MNIST), and behind
-that what is not as by default: -train50000, -test5000, -seed1.
+The name of a configuration is aggregation, complexity and withheld permutations (token_pvr), or
+withheld0 and withheld1 (visual_pvr; 1 is the positional holdout; -mnist for images of MNIST),
+followed by what is not the default: -train50000, -test5000, -seed1.
 
-Raises ImportError where the extra tfds is missing; one line that names the command.
+Raises:
+    ImportError: the extra tfds is missing; the message names the command.
 """
 
 import importlib.util

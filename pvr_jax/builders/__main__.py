@@ -31,7 +31,7 @@ installed, they may be forked, too: import pvr_jax.builders, tfds.data_source("{
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prepare what the arguments say, and print where it is; returns the exit status."""
+    """Prepare a data set and print its directory; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m pvr_jax.builders")
     prepare = parser.add_subparsers(required=True).add_parser(
         "prepare", help="write a data set to disk, without network and without TensorFlow"
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
         if given.data_dir is not None:
             given.data_dir = on_disk.directory_for_results("--data_dir", given.data_dir)
         builder = BUILDERS[given.dataset](config=given.config, data_dir=given.data_dir)
-        with contextlib.redirect_stdout(io.StringIO()):  # it says that it downloads, and does not
+        with contextlib.redirect_stdout(io.StringIO()):  # it claims to download
             builder.download_and_prepare()
     except Refusal as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What the builders have in common: rows of the library's own data sets, written in their order."""
+"""Base classes of the builders, which write rows of the library's data sets in order."""
 
 import abc
 import contextlib
@@ -21,21 +21,22 @@ from pvr_jax.tasks import drawn_sets
 from pvr_jax.tasks.classification import Classification
 from pvr_jax.tasks.drawn_sets import Example
 
-# Split -> the part of the task that it holds.
+# Split -> part of the task.
 SPLITS = {"train": "train", "test_iid": "iid", "test_withheld": "withheld"}
 FILE_FORMAT = "array_record"
 CHUNK = 1024
-MOST_SAMPLES = 10**8
+MAX_SAMPLES = 10**8
 
 
 @dataclasses.dataclass(kw_only=True)
 class DrawnConfig(tfds.core.BuilderConfig, abc.ABC):
-    """One data set: a subtask, how many rows, and the seed of the training rows.
+    """One data set: a subtask, the numbers of rows, and the seed of the training rows.
 
-    The name is made from the rest and says all of it, so that different data sets never share a
-    directory; `parse` reads it back.
+    The name is a function of all other fields, so different data sets have different directories;
+    `parse` inverts it.
 
-    Raises ValueError for a value out of range: one line, "<parameter>: given ...; allowed ...".
+    Raises:
+        Refusal: a value out of range.
     """
 
     name: str = ""
@@ -43,14 +44,14 @@ class DrawnConfig(tfds.core.BuilderConfig, abc.ABC):
     test_samples: int = 2_000
     seed: int = 0
 
-    # A name: of the subtask, and what is not as by default, all as named groups.
+    # Pattern of names: the subtask, and what is not the default, as named groups.
     SUBTASK: ClassVar[str]
     REST = r"(-train(?P<train_samples>\d+))?(-test(?P<test_samples>\d+))?(-seed(?P<seed>\d+))?"
     EXAMPLE: ClassVar[str]
 
     def __post_init__(self) -> None:
-        checks.integer(1, MOST_SAMPLES).check("train_samples", self.train_samples)
-        checks.integer(1, MOST_SAMPLES).check("test_samples", self.test_samples)
+        checks.integer(1, MAX_SAMPLES).check("train_samples", self.train_samples)
+        checks.integer(1, MAX_SAMPLES).check("test_samples", self.test_samples)
         checks.integer(0, 2**31 - 3).check("seed", self.seed)
         self.name = self.subtask_name()
         for field, word in (("train_samples", "train"), ("test_samples", "test"), ("seed", "seed")):
@@ -59,15 +60,15 @@ class DrawnConfig(tfds.core.BuilderConfig, abc.ABC):
 
     @abc.abstractmethod
     def subtask_name(self) -> str:
-        """Return the beginning of the name; a value that does not exist is a ValueError."""
+        """Return the beginning of the name; raise ValueError for an invalid value."""
 
     @abc.abstractmethod
     def task(self, data_dir: str | None = None) -> Classification:
-        """Return the task with this one subtask; `data_dir` is where other data sets would be."""
+        """Return the task with this one subtask; `data_dir` has other data sets."""
 
     @classmethod
     def parse(cls, name: str) -> Self:
-        """Return the configuration that a name says; a ValueError where it says none."""
+        """Return the configuration with a name; raise ValueError if there is none."""
         found = re.fullmatch(cls.SUBTASK + cls.REST, name)
         if found is None:
             allowed = f"names such as {cls.EXAMPLE}, and with -train50000, -test5000, -seed1 behind"
@@ -77,15 +78,15 @@ class DrawnConfig(tfds.core.BuilderConfig, abc.ABC):
         return cls(**{**given, **numbers})
 
     def values(self) -> dict[str, Any]:
-        """Return what the configuration adds to those of tensorflow_datasets."""
+        """Return the fields beyond those of tensorflow_datasets."""
         own = {field.name for field in dataclasses.fields(tfds.core.BuilderConfig)}
         return {name: value for name, value in vars(self).items() if name not in own}
 
 
 class Configurations(dict):
-    """The listed configurations by their names. All that a name can say are among them.
+    """The listed configurations by name; every valid name counts as listed.
 
-    Otherwise tensorflow_datasets would read the others from their files, past their builder.
+    Otherwise tensorflow_datasets would read others from files, without their builder.
     """
 
     def __init__(self, kind: type[DrawnConfig], listed: Iterable[DrawnConfig]) -> None:
@@ -99,7 +100,7 @@ class Configurations(dict):
 
 
 class LocalInfo(tfds.core.DatasetInfo):
-    """A description that is never looked for in the network."""
+    """A description that is never looked up on the network."""
 
     def initialize_from_bucket(self) -> None:
         """Do nothing."""
@@ -108,7 +109,7 @@ class LocalInfo(tfds.core.DatasetInfo):
 class DrawnBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """A builder of one of the library's tasks; row i of a split is row i of the library.
 
-    `config` is a configuration, or its name, which need not be one of the listed ones.
+    `config` is a configuration or a name, which need not be listed.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -125,15 +126,15 @@ class DrawnBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         if isinstance(config, str):
             config = self.CONFIG.parse(config)
         if isinstance(config, DrawnConfig):
-            # tensorflow_datasets wants listed configurations by their names.
+            # tensorflow_datasets needs names of listed configurations.
             config = self.builder_configs.get(config.name, config)
-        # Its own default, TFRecord, can be neither written nor read without TensorFlow.
+        # The default, TFRecord, needs TensorFlow.
         super().__init__(config=config, file_format=file_format or FILE_FORMAT, **options)
 
     @tfds.core.utils.classproperty
     @classmethod
     def builder_configs(cls) -> Configurations:
-        """The configurations, by their names."""
+        """The configurations, by name."""
         return Configurations(cls.CONFIG, cls.BUILDER_CONFIGS)
 
     @abc.abstractmethod
@@ -158,14 +159,14 @@ class DrawnBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def download_and_prepare(
         self, *, download_config: tfds.download.DownloadConfig | None = None, **options: Any
     ) -> None:
-        """Write the data set where it is not yet there. Nothing is downloaded, or looked for."""
+        """Write the data set unless it exists. Nothing is downloaded, or looked up."""
         config = download_config or tfds.download.DownloadConfig(try_download_gcs=False)
         super().download_and_prepare(download_config=config, **options)
 
     def as_data_source(self, *arguments: Any, **options: Any) -> Any:
-        """Return the splits as sequences, as tfds.data_source does, that forked workers can read.
+        """Return the splits as sequences that forked workers can read.
 
-        Arguments and what is returned are those of tensorflow_datasets.
+        Arguments and result are those of tfds.data_source.
         """
         sources = super().as_data_source(*arguments, **options)
         for source in jax.tree.leaves(sources):

@@ -1,4 +1,4 @@
-"""The records of a prepared data set, in their order, for any process and any thread."""
+"""The records of a prepared data set, in order, for any process and thread."""
 
 import bisect
 import itertools
@@ -9,9 +9,8 @@ from typing import Any, SupportsIndex
 
 from array_record.python.array_record_module import ArrayRecordReader
 
-# array_record reads with a pool of threads that a forked process does not have: there it waits for
-# ever, or crashes, as soon as the process before it has read anything. Without the pool and one
-# record after the other it does neither.
+# array_record reads with a thread pool, which a forked process lacks: if its parent has read
+# anything, it hangs or crashes. Reading one record at a time, without the pool, avoids that.
 OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
 BUFFER_BYTES = 32_768
 
@@ -19,10 +18,10 @@ BUFFER_BYTES = 32_768
 class Records(Sequence):
     """The bytes of each record.
 
-    Every process and every thread opens the files anew; a pickle holds their names alone.
+    Every process and thread opens the files itself; a pickle has their names only.
 
     Args:
-        files: `filename`, `skip` and `take` (records) of each, as tensorflow_datasets tells them.
+        files: `filename`, `skip` and `take` (records) of each, as in tensorflow_datasets.
     """
 
     def __init__(self, files: Sequence[Any]) -> None:
@@ -43,7 +42,7 @@ class Records(Sequence):
         return reader.read()
 
     def __getitems__(self, rows: Sequence[SupportsIndex]) -> list[bytes]:
-        """Return the records of many rows; PyTorch asks for a batch with this."""
+        """Return the records of many rows; PyTorch uses this for batches."""
         return [self[row] for row in rows]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -15,10 +15,10 @@ WITHHELD = (0, 1)
 
 @dataclasses.dataclass(kw_only=True)
 class TokenConfig(DrawnConfig):
-    """A token task: see `pvr_jax.tasks.token_pvr` for what the parameters mean.
+    """A token task; `pvr_jax.tasks.token_pvr` explains the parameters.
 
-    With complexity 0 every aggregation is retrieval, and a few more are the same function as
-    others: the name then says which.
+    With complexity 0 every aggregation is retrieval, and a few others coincide; the name is then
+    that of the simplest.
     """
 
     aggregation: str = "mod_sum"
@@ -33,7 +33,7 @@ class TokenConfig(DrawnConfig):
     EXAMPLE = "mod_sum-m1-withheld1"
 
     def subtask_name(self) -> str:
-        """Return such as "mod_sum-m1-withheld1"; pointers that are bounded go without saying."""
+        """Return a name such as "mod_sum-m1-withheld1"; bounded pointers are the default."""
         name = self.task().subtasks[0].name
         return name if self.boundary == "bounded" else f"{name}-{self.boundary}"
 
@@ -52,7 +52,7 @@ class TokenConfig(DrawnConfig):
 
 
 def _listed() -> list[TokenConfig]:
-    """Return the configurations that are listed; others are made from their names."""
+    """Return the listed configurations; others are made from their names."""
     task = classification.token_task(token_pvr.AGGREGATIONS, COMPLEXITIES, WITHHELD)
     return [TokenConfig(**subtask._asdict()) for subtask in task.subtasks]
 
@@ -60,9 +60,9 @@ def _listed() -> list[TokenConfig]:
 class TokenPvr(DrawnBuilder):
     """Pointer Value Retrieval on tokens.
 
-    x: eleven digits, a pointer and ten values. y: an aggregation of the window of values that
-    begins where the pointer says. The first permutations of 0 .. complexity may be withheld from
-    the windows of training; test_withheld has no other windows.
+    x: eleven digits, a pointer and ten values. y: an aggregation of the window of values that the
+    pointer selects. The first permutations of 0 .. complexity may be withheld from training
+    windows; test_withheld has only these windows.
     """
 
     name = "token_pvr"

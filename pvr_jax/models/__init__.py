@@ -1,4 +1,4 @@
-"""The models: pure functions `init(key, x) -> params`, `apply(params, x) -> y`, `activations`."""
+"""Models as pure functions: `init(key, x) -> params`, `apply(params, x) -> y`, `activations`."""
 
 from pvr_jax.models.registry import (
     Model,

@@ -1,4 +1,4 @@
-"""What the layers of a network return on the way to its output."""
+"""Capture the activations of a network's layers."""
 
 from typing import Any
 
@@ -12,19 +12,18 @@ OUTPUT = "output"
 
 
 def captured(module: nn.Module, params: Any, x: jax.Array) -> dict[str, jax.Array]:
-    """Return what every submodule returns for inputs, by its path such as "layers/0/attention".
+    """Return the output of every submodule by its path, such as "layers/0/attention".
 
-    Pure; can be jitted and vmapped. The value is what the submodule itself returns: of a dense
-    layer, before the nonlinearity that follows it.
+    Pure; can be jitted and vmapped. For a dense layer, the output is before the nonlinearity.
 
     Args:
         module: maps x [b, ...] to [b, ...].
         params: its parameters.
-        x: inputs [b, ...], of the module's kind.
+        x: inputs [b, ...].
 
     Returns:
-        Arrays [b, ...] by path, and the module's own output under "output". The calls of a
-        submodule that is called several times are numbered from 0, and so are repeated layers.
+        Arrays [b, ...] by path; "output" is the output of the module. Repeated calls of a
+        submodule, and repeated layers, are numbered from 0.
     """
     by_path = _returned(module, params, x)
     sizes = [jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype) for size in (2, 3)]
@@ -34,20 +33,20 @@ def captured(module: nn.Module, params: Any, x: jax.Array) -> dict[str, jax.Arra
     )
     found = {}
     for path, value in sorted(by_path.items()):  # jax.jit sorts them too
-        # Tokens stand before the batch in some layers: the axis of the batch is the one that grows.
+        # In some layers tokens precede the batch; the batch axis is the one that grows.
         pairs = zip(two[path].shape, three[path].shape, strict=True)
         found[path] = jnp.moveaxis(value, [few != more for few, more in pairs].index(True), 0)
     return found
 
 
 def _returned(module: nn.Module, params: Any, x: jax.Array) -> dict[str, jax.Array]:
-    """Return what submodules return, by path, with their axes in their own order."""
+    """Return the outputs of submodules, by path, with their own order of axes."""
     _, kept = module.apply({"params": params}, x, capture_intermediates=True)
     return dict(_by_path(kept["intermediates"], ()))
 
 
 def _by_path(tree: Any, path: tuple[str, ...]) -> Any:
-    """Yield (path, array) of a tree of submodules."""
+    """Yield (path, array) for a tree of submodules."""
     for name, own in tree.items():
         if name != "__call__":
             yield from _by_path(own, (*path, name))

@@ -1,9 +1,8 @@
-"""Convolutional classifiers of pictures: a ResNet and a VGG-style network.
+"""Convolutional classifiers of images: a ResNet and a VGG-style network.
 
-Inputs are [b, height, width], one channel, 0 to 1; outputs the logits of classes. Models are pure
-functions of parameters and inputs, so where the originals have batch normalization, whose running
-means are a state, these have group normalization with 16 channels per group (Wu & He 2018); where
-16 does not divide the channels, see `channels_per_group`.
+Inputs are [b, height, width], one channel, 0 to 1; outputs are logits. Models are pure functions of
+parameters and inputs, so batch normalization, whose running means are state, is replaced by group
+normalization with 16 channels per group (Wu & He 2018), or as in `channels_per_group`.
 """
 
 from collections.abc import Sequence
@@ -17,24 +16,24 @@ from jax import lax
 
 from pvr_jax import checks
 from pvr_jax.models.initialization import DRAWN
-from pvr_jax.models.transformer import dense, read_off
+from pvr_jax.models.transformer import dense, readout
 from pvr_jax.refusal import Refusal
 
 CHANNELS_PER_GROUP = 16
 
 
 def channels_per_group(channels: int) -> int:
-    """Return how many channels are normalized together, of so many.
+    """Return the number of channels per normalization group.
 
-    16, or the next larger number that divides them. So 40 channels are two groups of 20, and 8, 17
-    or 24 are one group.
+    16, or the next larger divisor of `channels`: 40 channels are two groups of 20; 8, 17 or 24
+    channels are one group.
     """
     larger = range(CHANNELS_PER_GROUP, channels)
     return next((size for size in larger if channels % size == 0), channels)
 
 
 def as_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """Convolve x [b, h, w, c] with a kernel [k, k, c, f], padded by k // 2, as XLA does it."""
+    """Convolve x [b, h, w, c] with a kernel [k, k, c, f], padded by k // 2, by XLA."""
     margin = kernel.shape[0] // 2
     layout = ("NHWC", "HWIO", "NHWC")
     padding = [(margin, margin)] * 2
@@ -42,7 +41,7 @@ def as_convolution(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 
 
 def as_product(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """Do the same as one matrix product of the kernel with all its positions on the picture."""
+    """Compute `as_convolution` as a matrix product with all patches of the image."""
     size, margin = kernel.shape[0], kernel.shape[0] // 2
     batch, height, width, channels = x.shape
     padded = jnp.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
@@ -64,8 +63,8 @@ def as_product(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
 def convolve(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     """Convolve x [b, h, w, c] with a kernel [k, k, c, f] -> [b, h / stride, w / stride, f].
 
-    On a CPU as a matrix product: XLA's convolutions are eight times slower there inside a loop,
-    where all training steps are. The product's copies of the picture would not fit an accelerator.
+    Uses a matrix product on a CPU, where XLA's convolutions are eight times slower inside a loop,
+    as in training. On an accelerator the patches would not fit into memory.
     """
     return lax.platform_dependent(
         x,
@@ -84,7 +83,7 @@ def _convolve_forwards(
 def _convolve_backwards(
     stride: int, operands: tuple[jax.Array, jax.Array], cotangent: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    # By hand: JAX's own gradient would keep what either platform needs on both.
+    # A custom gradient: JAX's would store the residuals of both branches.
     def gradients(form: object) -> object:
         def of(x: jax.Array, kernel: jax.Array, cotangent: jax.Array) -> tuple[jax.Array, ...]:
             return jax.vjp(lambda *both: form(*both, stride), x, kernel)[1](cotangent)
@@ -117,17 +116,17 @@ class Convolution(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map x [b, h, w, c] to [b, h / stride, w / stride, features]."""
-        law = nn.initializers.variance_scaling(2.0, "fan_out", "normal", dtype=DRAWN)
+        initializer = nn.initializers.variance_scaling(2.0, "fan_out", "normal", dtype=DRAWN)
         shape = (self.size, self.size, x.shape[-1], self.features)
-        # A convolution, unlike a product, wants both of one type.
-        x, kernel = promote_dtype(x, self.param("kernel", law, shape), dtype=None)
+        # A convolution, unlike a product, needs equal dtypes.
+        x, kernel = promote_dtype(x, self.param("kernel", initializer, shape), dtype=None)
         hidden = convolve(x, kernel, self.stride)
         groups = self.features // channels_per_group(self.features)
         return nn.GroupNorm(groups, epsilon=1e-5, use_fast_variance=False, name="norm")(hidden)
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions added to their input, which a third one fits to them where it has to."""
+    """Two convolutions with a skip connection, which has a convolution if shapes differ."""
 
     features: int
     stride: int
@@ -143,7 +142,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A stem, stages of residual blocks, each but the first at half the resolution; the mean."""
+    """A stem, stages of residual blocks that halve the resolution after the first, and the mean."""
 
     widths: tuple[int, ...]
     blocks: int
@@ -162,11 +161,11 @@ class ResNet(nn.Module):
             for block in range(self.blocks):
                 stride = 2 if stage and not block else 1
                 hidden = ResidualBlock(width, stride, name=f"stage{stage}_block{block}")(hidden)
-        return read_off(hidden.mean(axis=(1, 2)), self.outputs)
+        return readout(hidden.mean(axis=(1, 2)), self.outputs)
 
 
 class VGG(nn.Module):
-    """Stages of convolutions with a maximum over 2 x 2 pixels after each; dense layers."""
+    """Stages of convolutions, each followed by 2 x 2 max pooling; dense layers."""
 
     widths: tuple[int, ...]
     convolutions: tuple[int, ...]
@@ -185,7 +184,7 @@ class VGG(nn.Module):
         hidden = hidden.reshape(x.shape[0], -1)
         for number, width in enumerate(self.head_widths):
             hidden = nn.relu(dense(hidden.shape[-1], width, f"dense{number}")(hidden))
-        return read_off(hidden, self.outputs)
+        return readout(hidden, self.outputs)
 
 
 def resnet(
@@ -200,12 +199,12 @@ def resnet(
 ) -> nn.Module:
     """Return the ResNet with `blocks` basic blocks per width; by default ResNet-18.
 
-    11,175,370 parameters for 10 classes. The original has batch normalization, and a maximum over
-    3 x 3 pixels where this one has 2 x 2 (He et al. 2016).
+    11,175,370 parameters for 10 classes. The original has batch normalization, and 3 x 3 instead of
+    2 x 2 max pooling (He et al. 2016).
 
     Raises:
-        ValueError: a size out of range, an even `stem_size`, or `stem_pool` where the stem leaves
-            less than 2 pixels of the picture.
+        ValueError: a size out of range, an even `stem_size`, or `stem_pool` with less than 2 pixels
+            after the stem.
     """
     widths = checks.shape("widths", widths, (64, 128, 256, 512))
     if not widths:
@@ -232,22 +231,22 @@ def vgg(
 ) -> nn.Module:
     """Return the VGG-style network; by default VGG-11 with normalization (Simonyan & Zisserman).
 
-    `convolutions` says how many there are at each of the `widths`. There is no dropout, and the
-    dense layers begin at the size that the picture has then, not at a fixed one: 34,437,066
-    parameters for pictures of 80 x 80 and 10 classes.
+    `convolutions` is their number for each of the `widths`. There is no dropout, and the dense
+    layers take the image at its final size, not at a fixed one: 34,437,066 parameters for images of
+    80 x 80 and 10 classes.
 
     Raises:
-        ValueError: a size out of range, or more stages than the picture can be halved.
+        ValueError: a size out of range, or more stages than the image can be halved.
     """
     widths = checks.shape("widths", widths, (64, 128, 256))
     convolutions = checks.shape("convolutions", convolutions, (1, 1, 2))
     if len(widths) != len(convolutions):
         allowed = f"{len(widths)} numbers, one for each of widths"
         raise Refusal(f"convolutions: given {convolutions!r}; allowed {allowed}")
-    most = min(shape).bit_length() - 1
-    if not 1 <= len(widths) <= most:
-        picture = " x ".join(map(str, shape))
+    max_stages = min(shape).bit_length() - 1
+    if not 1 <= len(widths) <= max_stages:
+        image = " x ".join(map(str, shape))
         raise Refusal(
-            f"widths: given {widths!r}; allowed 1 to {most} of them for pictures of {picture}"
+            f"widths: given {widths!r}; allowed 1 to {max_stages} of them for images of {image}"
         )
     return VGG(widths, convolutions, checks.shape("head_widths", head_widths, (64,)), classes)

@@ -1,4 +1,4 @@
-"""How dense layers start and how their parameters enter, because the results depend on both."""
+"""Initialization and parametrization of dense layers; the results depend on both."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,18 +10,18 @@ from pvr_jax import checks
 
 Initializer = Callable[..., jax.Array]
 
-# Parameters are drawn in this type whatever the type of training: a draw in float64 takes other
-# bits, and would be another network.
+# Parameters are drawn in this dtype whatever the dtype of training: float64 uses other random bits
+# and would give another network.
 DRAWN = jnp.float32
 
 NAMES = ("pytorch", "lecun", "scaled", "ntk", "mup", "mup_adam")
 
-# Of the NTK parametrization: the variance of the biases is its square.
+# Standard deviation of the biases in the NTK parametrization.
 NTK_BIAS_SCALE = 0.1
 
 
-class DenseLaw(NamedTuple):
-    """A dense layer y = weight_multiplier W x + bias_multiplier b, and what W and b start from."""
+class DenseParametrization(NamedTuple):
+    """A dense layer y = weight_multiplier W x + bias_multiplier b: initializers, multipliers."""
 
     weights: Initializer
     biases: Initializer
@@ -61,31 +61,31 @@ def dense_initializers(
         ValueError: another name.
     """
     zeros = jax.nn.initializers.zeros
-    laws = {
+    initializers = {
         "pytorch": (uniform_fan_in(fan_in), uniform_fan_in(fan_in)),
         "lecun": (jax.nn.initializers.lecun_normal(dtype=DRAWN), zeros),
         "scaled": (uniform_fan_in(fan_in, alpha), uniform_fan_in(fan_in, alpha)),
         "zero": (zeros, zeros),
     }
-    return laws[checks.one_of(*laws).check("initialisation", name)]
+    return initializers[checks.one_of(*initializers).check("initialisation", name)]
 
 
-def dense_law(
+def dense_parametrization(
     name: str, fan_in: int, fan_out: int, *, last: bool = False, alpha: float = 0.5
-) -> DenseLaw:
-    """Return the law of a dense layer fan_in -> fan_out of a network; `last` reads the output off.
+) -> DenseParametrization:
+    """Return the parametrization of a dense layer fan_in -> fan_out; `last` is the readout.
 
     "pytorch", "lecun" and "scaled" (the only one with `alpha`): see `dense_initializers`; plain
-    layers, both multipliers 1. The others have multipliers, and parameters that start as normal
-    variables of mean 0:
+    layers, both multipliers 1. The others have multipliers, and parameters drawn from normal
+    distributions of mean 0:
 
-    "ntk": W and b of variance 1, y = W x / sqrt(fan_in) + NTK_BIAS_SCALE b. The variance of the
-    outputs at the start and the tangent kernel have limits as the widths grow (Jacot et al. 2018).
+    "ntk": W and b of variance 1, y = W x / sqrt(fan_in) + NTK_BIAS_SCALE b. The tangent kernel and
+    the variance of the outputs at initialization converge as widths grow (Jacot et al. 2018).
 
-    "mup" and "mup_adam": maximal update (Yang & Hu 2021). One learning rate of SGD ("mup") or of
-    Adam ("mup_adam") moves every layer's output, and the network's, by as much at every width (the
-    latter up to Adam's eps; see `mlp.mlp`).
-    The effective weights have variance 1/fan_in, in the last layer 1/fan_in^2, and biases are 0.
+    "mup" and "mup_adam": maximal update (Yang & Hu 2021). At a given learning rate of SGD ("mup")
+    or Adam ("mup_adam", up to Adam's eps; see `mlp.mlp`), the output of every layer, and of the
+    network, moves by the same amount at every width. The effective weights have variance 1/fan_in,
+    in the last layer 1/fan_in^2, and biases are 0.
 
     In powers of one common width N, y = N^-a W x with W of variance N^-2b: "mup" has (a, b) =
     (-1/2, 1/2) in the first layer, (0, 1/2) in hidden layers, (1/2, 1/2) in the last; "mup_adam"
@@ -97,7 +97,7 @@ def dense_law(
     zeros = jax.nn.initializers.zeros
     checks.one_of(*NAMES).check("initialisation", name)
     if name == "ntk":
-        return DenseLaw(normal(1.0), normal(1.0), fan_in**-0.5, NTK_BIAS_SCALE)
+        return DenseParametrization(normal(1.0), normal(1.0), fan_in**-0.5, NTK_BIAS_SCALE)
     if name in ("mup", "mup_adam"):
         # At learning rate 1 an effective weight m W moves by m^2 times its gradient under SGD and
         # by m under Adam. Each of the fan_out outputs should move by order 1. Its gradient is of
@@ -105,10 +105,10 @@ def dense_law(
         # SGD and m fan_in = 1 for Adam. A bias is a weight with fan_in = 1.
         multiplier = (fan_out / fan_in) ** 0.5 if name == "mup" else 1 / fan_in
         deviation = 1 / fan_in if last else fan_in**-0.5
-        return DenseLaw(
+        return DenseParametrization(
             normal(deviation / multiplier),
             zeros,
             multiplier,
             fan_out**0.5 if name == "mup" else 1.0,
         )
-    return DenseLaw(*dense_initializers(name, fan_in, alpha))
+    return DenseParametrization(*dense_initializers(name, fan_in, alpha))

@@ -1,6 +1,6 @@
 """Linear regression and deep linear networks of Abbe et al. 2022.
 
-Both learn linear functions only; what differs is which one of those that fit the training set.
+Both learn linear functions only; they differ in which function that fits the data they learn.
 """
 
 import flax.linen as nn
@@ -29,8 +29,8 @@ class Linear(nn.Module):
 def linear_regression(n: int, initialisation: str = "pytorch") -> nn.Module:
     """Return w x + b, with n + 1 parameters.
 
-    Where training shows x_k = v only, the gradients of b and of v w_k are the same, so b - v w_k
-    never changes, whatever the batches and step sizes, under SGD, momentum and Adam.
+    If training shows x_k = v only, b and v w_k have equal gradients, so SGD, momentum and Adam
+    conserve b - v w_k, whatever the batches and step sizes.
 
     Args:
         n: bits of the input.
@@ -47,16 +47,16 @@ def linear_regression(n: int, initialisation: str = "pytorch") -> nn.Module:
 def deep_linear(n: int, depth: int = 3, width: int = 256, alpha: float = 0.5) -> nn.Module:
     """Return the deep linear network n -> width -> ... -> width -> 1.
 
-    Where training shows x_k = v only, the first layer's bias minus v times its weights from x_k
-    never changes, in every unit, under SGD, momentum and Adam. With PyTorch's alpha = 1/2 the
-    generalization error is close to that of linear regression; with a small start (depth 3, width
-    64, alpha = 2.5) it is within 2 % of the influence.
+    If training shows x_k = v only, SGD, momentum and Adam conserve, in every unit of the first
+    layer, the bias minus v times the weight of x_k. With PyTorch's alpha = 1/2 the generalization
+    error is close to that of linear regression; with a small initialization (depth 3, width 64,
+    alpha = 2.5) it is within 2 % of the influence.
 
     Args:
         n: bits of the input.
         depth: number of linear layers; 1 is linear regression (the authors' code has 2 or more).
-        width: of all hidden layers.
-        alpha: every weight and bias starts uniform in +-fan_in^-alpha.
+        width: width of all hidden layers.
+        alpha: weights and biases are initialized uniformly in +-fan_in^-alpha.
 
     Raises:
         ValueError: a depth or width that is not a whole number of at least 1, or an `alpha` that is

@@ -9,10 +9,10 @@ from pvr_jax.models.initialization import dense_initializers
 
 
 class WideLayer(nn.Module):
-    """A dense layer with PyTorch's initialization, its bias one more row of the kernel.
+    """A dense layer with PyTorch's initialization, with the bias as a row of the kernel.
 
-    With n inputs and tens of thousands of outputs, to add the bias and to sum its gradient takes
-    longer than the product with n + 1 rows, which does both.
+    With n inputs and tens of thousands of outputs, adding the bias and summing its gradient take
+    longer than a product with n + 1 rows.
     """
 
     features: int
@@ -45,14 +45,14 @@ class MeanField(nn.Module):
 def mean_field(n: int, width: int = 65536, alpha: float = 0.0) -> nn.Module:
     """Return (sum_i a_i relu(w_i x + b_i) + c) / width.
 
-    w_i and b_i start uniform in +-n^-1/2, a_i and c in +-width^-alpha. Each unit's gradient is
-    about 1/width of what it is without the division, so the learning rate grows with the width:
-    the authors train with SGD without momentum at 1,000.
+    w_i and b_i are initialized uniformly in +-n^-1/2, a_i and c in +-width^-alpha. The division
+    scales gradients by 1/width, so learning rates are proportional to the width: the authors use
+    SGD without momentum at 1,000.
 
     Args:
         n: bits of the input.
         width: number of hidden units.
-        alpha: exponent of the output layer's start.
+        alpha: exponent of the output layer's initialization.
 
     Raises:
         ValueError: a width that is not a whole number of at least 1, or an `alpha` that is not a

@@ -1,6 +1,6 @@
-"""The token Mixer of Abbe et al. 2022: layers over the tokens and over the channels in turn.
+"""The token Mixer of Abbe et al. 2022: alternating layers over tokens and over channels.
 
-Inside, arrays are [tokens, batch, width] (see `transformer`).
+Internally, arrays are [tokens, batch, width] (see `transformer`).
 """
 
 import flax.linen as nn
@@ -8,15 +8,15 @@ import jax
 
 from pvr_jax import checks
 from pvr_jax.models.initialization import dense_initializers
-from pvr_jax.models.transformer import TokenEmbedding, dense, gelu, layer_norm, read_off, repeated
+from pvr_jax.models.transformer import TokenEmbedding, dense, gelu, layer_norm, readout, repeated
 
 
 @jax.custom_vjp
 def over_tokens(kernel: jax.Array, x: jax.Array) -> jax.Array:
     """Return the sums over the tokens: kernel [n, f] and x [n, b, width] to [f, b, width].
 
-    The kernel is on the left of every product, also of the gradients: so they come out in the
-    order of the axes that is kept, where JAX's own gradient transposes arrays as large as x.
+    The kernel is on the left of every product, also in the gradients, so the order of axes is
+    preserved; JAX's own gradient transposes arrays as large as x.
     """
     return jax.lax.dot_general(kernel, x, (((0,), (0,)), ((), ())))
 
@@ -53,14 +53,14 @@ class TokenDense(nn.Module):
 
 
 class MixerLayer(nn.Module):
-    """Mixing of the tokens, then of the channels; each normalized before and added to its input."""
+    """Token mixing, then channel mixing, each with pre-normalization and a skip connection."""
 
     token_expansion: int
     channel_width: int
 
     @nn.compact
     def __call__(self, x: jax.Array, _: None) -> tuple[jax.Array, None]:
-        """Map the tokens [n, b, width] to [n, b, width], in the form that `nn.scan` asks for."""
+        """Map the tokens [n, b, width] to [n, b, width], in the form that `nn.scan` needs."""
         n, _, width = x.shape
         hidden = layer_norm("token_norm")(x)
         hidden = gelu(TokenDense(self.token_expansion * n, name="token_in")(hidden))
@@ -71,9 +71,9 @@ class MixerLayer(nn.Module):
 
 
 class Mixer(nn.Module):
-    """An MLP-Mixer over tokens, read off as the mean over them.
+    """An MLP-Mixer over tokens, whose readout is on their mean.
 
-    `embedding` turns inputs x [b, ...] into tokens [n, b, width]; `outputs` None is one number.
+    `embedding` maps inputs x [b, ...] to tokens [n, b, width]; `outputs` None: a scalar output.
     """
 
     depth: int
@@ -88,7 +88,7 @@ class Mixer(nn.Module):
         tokens = self.embedding(x)
         layers = repeated(MixerLayer, self.depth)(self.token_expansion, self.channel_width)
         tokens, _ = layers(tokens, None)
-        return read_off(layer_norm("head_norm")(tokens).mean(axis=0), self.outputs)
+        return readout(layer_norm("head_norm")(tokens).mean(axis=0), self.outputs)
 
 
 def mixer(
@@ -99,8 +99,8 @@ def mixer(
     Bits become tokens (one embedding per value, drawn from N(0, 1), without positions); `depth`
     layers that mix the tokens, n -> token_expansion * n -> n, and then the channels, width ->
     channel_width -> width; layer normalization, the mean over the tokens and a linear map. Linear
-    layers start with PyTorch's uniform law. The inputs are bits: the output depends on x only
-    through the sign of each entry, so x has no gradient.
+    layers start with PyTorch's uniform initialization. The inputs are bits: the output depends on x
+    only through the sign of each entry, so x has no gradient.
 
     Raises:
         ValueError: a size that is not a whole number of at least 1.

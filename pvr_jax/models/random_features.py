@@ -9,7 +9,7 @@ from pvr_jax.models.initialization import normal
 KINDS = ("relu", "polynomial")
 SCALES = ("none", "inverse_sqrt")
 DEGREE = 6
-# As in the authors' code: keeps the sixth power of order 1.
+# As in the authors' code: keeps the sixth power at order 1.
 POLYNOMIAL_DIVISOR = 1000
 
 
@@ -24,7 +24,7 @@ def polynomial(x: jax.Array) -> jax.Array:
 
 
 class RandomLayer(nn.Module):
-    """W x + b with W and b drawn from N(0, 1/n); gradients reach them only if `trainable`."""
+    """W x + b with W and b drawn from N(0, 1/n); they have gradients only if `trainable`."""
 
     features: int
     trainable: bool
@@ -33,17 +33,17 @@ class RandomLayer(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map x [b, n] to [b, features]."""
         n = x.shape[-1]
-        law = normal(n**-0.5)
-        kernel = self.param("kernel", law, (n, self.features))
-        bias = self.param("bias", law, (self.features,))
+        initializer = normal(n**-0.5)
+        kernel = self.param("kernel", initializer, (n, self.features))
+        bias = self.param("bias", initializer, (self.features,))
         if not self.trainable:
-            # On the parameters, not on the features: the gradient in x is left as it is.
+            # Stop the gradient of the parameters, not of the features: x keeps its gradient.
             kernel, bias = jax.lax.stop_gradient((kernel, bias))
         return x @ kernel + bias[None, :]
 
 
 class RandomFeatures(nn.Module):
-    """A readout without bias, zero at the start, of an activation of a random layer."""
+    """A readout without bias, initially zero, of the activations of a random layer."""
 
     features: int
     kind: str
@@ -67,19 +67,19 @@ def random_features(
     trainable: bool = False,
     scale: str = "none",
 ) -> nn.Module:
-    """Return sum_i a_i phi(w_i x + b_i) with random w_i, b_i from N(0, 1/n) and a_i = 0 at first.
+    """Return sum_i a_i phi(w_i x + b_i) with w_i, b_i from N(0, 1/n) and initially a_i = 0.
 
-    The random layer is in the parameters, where a checkpoint keeps it, but receives no gradient:
-    SGD and Adam leave it as it was drawn, bit for bit.
+    The random layer is part of the parameters, and of checkpoints, but has no gradient: SGD and
+    Adam leave it unchanged, bit for bit.
 
     Args:
         n: bits of the input.
-        features: their number N.
+        features: number N of features.
         kind: "relu", phi(h) = max(h, 0); or "polynomial", phi(h) = (1 + h)^6 / 1000.
-        trainable: train the random layer too. The authors' code does: it freezes the layer by a
-            misspelt attribute, which has no effect. Its results are those of True.
-        scale: "none", as in the authors' code; or "inverse_sqrt", outputs divided by sqrt(N), so
-            that one learning rate serves every N.
+        trainable: whether to train the random layer too, as the authors' code does: it tries to
+            freeze the layer by a misspelt attribute, without effect.
+        scale: "none", as in the authors' code; or "inverse_sqrt", which divides outputs by sqrt(N),
+            so that learning rates transfer between N.
 
     Raises:
         ValueError: a value out of range.

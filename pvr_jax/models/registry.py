@@ -13,11 +13,11 @@ import jax
 from pvr_jax import checks
 from pvr_jax.models.activations import captured
 from pvr_jax.models.convolutional import resnet, vgg
+from pvr_jax.models.images import picture_mixer, picture_mlp, vit
 from pvr_jax.models.linear import deep_linear, linear_regression
 from pvr_jax.models.mean_field import mean_field
 from pvr_jax.models.mixer import mixer
 from pvr_jax.models.mlp import mlp
-from pvr_jax.models.pictures import picture_mixer, picture_mlp, vit
 from pvr_jax.models.random_features import random_features
 from pvr_jax.models.tokens import token_mixer, token_mlp, token_transformer
 from pvr_jax.models.transformer import transformer
@@ -30,12 +30,12 @@ class Model(NamedTuple):
     """A network as pure functions.
 
     On {-1, +1}^n, `init(key, x[b, n]) -> params` and `apply(params, x[b, n]) -> y[b]`; a classifier
-    has inputs x [b, ...] and logits [b, classes]. `activations(params, x)` returns what every layer
-    returns, {path: array[b, ...]}, such as "Dense_0" of the MLP, before the nonlinearity, or
-    "layers/0/attention" of a Transformer; "output" is what `apply` returns. All can be jitted and
-    vmapped; `params` is a tree of arrays. Booleans and unsigned whole numbers are refused where the
-    inputs are bits; where they are tokens, all but whole numbers, and tokens outside the alphabet
-    unless they are traced.
+    has inputs x [b, ...] and logits [b, classes]. `activations(params, x)` returns the output of
+    every layer, {path: array[b, ...]}, such as "Dense_0" of the MLP, before the nonlinearity, or
+    "layers/0/attention" of a Transformer; "output" is the result of `apply`. All can be jitted and
+    vmapped; `params` is a tree of arrays. Models of bits refuse Booleans and unsigned integers;
+    classifiers of tokens refuse everything but integers, and, unless traced, tokens outside the
+    alphabet.
     """
 
     init: Callable[[jax.Array, jax.Array], Params]
@@ -61,14 +61,14 @@ _TOKEN_CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {
     "token_transformer": token_transformer,
     "token_mixer": token_mixer,
 }
-_PICTURE_CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {
+_IMAGE_CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {
     "resnet": resnet,
     "vgg": vgg,
     "vit": vit,
     "picture_mixer": picture_mixer,
     "picture_mlp": picture_mlp,
 }
-_GIVEN = ("n", "shape", "alphabet", "classes")  # what a task decides
+_GIVEN = ("n", "shape", "alphabet", "classes")  # determined by the task
 
 
 def names() -> tuple[str, ...]:
@@ -82,12 +82,12 @@ def names() -> tuple[str, ...]:
 
 
 def classifier_names() -> tuple[str, ...]:
-    """Return the names of all registered classifiers, of tokens and of pictures."""
-    return tuple(sorted(_TOKEN_CLASSIFIERS | _PICTURE_CLASSIFIERS))
+    """Return the names of all registered classifiers, of tokens and of images."""
+    return tuple(sorted(_TOKEN_CLASSIFIERS | _IMAGE_CLASSIFIERS))
 
 
 def parameters(name: str) -> dict[str, Any]:
-    """Return the parameters that the model of bits `name` takes, with their defaults.
+    """Return the parameters of the model of bits `name`, with their defaults.
 
     Raises:
         ValueError: there is no such model.
@@ -96,12 +96,12 @@ def parameters(name: str) -> dict[str, Any]:
 
 
 def classifier_parameters(name: str) -> dict[str, Any]:
-    """Return the parameters that the classifier `name` takes, with their defaults.
+    """Return the parameters of the classifier `name`, with their defaults.
 
     Raises:
         ValueError: there is no such classifier.
     """
-    return _parameters(_lookup(name, _TOKEN_CLASSIFIERS | _PICTURE_CLASSIFIERS))
+    return _parameters(_lookup(name, _TOKEN_CLASSIFIERS | _IMAGE_CLASSIFIERS))
 
 
 def _parameters(maker: Callable[..., nn.Module]) -> dict[str, Any]:
@@ -110,12 +110,14 @@ def _parameters(maker: Callable[..., nn.Module]) -> dict[str, Any]:
 
 
 def label(model: dict[str, Any]) -> str:
-    """Return a model's name, with its parameters unless all of them are at their default.
+    """Return a model's name, with its parameters unless all have their defaults.
 
-    `model` holds "name" and parameters, of a model of bits or of a classifier; raises ValueError
-    where there is no such model.
+    `model` has "name" and parameters, of a model of bits or a classifier.
+
+    Raises:
+        ValueError: there is no such model.
     """
-    kinds = _MODELS | _TOKEN_CLASSIFIERS | _PICTURE_CLASSIFIERS
+    kinds = _MODELS | _TOKEN_CLASSIFIERS | _IMAGE_CLASSIFIERS
     defaults = _parameters(_lookup(model["name"], kinds))
     given = {name: value for name, value in model.items() if name in defaults}
     if given == {name: defaults[name] for name in given}:
@@ -128,8 +130,7 @@ def build(name: str, n: int, **params: Any) -> Model:
     """Build the model `name` for inputs with n bits.
 
     Raises:
-        ValueError: no such model, a parameter it does not take, or a value out of range; one line
-            "<parameter>: given <value>; allowed <what>".
+        ValueError: an unknown model or parameter, or a value out of range.
 
     >>> import jax
     >>> from pvr_jax import models
@@ -149,29 +150,27 @@ def build_classifier(
     """Build the classifier `name`: inputs [b, *shape] to logits [b, classes].
 
     Args:
-        name: one of `classifier_names()`, of the kind that fits the inputs.
-        shape: of one input, (tokens,) or (height, width).
-        alphabet: how many different tokens there are, int32 from 0 on; None: the inputs are gray
-            pictures, float32 in 0 to 1.
-        classes: how many logits there are.
+        name: one of `classifier_names()`, for tokens or images.
+        shape: shape of one input, (tokens,) or (height, width).
+        alphabet: number of different tokens, int32 from 0 on; None: the inputs are gray images,
+            float32 in 0 to 1.
+        classes: number of logits.
         params: see `classifier_parameters(name)`.
 
     Raises:
-        ValueError: no such classifier of such inputs, a parameter it does not take, or a value out
-            of range; one line "<parameter>: given <value>; allowed <what>".
+        ValueError: no such classifier for these inputs, an unknown parameter, or a value out of
+            range.
     """
-    pictures = alphabet is None
-    kinds, inputs = (
-        (_PICTURE_CLASSIFIERS, "pictures") if pictures else (_TOKEN_CLASSIFIERS, "tokens")
-    )
+    images = alphabet is None
+    kinds, inputs = (_IMAGE_CLASSIFIERS, "images") if images else (_TOKEN_CLASSIFIERS, "tokens")
     maker = _lookup(name, kinds, f" with {inputs}:")
     _check_parameters(name, maker, params)
-    shape = checks.shape("shape", shape, (24, 24) if pictures else (11,))
-    if len(shape) != 1 + pictures:
-        form = "(height, width)" if pictures else "(tokens,)"
+    shape = checks.shape("shape", shape, (24, 24) if images else (11,))
+    if len(shape) != 1 + images:
+        form = "(height, width)" if images else "(tokens,)"
         raise Refusal(f"shape: given {shape!r}; allowed {form} with {inputs}")
-    checks.sizes({"classes": classes, "alphabet": 1 if pictures else alphabet})
-    check = (lambda x: None) if pictures else partial(checks.tokens, "x", alphabet=alphabet)
+    checks.sizes({"classes": classes, "alphabet": 1 if images else alphabet})
+    check = (lambda x: None) if images else partial(checks.tokens, "x", alphabet=alphabet)
     return _pure(maker(shape, alphabet, classes, **params), check)
 
 
@@ -185,7 +184,7 @@ def _check_parameters(name: str, maker: Callable[..., nn.Module], params: dict[s
 
 
 def _pure(module: nn.Module, check: Callable[[jax.Array], None]) -> Model:
-    """Return a module's pure functions; `check(x)` raises ValueError for inputs of no use."""
+    """Return a module's pure functions; `check(x)` raises ValueError for invalid inputs."""
 
     def init(key: jax.Array, x: jax.Array) -> Params:
         check(x)

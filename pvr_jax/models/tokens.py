@@ -1,6 +1,6 @@
-"""Classifiers of tokens: inputs int32[b, n] in 0 .. alphabet - 1, outputs the logits of classes.
+"""Classifiers of tokens: inputs int32[b, n] in 0 .. alphabet - 1, outputs are logits.
 
-The networks are those of the bits; what is new is the embedding, a vector for every token.
+The networks are those for bits, with an embedding of tokens instead.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from pvr_jax.models.transformer import transformer_over
 
 
 class TableEmbedding(nn.Module):
-    """One vector for each token of an alphabet, drawn from N(0, 1), the same at every place."""
+    """One vector for each token of an alphabet, drawn from N(0, 1), the same at all positions."""
 
     alphabet: int
     width: int
@@ -26,12 +26,12 @@ class TableEmbedding(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map x [b, n] to the tokens [n, b, width]."""
         rows = self.param("rows", normal(1.0), (self.alphabet, self.width))
-        # A product with one-hot vectors, so that the gradient is a product too and no scatter.
+        # A product with one-hot vectors: its gradient is a product too, not a scatter.
         return jax.nn.one_hot(x.T, self.alphabet, dtype=rows.dtype) @ rows
 
 
 class ConcatenatedMLP(nn.Module):
-    """An MLP over the embedded tokens, one after the other."""
+    """An MLP over the concatenated embeddings of the tokens."""
 
     embedding: nn.Module
     mlp: nn.Module
@@ -53,8 +53,8 @@ def token_mlp(
     """Return the MLP over embedded tokens, 11 * 64 = 704 -> 512 -> 1024 -> 512 -> 64 -> classes.
 
     1,445,194 parameters for 11 tokens, an alphabet of 10 and 10 classes. Dense layers start with
-    PyTorch's uniform law, the embedding with N(0, 1). Source: published code that reproduces Zhang
-    et al. 2021.
+    PyTorch's uniform initialization, the embedding with N(0, 1). Source: published code that
+    reproduces Zhang et al. 2021.
 
     Raises:
         ValueError: a size that is not a whole number of at least 1.

@@ -1,7 +1,7 @@
-"""The token Transformer of Abbe et al. 2022 and the parts that it shares with the Mixer.
+"""The token Transformer of Abbe et al. 2022, and parts shared with the Mixer.
 
-Inside, arrays are [tokens, batch, width]: with the tokens first, layers over the channels and
-layers over the tokens are both single matrix products without a transposition.
+Internally, arrays are [tokens, batch, width]: with tokens first, layers over channels and layers
+over tokens are both single matrix products without transpositions.
 """
 
 import math
@@ -22,12 +22,12 @@ REPEATED = "layers"  # the name of repeated layers
 
 @jax.custom_vjp
 def gelu(x: jax.Array) -> jax.Array:
-    """Return x times the probability that a standard normal variable is below x (exact form)."""
+    """Return x Φ(x), Φ the standard normal distribution function (the exact form)."""
     return x * _normal_distribution(x)
 
 
 def _normal_distribution(x: jax.Array) -> jax.Array:
-    # `jax.nn.gelu` goes through erfc, which costs more and differs by rounding only.
+    # `jax.nn.gelu` uses erfc, which costs more and differs by rounding only.
     return 0.5 + 0.5 * jax.lax.erf(x * 0.5**0.5)
 
 
@@ -36,8 +36,8 @@ def _gelu_forwards(x: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _gelu_backwards(x: jax.Array, cotangent: jax.Array) -> tuple[jax.Array]:
-    # From x alone: what JAX would keep for this are three arrays of the size of x per layer, which
-    # cost more to write and read than to compute again.
+    # Recomputed from x: JAX would store three arrays of the size of x per layer, which cost more to
+    # write and read than to compute again.
     density = jnp.exp(-0.5 * jnp.square(x)) * (0.5 / math.pi) ** 0.5
     return (cotangent * (_normal_distribution(x) + x * density),)
 
@@ -46,14 +46,14 @@ gelu.defvjp(_gelu_forwards, _gelu_backwards)
 
 
 def repeated(layer: type[nn.Module], depth: int) -> Callable[..., nn.Module]:
-    """Return `depth` layers in a row as one module that is built like `layer`, named REPEATED.
+    """Stack `depth` layers as one module, constructed like `layer` and named REPEATED.
 
-    One layer is traced, whatever the depth: the time to compile does not grow with it. For the
-    gradient only the results of matrix products are kept and the rest is computed again, in cache,
-    which takes less time and memory than keeping it.
+    One layer is traced, whatever the depth, so compile time does not grow. For the gradient, only
+    the results of matrix products are stored; recomputing the rest, in cache, takes less time and
+    memory.
     """
     kept = nn.remat(layer, prevent_cse=False, policy=jax.checkpoint_policies.dots_saveable)
-    # "intermediates" are there only when they are captured.
+    # "intermediates" exist only when they are captured.
     axes = {"params": 0, "intermediates": 0}
     layers = nn.scan(kept, variable_axes=axes, split_rngs={"params": True}, length=depth)
     return partial(layers, name=REPEATED)
@@ -70,8 +70,8 @@ def dense(fan_in: int, features: int, name: str, use_bias: bool = True) -> nn.Mo
     return nn.Dense(features, use_bias, kernel_init=weights, bias_init=biases, name=name)
 
 
-def read_off(x: jax.Array, outputs: int | None) -> jax.Array:
-    """Map x [b, width] by the dense layer "head" to [b, outputs]; to [b] where outputs is None."""
+def readout(x: jax.Array, outputs: int | None) -> jax.Array:
+    """Map x [b, width] by the dense layer "head" to [b, outputs]; to [b] if outputs is None."""
     found = dense(x.shape[-1], outputs or 1, "head")(x)
     return found[:, 0] if outputs is None else found
 
@@ -85,12 +85,12 @@ class TokenEmbedding(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map x [b, n] in {-1, +1} to the tokens [n, b, width]."""
         rows = self.param("rows", normal(1.0), (2, self.width))
-        # A choice between two rows needs no gather; its gradient is then a sum, not a scatter.
+        # Selecting one of two rows needs no gather; its gradient is a sum, not a scatter.
         return jnp.where(x.T[:, :, None] > 0, rows[1], rows[0])
 
 
 class Attention(nn.Module):
-    """Softmax attention between all tokens; queries, keys and values without bias."""
+    """Softmax attention over all tokens; queries, keys and values have no bias."""
 
     heads: int
     head_width: int
@@ -108,7 +108,7 @@ class Attention(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Attention, then a feed-forward network; each normalized before and added to its input."""
+    """Attention, then a feed-forward network, each with pre-normalization and a skip connection."""
 
     heads: int
     head_width: int
@@ -116,7 +116,7 @@ class TransformerLayer(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, _: None) -> tuple[jax.Array, None]:
-        """Map the tokens [t, b, width] to [t, b, width], in the form that `nn.scan` asks for."""
+        """Map the tokens [t, b, width] to [t, b, width], in the form that `nn.scan` needs."""
         width = x.shape[-1]
         attention = Attention(self.heads, self.head_width, name="attention")
         x = x + attention(layer_norm("attention_norm")(x))
@@ -126,9 +126,9 @@ class TransformerLayer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A Transformer over tokens, read off at an additional first token.
+    """A Transformer over tokens, whose readout is on an additional first token.
 
-    `embedding` turns inputs x [b, ...] into tokens [n, b, width]; `outputs` None is one number.
+    `embedding` maps inputs x [b, ...] to tokens [n, b, width]; `outputs` None: a scalar output.
     """
 
     width: int
@@ -152,11 +152,11 @@ class Transformer(nn.Module):
             self.heads, self.head_width, self.feed_forward_width
         )
         tokens, _ = layers(tokens, None)
-        return read_off(layer_norm("head_norm")(tokens[0]), self.outputs)
+        return readout(layer_norm("head_norm")(tokens[0]), self.outputs)
 
 
 def transformer_over(embedding: nn.Module, outputs: int | None, **sizes: int) -> Transformer:
-    """Return the Transformer over what `embedding` makes of an input, its sizes checked.
+    """Return the Transformer over the tokens of `embedding`, after checking sizes.
 
     Raises:
         ValueError: a size that is not a whole number of at least 1.
@@ -178,12 +178,11 @@ def transformer(
     Bits become tokens (one embedding per value), with learned positions and a start token, all
     drawn from N(0, 1); `depth` layers that normalize first, without dropout and without a
     normalization after the last; the output is layer normalization and a linear map of the start
-    token. Linear layers start with PyTorch's uniform law. The inputs are bits: the output depends
-    on x only through the sign of each entry, so x has no gradient.
+    token. Linear layers start with PyTorch's uniform initialization. The inputs are bits: the
+    output depends on x only through the sign of each entry, so x has no gradient.
 
-    The attention always ends in a linear map, "output". The authors' code leaves it out where there
-    is one head as wide as the tokens (heads = 1, head_width = width), which no setting of theirs
-    has: here networks of one head and of several differ in nothing else.
+    Attention always ends in a linear map, "output". The authors' code omits it for a single head as
+    wide as the tokens (heads = 1, head_width = width), which none of their settings has.
 
     Raises:
         ValueError: a size that is not a whole number of at least 1.

@@ -1,4 +1,4 @@
-"""The charts of a report: one description each, for the page, for paper, and for a notebook."""
+"""Charts of reports: one Vega-Lite description each, for page, paper and notebook."""
 
 import abc
 from collections.abc import Mapping, Sequence
@@ -18,24 +18,24 @@ from pvr_jax.results.statistics import Scale
 
 @dataclass(frozen=True)
 class Chart(abc.ABC):
-    """What all charts have.
+    """Base class of charts.
 
     Args:
-        name: of its files.
-        title: above it.
+        name: name of its files.
+        title: its title.
         y: the variable on the vertical axis.
-        x: the one on the horizontal axis.
-        panel, color: coordinates, one panel or color per value.
-        levels: column -> its name in the legend, for what is not measured but known, such as an
-            exact prediction; a column that the data lack is left out.
-        band: what surrounds a mean, over seeds: their "range" or the "interval" of the mean.
-        data: what makes the frame.
-        log_x, log_y: whether an axis is logarithmic.
-        percent: show 100 times y.
-        floor: the smallest value that is drawn.
-        own: axes, "x" or "y", of which every panel has its own.
-        caption: below it.
-        needs: as of a `Table`.
+        x: the variable on the horizontal axis.
+        panel, color: coordinates; one panel or color per value.
+        levels: column -> legend entry, for known values such as exact predictions; columns that the
+            data lack are left out.
+        band: the band around a mean over seeds: their "range", or the "interval" of the mean.
+        data: makes the frame from a study.
+        log_x, log_y: whether the axis is logarithmic.
+        percent: show 100 y.
+        floor: the smallest value to draw.
+        own: axes ("x", "y") that are independent per panel.
+        caption: text below it.
+        needs: see `Table`.
     """
 
     name: str
@@ -56,19 +56,19 @@ class Chart(abc.ABC):
     needs: Needs = ()
 
     def draw(self, study: Study, measures: Mapping[str, Measure] | None = None) -> Any:
-        """Return the chart of a study; a notebook shows it.
+        """Return the chart of a study, to be shown by a notebook.
 
         Args:
             study: its runs.
-            measures: what the columns are that a report derives.
+            measures: descriptions of derived columns.
         """
-        import altair  # a report is made without it
+        import altair  # not needed by reports
 
         return altair.Chart.from_dict(self.spec(study, context_of(study, measures)))
 
     @property
     def value(self) -> str:
-        """The column of the values that it shows."""
+        """The column of its values."""
         return self.y
 
     @abc.abstractmethod
@@ -76,7 +76,7 @@ class Chart(abc.ABC):
         """Return its Vega-Lite description."""
 
     def _axis(self, side: Literal["x", "y"], context: Context) -> vega.Spec:
-        """Return one of its axes, with the name and the units of its variable."""
+        """Return an axis, with the name and units of its variable."""
         name = self.x if side == "x" else self.y
         measure, title = context.measures.get(name), context.measure(name).long_name
         more = [part for part in (measure.symbol, measure.units) if part] if measure else []
@@ -89,25 +89,29 @@ class Chart(abc.ABC):
         return found | ({"axis": {"format": "~%"}} if self.percent and side == "y" else {})
 
     def _rows(
-        self, frame: pd.DataFrame, roles: Mapping[str, str], places: Mapping[str, str], scale: Scale
+        self,
+        frame: pd.DataFrame,
+        roles: Mapping[str, str],
+        level_roles: Mapping[str, str],
+        scale: Scale,
     ) -> list[pd.DataFrame]:
-        """Return the means, the single replicas and, by `places`, the levels of a frame."""
+        """Return the means, the single replicas and, by `level_roles`, the levels of a frame."""
         own = {**roles, "x": self.x}
         parts = [vega.means(frame, own, self.y, self.band, scale)]
         if "at" not in roles and len(frame) <= vega.MAX_REPLICA_ROWS:
             parts.append(vega.replicas(frame, own, self.y))
         return parts + [
-            vega.known_rows(frame, {**places, "y": name}, "level", words)
-            for name, words in self.levels.items()
+            vega.known_rows(frame, {**level_roles, "y": name}, "level", entry)
+            for name, entry in self.levels.items()
             if name in frame
         ]
 
     def _tip(self, name: str, title: Any) -> vega.Spec:
-        """Return a line of a tooltip that shows a value of y."""
+        """Return a tooltip line for a value of y."""
         return vega.tip(name, title, form=".4~p" if self.percent else ".4~g")
 
     def _mean_tips(self) -> list[vega.Spec]:
-        """Return the lines of a tooltip that show a mean, its band, and of how many replicas."""
+        """Return the tooltip lines of a mean: its value, its band and the number of replicas."""
         values = [self._tip("y", "mean"), self._tip("low", "low"), self._tip("high", "high")]
         return [*values, vega.tip("count", "replicas")]
 
@@ -117,11 +121,10 @@ class Curve(Chart):
     """A measure over steps, iterations or degrees: the mean over seeds within its band.
 
     Args:
-        dash: a coordinate, one dash per value.
-        slider: a column such as `step`, of which a page shows one value at a time, and paper the
-            last.
-        events: name in the legend -> frame with the columns of `x`, panel and color: where on
-            average something happens.
+        dash: a coordinate; one dash per value.
+        slider: a column such as `step`; the page shows one value at a time, paper the last.
+        events: legend entry -> frame with the columns of `x`, panel and color: the mean x of an
+            event.
     """
 
     dash: str = ""
@@ -134,8 +137,8 @@ class Curve(Chart):
         roles = vega.roles_of(panel=self.panel, color=self.color, dash=self.dash, at=self.slider)
         parts = self._rows(frame, roles, roles, context.measure(self.y).scale)
         parts += [
-            vega.known_rows(data(study), {**roles, "x": self.x}, "event", words)
-            for words, data in self.events.items()
+            vega.known_rows(data(study), {**roles, "x": self.x}, "event", entry)
+            for entry, data in self.events.items()
         ]
         long = vega.finished(parts, self, context)
         shared = vega.colors(long, context, self.color) | vega.dashes(long, context, self.dash)
@@ -169,12 +172,12 @@ class Curve(Chart):
 
 @dataclass(frozen=True)
 class Points(Chart):
-    """A measure by setting: every replica, the mean with its interval, and what theory says.
+    """A measure by setting: all replicas, the mean with its interval, and predictions.
 
     Args:
-        diagonal: whether to draw the line on which both axes are equal.
-        continuous: whether `x` is a number as of a diagonal; else it has one place per value.
-        slider: as of a `Curve`; without effect where the data lack it.
+        diagonal: whether to draw the line y = x.
+        continuous: whether the axis of `x` is continuous; else it has one position per value.
+        slider: see `Curve`; ignored if the data lack it.
     """
 
     diagonal: bool = False
@@ -199,11 +202,11 @@ class Points(Chart):
         long = vega.finished(parts, self, context)
         x, y = self._axis("x", context), self._axis("y", context)
         shared = vega.colors(long, context, self.color)
-        if has_places := not (self.diagonal or self.continuous):
-            x = vega.places(long, "x", frame[self.x], x["title"])
+        if is_discrete := not (self.diagonal or self.continuous):
+            x = vega.discrete_axis(long, "x", frame[self.x], x["title"])
         beside = {"field": "color", "sort": vega.order_of(long, "color")}
-        offset = {"xOffset": beside} if has_places and self.color else {}
-        tips = [*vega.tips(roles, context), vega.tip("x", x["title"], has_places)]
+        offset = {"xOffset": beside} if is_discrete and self.color else {}
+        tips = [*vega.tips(roles, context), vega.tip("x", x["title"], is_discrete)]
         replica_tips = [vega.tip("replica", "replica", True), vega.tip("seed", "seed", True)]
         replica_tips = [*tips, self._tip("y", "value"), *replica_tips]
         mean_tips = [*tips, *self._mean_tips()]
@@ -248,8 +251,8 @@ class Heatmap(Chart):
     """A matrix per panel: `color` is the value at `x` (column) and `y` (row), mean over replicas.
 
     Args:
-        limits: of the color scale.
-        slider: as of a `Curve`.
+        limits: limits of the color scale.
+        slider: see `Curve`.
     """
 
     limits: tuple[float, float] | None = None
@@ -257,7 +260,7 @@ class Heatmap(Chart):
 
     @property
     def value(self) -> str:
-        """The column of the values that it shows."""
+        """The column of its values."""
         return self.color
 
     def spec(self, study: Study, context: Context) -> vega.Spec:
@@ -268,7 +271,9 @@ class Heatmap(Chart):
         long = vega.finished([cells], self, context)
         title = context.measure(self.color).long_name
         x, row = (
-            vega.places(long, side, frame[name], context.measure(name).long_name, turned=False)
+            vega.discrete_axis(
+                long, side, frame[name], context.measure(name).long_name, turned=False
+            )
             for side, name in (("x", self.x), ("row", self.y))
         )
         limits = {"domain": [*self.limits], "clamp": True} if self.limits else {}
@@ -284,15 +289,15 @@ class Heatmap(Chart):
 def interpolated(
     frame: pd.DataFrame, x: str, y: str, points: int = 120, by: Sequence[str] = ("run", "replica")
 ) -> pd.DataFrame:
-    """Return curves that replicas have at their own places, at shared ones, linear in between.
+    """Interpolate the curves of replicas linearly at shared x.
 
-    Before its first place and after its last a replica has the nearest value.
+    Before its first x and after its last, a replica has the nearest value.
 
     Args:
-        frame: rows with `x` and `y`, in order, and the columns that name a replica.
+        frame: rows with `x` and `y`, in order, and the columns of `by`.
         x, y: columns.
-        points: number of shared places, from 0 to the largest.
-        by: what names a replica; all other columns are taken from its first row.
+        points: number of shared x, from 0 to the largest.
+        by: columns that identify a replica; all others are taken from its first row.
     """
     grid = np.linspace(0, float(frame[x].max()), points)
     found = []

@@ -1,7 +1,7 @@
-"""The columns of tables: statistics of a group of replicas, as text and as numbers.
+"""Columns of tables: statistics of a group of replicas, as text and as numbers.
 
-A column is given the rows of one group, such as the replicas of one cell, and answers with a
-`Cell`. What a name means, and on which scale its interval is made, it looks up in the `Context`.
+A column maps the rows of a group, such as the replicas of one cell, to a `Cell`. The `Context` has
+the descriptions of variables, and the scales of their intervals.
 """
 
 import math
@@ -22,31 +22,31 @@ Group = pd.DataFrame
 
 @dataclass(frozen=True)
 class Context:
-    """What is known of the names in a table: measures, and the coordinates of replicas."""
+    """Descriptions of the names in a table: measures and coordinates of replicas."""
 
     measures: Mapping[str, Measure]
     coordinates: Sequence[str]
 
     def measure(self, name: str) -> Measure:
-        """Return what a name is; of a column that a report derives, no more than the name."""
+        """Return the description of a name; for an undescribed column, the name alone."""
         return self.measures.get(name) or Measure(name.replace("_", " "))
 
     def cells(self, group: Group) -> list[str]:
-        """Return the coordinates that vary within a group, but for the seed."""
+        """Return the coordinates that vary within a group, except the seed."""
         own = [n for n in self.coordinates if n in group and n not in NOT_SETTINGS]
         return [name for name in own if group[name].nunique(dropna=False) > 1]
 
 
-# Columns that name a replica or say what became of it, and not its setting.
+# Columns that identify a replica, or its end, rather than its setting.
 NOT_SETTINGS = ("run", "replica", "seed", "diverged_at", "size")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table: what is shown, and the numbers behind it.
+    """A cell of a table: its text, and the numbers behind it.
 
-    `values` are the columns of a CSV file by the ending of their names: "" is the value itself,
-    by which a page sorts.
+    `values` are the columns of a CSV file, by suffix; "" is the value itself, by which a page
+    sorts.
     """
 
     text: str
@@ -54,12 +54,12 @@ class Cell:
 
     @property
     def sort(self) -> Any:
-        """What the table is sorted by."""
+        """The value by which the table is sorted."""
         return self.values.get("", self.text)
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Its interval; NaN where there is none."""
+        """The bounds of its interval, or NaN."""
         return self.values.get("_low", math.nan), self.values.get("_high", math.nan)
 
 
@@ -68,10 +68,10 @@ class Column:
     """A statistic of a group of replicas.
 
     Args:
-        name: of its values in files.
-        cell: what computes it.
-        of: the variables that it is of, whose definitions explain it.
-        about: what it says, where that is more than the definition.
+        name: name of its values in files.
+        cell: computes it from a group.
+        of: the variables it uses, whose definitions explain it.
+        about: its explanation, if the definitions are not enough.
     """
 
     name: str
@@ -80,9 +80,9 @@ class Column:
     about: str = ""
 
 
-# What the cells of a row show, by their names, in words.
+# Maps the cells of a row, by name, to a sentence.
 Verdict = Callable[[Mapping[str, Cell]], str]
-# A mark looks at the group and its cell, and answers with a text such as " ↑".
+# Maps a group and its cell to a mark such as " ↑".
 Mark = Callable[[Group, Context, Cell], str]
 
 
@@ -99,19 +99,18 @@ def mean(
 ) -> Column:
     """The mean over replicas with its 95 % interval, on the scale of its quantity.
 
-    Where the group holds several cells, such as frozen bits, the mean is over cells and its
-    interval over seeds. Of a study that kept no values of single replicas, but the columns
-    `<name>_mean`, `<name>_low` and `<name>_high`, these are shown.
+    If the group has several cells, such as frozen bits, the mean is over cells and its interval
+    over seeds. A study that kept only `<name>_mean`, `<name>_low` and `<name>_high` shows these.
 
     Args:
         name: the variable.
-        where: a column of truth values; only these replicas count.
+        where: a Boolean column; only these replicas count.
         digits: significant digits of the mean.
-        decimals: instead of `digits`, decimals.
-        per: a column by which values are divided, such as the influence.
+        decimals: decimals, instead of `digits`.
+        per: a column to divide by, such as the influence.
         percent: show 100 times the value.
-        mark: added to the text, such as `against("influence")`.
-        values: show the seeds' values beside the mean where it alone would mislead.
+        mark: a mark to append, such as `against("influence")`.
+        values: show the values of seeds as well, if the mean alone would mislead.
     """
 
     def cell(group: Group, context: Context) -> Cell:
@@ -141,7 +140,7 @@ def mean(
 def values_by_cell(
     group: Group, name: str, context: Context, where: str = "", per: str = ""
 ) -> np.ndarray:
-    """Return the values of a group, [cells, seeds], NaN where one is missing or does not count."""
+    """Return the values of a group, [cells, seeds], NaN if missing or not counted."""
     values = group[name].astype(float)
     values = values / group[per].astype(float) if per else values
     values = values.where(group[where].eq(True)) if where else values
@@ -153,26 +152,26 @@ def values_by_cell(
     return table.assign(cell=codes).pivot(index="cell", columns="seed", values="value").to_numpy()
 
 
-def least(words: Mapping[str, str], per: str = "") -> Column:
-    """Which of several paired quantities is the least, with all that are not told apart from it.
+def smallest(names: Mapping[str, str], per: str = "") -> Column:
+    """The smallest of several paired quantities, and those not significantly different from it.
 
     Args:
-        words: of every quantity, by its column; a column that the data lack takes no part.
-        per: as of `mean`.
+        names: the name of every quantity, by column; columns that the data lack are left out.
+        per: see `mean`.
     """
 
     def cell(group: Group, context: Context) -> Cell:
-        grids = {n: values_by_cell(group, n, context, per=per) for n in words if n in group}
-        found, means = statistics.least(grids)
+        grids = {n: values_by_cell(group, n, context, per=per) for n in names if n in group}
+        found, means = statistics.smallest(grids)
         if not found:
             return Cell(numbers.MISSING)
         if len(found) == len(means):
-            return Cell("not told apart")
-        return Cell(" or ".join(words[name] for name in found))
+            return Cell("no significant difference")
+        return Cell(" or ".join(names[name] for name in found))
 
     about = (
-        "What is the least on average, with all that a paired interval over seeds does not tell "
-        "apart from it."
+        "The smallest mean, and all that do not differ significantly from it, by paired intervals "
+        "over seeds."
     )
     return Column("least", cell, about=about)
 
@@ -182,11 +181,11 @@ def _marked(cell: Cell, mark: Mark | None, group: Group, context: Context) -> Ce
 
 
 def against(level: str | float, unfitted: str = "") -> Mark:
-    """A mark: ↑ or ↓ where the interval leaves out a level, † where the fit is not finished.
+    """A mark: ↑ or ↓ if the interval excludes a level, † if the fit is not finished.
 
     Args:
-        level: a number, or the column of it.
-        unfitted: a column of truth values.
+        level: a number, or a column.
+        unfitted: a Boolean column.
     """
 
     def mark(group: Group, context: Context, cell: Cell) -> str:
@@ -202,12 +201,13 @@ ARROWS = {"above": " ↑", "below": " ↓"}
 
 
 def judged(group: Group, values: np.ndarray, level: float = 0.0, scale: Scale = "real") -> str:
-    """Return where the mean of `values` [cells, seeds] of a group lies: what may be said of it.
+    """Compare the mean of `values` [cells, seeds] of a group with a level.
 
-    That is "below", "above" or "inside", of an interval that holds the level; "unfinished" before
-    a fit is, "one" with fewer than two seeds, "groups" where two groups of seeds have no mean to
-    speak of, and "equal" where there is no interval. Intervals hold at once for as many rows as the
-    column `comparisons` says.
+    Returns:
+        "below", "above" or "inside" (the interval contains the level); "unfinished" (the fit is
+        not finished), "one" (fewer than two seeds), "groups" (two groups of seeds, whose mean is
+        meaningless) or "equal" (no interval). Intervals hold jointly for as many rows as the
+        column `comparisons` says.
     """
     if group["unfinished"].eq(True).any():
         return "unfinished"
@@ -221,16 +221,16 @@ def judged(group: Group, values: np.ndarray, level: float = 0.0, scale: Scale = 
     return statistics.against(*bounds, level) or "equal"
 
 
-def read(name: str, otherwise: str, level: float = 0.0, **words: str) -> Verdict:
-    """A verdict: what it means that the interval of a cell lies `above`, `below` or `inside`.
+def read(name: str, otherwise: str, level: float = 0.0, **verdicts: str) -> Verdict:
+    """A verdict on the interval of a cell: `above`, `below` or `inside` a level.
 
     Args:
-        name: of the cell.
-        otherwise: what is said of any other.
-        level: what the interval is held against.
-        words: what is said, by where it lies.
+        name: name of the cell.
+        otherwise: the verdict in any other case.
+        level: the level to compare with.
+        verdicts: the verdict by case.
     """
-    return lambda cells: words.get(statistics.against(*cells[name].bounds, level), otherwise)
+    return lambda cells: verdicts.get(statistics.against(*cells[name].bounds, level), otherwise)
 
 
 def exact(name: str) -> Column:
@@ -254,7 +254,7 @@ def number(
     percent: bool = False,
     mark: Mark | None = None,
 ) -> Column:
-    """The mean over replicas without an interval; `percent` shows 100 times the value."""
+    """The mean over replicas, without an interval; `percent` shows 100 times the value."""
 
     def cell(group: Group, context: Context) -> Cell:
         value = statistics.mean_over_cells(values_by_cell(group, name, context, per=per))
@@ -267,9 +267,9 @@ def number(
 
 
 def estimate(name: str, decimals: int, percent: bool = False) -> Column:
-    """A value that the group shares, whose interval is known: columns `<name>_low` and `_high`.
+    """A value shared by the group, with the interval in the columns `<name>_low` and `_high`.
 
-    An exact value, whose interval has no width, stands alone.
+    An exact value, whose interval has no width, is shown alone.
     """
 
     def cell(group: Group, context: Context) -> Cell:
@@ -284,9 +284,9 @@ def estimate(name: str, decimals: int, percent: bool = False) -> Column:
 
 
 def count(*conditions: str) -> Column:
-    """How many replicas fulfill each of some conditions: "9 of 10", or "9, 10 of 10".
+    """The number of replicas that meet each condition: "9 of 10", or "9, 10 of 10".
 
-    Conditions are columns of truth values; a missing one is of a replica that is not known.
+    Conditions are Boolean columns; replicas with a missing value are not counted.
     """
 
     def cell(group: Group, context: Context) -> Cell:
@@ -309,7 +309,7 @@ def count(*conditions: str) -> Column:
 def ratio(first: str, second: str, *, digits: int = 4) -> Column:
     """The geometric mean over replicas of first / second, with the interval of the mean logarithm.
 
-    Only replicas count of which both are finite and positive.
+    Counts only replicas for which both are finite and positive.
     """
 
     def cell(group: Group, context: Context) -> Cell:
@@ -326,7 +326,7 @@ def ratio(first: str, second: str, *, digits: int = 4) -> Column:
 
 
 def sign_test(smaller: str, larger: str) -> Column:
-    """In how many replicas the first is the smaller one, without ties."""
+    """The number of replicas in which the first is smaller, without ties."""
 
     def cell(group: Group, context: Context) -> Cell:
         less, compared, p = sign_test_of(group, smaller, larger)
@@ -346,7 +346,7 @@ def sign_test_p(smaller: str, larger: str) -> Column:
 
 
 def sign_test_of(group: Group, first: str, second: str) -> tuple[int, int, float]:
-    """Return how often the first is smaller, how many pairs are no tie, and p; NaN of none."""
+    """Return how often the first is smaller, the number of untied pairs, and p (NaN if none)."""
     a, b = (group[name].to_numpy(float) for name in (first, second))
     less, more = int(np.sum(a < b)), int(np.sum(a > b))
     p = scipy.stats.binomtest(less, less + more).pvalue if less + more else math.nan
@@ -359,7 +359,7 @@ def correlation(first: str, second: str, digits: int = 2, together: str = "") ->
     Args:
         first, second: columns.
         digits: decimals.
-        together: a column with the number of such intervals that hold at once with 95 %.
+        together: a column with the number of such intervals that hold jointly with 95 %.
     """
 
     def cell(group: Group, context: Context) -> Cell:

@@ -1,4 +1,4 @@
-"""Exhibits: all that a report is made of. Each is a value, made from a study and nothing else."""
+"""Exhibits, the parts of a report. Each is a value, made from a study alone."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
@@ -13,18 +13,18 @@ from pvr_jax.reporting.columns import NOT_SETTINGS, Cell, Column, Context, Group
 from pvr_jax.reporting.numbers import MISSING
 from pvr_jax.results import Measure, Study
 
-# What a table or chart is made of: a row per replica, per step, or per whatever a report derives.
+# Makes the frame of a table or chart from a study: a row per replica, per step, ….
 Data = Callable[[Study], pd.DataFrame]
 Needs = Sequence[str | Callable[[Study], bool]]
 
 
 def is_shown(needs: Needs, study: Study) -> bool:
-    """Return whether a study has all that an exhibit needs."""
+    """Return whether a study has everything that an exhibit needs."""
     return all(need in study if isinstance(need, str) else need(study) for need in needs)
 
 
 def needing(need: str | Callable[[Study], bool], exhibits: Sequence[Any]) -> list[Any]:
-    """Return exhibits that need one thing more."""
+    """Return exhibits with an additional need."""
     return [replace(exhibit, needs=(need, *exhibit.needs)) for exhibit in exhibits]
 
 
@@ -34,18 +34,18 @@ def final(study: Study) -> pd.DataFrame:
 
 
 def context_of(study: Study, measures: Mapping[str, Measure] | None = None) -> Context:
-    """Return what is known of the names in a study and of those that a report derives."""
+    """Return the context of a study, with the measures that a report derives."""
     return Context({**study.measures, **(measures or {})}, study.coordinates)
 
 
 @dataclass(frozen=True)
 class Made:
-    """A table that is made: cells by heading, the first `keys` of which say what a row is of."""
+    """A computed table: cells by heading; the first `keys` headings identify a row."""
 
     title: str
     headings: Sequence[str]
-    about: Sequence[str]  # of every heading: what it says
-    names: Sequence[str]  # of every heading: its columns in files begin with it
+    about: Sequence[str]  # the explanation of every heading
+    names: Sequence[str]  # the prefix, in files, of every heading's columns
     rows: Sequence[Sequence[Cell]]
     keys: int
     notes: Sequence[str] = ()
@@ -55,7 +55,7 @@ class Made:
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """The numbers, as in a CSV file."""
+        """The numbers, as in the CSV file."""
         return pd.DataFrame(
             [
                 {
@@ -72,21 +72,21 @@ class Made:
 class Table:
     """A row per setting, a column per statistic of its replicas.
 
-    Rows that differ in a coordinate are never merged: coordinates that vary are columns of their
-    own, except those it is taken `over`.
+    Rows that differ in a coordinate are never merged: coordinates that vary become columns, except
+    those in `over`.
 
     Args:
-        name: of its files.
-        title: above it.
+        name: name of its files.
+        title: its title.
         columns: heading -> statistic.
-        rows: columns of the data that are shown in any case, first.
+        rows: columns of the data that come first and are always shown.
         over: coordinates over which statistics are taken, besides the seed.
-        data: what makes the frame.
-        notes: below it.
-        brief: headings that a terminal shows; all where none are given.
-        needs: measures, coordinates or dimensions, or functions that say of a study whether it has
-            what the exhibit shows; a study that lacks one has no such exhibit.
-        lean: whether statistics that no row has are left out.
+        data: makes the frame from a study.
+        notes: text below it.
+        brief: headings for the terminal; by default all.
+        needs: measures, coordinates or dimensions that a study must have, or predicates of a study;
+            otherwise the exhibit is left out.
+        lean: whether to leave out statistics that no row has.
     """
 
     name: str
@@ -109,13 +109,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Pivot(Table):
-    """A table with one more column per value of a coordinate, such as the model.
+    """A table with a further column per value of a coordinate, such as the model.
 
     Args:
         across: the coordinate.
-        cell: the statistic of each of these columns, which come last; a dash where a row has no
-            replica of a value.
-        heading: of them, with {} for the value.
+        cell: the statistic of these columns, which come last; a dash if there is no replica.
+        heading: their heading, with {} for the value.
     """
 
     _: KW_ONLY
@@ -127,7 +126,9 @@ class Pivot(Table):
         """Compute every cell."""
         frame = self.data(study)
         values = frame[self.across].drop_duplicates() if len(frame) else ()
-        across = {self.heading.format(shown(value)): self._of(value) for value in values}
+        across = {
+            self.heading.format(format_coordinate(value)): self._of(value) for value in values
+        }
         keys = settings(frame, context, self.rows, (*self.over, self.across))
         return made(self, frame, keys, {**self.columns, **across}, context)
 
@@ -136,17 +137,19 @@ class Pivot(Table):
             own = group[group[self.across] == value]
             return self.cell.cell(own, context) if len(own) else Cell(MISSING)
 
-        return Column(f"{self.cell.name}_{shown(value)}", cell, self.cell.of, self.cell.about)
+        return Column(
+            f"{self.cell.name}_{format_coordinate(value)}", cell, self.cell.of, self.cell.about
+        )
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A sentence per row of a table: a template, filled with statistics.
+    """A sentence per row of a table: a template filled with statistics.
 
     Args:
-        template: with {coordinate}, {statistic}, and {verdict}.
-        values: statistic by its name in the template.
-        verdict: answers from the cells of a row, by name, what they show.
+        template: contains {coordinate}, {statistic} and {verdict}.
+        values: statistics, by name in the template.
+        verdict: maps the cells of a row, by name, to the verdict.
     """
 
     template: str
@@ -165,7 +168,7 @@ class Finding:
         named = {name for _, name, _, _ in Formatter().parse(self.template) if name}
         for group in groups(frame, keys) if len(frame) else []:
             shown_names = dict.fromkeys([*keys, *(name for name in named if name in frame)])
-            cells = {name: Cell(shown(group[name].iloc[0])) for name in shown_names}
+            cells = {name: Cell(format_coordinate(group[name].iloc[0])) for name in shown_names}
             cells |= {name: column.cell(group, context) for name, column in self.values.items()}
             texts = {name: cell.text for name, cell in cells.items()}
             where = [
@@ -178,24 +181,24 @@ class Finding:
 
 @dataclass(frozen=True)
 class Text:
-    """A reading in words."""
+    """A paragraph of text."""
 
-    words: str
+    text: str
     needs: Needs = ()
 
     def make(self, study: Study, context: Context) -> list[str]:
-        """Return the reading."""
-        return [self.words]
+        """Return the paragraph."""
+        return [self.text]
 
 
 @dataclass(frozen=True)
 class Images:
-    """Examples, as HTML that an experiment renders: pictures of inputs, and what was made of them.
+    """Examples as HTML rendered by an experiment: images of inputs, and predictions.
 
     Args:
-        name: an anchor of the page.
-        title: above them.
-        render: the HTML, which loads nothing, of a study.
+        name: anchor in the page.
+        title: their title.
+        render: maps a study to self-contained HTML.
     """
 
     name: str
@@ -207,26 +210,26 @@ class Images:
 def settings(
     frame: pd.DataFrame, context: Context, rows: Sequence[str], over: Sequence[str]
 ) -> list[str]:
-    """Return the columns that tell the rows of a table apart: those given, and all that vary."""
+    """Return the columns that distinguish rows of a table: those given, and all that vary."""
     known = [name for name in context.coordinates if name in frame and name not in NOT_SETTINGS]
     varying = [n for n in known if n not in (*rows, *over) and frame[n].nunique(dropna=False) > 1]
     return [*varying, *rows]
 
 
 def beside(frame: pd.DataFrame, baseline: pd.Series, along: str, context: Context) -> pd.DataFrame:
-    """Return every row that is not of the baseline, with the baseline's values of the same seed.
+    """Join every other row with the baseline's row of the same seed.
 
-    Rows belong together where all their coordinates but `along` are the same. A seed that one side
-    lacks has missing values there.
+    Rows match if all their coordinates except `along` are equal. Seeds without a match get missing
+    values.
 
     Args:
         frame: a row per replica.
-        baseline: which rows are, bool per row.
-        along: the coordinate that tells the baseline from the others.
-        context: which names coordinates.
+        baseline: whether each row belongs to the baseline.
+        along: the coordinate in which the baseline differs.
+        context: names the coordinates.
 
     Returns:
-        The columns of the frame, and those of the baseline with the ending `_baseline`.
+        The columns of the frame, and those of the baseline with the suffix `_baseline`.
     """
     known = [n for n in context.coordinates if n in frame and n not in (*NOT_SETTINGS, along)]
     keys = [*known, "seed"]
@@ -242,28 +245,28 @@ def beside(frame: pd.DataFrame, baseline: pd.Series, along: str, context: Contex
 
 
 def sorted_values(column: pd.Series) -> list[Any]:
-    """Return the values of a column: numbers ascending, texts in their order."""
+    """Return the values of a column: numbers ascending, strings in order of appearance."""
     values = column.drop_duplicates()
     return (values.sort_values() if pd.api.types.is_numeric_dtype(values) else values).tolist()
 
 
 def groups(frame: pd.DataFrame, keys: Sequence[str]) -> list[pd.DataFrame]:
-    """Return the rows of a frame by their keys: numbers ascend, texts keep their order."""
+    """Group the rows of a frame by keys: numbers ascending, strings in order of appearance."""
     if not keys:
         return [frame]
-    frame = frame.reset_index(drop=True)  # rows may have come together from several frames
-    places = pd.DataFrame(index=frame.index)
+    frame = frame.reset_index(drop=True)  # rows may come from several frames
+    sortable = pd.DataFrame(index=frame.index)
     for key in keys:
         column = frame[key]
         is_text = not pd.api.types.is_numeric_dtype(column)
-        places[key] = pd.factorize(column)[0] if is_text else column
-    order = places.sort_values(list(keys), kind="stable").index
-    codes = places.groupby(list(keys), dropna=False, sort=True).ngroup()
+        sortable[key] = pd.factorize(column)[0] if is_text else column
+    order = sortable.sort_values(list(keys), kind="stable").index
+    codes = sortable.groupby(list(keys), dropna=False, sort=True).ngroup()
     return [group for _, group in frame.loc[order].groupby(codes.loc[order], sort=True)]
 
 
-def shown(value: object) -> str:
-    """Return a coordinate as text; a missing one, such as the bit of no frozen bit, is a dash."""
+def format_coordinate(value: object) -> str:
+    """Format a coordinate; a missing one, such as the bit if none is frozen, is a dash."""
     if isinstance(value, str):
         return value
     if pd.isna(value):
@@ -279,9 +282,9 @@ def made(
     columns: Mapping[str, Column],
     context: Context,
 ) -> Made:
-    """Compute a table: a row per group of the keys.
+    """Compute a table with a row per group of the keys.
 
-    A column of variables that the frame lacks is left out; of some, a study kept the mean alone.
+    Columns whose variables are all missing from the frame are left out.
     """
     there = {*frame, *(name.removesuffix("_mean") for name in frame)}
     columns = {h: c for h, c in columns.items() if there.issuperset(c.of)}
@@ -289,7 +292,10 @@ def made(
     cells = {h: [column.cell(row, context) for row in rows] for h, column in columns.items()}
     if table.lean:
         columns = {h: c for h, c in columns.items() if any(x.text != MISSING for x in cells[h])}
-    firsts = [[Cell(shown(row[k].iloc[0]), {"": row[k].iloc[0]}) for row in rows] for k in keys]
+    firsts = [
+        [Cell(format_coordinate(row[k].iloc[0]), {"": row[k].iloc[0]}) for row in rows]
+        for k in keys
+    ]
     about = [context.measure(key).description for key in keys]
     about += [
         c.about or context.measure(next(iter(c.of), "")).description for c in columns.values()

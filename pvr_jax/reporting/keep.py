@@ -1,4 +1,4 @@
-"""Results kept in the repository: a study as one file, and the tables and figures made from it."""
+"""Kept results: a study as one file in the repository, with its tables and figures."""
 
 import json
 import re
@@ -17,10 +17,10 @@ _MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.
 
 
 def keep_study(report: Report, study: Study, directory: Path) -> None:
-    """Write what is kept of a study: results.nc, from which all else is made again.
+    """Keep a study: results.nc, and the files made from it.
 
-    That is replicas.csv, run.json with versions, devices and commands, the tables, every figure as
-    PNG, and the page.
+    These are replicas.csv, run.json (versions, devices, commands), the tables, figures as PNG, and
+    the page.
 
     Raises:
         Refusal: a run is not finished.
@@ -36,7 +36,7 @@ def keep_study(report: Report, study: Study, directory: Path) -> None:
 
 
 def write_kept(report: Report, study: Study, directory: Path) -> None:
-    """Write the files of a kept study that are made from its data, all but results.nc."""
+    """Write all files of a kept study except results.nc, from its data."""
     for name, text in kept_files(report, study).items():
         write_text(directory / name, text)
     context = context_of(study, report.measures)
@@ -46,7 +46,7 @@ def write_kept(report: Report, study: Study, directory: Path) -> None:
 
 
 def kept_files(report: Report, study: Study) -> dict[str, str]:
-    """Return the text files that are kept of a study, by name; made from its data alone."""
+    """Return the text files of a kept study, by name, from its data alone."""
     context = context_of(study, report.measures)
     tables = tables_of(report, study, context)
     files = {name: text for name, text in tables.items() if not name.endswith(".tex")}
@@ -62,9 +62,9 @@ def kept_files(report: Report, study: Study) -> dict[str, str]:
 
 
 def fill(text: str, root: Path) -> str:
-    """Return `text` with every marked table replaced by the stored one.
+    """Replace every marked table in `text` with the stored one.
 
-    A table stands between `<!-- table: PATH -->`, the path being relative to `root`, and
+    A table is between `<!-- table: PATH -->`, with the path relative to `root`, and
     `<!-- end of table -->`.
     """
     return _MARKED.sub(lambda match: f"{match[1]}{(root / match[2]).read_text()}{match[3]}", text)

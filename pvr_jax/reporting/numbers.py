@@ -1,4 +1,4 @@
-"""Numbers as text in tables and sentences."""
+"""Format numbers for tables and sentences."""
 
 import math
 import re
@@ -8,12 +8,12 @@ import numpy as np
 from pvr_jax.results import statistics
 
 MISSING = "–"
-LARGE = 1e5  # from here on numbers have an exponent, unless their decimals are asked for
+LARGE = 1e5  # larger numbers have an exponent, unless `decimals` is given
 _NEGATIVE_ZERO = re.compile(r"-(0\.?0*)$")
 
 
 def number(value: float, digits: int = 4) -> str:
-    """Return `value` with `digits` significant digits; a dash for NaN."""
+    """Format `value` with `digits` significant digits; NaN is a dash."""
     if not math.isfinite(value):
         return MISSING
     text = f"{value:#.{digits}g}".rstrip(".")
@@ -23,9 +23,9 @@ def number(value: float, digits: int = 4) -> str:
 def interval(
     value: float, low: float, high: float, digits: int = 4, decimals: int | None = None
 ) -> str:
-    """Return `value [low, high]`, or `value [–]` where there is no interval; a dash for NaN.
+    """Format `value [low, high]`, or `value [–]` without an interval; NaN is a dash.
 
-    All three have the decimals that give `value` that many digits, or those asked for.
+    All three have as many decimals as give `value` its `digits`, or `decimals`.
     """
     if not math.isfinite(value):
         return MISSING
@@ -44,12 +44,12 @@ def interval(
 
 
 def exact_value(value: float) -> str:
-    """Return an exact value as it is, 0.46875 or 113; a dash for NaN."""
+    """Format an exact value in full, 0.46875 or 113; NaN is a dash."""
     return f"{value:.6g}" if math.isfinite(value) else MISSING
 
 
 def share(value: float, sign: str = "") -> str:
-    """Return a share with two digits as a percentage: 0.31 %, 14 %, 120 %; `sign` "+" shows it."""
+    """Format a share as a percentage with two digits: 0.31 %, 14 %, 120 %."""
     if not math.isfinite(value):
         return MISSING
     percent = 100 * value
@@ -58,15 +58,15 @@ def share(value: float, sign: str = "") -> str:
 
 
 def p_value(value: float) -> str:
-    """Return a p-value with two significant digits; a dash for NaN."""
+    """Format a p-value with two significant digits; NaN is a dash."""
     return number(value, 2) if value >= 0.0001 or math.isnan(value) else f"{value:.0e}"
 
 
 def seeds(values: np.ndarray, geometric: bool = False) -> str:
-    """Return what stands beside the mean of `values` [R] where a mean alone would mislead.
+    """Format what a mean of `values` [R] hides.
 
-    The values of fewer than five seeds, or sizes and means of two groups of seeds; else nothing.
-    The groups of a `geometric` mean are those of the logarithms.
+    The values of fewer than five seeds, or the sizes and means of two groups of seeds; else "".
+    With a `geometric` mean, groups are those of the logarithms.
     """
     values = np.asarray(values, dtype=float)
     values = values[np.isfinite(values)]

@@ -1,4 +1,4 @@
-"""Making a report: every exhibit of a study as files, and one page that opens without a network."""
+"""Publish a report: every exhibit of a study as files, and one page that works offline."""
 
 import json
 import os
@@ -31,25 +31,25 @@ from pvr_jax.reporting.vega import PAPER_WIDTHS, paper
 from pvr_jax.results import Measure, Study
 
 Exhibit = Table | Chart | Finding | Text | Images
-RESOLUTION = 160  # pixels per inch, of a PNG
-# Of run.json: what a reader wants to know of a run.
+RESOLUTION = 160  # pixels per inch of a PNG
+# Fields of run.json shown on the page.
 RECORDED = ("command", "parameters", "precision", "execution", "devices", "versions", "git_commit")
 RUN_LINKS = ("config.json", "run.json", "metrics.jsonl", "measures.nc", "predictions.nc")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What is shown of an experiment, in order.
+    """The report of an experiment.
 
     Args:
-        title: of the page.
-        question: what the experiment asks, in one or two sentences.
-        verdict: answers it from a study, in one sentence.
-        exhibits: the first chart and the first table come first on the page, behind examples, if
-            these are the first exhibit.
-        measures: what the columns are that the exhibits derive.
-        definitions: of further words, by the word.
-        left_out: lines about replicas that do not count in some statistic.
+        title: title of the page.
+        question: the question of the experiment, in one or two sentences.
+        verdict: maps a study to the answer, in one sentence.
+        exhibits: its exhibits, in order; the first chart and table come first on the page, after
+            examples, if these are the first exhibit.
+        measures: descriptions of derived columns.
+        definitions: definitions of further terms.
+        left_out: lines about replicas that some statistics leave out.
     """
 
     title: str
@@ -60,8 +60,8 @@ class Report:
     definitions: Mapping[str, str] = field(default_factory=dict)
     left_out: Callable[[Study], Sequence[str]] = lambda study: ()
 
-    def shown(self, study: Study) -> list[Exhibit]:
-        """Return the exhibits that a study has what they need for, and of a chart, data."""
+    def exhibits_of(self, study: Study) -> list[Exhibit]:
+        """Return the exhibits whose needs a study meets, and the charts that have data."""
         there = [e for e in self.exhibits if is_shown(e.needs, study)]
 
         def filled() -> list[Exhibit]:
@@ -71,17 +71,17 @@ class Report:
 
     def charts(self, study: Study) -> list[Chart]:
         """Return the charts of a study."""
-        return [exhibit for exhibit in self.shown(study) if isinstance(exhibit, Chart)]
+        return [exhibit for exhibit in self.exhibits_of(study) if isinstance(exhibit, Chart)]
 
     def specs(self, study: Study, context: Context) -> dict[str, Mapping[str, Any]]:
-        """Return the descriptions of the charts of a study that have values, by name."""
+        """Return the Vega-Lite descriptions of the nonempty charts of a study, by name."""
         charts = [c for c in self.charts(study) if c.data(study)[c.value].notna().any()]
         return {chart.name: chart.spec(study, context) for chart in charts}
 
 
 @dataclass(frozen=True)
 class Published:
-    """The files of one report; `text` is what a terminal shows of it."""
+    """The files of a report; `text` is for the terminal."""
 
     directory: Path
     page: Path
@@ -91,7 +91,7 @@ class Published:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a whole file at once, so that nobody reads half of it; return its path."""
+    """Write a file atomically; return its path."""
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(text, encoding="utf-8", newline="\n")
     return temporary.replace(path)
@@ -100,13 +100,13 @@ def write_text(path: Path, text: str) -> Path:
 def publish(report: Report, study: Study, directory: str | Path) -> Published:
     """Write the report of a study: the page, tables (.md .csv .tex), figures, replicas.csv.
 
-    Figures are there as SVG, PDF and PNG, in two widths for paper, and as their Vega-Lite
-    description. Writing twice gives the same bytes.
+    Figures are SVG, PDF and PNG, in two widths for paper, and Vega-Lite descriptions. Output is
+    deterministic.
 
     Args:
-        report: what is shown.
-        study: of what.
-        directory: where to; it is made if needed.
+        report: the report.
+        study: the study.
+        directory: where to write; created if needed.
     """
     directory = Path(directory)
     (directory / "figures").mkdir(parents=True, exist_ok=True)
@@ -118,11 +118,11 @@ def publish(report: Report, study: Study, directory: str | Path) -> Published:
         name: write_figure(directory / "figures", name, spec) for name, spec in specs.items()
     }
     page = render_page(report, study, context, specs, directory)
-    tables = [e for e in report.shown(study) if isinstance(e, Table)]
+    tables = [e for e in report.exhibits_of(study) if isinstance(e, Table)]
     made = [(_made(e, study, context), e.brief) for e in tables]
     first = [render.terminal(table, brief) for table, brief in made if len(table)][:1]
-    said = textwrap.fill(report.verdict(study, context), render.TERMINAL_WIDTH)
-    text = "\n".join([*first, said])
+    sentences = textwrap.fill(report.verdict(study, context), render.TERMINAL_WIDTH)
+    text = "\n".join([*first, sentences])
     return Published(
         directory=directory,
         page=write_text(directory / "report.html", page),
@@ -133,9 +133,9 @@ def publish(report: Report, study: Study, directory: str | Path) -> Published:
 
 
 def tables_of(report: Report, study: Study, context: Context) -> dict[str, str]:
-    """Return the contents of the table files of a report by file name, and its findings."""
+    """Return the table files of a report, by name, and its findings."""
     files, sentences = {}, []
-    for exhibit in report.shown(study):
+    for exhibit in report.exhibits_of(study):
         if isinstance(exhibit, Table) and len(table := _made(exhibit, study, context)):
             files[f"{exhibit.name}.md"] = render.markdown(table)
             files[f"{exhibit.name}.csv"] = render.csv(table)
@@ -148,7 +148,7 @@ def tables_of(report: Report, study: Study, context: Context) -> dict[str, str]:
 
 
 def write_figure(directory: Path, name: str, spec: Mapping[str, Any]) -> dict[str, Path]:
-    """Write a figure as SVG, PDF and PNG, and its description; return the path of each."""
+    """Write a figure as SVG, PDF, PNG and Vega-Lite; return the path of each."""
     paths = {"vl.json": write_text(directory / f"{name}.vl.json", _json(spec))}
     for ending, width in PAPER_WIDTHS.items():
         sized = paper(spec, width)
@@ -165,7 +165,7 @@ def write_figure(directory: Path, name: str, spec: Mapping[str, Any]) -> dict[st
 
 
 def _numbered(svg: str) -> str:
-    """Return an SVG whose clip paths count from 0: their names count what was drawn before it."""
+    """Renumber the clip paths of an SVG from 0; their names depend on earlier figures."""
     names = list(dict.fromkeys(re.findall(r'id="((?:clip|gradient_)\d+)"', svg)))
     for number, name in enumerate(names):
         svg = re.sub(rf"\b{name}\b", f"part{number}", svg)
@@ -179,17 +179,21 @@ def render_page(
     specs: Mapping[str, Mapping[str, Any]],
     directory: Path | None,
 ) -> str:
-    """Return the page that will stand in `directory`; links are relative to it.
+    """Render the page, with links relative to `directory`.
 
-    A page of kept results, without a directory, has no links to the files of runs.
+    The page of kept results, without a directory, does not link to files of runs.
     """
-    kept, shown = directory is None, report.shown(study)
-    parts = [part for e in shown if (part := _part(e, study, context, specs, kept))]
+    kept, exhibits = directory is None, report.exhibits_of(study)
+    parts = [part for e in exhibits if (part := _part(e, study, context, specs, kept))]
     leading = parts[:1] if parts and parts[0]["kind"] == "html" else []
     for kind in ("chart", "table"):
         leading += [part for part in parts if part["kind"] == kind][:1]
-    said = [s for e in shown if isinstance(e, Finding | Text) for s in e.make(study, context)]
-    reading = [{"kind": "sentences", "title": "Reading", "sentences": said}] if said else []
+    sentences = [
+        s for e in exhibits if isinstance(e, Finding | Text) for s in e.make(study, context)
+    ]
+    reading = (
+        [{"kind": "sentences", "title": "Reading", "sentences": sentences}] if sentences else []
+    )
     rest = [part for part in parts if part not in leading]
     measures = {**study.measures, **report.measures}
     defined = [(_titled(m), m.description) for m in measures.values() if m.description]
@@ -213,7 +217,7 @@ def _part(
     specs: Mapping[str, Mapping[str, Any]],
     kept: bool,
 ) -> dict[str, Any] | None:
-    """Return what the page needs of an exhibit; nothing of one that is empty, or a sentence."""
+    """Return what the page template needs of an exhibit; None if empty, or a sentence."""
     if isinstance(exhibit, Finding | Text):
         return None
     found = {"name": exhibit.name, "title": exhibit.title}
@@ -234,7 +238,7 @@ def _part(
 
 
 def _made(exhibit: Table, study: Study, context: Context) -> Made:
-    """Return a table, which is shown on the page and in files of its own."""
+    """Compute a table, which is used by the page and by its own files."""
     return study.once(lambda: exhibit.make(study, context), exhibit, context)
 
 
@@ -288,7 +292,7 @@ def _template() -> jinja2.Template:
 
 @cache
 def _script() -> str:
-    """Return Vega, Vega-Lite and vegaEmbed as one script, which ends no element of the page."""
+    """Return Vega, Vega-Lite and vegaEmbed as one script, safe to inline."""
     script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     script = script.replace("</script", "<\\/script")
-    return f"(() => {{\n{script}\n}})();"  # its names stay inside
+    return f"(() => {{\n{script}\n}})();"  # keeps its names local

@@ -1,4 +1,4 @@
-"""Tables as text: Markdown, LaTeX, CSV, and for a terminal."""
+"""Render tables as Markdown, LaTeX, CSV, and for a terminal."""
 
 import io
 import re
@@ -10,12 +10,12 @@ from rich.table import Table as RichTable
 from pvr_jax.reporting.exhibits import Made
 
 TERMINAL_WIDTH = 100
-DIGITS = 12  # of a number in CSV: the last ones of a mean differ from processor to processor
+DIGITS = 12  # of a number in CSV; further digits of a mean depend on the processor
 _NUMBER = re.compile(r"^[−\-–\d]")
 
 
 def markdown(table: Made) -> str:
-    """Return a table in Markdown: headings, and nothing around it."""
+    """Return a table in Markdown, without its title."""
     cells = [[_in_markdown(cell.text) for cell in row] for row in table.rows]
     headings = [_in_markdown(heading) for heading in table.headings]
     widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
@@ -35,13 +35,13 @@ def markdown(table: Made) -> str:
 
 
 def csv(table: Made) -> str:
-    """Return the numbers of a table, with the bounds of their intervals."""
+    """Return the numbers of a table, with the bounds of intervals."""
     numbers = table.frame.map(lambda x: float(f"{x:.{DIGITS}g}") if isinstance(x, float) else x)
     return numbers.to_csv(index=False, lineterminator="\n")
 
 
 def latex(table: Made, name: str) -> str:
-    """Return a table environment with a caption and a label, for the package booktabs."""
+    """Return a LaTeX table with caption and label; needs booktabs."""
     alignment = "".join("r" if right else "l" for right in numeric(table))
     rows = [" & ".join(_in_latex(cell.text) for cell in row) + r" \\" for row in table.rows]
     return "\n".join(
@@ -64,12 +64,12 @@ def latex(table: Made, name: str) -> str:
 
 
 def terminal(table: Made, brief: Sequence[str] = (), width: int = TERMINAL_WIDTH) -> str:
-    """Return a table for a terminal: as many of its columns, from the left, as fit the width.
+    """Return a table for a terminal: as many columns, from the left, as fit.
 
     Args:
-        table: what is shown.
-        brief: the headings that are shown, besides the first columns; all where none are given.
-        width: in columns of the terminal.
+        table: the table.
+        brief: headings to show, besides the keys; by default all.
+        width: columns of the terminal.
     """
     chosen = [i for i, h in enumerate(table.headings) if i < table.keys or not brief or h in brief]
     while len(chosen) > 1 and _width(table, chosen) > width:
@@ -93,7 +93,7 @@ def _width(table: Made, chosen: Sequence[int]) -> int:
 
 
 def numeric(table: Made) -> list[bool]:
-    """Return which columns hold numbers, which stand to the right."""
+    """Return which columns are numeric, and so right-aligned."""
     return [
         all(_NUMBER.match(row[i].text.strip() or "0") for row in table.rows)
         for i in range(len(table.headings))

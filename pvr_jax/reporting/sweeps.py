@@ -1,4 +1,4 @@
-"""The one table of a sweep: a row per cell and replica, from the result files of its cells."""
+"""The table of a sweep: a row per cell and replica, from the result files of its cells."""
 
 import json
 import uuid
@@ -18,19 +18,19 @@ FAILED_FILE = "failed.json"
 DONE_FILE = "analyse.done"
 TABLE = "table"
 DONE, FAILED, MISSING = "done", "failed", "missing"
-# Columns of whole numbers that some rows lack.
+# Integer columns with missing values.
 WHOLE = ("n", "frozen_bit", "seed", "diverged_at", "step")
 NUMBERS = ("learning_rate", "init_scale", "influence")
-# Columns of a study that say nothing of a sweep's cell.
+# Columns of a study that do not belong in the table of a sweep.
 OF_STUDY = ["run", "optimizer", "setting"]
 TEXTS = ("cell", "status", "reason", "task", "model", "size", "replica")
 
 
 @dataclass(frozen=True)
 class SweepCell:
-    """One cell of a sweep: where its results lie, and which settings the sweep gave it.
+    """A cell of a sweep: the directory of its results, and its settings.
 
-    `refused` says why its configuration is impossible; such a cell has no directory.
+    `refused` says why its configuration is invalid; such a cell has no directory.
     """
 
     name: str
@@ -40,14 +40,14 @@ class SweepCell:
 
 
 class Status(NamedTuple):
-    """What became of a cell so far: done, failed or missing, and why."""
+    """The status of a cell: done, failed or missing, and why."""
 
     status: str
     reason: str = ""
 
 
 def status_of(cell: SweepCell) -> Status:
-    """Return what became of a cell, by its files."""
+    """Return the status of a cell, from its files."""
     if cell.directory is None:
         return Status(FAILED, cell.refused)
     measures = cell.directory / results.MEASURES_FILE
@@ -66,21 +66,20 @@ def _reason(path: Path) -> str:
 
 
 def mark_failed(directory: Path, reason: str, details: str) -> None:
-    """Leave the reason of a failure in one line, and its details, for the table and for people."""
+    """Record the reason of a failure, in one line, and its details."""
     directory.mkdir(parents=True, exist_ok=True)
     content = {"reason": reason, "details": details.splitlines()}
     write_text(directory / FAILED_FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def sweep_table(cells: Sequence[SweepCell], statuses: Sequence[Status]) -> pd.DataFrame:
-    """Return a row per replica of the cells that are done, and one per cell for the others.
+    """Return a row per replica of finished cells, and a row per cell for the others.
 
     Columns: cell, status, reason; the settings that the sweep varies and the fields that flags set,
-    under their names (lists as text); task, model, n, size; replica, frozen_bit, seed,
-    learning_rate, init_scale, diverged_at, step, influence; aggregation, complexity, withheld and
-    what else a subtask of classification is; and every scalar measure at the last evaluation, by
-    its name.
-    Errors are half squared errors. What a row lacks is missing (null), not a number of its own.
+    by name (lists as strings); task, model, n, size; replica, frozen_bit, seed, learning_rate,
+    init_scale, diverged_at, step, influence; aggregation, complexity, withheld and other columns of
+    classification subtasks; and every scalar measure at the last evaluation.
+    Errors are half squared errors. Missing values are null.
     """
     rows = []
     for cell, status in zip(cells, statuses, strict=True):
@@ -91,15 +90,16 @@ def sweep_table(cells: Sequence[SweepCell], statuses: Sequence[Status]) -> pd.Da
             continue
         try:
             rows += [head | row for row in replica_rows(cell.directory)]
-        except Refusal as error:  # a damaged file, named
+        except Refusal as error:  # a damaged file
             rows.append(head | {"status": FAILED, "reason": str(error)})
     return _typed(pd.DataFrame(rows))
 
 
 def replica_rows(directory: Path) -> list[dict[str, Any]]:
-    """Return one row per replica of an analyzed run, with its measures at the last evaluation.
+    """Return a row per replica of an analyzed run, with its measures at the last evaluation.
 
-    Raises ValueError naming the damaged file.
+    Raises:
+        Refusal: a file is damaged.
     """
     found = results.open(directory).final().drop(columns=OF_STUDY, errors="ignore")
     found["diverged_at"] = found["diverged_at"].where(found["diverged_at"] >= 0)
@@ -107,10 +107,10 @@ def replica_rows(directory: Path) -> list[dict[str, Any]]:
 
 
 def write_sweep_table(table: pd.DataFrame, directory: Path) -> tuple[Path, Path]:
-    """Write table.parquet and table.csv so that no reader ever sees half of one; return both."""
+    """Write table.parquet and table.csv atomically; return both paths."""
     directory.mkdir(parents=True, exist_ok=True)
     paths = directory / f"{TABLE}.parquet", directory / f"{TABLE}.csv"
-    # Shards that finish together, on hosts of their own, each write a file of their own.
+    # Shards that finish at once, on different hosts, each write their own file.
     temporary = [path.with_name(f".{path.name}.{uuid.uuid4().hex}") for path in paths]
     table.to_parquet(temporary[0], index=False)
     table.to_csv(temporary[1], index=False, lineterminator="\n")
@@ -124,7 +124,7 @@ def count_statuses(statuses: Sequence[Status]) -> dict[str, int]:
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of the same columns whatever its cells have come to, each of one type."""
+    """Return a table whose columns and types do not depend on the status of its cells."""
     first = ["cell", "status", "reason"]
     standard = ["task", "model", "n", "size", "replica", *WHOLE[1:], *NUMBERS]
     varied = [name for name in table.columns if "." in name]
@@ -143,16 +143,16 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _one_type(column: pd.Series) -> pd.Series:
-    """Return a column of mixed values as truth values, numbers or texts, in this order."""
+    """Convert a column of mixed values to Booleans, else numbers, else strings."""
     values = column.dropna()
     kinds = {type(value) for value in values}
     if kinds == {bool}:
         return column.astype("boolean")
-    if kinds <= {int, float}:  # a measure that is nowhere defined is one of numbers, too
+    if kinds <= {int, float}:  # a measure without any value is numeric, too
         return pd.to_numeric(column).astype("Int64" if kinds == {int} else "Float64")
     return column.map(lambda value: str(value), na_action="ignore").astype("string")
 
 
 def _plain(value: Any) -> Any:
-    """Return a setting as a table can hold it: a list as text, "0.0001, 0.001"."""
+    """Return a setting for the table; lists become strings, "0.0001, 0.001"."""
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value

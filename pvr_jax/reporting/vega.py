@@ -1,7 +1,7 @@
-"""The parts of a chart's Vega-Lite description, over one long table.
+"""Parts of the Vega-Lite description of a chart, over one long table.
 
-Its columns are always the same (`x`, `y`, `low`, `high`, `panel`, `color`, `dash`, …), and `role`
-says what a row is: a mean with its band, a single replica, a level that is known exactly, an event.
+Its columns are always `x`, `y`, `low`, `high`, `panel`, `color`, `dash`, …; `role` is what a row
+is: a mean with its band, a single replica, an exact level, or an event.
 """
 
 import copy
@@ -12,26 +12,26 @@ import numpy as np
 import pandas as pd
 
 from pvr_jax.reporting.columns import Context
-from pvr_jax.reporting.exhibits import shown, sorted_values
+from pvr_jax.reporting.exhibits import format_coordinate, sorted_values
 from pvr_jax.results import statistics
 
 Spec = dict[str, Any]
-# Okabe and Ito 2008: told apart by the color-blind, and in print.
+# Okabe and Ito 2008: safe for color-blind readers and in print.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [1, 3])
 SHAPES = ("diamond", "cross", "triangle-up", "square", "triangle-down")
 GRAYS = ("#6B6B6B", "#A9885A", "#5A86A9", "#A0A0A0")
-MAX_REPLICA_ROWS = 2000  # of single replicas that are drawn besides their means
+MAX_REPLICA_ROWS = 2000  # of single replicas drawn besides means
 MAX_PANELS = 12
-LEVEL_TEXT = 40  # characters that fit below an axis beside each other; longer labels are turned
+LEVEL_TEXT = 40  # characters that fit below an axis; longer labels are rotated
 PANELS_PER_ROW = 3
 WIDTH, HEIGHT = 250, 190  # pixels, of one of several panels
-# Columns whose values need no name before them.
+# Columns whose values need no prefix.
 TITLED = ("task", "model", "setting", "training", "condition", "network", "of", "panel")
 ALONE = (520, 300)  # of the only panel
 DIGITS = 5  # of a number in a description
 TEXTS = ("panel", "color", "dash", "role", "level", "replica")
-# Widths for paper, in pixels of 1/72 inch: one column of two, and both.
+# Widths for paper, in pixels of 1/72 inch: one of two columns, and both.
 PAPER_WIDTHS = {"": 486, "-column": 234}
 CONFIG = {
     "background": "transparent",
@@ -46,7 +46,7 @@ CONFIG = {
         "title": None,
     },
 }
-# A page scrolls, so the wheel zooms with the shift key only.
+# The wheel scrolls the page; with shift it zooms.
 ZOOM = {
     "type": "interval",
     "zoom": "wheel![event.shiftKey]",
@@ -55,7 +55,7 @@ ZOOM = {
 
 
 class Described(Protocol):
-    """What a description needs to know of a chart."""
+    """What a description needs from a chart."""
 
     panel: str
     floor: float | None
@@ -64,7 +64,7 @@ class Described(Protocol):
 
 
 def paper(spec: Spec, width: int) -> Spec:
-    """Return a description whose panels fill a width on paper, on white ground."""
+    """Return a description whose panels fill a width on paper, on white."""
     found = copy.deepcopy(spec)
     found["config"] = {**found["config"], "background": "white"}
     inner = found.get("spec", found)
@@ -79,7 +79,7 @@ def paper(spec: Spec, width: int) -> Spec:
 
 
 def roles_of(**columns: str) -> dict[str, str]:
-    """Return the columns of a chart by their role, without roles that have none."""
+    """Return the columns of a chart by role, without unused roles."""
     return {role: name for role, name in columns.items() if name}
 
 
@@ -90,7 +90,7 @@ def means(
     band: str,
     scale: statistics.Scale = "real",
 ) -> pd.DataFrame:
-    """Return the mean over the replicas of every place, with its band; `scale` is that of y."""
+    """Return the mean over replicas at every coordinate, with its band; `scale` is that of y."""
     keys = frame[list(dict.fromkeys(roles.values()))]
     codes = keys.groupby(list(keys), dropna=False, sort=False).ngroup()
     number = frame.groupby(codes).cumcount()
@@ -114,7 +114,7 @@ def means(
 
 
 def replicas(frame: pd.DataFrame, roles: Mapping[str, str], y: str) -> pd.DataFrame:
-    """Return every replica's values."""
+    """Return the values of every replica."""
     found = pd.DataFrame({role: frame[name].to_numpy() for role, name in roles.items()})
     found["y"] = frame[y].to_numpy(float)
     named = [name for name in ("run", "replica") if name in frame]
@@ -125,17 +125,17 @@ def replicas(frame: pd.DataFrame, roles: Mapping[str, str], y: str) -> pd.DataFr
 
 
 def known_rows(
-    frame: pd.DataFrame, roles: Mapping[str, str], mark: str, words: str
+    frame: pd.DataFrame, roles: Mapping[str, str], mark: str, entry: str
 ) -> pd.DataFrame:
-    """Return what is known exactly, one row per place; none where it is not known."""
+    """Return the known values with this legend entry, one row per coordinate."""
     frame = frame[frame[roles["y"]].notna()] if "y" in roles else frame
     found = pd.DataFrame({r: frame[n].to_numpy() for r, n in roles.items() if n in frame})
     found = found.dropna(subset=found.columns.intersection(["y"]))
-    return found.drop_duplicates().assign(role=mark, level=words)
+    return found.drop_duplicates().assign(role=mark, level=entry)
 
 
 def finished(parts: Sequence[pd.DataFrame], chart: Described, context: Context) -> pd.DataFrame:
-    """Return all rows of a chart, of at most `MAX_PANELS` panels, with texts for what is a text."""
+    """Return all rows of a chart, in at most `MAX_PANELS` panels, coordinates as strings."""
     long = pd.concat([part for part in parts if len(part)], ignore_index=True)
     for role in ("panel", "color", "dash"):
         if role in long:
@@ -143,7 +143,9 @@ def finished(parts: Sequence[pd.DataFrame], chart: Described, context: Context) 
             long[f"{role}_order"] = long[role].map(order)
             is_named = role == "panel" and chart.panel not in TITLED
             before = f"{context.measure(chart.panel).long_name} " if is_named else ""
-            long[role] = [before + shown(v) if pd.notna(v) else None for v in long[role]]
+            long[role] = [
+                before + format_coordinate(v) if pd.notna(v) else None for v in long[role]
+            ]
     if "panel" in long:
         panels = order_of(long, "panel")[:MAX_PANELS]
         long = long[long["panel"].isin(panels)].reset_index(drop=True)
@@ -161,7 +163,7 @@ def finished(parts: Sequence[pd.DataFrame], chart: Described, context: Context) 
 
 
 def order_of(long: pd.DataFrame, role: str) -> list[str]:
-    """Return the texts of a role in their order."""
+    """Return the strings of a role, in order."""
     if role not in long:
         return []
     known = long[long[role].notna()]
@@ -171,7 +173,7 @@ def order_of(long: pd.DataFrame, role: str) -> list[str]:
 
 
 def colors(long: pd.DataFrame, context: Context, name: str) -> Spec:
-    """Return the color of lines and points, named in a legend where there are several."""
+    """Return the color of lines and points, with a legend if there are several."""
     values = order_of(long, "color")
     if not values:
         return {"color": {"value": COLORS[0]}}
@@ -182,35 +184,35 @@ def colors(long: pd.DataFrame, context: Context, name: str) -> Spec:
 
 
 def _scale(values: Sequence[str], looks: Sequence[Any]) -> Spec:
-    """Return what every value looks like: the looks one after the other, again and again."""
+    """Return a scale that assigns the looks to values in turn, cyclically."""
     return {"domain": [*values], "range": [looks[i % len(looks)] for i in range(len(values))]}
 
 
 def known_strokes(long: pd.DataFrame) -> Spec:
-    """Return the strokes of levels, which are no measurement: grays, named in the legend."""
+    """Return the strokes of levels, in gray, with a legend."""
     names = order_of(long[long["role"] == "level"], "level")
     return {"field": "level", "type": "nominal", "title": None, "scale": _scale(names, GRAYS)}
 
 
 def known_shapes(long: pd.DataFrame) -> Spec:
-    """Return the shapes of levels that are points, named in the legend."""
+    """Return the shapes of levels that are points, with a legend."""
     names = order_of(long, "level")
     found = {"field": "level", "type": "nominal", "title": None, "sort": names}
     return {**found, "scale": _scale(names, SHAPES)}
 
 
-def places(
+def discrete_axis(
     long: pd.DataFrame, role: str, values: pd.Series, title: Any, turned: bool = True
 ) -> Spec:
-    """Return an axis with a place per value, whose texts may be turned; makes the role texts."""
-    texts = list(dict.fromkeys(map(shown, sorted_values(values))))
-    long[role] = long[role].map(shown)
+    """Return a discrete axis, whose labels may be rotated; converts the role to strings."""
+    texts = list(dict.fromkeys(map(format_coordinate, sorted_values(values))))
+    long[role] = long[role].map(format_coordinate)
     axis = {"labelAngle": -40 if turned and sum(map(len, texts)) >= LEVEL_TEXT else 0}
     return {"field": role, "type": "ordinal", "title": title, "sort": texts, "axis": axis}
 
 
 def dashes(long: pd.DataFrame, context: Context, name: str) -> Spec:
-    """Return the dashes of lines, named in a legend; nothing where there is one kind."""
+    """Return the dashes of lines, with a legend; nothing if there is only one."""
     values = order_of(long, "dash")
     if len(values) < 2:
         return {}
@@ -219,7 +221,7 @@ def dashes(long: pd.DataFrame, context: Context, name: str) -> Spec:
 
 
 def faint(opacity: float, color: str) -> Spec:
-    """Return an opacity that a click on another entry of the legend takes away."""
+    """Return an opacity that a click on another legend entry removes."""
     if not color:
         return {"value": opacity}
     return {"condition": {"param": "chosen", "value": opacity}, "value": opacity / 12}
@@ -235,7 +237,7 @@ def layer(mark: str, kind: Spec, **encoding: Any) -> Spec:
 
 
 def tip(name: str, title: Any, text: bool = False, form: str = ".4~g") -> Spec:
-    """Return a line of a tooltip."""
+    """Return a tooltip line."""
     title = title[0] if isinstance(title, list) else title
     if text:
         return {"field": name, "type": "nominal", "title": title}
@@ -243,7 +245,7 @@ def tip(name: str, title: Any, text: bool = False, form: str = ".4~g") -> Spec:
 
 
 def tips(roles: Mapping[str, str], context: Context) -> list[Spec]:
-    """Return the lines of a tooltip that say what a place is of."""
+    """Return the tooltip lines that identify a mark."""
     return [tip(r, context.measure(n).long_name, True) for r, n in roles.items() if r != "at"]
 
 
@@ -255,18 +257,18 @@ def assembled(
     roles: Mapping[str, str],
     zoom: bool = True,
 ) -> Spec:
-    """Return the whole description: layers that have rows, in panels where there are several."""
+    """Return the whole description: the nonempty layers, in panels if there are several."""
     there = set(long["role"])
     layers = [
         layer for layer in layers if any(f"'{mark}'" in str(layer["transform"]) for mark in there)
     ]
     columns = [c for c in long if not c.endswith("_order")]
-    # As CSV a third of the size of JSON.
+    # CSV is a third of the size of JSON.
     text = long[columns].to_csv(index=False, float_format=f"%.{DIGITS}g", lineterminator="\n")
     is_number = pd.api.types.is_numeric_dtype
     types = {c: "number" if c not in TEXTS and is_number(long[c]) else "string" for c in columns}
     data = {"values": text, "format": {"type": "csv", "parse": types}}
-    # Selections stand at the top and name their view: so Altair writes them, and reads them back.
+    # Selections are at the top and name their view, as Altair reads and writes them.
     view = {"views": ["points"]}
     params = [{"name": "zoom", "select": ZOOM, "bind": "scales", **view}] if zoom else []
     if "color" in roles:

@@ -1,4 +1,4 @@
-"""What was measured, labeled: datasets, studies and their statistics. No JAX.
+"""Labeled results: datasets, studies and their statistics. No JAX.
 
 from pvr_jax import results
 

@@ -1,4 +1,4 @@
-"""Whether two people got the same results: a fresh and a kept study, joined on coordinates."""
+"""Compare a fresh study with kept results, joined on coordinates."""
 
 import math
 from collections.abc import Sequence
@@ -11,31 +11,31 @@ import xarray as xr
 from pvr_jax.results import statistics
 from pvr_jax.results.study import Study, config_fields
 
-# Rounding differs between machines, JAX versions and ways to share a device, and training
-# amplifies it: a single replica may end elsewhere, a mean over seeds may not. Two means agree where
-# the 95 % interval of their difference holds 0, or where they differ by no more than this share of
-# the kept one, as few seeds may happen to lie close together. Of errors and accuracies the share is
-# of the best constant's error where that is larger: a fitted error can be a few thousandths of it.
-# Where inputs are withheld, the error has a scale of its own, and the share is of the kept mean.
+# Rounding differs between machines, JAX versions and execution modes, and training amplifies it:
+# single replicas may end elsewhere, means over seeds must not. Two means agree if the 95 % interval
+# of their difference contains 0 or, since few seeds may be close by chance, if they differ by at
+# most this share of the kept mean. For errors and accuracies the share is of the best constant's
+# error if that is larger: a fitted error can be a few thousandths of it.
+# Errors on withheld inputs have their own scale: their share is of the kept mean.
 TOLERANCE = 0.02
-# Values that are rounding beside the largest of their measure are no share of anything.
+# Values below this share of the largest of their measure are rounding.
 ROUNDING = 1e-9
-# An interval wider than this share of the mean, on either side, agrees with almost anything.
+# Intervals wider than this share of the mean, on either side, agree with almost anything.
 LOOSE = 0.25
-NAMED = 3  # places that the line names
+NAMED = 3  # differences that the line names
 _GIVEN = ("replica", "name", "diverged_at", "step", "constant")
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far fresh results are from kept ones.
+    """How fresh results differ from kept ones.
 
     Args:
-        replicas: number compared.
+        replicas: number of replicas compared.
         kept: number of kept replicas.
-        identical: number that have the same digits in every measure.
-        means: a row per mean that was compared: `place`, `measure`, `before`, `after`, `agree`,
-            `loose` (it could hardly have disagreed) and `alone` (without an interval).
+        identical: number of replicas with the same digits in every measure.
+        means: a row per compared mean: `place`, `measure`, `before`, `after`, `agree`, `loose` (its
+            interval is too wide to disagree) and `alone` (without an interval).
         missing: kept replicas that the fresh study lacks.
         one_sided: replicas that diverged on one side only.
         lacking: measures that the fresh study lacks.
@@ -51,7 +51,7 @@ class Agreement:
 
     @property
     def holds(self) -> bool:
-        """Whether everything was compared, and no difference of means is shown."""
+        """Whether everything was compared and all means agree."""
         whole = not (self.missing or self.one_sided or self.lacking)
         return bool(whole and self.replicas and self.means["agree"].all())
 
@@ -88,12 +88,12 @@ class Agreement:
 def agreement(fresh: Study, kept: Study) -> Agreement:
     """Compare all measures of two studies, at the end of training.
 
-    Replicas are the same where their coordinates, their seed and the configurations of their runs
-    are; a field that one side does not know, as it is newer, tells nothing apart.
+    Replicas match if their coordinates, seeds and the configurations of their runs do; fields that
+    only one side has are ignored.
 
     Args:
-        fresh: results of today.
-        kept: what they should be.
+        fresh: new results.
+        kept: results to compare with.
     """
     fields = _common_fields([*fresh.runs, *kept.runs])
     before, after = (_long(study, fields) for study in (kept, fresh))
@@ -131,7 +131,7 @@ def _common_fields(runs: Sequence) -> list[str]:
 
 
 def _long(study: Study, fields: Sequence[str]) -> pd.DataFrame:
-    """Return a row per number at the end of training: what it is of, `measure`, and `value`."""
+    """Return a row per value at the end of training: coordinates, `measure` and `value`."""
     parts = []
     for run in study.runs:
         config = config_fields(run)
@@ -161,17 +161,16 @@ def _long(study: Study, fields: Sequence[str]) -> pd.DataFrame:
 
 
 def _constant_error(run: xr.Dataset) -> xr.DataArray | float:
-    """Return the error of the best constant, where that is the scale of a run's errors."""
+    """Return the error of the best constant if it is the scale of a run's errors."""
     if "constant_error" in run and "unseen_error" not in run:
         return run["constant_error"]
     return 1 - run["chance"] if "chance" in run else math.nan
 
 
 def _means(both: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """Compare the means over seeds, of replicas that have a value on both sides.
+    """Compare means over seeds, of replicas with a value on both sides.
 
-    Where replicas are missing, or diverged on one side, one that is left may be anywhere within the
-    spread of its cell: without an interval that cell is not judged.
+    A cell with missing or one-sidedly diverged replicas is judged only if its mean has an interval.
     """
     largest = both["value"].abs().replace(np.inf, np.nan).groupby(both["measure"]).max().fillna(0)
     shown = [name for name in keys if name not in ("measure", "setting")]
@@ -185,7 +184,7 @@ def _means(both: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
         whole = bool(cell["compared"].all())
         values = cell.loc[cell["compared"], ["value", "value_fresh"]].to_numpy().T
         inverted = not is_error and np.isinf(values).any()
-        if inverted:  # never, as of samples to a threshold
+        if inverted:  # infinite: a threshold that is never reached
             with np.errstate(divide="ignore"):
                 values = 1 / values
         there = np.isfinite(values)

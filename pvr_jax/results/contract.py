@@ -1,7 +1,7 @@
 """The result contract: one labeled dataset per run, in a netCDF file.
 
-Dimensions stand in the order (`step`, `replica`, own ones). The columns of the replica table are
-coordinates on `replica`. What a number is travels with it, as the attributes of its variable.
+Dimensions are ordered (`step`, `replica`, own ones). The columns of the replica table are
+coordinates on `replica`. The attributes of a variable describe it.
 """
 
 import json
@@ -29,16 +29,16 @@ REQUIRED_ATTRIBUTES = ("schema", "experiment", "run", "task", "model")
 
 @dataclass(frozen=True)
 class Measure:
-    """What a variable is; stored as its attributes, and shown wherever its values are.
+    """Description of a variable, stored as its attributes.
 
     Args:
-        long_name: the heading of a column, the title of an axis.
-        description: one or two sentences; the report's definition of it.
-        symbol: how formulas write it, such as "E[gf] / E[f²]".
+        long_name: column heading and axis title.
+        description: one or two sentences; the definition in reports.
+        symbol: its formula, such as "E[gf] / E[f²]".
         units: such as "half squared error".
-        domain: over which inputs, such as "whole cube".
-        bounds: of its range; (0, 1), (−1, 1) and (0, inf) decide the scale of its intervals.
-        kind: "exact" is a fact about the target, "state" is of training itself.
+        domain: the inputs it is over, such as "whole cube".
+        bounds: its range; (0, 1), (−1, 1) and (0, inf) set the scale of its intervals.
+        kind: "measure", "prediction", "exact" (a fact about the target) or "state" (of training).
         dims: its own dimensions, after `step` and `replica`.
     """
 
@@ -53,7 +53,7 @@ class Measure:
 
     @property
     def scale(self) -> Scale:
-        """The scale on which an interval of its mean is made."""
+        """The scale of the interval of its mean."""
         if self.bounds == (-1, 1):
             return "signed"
         low, high = self.bounds
@@ -61,7 +61,7 @@ class Measure:
 
     @property
     def attributes(self) -> dict[str, str]:
-        """Its attributes in a file; `bounds` is a text such as "0,1", or missing."""
+        """Its attributes in a file; `bounds` is a string such as "0,1", or missing."""
         fields = {name: value for name, value in asdict(self).items() if name != "dims" and value}
         bounds = fields.pop("bounds")
         if any(map(math.isfinite, bounds)):
@@ -70,7 +70,7 @@ class Measure:
 
     @classmethod
     def of(cls, variable: xr.DataArray) -> "Measure":
-        """Return what a variable's attributes and dimensions say."""
+        """Return the measure that a variable's attributes and dimensions describe."""
         known = {name: variable.attrs[name] for name in _TEXTS if name in variable.attrs}
         bounds = variable.attrs.get("bounds", "-inf,inf").split(",")
         own = tuple(str(dim) for dim in variable.dims if dim not in ("step", "replica"))
@@ -91,22 +91,22 @@ def dataset(
     coordinates: Mapping[str, Sequence[Any]] | None = None,
     **attributes: Any,
 ) -> xr.Dataset:
-    """Label what was measured of one run.
+    """Build the labeled dataset of one run.
 
     Args:
-        replicas: the replica table, a row per replica; its column `name` is the coordinate of the
-            dimension `replica`. None: there are no replicas.
-        values: arrays by name of a measure, [step, replica, *own], [replica, *own] or [*own].
-        measures: what they are.
+        replicas: the replica table; its column `name` is the coordinate of the dimension `replica`.
+            None: there are no replicas.
+        values: arrays by measure, [step, replica, *own], [replica, *own] or [*own].
+        measures: descriptions by measure.
         steps: coordinate of the dimension `step`.
-        coordinates: of own dimensions, by name; 0, 1, … where none is given.
-        attributes: of the dataset, such as experiment, run, task, model, n; `config` may be a
-            mapping.
+        coordinates: coordinates of own dimensions, by name; by default 0, 1, ….
+        attributes: attributes of the dataset, such as experiment, run, task, model, n; `config` may
+            be a mapping.
     """
     replicas = pd.DataFrame() if replicas is None else replicas
     names = {"replica": replicas["name"].tolist()} if len(replicas) else {}
     names |= {"step": list(steps)} if len(steps) else {}
-    # A tuple would be one of xarray's own descriptions.
+    # Not as a tuple, which xarray reads as a variable.
     data, sizes = {}, {name: np.asarray(given) for name, given in (coordinates or {}).items()}
     for name, array in values.items():
         measure, array = measures[name], np.asarray(array)
@@ -138,11 +138,11 @@ def dataset(
 
 
 def check(found: xr.Dataset) -> list[str]:
-    """Return what is wrong with a dataset, one line per complaint; an empty list if nothing is.
+    """Return the errors of a dataset, one line each.
 
-    Dimensions need coordinates, in order; replicas need their columns, and measures need a
-    description and units, except where a quantity has none by its bounds. A replica's measures are
-    missing from where it diverged.
+    Dimensions need coordinates, in order; replicas need their columns; measures need a description
+    and, unless their bounds make them dimensionless, units. A diverged replica's measures must be
+    missing.
     """
     wrong = [
         f"attribute {name}: missing" for name in REQUIRED_ATTRIBUTES if name not in found.attrs
@@ -168,10 +168,10 @@ def check(found: xr.Dataset) -> list[str]:
 
 
 def write(path: Path, found: xr.Dataset) -> None:
-    """Write a dataset as a netCDF file, so that nobody ever reads half of it.
+    """Write a dataset atomically as a netCDF file.
 
     Raises:
-        ValueError: the dataset breaks the contract; a fault of whoever made it.
+        ValueError: the dataset breaks the contract.
     """
     if wrong := check(found):
         raise TypeError(f"{path.name}: {'; '.join(wrong)}")
@@ -189,8 +189,8 @@ def read(path: Path) -> xr.Dataset:
     """Return the dataset at `path`, in memory.
 
     Raises:
-        FileNotFoundError: it is not there.
-        Refusal: it is damaged, or of another schema; one line that names it and says what to type.
+        FileNotFoundError: there is no such file.
+        Refusal: it is damaged or has another schema; the message says what to type.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there")
@@ -201,7 +201,7 @@ def read(path: Path) -> xr.Dataset:
             raise TypeError(wrong[0])
         if found.attrs["schema"] != SCHEMA:
             raise TypeError(f"schema {found.attrs['schema']}, and {SCHEMA} is read")
-    except Exception as error:  # whatever HDF5, netCDF and xarray make of a damaged file
+    except Exception as error:  # a damaged file raises many types
         reason = os.strerror(error.errno) if getattr(error, "errno", None) else str(error)
         reason = reason.strip().splitlines()[0] if reason.strip() else type(error).__name__
         raise Refusal(f"damaged file {path}: {reason}; {_remedy(path)}") from error

@@ -1,4 +1,4 @@
-"""A study: the runs of one experiment, and their replicas as one table."""
+"""Studies: the runs of one experiment, and their replicas as one table."""
 
 import json
 import os
@@ -17,11 +17,11 @@ from pvr_jax.results.contract import MEASURES_FILE, PREDICTIONS_FILE, Measure, r
 
 Made = TypeVar("Made")
 STUDY_FILE, LAST = "results.nc", "__last"
-LARGE = 1000  # numbers from which a variable is compressed: of fewer, chunks cost more
+LARGE = 1000  # size from which a variable is compressed; chunks cost more below
 RUN_FILES = ("config.json", "run.json", "metrics.jsonl", MEASURES_FILE, "checkpoints")
-# Columns that every row has of its run, as far as the run has them.
+# Columns of the run, in every row.
 OF_RUN = ("run", "task", "model", "optimizer", "setting", "size", "n")
-# Fields that change no number of a replica, or are coordinates of replicas.
+# Fields that do not change a replica's values, or are coordinates of replicas.
 UNNAMED = ("experiment", "size", "train.seeds", "train.first_seed", "train.execution")
 UNNAMED += ("train.group_size", "train.batch_devices", "checkpoint", "evaluation", "holdout.bits")
 
@@ -30,13 +30,13 @@ UNNAMED += ("train.group_size", "train.batch_devices", "checkpoint", "evaluation
 class Study:
     """The finished runs of an experiment.
 
-    A replica that several runs of one setting have trained, as one of them had more seeds, counts
-    once: it is that of the first.
+    A replica trained by several runs of one setting (one with more seeds, say) counts once, as that
+    of the first run.
 
     Args:
-        runs: a dataset each, measures and predictions together.
-        unfinished: names of runs that have no measures yet.
-        records: run.json of every run by its name: versions, devices, commit, command, times.
+        runs: a dataset per run, with measures and predictions.
+        unfinished: names of runs without measures.
+        records: run.json by run: versions, devices, commit, command, times.
     """
 
     runs: tuple[xr.Dataset, ...]
@@ -45,13 +45,10 @@ class Study:
     _made: dict[tuple[int, ...], Any] = field(default_factory=dict, repr=False, compare=False)
 
     def once(self, make: Callable[[], Made], *of: object) -> Made:
-        """Return what `make` returns, made at the first call with the same objects `of`.
-
-        Many exhibits are made of the same rows; nobody may change them.
-        """
+        """Return the result of `make`, computed once per objects `of`; do not modify it."""
         key = tuple(map(id, of))
         if key not in self._made:
-            self._made[key] = (make(), of)  # which stay alive, so that an id is theirs
+            self._made[key] = (make(), of)  # keeps them alive, so that ids are not reused
         return self._made[key][0]
 
     @property
@@ -60,12 +57,12 @@ class Study:
         return self.runs[0].attrs["experiment"]
 
     def __contains__(self, name: str) -> bool:
-        """Whether some run has a measure, a coordinate or a dimension of this name."""
+        """Whether some run has a measure, coordinate or dimension of this name."""
         return any(name in run.variables or name in run.dims for run in self.runs)
 
     @cached_property
     def measures(self) -> dict[str, Measure]:
-        """What every variable is, by name."""
+        """The measures, by name."""
         return {
             str(name): Measure.of(variable)
             for run in reversed(self.runs)
@@ -74,15 +71,14 @@ class Study:
 
     @cached_property
     def coordinates(self) -> list[str]:
-        """The names of the columns that say what a replica is, in order, without measures."""
+        """The columns that identify a replica, in order, without measures."""
         own = {str(name): None for run in self.runs for name in _columns(run)}
         return [*OF_RUN, "replica", *own]
 
     def final(self) -> pd.DataFrame:
-        """Return a row per replica: what it is, and its last values.
+        """Return a row per replica with its last values, as in replicas.csv.
 
-        Columns are those in `coordinates`, every measure that is one number per replica, and the
-        last `step`. This is what replicas.csv holds.
+        The columns are `coordinates`, every scalar measure of a replica, and the last `step`.
         """
         frames = []
         for run, settings in self._with_settings():
@@ -98,7 +94,7 @@ class Study:
         return _concatenated(frames)
 
     def curve(self, *names: str) -> pd.DataFrame:
-        """Return the values of measures with the same dimensions at every step, a row per value."""
+        """Return measures with the same dimensions at every step, a row per value."""
         frames = []
         for run, settings in self._with_settings():
             if set(names) <= set(run.data_vars):
@@ -110,9 +106,9 @@ class Study:
         return _concatenated(frames)
 
     def by_theory(self, *names: str) -> pd.DataFrame:
-        """Return predictions with a column per theory, `<name>_<theory>`, a row per replica.
+        """Return predictions with a column per theory, `<name>_<theory>`, and a row per replica.
 
-        Of predictions with further dimensions of their own it has a row per place in these.
+        Predictions with further dimensions have a row per replica and coordinate.
         """
         own = [dim for dim in self.measures[names[0]].dims if dim != "theory"]
         keys = ["run", "replica", *own]
@@ -123,8 +119,8 @@ class Study:
     def array(self, name: str) -> xr.DataArray:
         """Return a measure of all replicas of all runs as one labeled array.
 
-        Steps and other coordinates that a run lacks are NaN. `replica` holds the names within their
-        runs, and the coordinate `run` says which.
+        Values at steps and coordinates that a run lacks are NaN. The coordinate `run` names the run
+        of each `replica`.
         """
         found = []
         for run, settings in self._with_settings():
@@ -147,7 +143,7 @@ class Study:
 
     @cached_property
     def labels(self) -> dict[str, dict[str, str]]:
-        """The shortest texts that tell runs apart: `task`, `model` and `setting` of every run."""
+        """The shortest labels that distinguish runs: `task`, `model` and `setting` of each."""
         flat = [config_fields(run) for run in self.runs]
         labels = {}
         for section, fields in (("task", ("task", "holdout")), ("model", ("model",))):
@@ -161,7 +157,7 @@ class Study:
         }
 
     def _with_settings(self) -> Iterator[tuple[xr.Dataset, dict[str, Any]]]:
-        """Yield every run with its labels, without replicas that a run before it has."""
+        """Yield every run with its labels, without replicas of earlier runs."""
         seen = set()
         for run in self.runs:
             known = {name: run.attrs[name] for name in OF_RUN if name in run.attrs}
@@ -181,7 +177,7 @@ class Study:
 
 
 def once(make: Callable[[Study], pd.DataFrame]) -> Callable[[Study], pd.DataFrame]:
-    """Decorate a function of a study so that it computes its frame once per study."""
+    """Decorate a function of a study to compute its frame once per study."""
 
     @wraps(make)
     def known(study: Study) -> pd.DataFrame:
@@ -191,15 +187,15 @@ def once(make: Callable[[Study], pd.DataFrame]) -> Callable[[Study], pd.DataFram
 
 
 def open_study(path: str | Path) -> Study:
-    """Return the study of all runs in `path`.
+    """Open the study of all runs in `path`.
 
     Args:
-        path: WORKDIR/<experiment>, one run's directory in it, a WORKDIR of one experiment, or a
+        path: WORKDIR/<experiment>, the directory of one run, a WORKDIR of one experiment, or a
             directory of kept results.
 
     Raises:
-        FileNotFoundError: no finished run is there; one line that says what to type.
-        Refusal: a damaged file, named.
+        FileNotFoundError: there is no finished run; the message says what to type.
+        Refusal: a file is damaged.
 
     >>> from pathlib import Path
     >>> from pvr_jax import results
@@ -232,8 +228,8 @@ def open_study(path: str | Path) -> Study:
 def write_study(directory: Path, study: Study) -> None:
     """Write all runs of a study to results.nc, a group each.
 
-    Curves are float32, which halves the file. Their last values, which tables are made of, keep all
-    their digits, as variables of their own.
+    Curves are float32, which halves the file; their last values are kept in float64, as separate
+    variables, for tables.
     """
     groups = {}
     for run in study.runs:
@@ -266,7 +262,7 @@ def _kept(directory: Path) -> Study:
 
 
 def _whole(run: xr.Dataset) -> xr.Dataset:
-    """Put the last values of curves, which have all their digits, in their places."""
+    """Put the float64 last values of curves back into the curves."""
     last = [str(name) for name in run.data_vars if str(name).endswith(LAST)]
     for name in last:
         curve = run[name.removesuffix(LAST)]
@@ -277,7 +273,7 @@ def _whole(run: xr.Dataset) -> xr.Dataset:
 
 
 def run_directories(experiment: Path) -> list[Path]:
-    """Return the directories of an experiment that hold a run, finished or not, by name."""
+    """Return the run directories of an experiment, finished or not, by name."""
     return [d for d in _directories(experiment) if any((d / name).exists() for name in RUN_FILES)]
 
 
@@ -324,14 +320,14 @@ def _concatenated(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def config_fields(run: xr.Dataset) -> dict[str, str]:
-    """Return the fields of a run's configuration that may name it, as texts by their path."""
+    """Return the fields of a run's configuration that may name it, as strings by path."""
     return _flat(json.loads(run.attrs.get("config", "{}")))
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return the fields of a configuration that may name a run, as texts.
+    """Return the fields of a configuration that may name a run, as strings.
 
-    Lists outside the model are axes: their values are coordinates of the replicas.
+    Lists outside the model are axes, whose values are coordinates of replicas.
     """
     found = {}
     for name, value in config.items():
@@ -348,10 +344,10 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 def _distinct(
     labels: Sequence[str], fields: Sequence[Mapping[str, str]], *others: Sequence[str]
 ) -> list[str]:
-    """Add to labels of the same text the fields that differ, as few as tell all apart.
+    """Add differing fields to equal labels, as few as make them distinct.
 
-    Where `others`, labels of the same runs, differ, nothing needs to be added. Runs whose fields
-    are all the same keep one label: they are one setting.
+    Nothing is added where `others`, further labels of the runs, differ. Runs with equal fields keep
+    one label: they are one setting.
     """
     found = list(labels)
     keys = list(zip(labels, *others, strict=True))

@@ -1,4 +1,4 @@
-"""What to learn, and on which inputs: targets on {-1, +1}^n, holdouts, training sets."""
+"""Targets on {-1, +1}^n, seen sets, training sets, and classification tasks."""
 
 from pvr_jax.tasks.seen_sets import SeenSet, make_seen_set
 from pvr_jax.tasks.targets import Task, exact_values, make, names, parameters, truth_table

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from pvr_jax import checks
 from pvr_jax.tasks import (
     conditional_pvr,
-    digit_pictures,
+    digit_images,
     own_tokens,
     token_holdouts,
     token_measures,
@@ -29,7 +29,7 @@ from pvr_jax.tasks.drawn_sets import Draw, Example
 from pvr_jax.tasks.token_measures import Distribution, Estimate
 
 RETRIEVAL = "retrieval"
-POSITIONAL_WORDS = "1, 2, 3 top right, 4, 5, 6 bottom left and 7, 8, 9, 0 bottom right"
+POSITIONAL_DESCRIPTION = "1, 2, 3 top right, 4, 5, 6 bottom left and 7, 8, 9, 0 bottom right"
 
 
 class Inputs(NamedTuple):
@@ -77,13 +77,13 @@ class Subtask(NamedTuple):
 class Facts(NamedTuple):
     """What is known of a subtask before anything is trained.
 
-    `words` tell what is withheld ("" for nothing), `share_removed` which share of all inputs that
-    is. The label distribution is that of training, but for the few repaired windows of token tasks;
-    noise sensitivity (None where not defined) is of uniform inputs. `share_bounds` is the 95 %
-    interval of a share that is sampled.
+    `description` says what is withheld ("" for nothing), `share_removed` which share of all inputs
+    that is. The label distribution is that of training, but for the few repaired windows of token
+    tasks; noise sensitivity (None where not defined) is of uniform inputs. `share_bounds` is the
+    95 % interval of a share that is sampled.
     """
 
-    words: str
+    description: str
     share_removed: float
     label_distribution: Distribution
     noise_sensitivity: Estimate | None
@@ -171,9 +171,9 @@ def strip_task(
     pools = _pools(source, data_dir)
 
     def draw(key: jax.Array, part: str, conditions: dict[str, Any]) -> Example:
-        token_key, picture_key = jax.random.split(key)
+        token_key, image_key = jax.random.split(key)
         example = tokens.draw(token_key, part, conditions)
-        strip = visual_pvr.strip_example(picture_key, pools[part], example["x"])
+        strip = visual_pvr.strip_example(image_key, pools[part], example["x"])
         return {"x": strip, "y": example["y"]}
 
     return tokens._replace(
@@ -205,7 +205,7 @@ def visual_task(
 
     def facts(subtask: Subtask, delta: float) -> Facts:
         return Facts(
-            POSITIONAL_WORDS if subtask.withheld else "",
+            POSITIONAL_DESCRIPTION if subtask.withheld else "",
             visual_pvr.share_removed(pools["train"], subtask.withheld),
             Distribution(visual_pvr.label_distribution(pools["train"], subtask.withheld), True),
             None,
@@ -305,7 +305,7 @@ def _subtasks(
     """
     aggregations = _several("aggregations", aggregations)
     for complexity in _several("complexities", complexities):
-        checks.integer(0, token_pvr.MOST_COMPLEX).check("complexities", complexity)
+        checks.integer(0, token_pvr.MAX_COMPLEXITY).check("complexities", complexity)
         for count in _several("withheld", withheld):
             token_holdouts.check_withheld(count, complexity)
     found = []
@@ -353,7 +353,7 @@ def _token_facts(boundary: str, subtask: Subtask, delta: float) -> Facts:
     complexity, withheld = subtask.complexity, subtask.withheld
     aggregation = token_pvr.AGGREGATIONS[subtask.conditions["aggregation"]]
     return Facts(
-        token_holdouts.words(withheld, complexity),
+        token_holdouts.description(withheld, complexity),
         token_holdouts.share_removed(withheld, complexity),
         token_measures.label_distribution(aggregation, complexity),
         token_measures.noise_sensitivity(aggregation, complexity, delta, boundary),
@@ -362,7 +362,7 @@ def _token_facts(boundary: str, subtask: Subtask, delta: float) -> Facts:
 
 def _pools(source: str, data_dir: str | None) -> dict[str, Any]:
     """Return the digit pictures of every part: those of test inputs are in no training input."""
-    pictures = digit_pictures.load(source, data_dir)
+    pictures = digit_images.load(source, data_dir)
     train, test = visual_pvr.pool_of(pictures.train), visual_pvr.pool_of(pictures.test)
     return {"train": train, "iid": test, "withheld": test}
 

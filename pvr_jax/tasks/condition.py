@@ -1,7 +1,7 @@
-"""Conditions written as text, such as "x0 = 1 or x1 = 1", read without running them.
+"""Parse conditions such as "x0 = 1 or x1 = 1", without executing them.
 
-Comparisons of two polynomials (see `polynomial`), joined by and, or, not and parentheses. They are
-exact, numbers being the fractions that their digits say: 0.1*x0 + 0.2*x1 = 0.3 holds at (1, 1).
+Conditions compare polynomials (see `polynomial`), joined by and, or, not and parentheses. They are
+exact, with decimal numbers as fractions: 0.1*x0 + 0.2*x1 = 0.3 holds at (1, 1).
 """
 
 import ast
@@ -37,16 +37,17 @@ _SINGLE_EQUALS = re.compile(r"(?<![<>=!])=(?!=)")
 
 
 class Part(NamedTuple):
-    """A condition, x[..., n] -> bool[...], and the coordinates that it mentions."""
+    """A condition, x[..., n] -> bool[...], and the coordinates in it."""
 
     holds: Condition
     coordinates: frozenset[int]
 
 
 def parse(text: str) -> list[Part]:
-    """Read a condition: it holds where all of the returned parts do, which share no coordinate.
+    """Parse a condition into parts without common coordinates; it holds where all parts do.
 
-    Raises ValueError that names the part of the text that is not allowed.
+    Raises:
+        Refusal: a syntax error; the message names the part of the text.
     """
     if not isinstance(text, str) or not text.strip():
         raise checks.invalid("condition", text, GRAMMAR)
@@ -66,7 +67,7 @@ def parse(text: str) -> list[Part]:
 
 
 def joined(join: Callable[[Any, Any], Any], parts: Sequence[Part]) -> Part:
-    """Return the condition that some parts make together."""
+    """Combine parts into one condition."""
     return Part(
         lambda x: reduce(join, [part.holds(x) for part in parts]),
         frozenset().union(*(part.coordinates for part in parts)),
@@ -74,7 +75,7 @@ def joined(join: Callable[[Any, Any], Any], parts: Sequence[Part]) -> Part:
 
 
 def _touch(one: Part, other: Part) -> bool:
-    """Return whether two parts share a coordinate, or one of them mentions none."""
+    """Return whether two parts share a coordinate, or one of them has none."""
     if not (one.coordinates and other.coordinates):
         return True
     return not one.coordinates.isdisjoint(other.coordinates)

@@ -1,7 +1,7 @@
-"""Conditional Pointer Value Retrieval: how many hops a pointer makes before it turns back.
+"""Conditional Pointer Value Retrieval: the number of hops of a pointer until it turns back.
 
-An input is int32[n], numbers 0 to n - 1. The pointer starts at 0; while the number it points at is
-larger than itself it goes there. The label is how many times it went.
+An input is int32[n] with entries 0 to n - 1. The pointer starts at 0, and moves to the entry it
+points at as long as that is larger than itself. The label is the number of moves.
 
 Source: Abnar et al. 2023, adaptive computation and the task C-PVR, n = 100.
 """
@@ -46,8 +46,8 @@ def label(numbers: jax.Array) -> jax.Array:
 def label_distribution(length: int) -> np.ndarray:
     """Return the probability of every label, float64[length], for uniform inputs.
 
-    At least h hops are made along any of the C(n - 1, h) rising paths from 0, each with probability
-    n^-h, and no two of them together.
+    An input has at least h hops if it follows one of the C(n - 1, h) increasing paths from 0, which
+    are mutually exclusive and have probability n^-h each.
     """
     at_least = [math.comb(length - 1, h) / length**h for h in range(length + 1)]
     return -np.diff(at_least)

@@ -1,7 +1,7 @@
-"""What stands behind a name at the time of a run: a file's values, or a function of the user's own.
+"""Digests of the files and user functions that a configuration names.
 
-A configuration names them, and names stay when a file or a function is edited. A run keeps these
-digests beside its configuration, so that it never goes on with others.
+Names do not change when a file or function is edited. A run stores these digests with its
+configuration, so that it never continues with different contents.
 """
 
 import hashlib
@@ -20,27 +20,26 @@ from pvr_jax.boolean.cube import points_at
 from pvr_jax.tasks.seen_sets import SeenSet
 from pvr_jax.tasks.targets import LARGEST_TABLE_N, Task, exact_values
 
-# Where the cube cannot be enumerated: points of this many free coordinates at its start, with the
-# rest all +1 or all -1, and as many random points at each share of entries +1.
+# For cubes that cannot be enumerated: points with this many free first coordinates and the rest all
+# +1 or all -1, and as many random points at each share of entries +1.
 FREE_COORDINATES = 12
 SHARES = (0.03, 0.2, 0.5, 0.8, 0.97)
-# Sums of a function's values tell a change from rounding: that of terms in another order, and,
-# where the source is as it was, of another machine and of float32, which rounds to 6e-8.
+# Sums of a function's values distinguish a change from rounding: by reordered terms and, if the
+# source is unchanged, by another machine or float32, which rounds to 6e-8.
 SUMS, REORDERED, ROUNDING = 3, 1e-12, 1e-6
 LOSS_POINTS = 4096
 
 
 class Content(NamedTuple):
-    """What a name stands for.
+    """The content behind a name.
 
     Attributes:
-        name: as it is given, such as "my_module:target" or "table.npy".
-        digest: of all values, to the last bit.
-        sums: of a function: the root of the sum of squares, and sums with random weights.
-        source: of a function: the digest of the file that it is written in.
-        whole: whether the values are all, not those at some points.
-        of: what else, number of coordinates included, says which values they are; "" where nobody
-            said.
+        name: the name, such as "my_module:target" or "table.npy".
+        digest: digest of all values, bit for bit.
+        sums: for a function: the norm of its values, and randomly weighted sums.
+        source: for a function: the digest of its file.
+        whole: whether all values are included, not only those at some points.
+        of: further parameters of the values, such as the number of coordinates, or "".
     """
 
     name: str
@@ -51,11 +50,11 @@ class Content(NamedTuple):
     of: str = ""
 
     def stands_for(self, other: "Content") -> bool:
-        """Return whether `other` was made of the same name and parameters, and should be equal."""
+        """Return whether `other` has the same name and parameters, and so should be equal."""
         return bool(self.of) and (self.name, self.of) == (other.name, other.of)
 
     def has_become(self, other: "Content") -> str:
-        """Return what is another now that a name stands for `other`, "" where nothing is."""
+        """Describe how `other` differs; "" if it does not."""
         if self.digest == other.digest:
             return ""
         if not self.source:
@@ -72,7 +71,7 @@ class Content(NamedTuple):
         )
 
     def may_have_become(self, other: "Content") -> str:
-        """Return what is in doubt where a name stands for `other` now, "" where nothing is."""
+        """Describe how `other` may differ; "" if it does not."""
         if self.whole or self.source == other.source:
             return ""
         return (
@@ -82,13 +81,14 @@ class Content(NamedTuple):
 
 
 def of_problem(task: Task, seen: SeenSet | None = None) -> dict[str, Content]:
-    """Return what the names in a configuration stand for, by field; empty where all are built in.
+    """Return the contents behind the names in a configuration, by field.
 
     Args:
-        task: a truth table or a function of the user's own has content.
-        seen: the seen set, where there is one; a predicate of the user's own has content.
+        task: has content if it is a truth table or a user's function.
+        seen: the seen set, if any; has content if it is a user's predicate.
 
-    Raises ValueError where a target has values that float32 cannot hold, or nothing is seen.
+    Raises:
+        Refusal: a target has values that float32 cannot represent, or nothing is seen.
     """
     found = {}
     if task.name == "truth_table":
@@ -112,15 +112,15 @@ def _parameters(named: Task | SeenSet) -> str:
 
 
 def of_file(name: str, *arrays: np.ndarray) -> Content:
-    """Return the content of files that hold arrays."""
+    """Return the content of files with arrays."""
     digest = hashlib.sha256()
     for array in arrays:
-        digest.update(np.ascontiguousarray(array + array.dtype.type(0)))  # there is one zero
+        digest.update(np.ascontiguousarray(array + array.dtype.type(0)))  # -0 becomes 0
     return Content(name, digest.hexdigest()[:16])
 
 
 def of_function(name: str, values: np.ndarray, whole: bool) -> Content:
-    """Return the content of 'module:function' with these values, at all points or at some."""
+    """Return the content of 'module:function' from its values, at all points or at some."""
     values = values.astype(np.float64)
     random = np.random.default_rng(0)
     sums = [np.linalg.norm(values)]
@@ -149,7 +149,7 @@ def of_loss(
 
 
 def _source(name: str) -> str:
-    """Return the digest of the file that the module of 'module:function' was read from."""
+    """Return the digest of the file of 'module:function'."""
     path = getattr(sys.modules.get(name.partition(":")[0]), "__file__", None)
     if path is None or not Path(path).is_file():
         return "unknown"
@@ -157,7 +157,7 @@ def _source(name: str) -> str:
 
 
 def _at_points(named: Task | SeenSet) -> np.ndarray:
-    """Return the values of a function of too many coordinates for all of them, at fixed points."""
+    """Return the values at fixed points of a function of too many coordinates to list all."""
     if isinstance(named, SeenSet):
         predicate = jax.jit(named.predicate)
         return np.concatenate([predicate(jnp.asarray(x, jnp.float32)) for x in _points(named.n)])
@@ -167,7 +167,7 @@ def _at_points(named: Task | SeenSet) -> np.ndarray:
 
 
 def _points(n: int) -> Iterator[np.ndarray]:
-    """Yield the points, some at a time, float64 [m, n]."""
+    """Yield the points in chunks, float64 [m, n]."""
     count = 2**FREE_COORDINATES
     free = np.asarray(points_at(jnp.arange(count, dtype=jnp.int32), FREE_COORDINATES), np.float64)
     for rest in (1.0, -1.0):

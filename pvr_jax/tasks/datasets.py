@@ -24,7 +24,7 @@ FIELDS: dict[str, checks.Rule] = {
     "data.order": checks.one_of(*ORDERS),
 }
 LARGEST_N = 30
-MOST_SAMPLES = 2**30
+MAX_SAMPLES = 2**30
 
 # Streams of one data key: rows of the data set, shuffles of its epochs, endless fresh rows.
 ROWS, SHUFFLES, FRESH_ROWS = 0, 1, 2
@@ -97,7 +97,7 @@ def canonical_training_set(
     frozen = checks.one_of(True, False).check("frozen", frozen)
     size = _size(n - frozen, source, samples)
     note = " (samples) with drop_remainder" if drop_remainder else ""
-    most = size if drop_remainder else MOST_SAMPLES
+    most = size if drop_remainder else MAX_SAMPLES
     batch_size = checks.integer(1, most, f"1 to {most}{note}").check("batch_size", batch_size)
     steps = size // batch_size if drop_remainder else -(-size // batch_size)
 
@@ -160,9 +160,9 @@ def seen_training_set(
             )
         size = len(numbers)
     else:
-        size = checks.integer(1, MOST_SAMPLES).check("samples", samples)
+        size = checks.integer(1, MAX_SAMPLES).check("samples", samples)
         draw = seen.sample
-    batch_size = checks.integer(1, MOST_SAMPLES).check("batch_size", batch_size)
+    batch_size = checks.integer(1, MAX_SAMPLES).check("batch_size", batch_size)
     steps = -(-size // batch_size)
 
     def batch(key: jax.Array, step: jax.Array) -> Batch:
@@ -243,7 +243,7 @@ def _first_bits(words: jax.Array, n: int) -> jax.Array:
 def _size(free: int, source: str, samples: Any) -> int:
     """Rows of one epoch, `free` coordinates being free."""
     if source != "whole":
-        return checks.integer(1, MOST_SAMPLES).check("samples", samples)
+        return checks.integer(1, MAX_SAMPLES).check("samples", samples)
     if samples is not None:
         raise checks.invalid("samples", samples, f"None with source whole (all {2**free} points)")
     return 2**free

@@ -1,8 +1,8 @@
-"""Data sets of tasks whose examples are drawn: every row a pure function of a key and its number.
+"""Data sets of drawn examples: every row is a pure function of a key and its index.
 
-`draw(key, part, conditions) -> {"x", "y"}` draws one example of a part: "train", "iid" (of the same
-law, for tests) or "withheld" (only what training never shows). Sizes and conditions may be traced,
-so that replicas of one program differ in them.
+`draw(key, part, conditions) -> {"x", "y"}` draws one example of a part: "train", "iid" (from the
+same distribution, for tests) or "withheld" (only what training never shows). Sizes and conditions
+may be traced, so that replicas of one program differ in them.
 """
 
 from collections.abc import Callable
@@ -15,11 +15,11 @@ import jax.numpy as jnp
 from pvr_jax import checks
 from pvr_jax.tasks.datasets import FRESH_ROWS, ROWS, epoch_rows
 
-# The stream of a seed's key that training sets are drawn from.
+# The stream of a seed's key for training sets.
 DATA_STREAM = 0
 PARTS = ("train", "iid", "withheld")
 SOURCES = ("sampled", "fresh")
-# Test rows are drawn from keys of their own: they are the same for all seeds.
+# Test rows have their own keys: they are the same for all seeds.
 TEST_SEEDS = {"iid": 2**31 - 1, "withheld": 2**31 - 2}
 
 Example = dict[str, jax.Array]
@@ -29,13 +29,13 @@ Draw = Callable[[jax.Array, str, dict[str, Any]], Example]
 def training_rows(draw: Draw, key: jax.Array, rows: jax.Array, conditions: Any) -> Example:
     """Return rows int32[b] of the fixed training set of a data key, {"x": [b, ...], "y": [b]}.
 
-    Row i depends on key, conditions and i alone: a smaller set is the beginning of a larger one.
+    Row i depends only on key, conditions and i: a smaller set is a prefix of a larger one.
     """
     return _rows(partial(draw, part="train", conditions=conditions), key, ROWS, rows)
 
 
 def test_rows(draw: Draw, part: str, rows: jax.Array, conditions: Any) -> Example:
-    """Return rows int32[b] of a test set, "iid" or "withheld"; as `training_rows` otherwise."""
+    """Return rows int32[b] of a test set, "iid" or "withheld"; see `training_rows`."""
     part = checks.one_of(*TEST_SEEDS).check("part", part)
     key = jax.random.key(TEST_SEEDS[part])
     return _rows(partial(draw, part=part, conditions=conditions), key, ROWS, rows)
@@ -46,11 +46,12 @@ def drawn_batches(
 ) -> Callable[..., dict[str, jax.Array]]:
     """Return `batch(key, step, *, samples, **conditions) -> {x [b, ...], y [b], weight [b]}`.
 
-    "sampled" is a fixed set of `samples` rows, shuffled anew every epoch of ceil(samples / b)
-    steps; the last batch of an epoch, or the only one of a set smaller than b, is filled up with
-    rows of weight 0. "fresh" draws new rows at every step, whatever `samples` says.
+    "sampled" is a fixed set of `samples` rows, reshuffled every epoch of ceil(samples / b) steps;
+    the last batch of an epoch is padded with rows of weight 0. "fresh" draws new rows at every step
+    and ignores `samples`.
 
-    Raises ValueError for another source or a batch_size below 1.
+    Raises:
+        Refusal: another source, or a batch_size below 1.
     """
     source = checks.one_of(*SOURCES).check("source", source)
     batch_size = checks.integer(1, 2**20).check("batch_size", batch_size)
@@ -74,6 +75,6 @@ def drawn_batches(
 def _rows(
     one: Callable[..., Example], key: jax.Array, stream: int | jax.Array, rows: jax.Array
 ) -> Example:
-    """Return the rows of one stream of a key; each is drawn from a key of its own."""
+    """Return the rows of one stream of a key; each has its own key."""
     root = jax.random.fold_in(key, stream)
     return jax.vmap(lambda row: one(jax.random.fold_in(root, row)))(rows)

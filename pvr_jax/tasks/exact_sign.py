@@ -1,9 +1,8 @@
-"""The sign of a polynomial on the cube, exactly, in whole numbers of 32 bits.
+"""The exact sign of a polynomial on the cube, in 32-bit integers.
 
-Times a common denominator of its numbers, a polynomial is a whole number at every point. That is
-computed modulo several primes at once, small enough for products of 32 bits, and its sign is read
-from its digits in mixed radix. So nothing is rounded, whatever the numbers, on any device and
-without JAX's 64 bits.
+Times a common denominator of its numbers, a polynomial is an integer at every point. It is computed
+modulo several primes, small enough for 32-bit products, and its sign follows from its mixed-radix
+digits. Nothing is rounded, whatever the numbers, on any device and without 64-bit types.
 """
 
 import math
@@ -19,13 +18,13 @@ import numpy as np
 from pvr_jax.refusal import Refusal
 from pvr_jax.tasks.polynomial import Program, apply_operation, execute
 
-# Of whole numbers on the way: 63 primes hold them.
-MOST_BITS = 1000
+# Bits of intermediate integers: they need 63 primes.
+MAX_BITS = 1000
 LARGEST_FACTOR = 2**16
 
 
 class Scaled(NamedTuple):
-    """A quantity that times `denominator` is a whole number of at most `size`, up to its sign."""
+    """A quantity that is, times `denominator`, an integer of absolute value at most `size`."""
 
     denominator: int
     size: int
@@ -36,7 +35,8 @@ def sign(program: Program) -> Callable[[jax.Array], jax.Array]:
 
     The program is one of `polynomial.parse` with exact numbers. The function may be traced.
 
-    Raises ValueError for whole numbers of more than `MOST_BITS` bits, or a divisor that is 0.
+    Raises:
+        Refusal: an integer of more than `MAX_BITS` bits, or a divisor that is 0.
     """
     try:
         bound = execute(program, lambda _: Scaled(1, 1), partial(_apply, _bounded, _scaled))
@@ -74,7 +74,7 @@ def _apply(
     argument: Any,
     operands: list[Any],
 ) -> Any:
-    """Carry out an operation: on fractions as such, else by `compute` once `lift` has changed them.
+    """Apply an operation: directly to fractions, else by `compute` after `lift`.
 
     A division becomes a product.
     """
@@ -93,12 +93,12 @@ def _scaled(number: Fraction) -> Scaled:
 
 
 def _bounded(operation: str, argument: Any, operands: list[Scaled]) -> Scaled:
-    """Carry out an operation on bounds."""
+    """Apply an operation to bounds."""
     first, second = operands[0], operands[-1]
     if operation == "*":
         found = Scaled(first.denominator * second.denominator, first.size * second.size)
     elif operation == "**":
-        # To the power 0 too, a number is one that was divided by the denominator.
+        # The power 0 also has the denominator.
         denominator = first.denominator ** max(1, argument)
         found = Scaled(denominator, first.size**argument if argument else denominator)
     elif operation in ("+", "-"):
@@ -113,15 +113,15 @@ def _bounded(operation: str, argument: Any, operands: list[Scaled]) -> Scaled:
 
 
 def _check_bits(*numbers: int) -> None:
-    if max(number.bit_length() for number in numbers) > MOST_BITS:
+    if max(number.bit_length() for number in numbers) > MAX_BITS:
         raise Refusal(
-            f"numbers whose common denominator, or size in its units, has more than {MOST_BITS} "
+            f"numbers whose common denominator, or size in its units, has more than {MAX_BITS} "
             "bits; allowed fewer digits and smaller powers, as comparisons are exact"
         )
 
 
 def _modular(moduli: jax.Array, operation: str, argument: Any, operands: list[Any]) -> jax.Array:
-    """Carry out an operation on residues uint32[..., primes], each below its modulus."""
+    """Apply an operation to residues uint32[..., primes], each below its modulus."""
     if operation == "*":
         return operands[0] * operands[1] % moduli
     if operation == "+":
@@ -141,7 +141,7 @@ def _modular(moduli: jax.Array, operation: str, argument: Any, operands: list[An
 
 
 def _sum(moduli: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
-    # A difference below 0 wraps around to a large number: the smaller one is the residue.
+    # A negative difference wraps around to a large number: the residue is the smaller one.
     return jnp.minimum(a + b, a + b - moduli)
 
 
@@ -152,8 +152,8 @@ def _difference(moduli: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
 def _order(residues: jax.Array, primes: list[int], size: int) -> jax.Array:
     """Compare numbers, given by their residues uint32[..., primes], with `size`: int32[...].
 
-    Digit i of a number in mixed radix counts products of the first i primes. The last digit that
-    is another one decides.
+    Digit i of a mixed-radix number counts products of the first i primes. The most significant
+    digit that differs decides.
     """
     order = jnp.zeros(residues.shape[:-1], jnp.int32)
     column = (1,) * (residues.ndim - 1) + (-1,)
@@ -170,15 +170,15 @@ def _order(residues: jax.Array, primes: list[int], size: int) -> jax.Array:
     return order
 
 
-def _primes(denominator: int, most: int) -> list[int]:
-    """Return primes that do not divide the denominator and whose product is above `most`."""
+def _primes(denominator: int, bound: int) -> list[int]:
+    """Return primes that do not divide the denominator and whose product is above `bound`."""
     chosen: list[int] = []
     for prime in _primes_downwards():
-        if math.prod(chosen) > most:
+        if math.prod(chosen) > bound:
             return chosen
         if denominator % prime:
             chosen.append(prime)
-    raise AssertionError("there are more primes than MOST_BITS needs")
+    raise AssertionError("there are more primes than MAX_BITS needs")
 
 
 def _primes_downwards() -> Iterator[int]:

@@ -1,7 +1,4 @@
-"""Which inputs training may see, and how an input is brought there.
-
-A seen set is a mask bool[2^n] in the order of `cube.points`, n up to 24.
-"""
+"""Masks of seen sets: bool[2^n] in the order of `cube.points`, n up to 24."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -20,8 +17,8 @@ LARGEST_MASK_N = 24
 def canonical(n: int, bit: int | jax.Array, value: int = 1) -> jax.Array:
     """Mask of the inputs seen under the canonical holdout, those with x_bit = value.
 
-    -> bool[2^n] in the order of `cube.points`, n up to 24. `bit` may be traced, then its range
-    is not checked. The authors freeze to +1 alone; value = -1 is the mirror image.
+    -> bool[2^n] in the order of `cube.points`, n up to 24. `bit` may be traced, then its range is
+    not checked. The authors freeze to +1 only; value = -1 is the mirror image.
 
     Raises ValueError for a bit that is not in 0..n-1 and for a value that is not -1 or +1.
     Source: Abbe et al. 2022, canonical holdout.
@@ -38,11 +35,10 @@ def canonical(n: int, bit: int | jax.Array, value: int = 1) -> jax.Array:
 
 
 def freeze(x: Any, bit: int | jax.Array, value: int = 1) -> jax.Array:
-    """Set one coordinate of every input to `value`, whatever it was.
+    """Set one coordinate of every input to `value`.
 
-    x[..., n] -> x[..., n] in its own type. `bit` may be traced, then its range is not checked.
-    Half of the inputs move: a label computed before no longer belongs to them. The authors freeze
-    first and label then.
+    x[..., n] -> x[..., n] in its own dtype. `bit` may be traced, then its range is not checked.
+    Freeze before labeling, as the authors do: half of the inputs change.
 
     Raises ValueError for a bit that is not in 0..n-1, for a value that is not -1 or +1, and for x
     of Booleans or unsigned whole numbers.
@@ -102,25 +98,25 @@ def parity(n: int, coordinates: Iterable[int], value: int = 1) -> jax.Array:
     return cube.character(cube.index(coordinates, n), n) == value
 
 
-def hamming_ball(n: int, radius: int, centre: int | None = None) -> jax.Array:
+def hamming_ball(n: int, radius: int, center: int | None = None) -> jax.Array:
     """Mask of the inputs that differ from a center in at most `radius` coordinates: bool[2^n].
 
-    `centre` is the number of a point; None stands for all +1, so that training sees the inputs
-    with at most `radius` entries -1, and longer ones are unseen (length generalization).
+    `center` is the index of a point; None is the point of all +1, so that training sees the inputs
+    with at most `radius` entries -1 and not longer ones (length generalization).
     Raises ValueError for a radius not in 0..n or a center not in 0..2^n - 1.
     """
     n = checks.integer(1, LARGEST_MASK_N).check("n", n)
     radius = checks.integer(0, n).check("radius", radius)
-    centre = 2**n - 1 if centre is None else checks.integer(0, 2**n - 1).check("centre", centre)
+    center = 2**n - 1 if center is None else checks.integer(0, 2**n - 1).check("center", center)
     numbers = jnp.arange(2**n, dtype=jnp.int32)
-    return jax.lax.population_count(numbers ^ centre) <= radius
+    return jax.lax.population_count(numbers ^ center) <= radius
 
 
 def random(n: int, fraction: float, key: jax.Array) -> jax.Array:
-    """Mask of a random share of the inputs, drawn without replacement: bool[2^n].
+    """Mask of a random fraction of the inputs, drawn without replacement: bool[2^n].
 
-    It holds `fraction` 2^n of them, rounded, and at least one.
-    Raises ValueError for a fraction that is not above 0 and up to 1.
+    It has `fraction` 2^n of them, rounded, and at least one.
+    Raises ValueError for a fraction that is not in (0, 1].
     """
     n = checks.integer(1, LARGEST_MASK_N).check("n", n)
     fraction = checks.finite("fraction", fraction)

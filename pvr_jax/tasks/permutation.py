@@ -1,4 +1,4 @@
-"""A random permutation evaluated where it is asked for, without ever listing it."""
+"""A random permutation that is evaluated at given positions, without listing it."""
 
 import jax
 import jax.numpy as jnp
@@ -8,13 +8,13 @@ ROUNDS = 32
 
 
 def permuted(key: jax.Array, positions: jax.Array, size: int) -> jax.Array:
-    """Images of some positions under a random permutation of 0..size-1.
+    """Return the images of positions under a random permutation of 0..size-1.
 
     positions int32[...] in 0..size-1 -> int32[...] in 0..size-1, size up to 2^30; one key is one
-    permutation. A batch of 64 rows costs 64 evaluations of some hundred operations each, where
-    sorting random numbers would cost all `size` rows at every step. Each round reflects the
-    numbers about a random center and lets every pair that meets swap or stay by a random bit, so
-    it is its own inverse, and there is no data-dependent loop for replicas to wait in.
+    permutation. A batch of 64 rows costs 64 evaluations of some hundred operations each, while
+    sorting random numbers would cost all `size` rows at every step. Each round reflects the numbers
+    about a random center and swaps each pair or not by a random bit, so it is its own inverse, and
+    needs no data-dependent loop.
 
     Source: Hoang, Morris and Rogaway 2012, "An enciphering scheme based on a card shuffle".
     """
@@ -25,7 +25,7 @@ def permuted(key: jax.Array, positions: jax.Array, size: int) -> jax.Array:
     def one_round(turn: int, numbers: jax.Array) -> jax.Array:
         difference = centers[turn] - numbers
         partners = jnp.where(difference < 0, difference + size, difference)
-        # Both of a pair have to find the same bit: that of the larger number.
+        # Both numbers of a pair need the same bit: that of the larger one.
         larger = jnp.maximum(numbers, partners).astype(jnp.uint32)
         is_swapped = _mixed(larger ^ words[turn]) >> 31 == 1
         return jnp.where(is_swapped, partners, numbers)

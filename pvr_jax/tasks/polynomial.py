@@ -1,8 +1,8 @@
-"""Polynomials written as text, such as "x0*x1 - 1.25*x1*x2", read without running them.
+"""Parse polynomials such as "x0*x1 - 1.25*x1*x2", without executing them.
 
-The text is parsed into a syntax tree, checked against a short list of what may occur, and turned
-into a postfix program: a tuple of (operation, argument) for a stack machine. So nothing in the
-text is ever executed as Python, and a sum of a thousand terms needs no deep recursion.
+The text is parsed into a syntax tree, checked against a list of allowed nodes, and compiled to a
+postfix program: a tuple of (operation, argument) for a stack machine. So no text is executed as
+Python, and a sum of a thousand terms needs no deep recursion.
 """
 
 import ast
@@ -29,7 +29,7 @@ GRAMMAR = (
 )
 LARGEST_POWER = 64
 LONGEST_EXPRESSION = 100_000
-# Half of what float32 can hold: no intermediate value may come out infinite.
+# Half of the largest float32: intermediate values must be finite.
 LARGEST_VALUE = float(np.finfo(np.float32).max) / 2
 SMALLEST_DIVISOR = float(np.finfo(np.float32).tiny)
 BINARY = {
@@ -40,19 +40,19 @@ BINARY = {
 }
 COMPUTE = dict(BINARY.values())
 VARIABLE = re.compile(r"x(0|[1-9][0-9]{0,3})")
-# Python reads more: 0x1, most likely x0*x1 mistyped, or 1_0.
+# Python accepts more: 0x1, most likely a typo for x0*x1, or 1_0.
 DECIMAL = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 
 class Bound(NamedTuple):
-    """What is known of a value before x is: its constant, if it is one, and its largest size."""
+    """Bound of a value for all x: its constant, if it is one, and its largest absolute value."""
 
     constant: float | None
     size: float
 
 
 def _refuse(expression: str, node: ast.AST | None, allowed: str = GRAMMAR) -> NoReturn:
-    """Raise the one-line error that names the part of the expression at fault."""
+    """Raise a one-line error that names the invalid part of the expression."""
     part = expression if node is None else ast.get_source_segment(expression, node)
     where = "" if part == expression else f" (in {_shortened(expression)!r})"
     raise checks.invalid("expression", _shortened(part or expression), allowed + where)
@@ -63,7 +63,7 @@ def _shortened(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text in one line with single spaces, without the comments at the ends of lines."""
+    """Return a text as one line with single spaces, without comments."""
     return " ".join(" ".join(line.split("#")[0] for line in text.splitlines()).split())
 
 
@@ -71,7 +71,7 @@ def _tree(expression: str) -> ast.AST:
     """Syntax tree of a one-line expression."""
     try:
         with warnings.catch_warnings():
-            # The tokenizer warns of doubtful literals such as "1if": they are errors here.
+            # The tokenizer warns about literals such as "1if": they are errors here.
             warnings.simplefilter("error")
             return ast.parse(expression, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError, Warning):
@@ -79,7 +79,7 @@ def _tree(expression: str) -> ast.AST:
 
 
 def _literal(expression: str, node: ast.AST) -> str | None:
-    """Text of a number written in decimal digits; None where the node is anything else.
+    """Text of a number in decimal digits; None for any other node.
 
     The expression has one line.
     """
@@ -91,7 +91,7 @@ def _literal(expression: str, node: ast.AST) -> str | None:
 
 
 def _leaf(expression: str, node: ast.AST) -> tuple[str, Any] | None:
-    """Instruction for a number or a coordinate; None where the node is neither."""
+    """Instruction for a number or a coordinate; None for any other node."""
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         literal = _literal(expression, node)
         if literal is None:
@@ -111,7 +111,7 @@ def _leaf(expression: str, node: ast.AST) -> tuple[str, Any] | None:
 
 
 def _branch(expression: str, node: ast.AST) -> tuple[tuple[str, Any], list[ast.AST]] | None:
-    """Instruction and operands of an operation; None where the operation is not allowed."""
+    """Instruction and operands of an operation; None if it is not allowed."""
     if isinstance(node, ast.UnaryOp):
         if isinstance(node.op, ast.USub):
             return ("negate", None), [node.operand]
@@ -136,12 +136,12 @@ def _bound(operation: str, argument: Any, operands: list[Bound]) -> Bound:
         return Bound(constant, abs(constant))
     if operation in ("negate", "keep"):
         return Bound(None, sizes[0])
-    # The size of a difference is at most the sum of the sizes.
+    # The absolute value of a difference is at most the sum of the absolute values.
     return Bound(None, apply_operation("+" if operation == "-" else operation, argument, sizes))
 
 
 def apply_operation(operation: str, argument: Any, operands: list[Any]) -> Any:
-    """Carry out one operation on numbers or arrays."""
+    """Apply an operation to numbers or arrays."""
     if operation == "keep":
         return operands[0]
     if operation == "negate":
@@ -168,12 +168,14 @@ def _checked(expression: str, node: ast.AST, step: tuple[str, Any], operands: li
 
 
 def parse(expression: str, exact: bool = False) -> tuple[Program, int]:
-    """Read a polynomial: its postfix program, and how many coordinates it needs.
+    """Parse a polynomial into its postfix program and its number of coordinates.
 
-    The number of coordinates is the largest index plus one, 0 where there is none. The numbers in
-    the program are floats; `exact`: fractions, the decimal numbers as written.
-    Raises ValueError that names the part of the expression that is not allowed: anything but
-    numbers, x0, x1, ..., + - *, division by a number, small whole powers and parentheses.
+    The number of coordinates is the largest index plus one, or 0. The numbers in the program are
+    floats, or, if `exact`, fractions.
+
+    Raises:
+        Refusal: the expression has anything but numbers, x0, x1, ..., + - *, division by a number,
+            small integer powers and parentheses; the message names that part.
     """
     if not isinstance(expression, str) or len(expression) > LONGEST_EXPRESSION:
         raise checks.invalid("expression", expression, "text such as 'x0*x1 - 1.25*x1*x2'")
@@ -184,7 +186,7 @@ def parse(expression: str, exact: bool = False) -> tuple[Program, int]:
     pending: list[tuple[ast.AST, tuple[str, Any] | None, int]] = [(_tree(expression), None, 0)]
     while pending:
         node, step, operands = pending.pop()
-        if step is not None:  # the operands are on the stack: now the operation itself
+        if step is not None:  # the operands are on the stack
             known = bounds[-operands:]
             del bounds[-operands:]
             bounds.append(_checked(expression, node, step, known))
@@ -214,10 +216,10 @@ def execute(
     coordinate: Callable[[int], Any],
     apply: Callable[[str, Any, list[Any]], Any] = apply_operation,
 ) -> Any:
-    """Result of a program, on whatever stands for its coordinates.
+    """Execute a program.
 
-    `coordinate(index)` is put in the place of a coordinate; `apply(operation, argument, operands)`
-    carries out an operation.
+    `coordinate(index)` is the value of a coordinate; `apply(operation, argument, operands)` applies
+    an operation.
     """
     stack: list[Any] = []
     for operation, argument in program:
@@ -234,7 +236,7 @@ def execute(
 
 
 def run(program: Program, x: jax.Array) -> jax.Array:
-    """Value of a parsed polynomial at the points x[..., n] -> y[...], in the type of x."""
+    """Value of a parsed polynomial at the points x[..., n] -> y[...], in the dtype of x."""
     value = execute(program, lambda index: x[..., index])
     return jnp.broadcast_to(jnp.asarray(value, x.dtype), x.shape[:-1])
 
@@ -244,11 +246,12 @@ def polynomial(
 ) -> tuple[int, Callable[[jax.Array], jax.Array], dict[str, Any]]:
     """Polynomial given as text over x0, x1, ...; n defaults to the largest index plus one.
 
-    Allowed: decimal numbers, x<i> (0-indexed), + - *, division by a number, ** with a whole power
-    0 to 64, parentheses, and comments from # to the end of a line. Products are formed as written:
-    x0**2 is 1 because x0 is -1 or +1.
+    Allowed: decimal numbers, x<i> (0-indexed), + - *, division by a number, ** with an integer
+    power 0 to 64, parentheses, and comments from # to the end of a line. Products are formed as
+    written: x0**2 is 1 because x0 is -1 or +1.
 
-    Raises ValueError that names the part of the expression at fault.
+    Raises:
+        Refusal: an invalid expression; the message names the part.
     """
     program, needed = parse(expression)
     if n is None and needed == 0:
@@ -264,7 +267,7 @@ def polynomial(
 
 
 def _refuse_index(program: Program, expression: str, n: int) -> NoReturn:
-    """Raise the error for a coordinate that n leaves out."""
+    """Raise the error for a coordinate that is not below n."""
     beyond = max(argument for operation, argument in program if operation == "x")
     allowed = f"x0 to x{n - 1} with n = {n} (in {_shortened(one_line(expression))!r})"
     raise checks.invalid("expression", f"x{beyond}", allowed)

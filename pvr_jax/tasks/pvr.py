@@ -1,4 +1,4 @@
-"""The pointer-value-retrieval family: some bits point, the target aggregates what they point at."""
+"""Pointer value retrieval on bits: the target aggregates the window that pointer bits select."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,15 +13,15 @@ from pvr_jax import checks
 AGGREGATIONS = ("parity", "majority", "min", "max")
 BOUNDARIES = ("cyclic", "truncated")
 TIES = (-1, 0, 1)
-MOST_POINTER_BITS = 10
+MAX_POINTER_BITS = 10
 
 
 def binary_number(x: jax.Array) -> jax.Array:
-    """Number whose binary digits are the coordinates of x.
+    """The number whose binary digits are the coordinates of x.
 
     x[..., p] -> int32[...] in 0..2^p-1. The first coordinate is the most significant bit and +1
-    is binary 1: pointer bits -1, ..., -1 address the first window (Abbe et al. 2022), and a
-    whole point gives its place in the order of `cube.points`.
+    is binary 1: pointer bits -1, ..., -1 address the first window (Abbe et al. 2022), and the
+    number of a whole point is its index in `cube.points`.
     """
     number = jnp.zeros(x.shape[:-1], jnp.int32)
     for position in range(x.shape[-1]):
@@ -30,10 +30,10 @@ def binary_number(x: jax.Array) -> jax.Array:
 
 
 def in_window(start: jax.Array, values: int, window: int, boundary: str) -> jax.Array:
-    """Which of the value bits lie in the window that begins at `start`.
+    """Whether each value bit is in the window that begins at `start`.
 
-    start[...] -> bool[..., values]. A cyclic window goes on at the first value bit, a truncated
-    one ends with the last value bit (so that the last windows are shorter).
+    start[...] -> bool[..., values]. A cyclic window continues at the first value bit; a truncated
+    one ends with the last value bit, so the last windows are shorter.
     """
     places = np.arange(values, dtype=np.int32).reshape((1,) * start.ndim + (values,))
     offset = places - start[..., None]
@@ -81,13 +81,13 @@ def pvr(
     """Pointer value retrieval: p pointer bits address a window of w of the 2^p value bits.
 
     n = p + 2^p; the value bits are the coordinates p..n-1. `tie` matters to majority alone.
-    As the authors' code does, majority uses sign(0) = 0 (tie = 0), and the generic function has
-    cyclic windows where their f3 (`pvr_majority`) has truncated ones: the influences differ.
-    "max" adds nothing new, min(x) = -max(-x), and is kept because their code has it.
+    As in the authors' code, majority uses sign(0) = 0 (tie = 0), and windows are cyclic, while
+    those of their f3 (`pvr_majority`) are truncated: the influences differ. "max" is redundant,
+    since min(x) = -max(-x), but their code has it.
 
     Raises ValueError for parameters out of range. Source: Abbe et al. 2022, the authors' code.
     """
-    bits = checks.integer(1, MOST_POINTER_BITS).check("pointer_bits", pointer_bits)
+    bits = checks.integer(1, MAX_POINTER_BITS).check("pointer_bits", pointer_bits)
     note = " (2**pointer_bits value bits)"
     chosen = {
         "pointer_bits": bits,

@@ -1,4 +1,4 @@
-"""Uniform draws from a seen set, by its structure where that is known.
+"""Uniform draws from a seen set, using its structure if known.
 
 A draw is a function of one key, `draw(key) -> x [n]`, and may be traced and vmapped.
 """
@@ -16,11 +16,10 @@ from pvr_jax.boolean.cube import points_at
 Draw = Callable[[jax.Array], jax.Array]
 Predicate = Callable[[jax.Array], jax.Array]
 
-# Trials of one row. At a seen share of `LEAST_SHARE` all of them miss with probability 4e-22: in
-# 10^12 rows, none does.
-MOST_TRIALS = 2**14
-LEAST_SHARE = 0.003
-# Random inputs that a share is estimated from, and the chance that its lower bound is too high.
+# Trials per row. At a seen share of `MIN_SHARE` all of them miss with probability 4e-22.
+MAX_TRIALS = 2**14
+MIN_SHARE = 0.003
+# Random inputs for estimating a share, and the probability that its lower bound is too high.
 SHARE_POINTS = 2**16
 SHARE_RISK = 1e-9
 SHARE_KEY = 2**31 - 3
@@ -50,13 +49,13 @@ def parity(n: int, coordinates: Sequence[int], value: int) -> Draw:
 
 
 def hamming_ball(n: int, radius: int) -> Draw:
-    """Draw from the inputs with at most `radius` entries -1: first how many, then which.
+    """Draw from the inputs with at most `radius` entries -1: first their number, then which.
 
-    The number is drawn by its exact probability C(n, k) / sum, to 2^-64.
+    The number k has its exact probability C(n, k) / sum, to 2^-64.
     """
     sizes = [math.comb(n, k) for k in range(radius + 1)]
     total = sum(sizes)
-    # Level k is left behind where 64 random bits are at or above 2^64 times the share up to k.
+    # The number exceeds k if 64 random bits are at least 2^64 times the share up to k.
     limits = np.array(
         [(sum(sizes[: k + 1]) << 64) // total for k in range(radius)], dtype=np.uint64
     )
@@ -73,10 +72,10 @@ def hamming_ball(n: int, radius: int) -> Draw:
 
 
 def product(n: int, factors: Sequence[tuple[Sequence[int], np.ndarray]]) -> Draw:
-    """Draw from a product of sets, each of some coordinates of its own; the rest is free.
+    """Draw from a product of sets on disjoint coordinates; the other coordinates are free.
 
-    A factor is its coordinates and the numbers int32[m] of its points, as `cube.points` on these
-    coordinates alone numbers them.
+    A factor is its coordinates and the indices int32[m] of its points in `cube.points` on these
+    coordinates.
     """
 
     def draw(key: jax.Array) -> jax.Array:
@@ -91,8 +90,8 @@ def product(n: int, factors: Sequence[tuple[Sequence[int], np.ndarray]]) -> Draw
     return draw
 
 
-def numbers_where(predicate: Predicate, coordinates: Sequence[int], n: int) -> np.ndarray:
-    """Return the numbers int32[m] of the points of some coordinates for which a predicate holds.
+def indices_where(predicate: Predicate, coordinates: Sequence[int], n: int) -> np.ndarray:
+    """Return the indices int32[m] of the points on some coordinates at which a predicate holds.
 
     `predicate(x[..., n])` depends on no other coordinate.
     """
@@ -107,20 +106,20 @@ def numbers_where(predicate: Predicate, coordinates: Sequence[int], n: int) -> n
 
 
 def by_trial(n: int, predicate: Predicate) -> Draw:
-    """Draw from the cube until an input is seen; NaN where `MOST_TRIALS` of them are not."""
+    """Draw from the cube until an input is seen; NaN after `MAX_TRIALS` unseen ones."""
 
     def draw(key: jax.Array) -> jax.Array:
         def missed(trial: jax.Array) -> jax.Array:
-            return ~predicate(_point(key, trial, n)) & (trial < MOST_TRIALS)
+            return ~predicate(_point(key, trial, n)) & (trial < MAX_TRIALS)
 
         trial = jax.lax.while_loop(missed, lambda trial: trial + 1, jnp.int32(0))
-        return jnp.where(trial < MOST_TRIALS, _point(key, trial, n), jnp.nan)
+        return jnp.where(trial < MAX_TRIALS, _point(key, trial, n), jnp.nan)
 
     return draw
 
 
 def seen_share(predicate: Predicate, n: int) -> tuple[float, float]:
-    """Return which share of random inputs is seen, and a lower bound of the share of all inputs.
+    """Return the seen share of random inputs, and a lower bound of the share of all inputs.
 
     The bound (Clopper and Pearson's) is too high with a probability of at most `SHARE_RISK`.
     """
@@ -136,12 +135,12 @@ def seen_share(predicate: Predicate, n: int) -> tuple[float, float]:
 
 
 def _point(key: jax.Array, trial: int | jax.Array, n: int) -> jax.Array:
-    """Return one of the points that belong to a key, uniform over the cube, x [n]."""
+    """Return the point of a key and a trial, uniform over the cube, x [n]."""
     return signs(jax.random.fold_in(key, trial), (n,))
 
 
 def signs(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Return uniform entries -1 and +1, float32; the same with JAX's 64 bits on and off."""
-    # `jax.random.rademacher` and a probability that is a Python number take other bits in float64.
+    """Return uniform entries -1 and +1, float32; the same with and without 64-bit types."""
+    # `jax.random.rademacher`, and Python probabilities, use other bits in float64.
     up = jax.random.bernoulli(key, jnp.float32(0.5), shape)
     return jnp.where(up, jnp.float32(1), jnp.float32(-1))

@@ -1,4 +1,4 @@
-"""The registry of seen sets: a name and plain parameters in, which inputs training shows out."""
+"""The registry of seen sets: from a name and plain parameters to the inputs of training."""
 
 import difflib
 import inspect
@@ -18,35 +18,35 @@ from pvr_jax.tasks import condition as conditions
 from pvr_jax.tasks import holdouts, polynomial, seen_draws, user_function
 from pvr_jax.tasks.seen_draws import Draw, Predicate
 
-# Coordinates of a part of a condition whose points are listed to draw from them.
+# Largest number of coordinates of a part of a condition whose points are listed for drawing.
 LARGEST_PART = 20
 
 
 class Made(NamedTuple):
-    """What every maker returns: the predicate, what it says in words, the parameters in full.
+    """A predicate, its description, and all its parameters.
 
-    `draw` makes the set's own draw, or None where only listing or trying inputs is left.
+    `draw` returns a draw that uses the structure of the set, or None.
     """
 
     predicate: Predicate
-    words: str
+    description: str
     params: dict[str, Any]
     draw: Callable[[], Draw | None] = lambda: None
 
 
 @dataclass(frozen=True, eq=False)
 class SeenSet:
-    """Which inputs training shows: `predicate(x[..., n]) -> bool[...]` for x in {-1, +1}^n.
+    """The inputs that training shows: `predicate(x[..., n]) -> bool[...]` for x in {-1, +1}^n.
 
-    The predicate refuses Booleans and unsigned whole numbers. `words` says it in a few words;
-    `make_seen_set(name, n, **params)` makes the same set again.
-    `relevant` is on how many first coordinates it depends, if a caller knows; 0: on all.
+    The predicate refuses Booleans and unsigned integers. `make_seen_set(name, n, **params)` makes
+    the same set again. `relevant` is the number of first coordinates it depends on, if known; 0:
+    all.
     """
 
     name: str
     n: int
     predicate: Predicate
-    words: str
+    description: str
     params: dict[str, Any]
     own_draw: Callable[[], Draw | None]
     relevant: int = 0
@@ -58,40 +58,41 @@ class SeenSet:
         """
         checks.integer(1, holdouts.LARGEST_MASK_N).check("n", self.n)
         mask = np.zeros(2 ** len(self._listed), bool)
-        mask[self._numbers] = True
+        mask[self._indices] = True
         return np.repeat(mask, 2 ** (self.n - len(self._listed)))
 
     @cached_property
     def sample(self) -> Draw:
         """The draw `sample(key) -> x [n]`, uniform over the seen inputs; may be traced and vmapped.
 
-        Exact by the structure of the set, or by listing it where n or `relevant` is up to 24.
-        Otherwise inputs are drawn until one is seen.
+        Uses the structure of the set, or lists it if n or `relevant` is up to 24. Otherwise inputs
+        are drawn until one is seen.
 
-        Raises ValueError if nothing is seen, or so little that trying could fail.
+        Raises:
+            Refusal: nothing is seen, or too little to draw by trials.
         """
         if draw := self.own_draw():
             return draw
         if (self.relevant or self.n) <= holdouts.LARGEST_MASK_N:
-            return seen_draws.product(self.n, [(self._listed, self._numbers)])
+            return seen_draws.product(self.n, [(self._listed, self._indices)])
         share, at_least = seen_draws.seen_share(self.predicate, self.n)
-        if at_least < seen_draws.LEAST_SHARE:
+        if at_least < seen_draws.MIN_SHARE:
             allowed = (
-                f"clearly more than {100 * seen_draws.LEAST_SHARE:g} %, as its rows are found by "
+                f"clearly more than {100 * seen_draws.MIN_SHARE:g} %, as its rows are found by "
                 f"trying; or n up to {holdouts.LARGEST_MASK_N}; or the same set by name, as "
                 "subcube, parity, hamming_ball, or where with parts of few coordinates joined by "
                 "and, whose rows are drawn directly"
             )
             tried = f"it holds for {100 * share:.2g} % of {seen_draws.SHARE_POINTS:,} random inputs"
-            raise checks.invalid(self._field, f"{self.words} ({tried})", allowed)
+            raise checks.invalid(self._field, f"{self.description} ({tried})", allowed)
         return seen_draws.by_trial(self.n, self.predicate)
 
     @cached_property
-    def _numbers(self) -> np.ndarray:
-        """The numbers of the seen points on the relevant coordinates, int32[m]; up to 24."""
-        found = seen_draws.numbers_where(self.predicate, self._listed, self.n)
+    def _indices(self) -> np.ndarray:
+        """The indices of the seen points on the relevant coordinates, int32[m]; up to 24."""
+        found = seen_draws.indices_where(self.predicate, self._listed, self.n)
         if not len(found):
-            raise checks.invalid(self._field, self.words, "one that holds for some input")
+            raise checks.invalid(self._field, self.description, "one that holds for some input")
         return found
 
     @property
@@ -100,7 +101,7 @@ class SeenSet:
 
     @property
     def _field(self) -> str:
-        """The parameter by which a user says which inputs are seen."""
+        """The parameter that defines the seen inputs."""
         return "condition" if self.name == "where" else "name"
 
 
@@ -117,7 +118,7 @@ def where(n: int, condition: str | None = None) -> Made:
     whole = conditions.joined(operator.and_, parts)
     if max(whole.coordinates, default=0) >= n:
         raise checks.invalid("condition", condition, f"coordinates x0 to x{n - 1} with n = {n}")
-    words = polynomial.one_line(condition)
+    description = polynomial.one_line(condition)
 
     def draw() -> Draw | None:
         if any(len(part.coordinates) > LARGEST_PART for part in parts):
@@ -125,27 +126,27 @@ def where(n: int, condition: str | None = None) -> Made:
         factors, share = [], 1.0
         for holds, mentioned in parts:
             own = sorted(mentioned) or [0]
-            numbers = seen_draws.numbers_where(holds, own, n)
+            numbers = seen_draws.indices_where(holds, own, n)
             if not len(numbers):
                 raise checks.invalid("condition", condition, "one that holds for some input")
             factors.append((own, numbers))
             share *= len(numbers) / 2 ** len(own)
-        # Where most inputs are seen, the first tries find one.
+        # If most inputs are seen, a few trials suffice.
         if share > 0.5:
             return seen_draws.by_trial(n, whole.holds)
         return seen_draws.product(n, factors)
 
-    return Made(whole.holds, words, {"condition": words}, draw)
+    return Made(whole.holds, description, {"condition": description}, draw)
 
 
 def parity(n: int, coordinates: Sequence[int] = (), value: int = 1) -> Made:
     """The inputs whose product over some coordinates is `value`."""
     chosen = _coordinates(coordinates, n)
     value = checks.one_of(*holdouts.VALUES).check("value", value)
-    words = "*".join(f"x{i}" for i in chosen) + f" = {value}"
+    description = "*".join(f"x{i}" for i in chosen) + f" = {value}"
     return Made(
         lambda x: jnp.prod(x[..., jnp.array(chosen)], axis=-1) == value,
-        words,
+        description,
         {"coordinates": chosen, "value": value},
         lambda: seen_draws.parity(n, chosen, value),
     )
@@ -158,17 +159,17 @@ def subcube(n: int, coordinates: Sequence[int] = (), values: Sequence[int] = ())
     if len(values) != len(chosen):
         raise checks.invalid("values", values, f"{len(chosen)} values, one per coordinate")
     values = tuple(checks.one_of(*holdouts.VALUES).check("values", value) for value in values)
-    words = " and ".join(f"x{i} = {v}" for i, v in zip(chosen, values, strict=True))
+    description = " and ".join(f"x{i} = {v}" for i, v in zip(chosen, values, strict=True))
 
     def predicate(x: jax.Array) -> jax.Array:
         return jnp.stack([x[..., i] == v for i, v in zip(chosen, values, strict=True)]).all(axis=0)
 
     params = {"coordinates": chosen, "values": values}
-    return Made(predicate, words, params, lambda: seen_draws.subcube(n, chosen, values))
+    return Made(predicate, description, params, lambda: seen_draws.subcube(n, chosen, values))
 
 
 def hamming_ball(n: int, radius: int | None = None) -> Made:
-    """The inputs with at most `radius` entries -1: shorter ones, in length generalization."""
+    """The inputs with at most `radius` entries -1: the shorter ones, in length generalization."""
     radius = checks.integer(0, n).check("radius", radius)
     return Made(
         lambda x: jnp.sum(x < 0, axis=-1) <= radius,
@@ -179,7 +180,7 @@ def hamming_ball(n: int, radius: int | None = None) -> Made:
 
 
 def random(n: int, fraction: float = 0.5, seed: int = 0) -> Made:
-    """A random share of the inputs, without replacement; the seed chooses which."""
+    """A random fraction of the inputs, without replacement, chosen by the seed."""
     seed = checks.integer(0, 2**31 - 1).check("seed", seed)
     if n > holdouts.LARGEST_MASK_N:
         raise checks.invalid("n", n, f"1 to {holdouts.LARGEST_MASK_N} for a random seen set")
@@ -190,11 +191,11 @@ def random(n: int, fraction: float = 0.5, seed: int = 0) -> Made:
         number = jnp.sum(jnp.where(x > 0, jnp.asarray(weights, jnp.int32), 0), axis=-1)
         return shown[number]
 
-    words = f"a random {exact(round(100 * float(fraction), 12))} % (seed {seed})"
-    return Made(predicate, words, {"fraction": fraction, "seed": seed})
+    description = f"a random {exact(round(100 * float(fraction), 12))} % (seed {seed})"
+    return Made(predicate, description, {"fraction": fraction, "seed": seed})
 
 
-# One line adds a kind of seen set: a function of (n, **parameters).
+# One line adds a seen set: a function of (n, **parameters).
 _SEEN_SETS: dict[str, Callable[..., Made]] = {
     "everything": everything,
     "where": where,
@@ -206,16 +207,17 @@ _SEEN_SETS: dict[str, Callable[..., Made]] = {
 
 
 def names() -> tuple[str, ...]:
-    """Names of all registered kinds; a user's own 'module:function' comes on top."""
+    """Names of all registered seen sets; users may also give 'module:function'."""
     return tuple(_SEEN_SETS)
 
 
 def make_seen_set(name: str, n: int, **params: Any) -> SeenSet:
     """Make the seen set `name` on {-1, +1}^n with the given parameters, defaults for the rest.
 
-    A user's own predicate is 'module:function', x[..., n] -> bool[...], and has no parameters.
-    Raises ValueError for an unknown name, an unknown parameter or a value out of range, in one
-    line "<parameter>: given <value>; allowed <what>".
+    A user's predicate is 'module:function', x[..., n] -> bool[...], without parameters.
+
+    Raises:
+        Refusal: an unknown name or parameter, or a value out of range.
     """
     n = checks.integer(1, checks.LARGEST_N).check("n", n)
     if isinstance(name, str) and ":" in name:
@@ -239,7 +241,7 @@ def make_seen_set(name: str, n: int, **params: Any) -> SeenSet:
 
 
 def _of_signs(seen: SeenSet) -> SeenSet:
-    """Hold a predicate to inputs that can be -1 and +1."""
+    """Make a predicate refuse inputs that cannot be -1 and +1."""
     own = seen.predicate
     return replace(seen, predicate=lambda x: own(checks.signs(x)))
 

@@ -1,4 +1,4 @@
-"""The registry of targets: a name and plain parameters in, a pure function on {-1, +1}^n out."""
+"""The registry of targets: from a name and plain parameters to a function on {-1, +1}^n."""
 
 import contextlib
 import difflib
@@ -22,14 +22,14 @@ from pvr_jax.tasks.pvr import binary_number, pvr, pvr_majority
 from pvr_jax.tasks.user_function import user_function
 
 Target = Callable[[jax.Array], jax.Array]
-# What every maker of targets returns: n, the target, and the parameters in full.
+# n, the target, and all parameters.
 Made = tuple[int, Target, dict[str, Any]]
 
 LARGEST_TABLE_N = 24
-# What the values of a truth table may be; None: any numbers.
+# Allowed values of a truth table by encoding; None: any numbers.
 ENCODINGS: dict[str, set[int] | None] = {"real": None, "sign": {-1, 1}, "bit": {0, 1}}
 ORDERS = ("msb_first", "lsb_first")
-# Points evaluated at once for a truth table: 2^16 points of 24 coordinates are 6 MB.
+# Points evaluated at once: 2^16 points of 24 coordinates are 6 MB.
 CHUNK = 2**16
 
 
@@ -37,10 +37,9 @@ CHUNK = 2**16
 class Task:
     """A function to learn: `target(x[..., n]) -> y[...]` for x in {-1, +1}^n.
 
-    The target is pure, can be jitted and vmapped, and answers in the floating type of x. It refuses
-    Booleans and unsigned whole numbers.
-    `params` holds every parameter, defaults included, as plain values that JSON can write;
-    `make(name, **params)` makes the same task again.
+    The target is pure, can be jitted and vmapped, and returns the floating dtype of x. It refuses
+    Booleans and unsigned integers. `params` has all parameters, defaults included, as values that
+    JSON can write; `make(name, **params)` makes the same task again.
     """
 
     name: str
@@ -50,7 +49,7 @@ class Task:
 
 
 def _along_last(values: np.ndarray, x: jax.Array) -> jax.Array:
-    """Constant values[m] shaped to multiply x[..., m], in the type of x."""
+    """Constant values[m] shaped to multiply x[..., m], in the dtype of x."""
     return jnp.asarray(values.reshape((1,) * (x.ndim - 1) + (-1,)), x.dtype)
 
 
@@ -110,7 +109,7 @@ def linear(
     weights = np.asarray(chosen)
 
     def target(x: jax.Array) -> jax.Array:
-        # A sum, not a matrix product: those are rounded to few bits on accelerators.
+        # A sum, not a matrix product, which accelerators round to few bits.
         return constant + jnp.sum(_along_last(weights, x) * x, axis=-1)
 
     return size, target, {"n": size, "coefficients": chosen, "intercept": constant}
@@ -119,7 +118,7 @@ def linear(
 def parity(
     n: int = 11, degree: int | None = None, coordinates: tuple[int, ...] | None = None
 ) -> Made:
-    """Product of some coordinates: of the first `degree`, or of the given ones, else of all.
+    """Product of the first `degree` coordinates, or of the given ones, else of all.
 
     degree = 0 and coordinates = () are the constant 1.
     """
@@ -148,31 +147,31 @@ def parity(
 def from_file(
     path: str | Path | None = None, encoding: str | None = None, order: str = "msb_first"
 ) -> Made:
-    """Function read from a .npy file with its 2^n values; n is read off the length, at most 24.
+    """Function read from a .npy file with its 2^n values, n at most 24.
 
-    order says which coordinate is which digit of a value's place. "msb_first", the order of
-    `cube.points`: coordinate 0 is the most significant, as in itertools.product([-1, 1],
-    repeat=n). "lsb_first": coordinate 0 is the least significant. A digit 0 is the input -1 and
-    a digit 1 the input +1.
+    Args:
+        path: the file.
+        encoding: "real", any values; "sign", -1 and +1; or "bit", 0 and 1 for -1 and +1. None:
+            "bit" for Booleans, else "real"; a table of 0 and 1 only is then refused, because as
+            bits its influences are four times those as real numbers.
+        order: "msb_first", the order of `cube.points` and itertools.product([-1, 1], repeat=n): in
+            the index of a value, coordinate 0 is the most significant bit; or "lsb_first", the
+            least significant. A bit 0 is the input -1, a bit 1 the input +1.
 
-    encoding says what the values are. "real": the function's values as they are. "sign": -1 and
-    +1, and nothing else. "bit": 0 and 1, which stand for -1 and +1 as in the inputs. Booleans are
-    bits; without an encoding other numbers are real, but a table of 0, or of 0 and 1, and nothing
-    else is refused: as bits it has four times the influences that it has as real numbers.
-
-    Raises ValueError where the file is missing, is not a plain .npy file (nothing pickled is
-    ever read), holds anything else, or does not fit its encoding.
+    Raises:
+        Refusal: the file is missing, is not a plain .npy file (nothing is unpickled), or does not
+            fit the encoding.
     """
     if not isinstance(path, str | Path) or not str(path):
         raise checks.invalid("path", path, "the path of a .npy file with 2**n values")
     path = Path(path)
     there = False
-    with contextlib.suppress(OSError, ValueError):  # an over-long path is none
+    with contextlib.suppress(OSError, ValueError):  # the path may be too long
         there = path.is_file()
     if not there:
         raise checks.invalid("path", str(path), "the path of a .npy file that exists")
     try:
-        # Mapped, not read: a header may promise more numbers than there are, or than memory holds.
+        # Mapped, not read: the header may claim more numbers than exist, or than fit in memory.
         values = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError, EOFError, OverflowError, TypeError) as error:
         raise checks.invalid(
@@ -203,7 +202,7 @@ def from_file(
 
 
 def _encoding(values: np.ndarray, given: str | None) -> str:
-    """Return what the values of a truth table are: as given, or as they say themselves."""
+    """Return the encoding of a truth table: the given one, or by its values."""
     found = set(np.unique(values).tolist())
     if given is None and values.dtype != np.bool_:
         if 0 in found and found <= {0, 1}:
@@ -225,8 +224,8 @@ def _encoding(values: np.ndarray, given: str | None) -> str:
     return encoding
 
 
-# One line adds a task: a function of plain parameters, every one with a default (None where the
-# user has to say), that returns (n, target, all parameters).
+# One line adds a task: a function of plain parameters, all with defaults (None: required), that
+# returns (n, target, all parameters).
 _TASKS: dict[str, Callable[..., Made]] = {
     "pvr": pvr,
     "pvr_majority": pvr_majority,
@@ -240,7 +239,7 @@ _TASKS: dict[str, Callable[..., Made]] = {
 
 
 def names() -> tuple[str, ...]:
-    """Names of all registered tasks; a user's own 'module:function' comes on top.
+    """Names of all registered tasks; users may also give 'module:function'.
 
     >>> from pvr_jax import tasks
     >>> "pvr_majority" in tasks.names()
@@ -250,7 +249,7 @@ def names() -> tuple[str, ...]:
 
 
 def parameters(name: str) -> dict[str, Any]:
-    """Parameters of a task and their defaults; None is also what has to be given or follows.
+    """Parameters of a task and their defaults; None: required, or determined by others.
 
     Raises ValueError for an unknown task.
     """
@@ -261,8 +260,8 @@ def parameters(name: str) -> dict[str, Any]:
 def make(name: str, **params: Any) -> Task:
     """Make the task `name` with the given parameters, defaults for the rest.
 
-    Raises ValueError for an unknown task, an unknown parameter or a value out of range, in one
-    line "<parameter>: given <value>; allowed <what>".
+    Raises:
+        Refusal: an unknown task or parameter, or a value out of range.
 
     >>> import jax.numpy as jnp
     >>> from pvr_jax import tasks
@@ -282,8 +281,8 @@ def make(name: str, **params: Any) -> Task:
 def truth_table(task: Task) -> jax.Array:
     """Values of a task on the whole cube, y[2^n] in the order of `cube.points`, n up to 24.
 
-    Computed in chunks, so only the table itself is ever in memory as a whole. The values are
-    float64 where JAX has 64 bits enabled, else float32.
+    Computed in chunks, so only the table itself is in memory as a whole. The values are float64 if
+    64-bit types are enabled, else float32.
 
     Raises ValueError where n is larger than 24.
 
@@ -301,15 +300,15 @@ def truth_table(task: Task) -> jax.Array:
         x = points_at(start + jnp.arange(chunk, dtype=jnp.int32), n)
         return task.target(x.astype(float_type))
 
-    # The starts are an argument: as a constant the compiler would evaluate the table itself.
+    # `starts` is an argument: with a constant, the compiler would evaluate the whole table.
     starts = jnp.arange(0, 2**n, chunk, dtype=jnp.int32)
     return jax.jit(lambda starts: jax.lax.map(values, starts))(starts).reshape(2**n)
 
 
 def exact_values(task: Task) -> np.ndarray:
-    """Values of a task on the whole cube, float64[2^n], computed with 64 bits.
+    """Values of a task on the whole cube, float64[2^n], computed in float64.
 
-    Raises ValueError where n is larger than 24, or a value is none that float32 can hold.
+    Raises ValueError if n is larger than 24, or float32 cannot represent a value.
     """
     with float64.exact():
         values = np.asarray(truth_table(task), np.float64)
@@ -322,7 +321,7 @@ def exact_values(task: Task) -> np.ndarray:
 
 
 def _maker(name: str) -> Callable[..., Made]:
-    """Maker of the task `name`, registered or the user's own."""
+    """Maker of the task `name`, registered or a user's."""
     if isinstance(name, str) and name in _TASKS:
         return _TASKS[name]
     if isinstance(name, str) and ":" in name:
@@ -334,12 +333,12 @@ def _maker(name: str) -> Callable[..., Made]:
 
 
 def _named(name: str, /, n: int | None = None) -> Made:
-    """Maker of the user's own function; its one parameter is n."""
+    """Maker of a user's function; its one parameter is n."""
     return user_function(name, n)
 
 
 def _in_the_type_of_x(target: Target, n: int) -> Target:
-    """Hold a target to its contract: x[..., n] -> y[...] in the floating type of x."""
+    """Make a target return y[...] in the floating dtype of x[..., n]."""
 
     def checked(x: jax.Array) -> jax.Array:
         x = checks.signs(x)

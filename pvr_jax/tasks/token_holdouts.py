@@ -15,7 +15,7 @@ import numpy as np
 
 from pvr_jax import checks
 from pvr_jax.tasks import token_pvr
-from pvr_jax.tasks.token_pvr import DIGITS, MOST_COMPLEX, VALUES
+from pvr_jax.tasks.token_pvr import DIGITS, MAX_COMPLEXITY, VALUES
 
 
 def check_withheld(withheld: int, complexity: int) -> int:
@@ -24,7 +24,7 @@ def check_withheld(withheld: int, complexity: int) -> int:
     Raises ValueError for one below 0 or above (complexity + 1)!, and for any but 0 with complexity
     9: there the repaired window of a training sample is again a permutation of all ten digits.
     """
-    if complexity == MOST_COMPLEX:
+    if complexity == MAX_COMPLEXITY:
         note = " (a window of all ten digits cannot be repaired)"
         return checks.integer(0, 0, f"0 to 0{note}").check("withheld", withheld)
     most = math.factorial(complexity + 1)
@@ -134,7 +134,7 @@ def withheld_input(
     return tokens.at[token_pvr.window_places(tokens)].set(written)
 
 
-def words(withheld: int, complexity: int) -> str:
+def description(withheld: int, complexity: int) -> str:
     """Return what is withheld, in words; "" for nothing."""
     if not withheld:
         return ""

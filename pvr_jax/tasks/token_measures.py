@@ -1,7 +1,7 @@
-"""How hard a task on tokens is: the distribution of its labels and its noise sensitivity.
+"""Difficulty of tasks on tokens: label distribution and noise sensitivity.
 
-Exact where the windows can be listed, by sampling with an interval elsewhere. Both are of uniform
-inputs; a holdout of i windows changes them by no more than i 10^-(m + 1).
+Exact if the windows can be listed, else sampled, with an interval. Both are for uniform inputs; a
+holdout of i windows changes them by at most i 10^-(m + 1).
 """
 
 from collections.abc import Callable
@@ -16,15 +16,15 @@ from pvr_jax import checks
 from pvr_jax.tasks import token_pvr
 from pvr_jax.tasks.token_pvr import DIGITS
 
-# Windows of up to so many digits are listed: 10^6 of them.
-MOST_LISTED = 6
+# Windows of up to this many digits are listed: 10^6 of them.
+MAX_LISTED = 6
 SAMPLES = 1 << 20
 _SAMPLES_AT_ONCE = 1 << 16
 CONFIDENCE = 0.95
 
 
 class Estimate(NamedTuple):
-    """A number with the bounds of its 95 % interval; of an exact one, both are the number."""
+    """A number with the bounds of its 95 % interval, which are the number itself if exact."""
 
     value: float
     low: float
@@ -40,11 +40,11 @@ class Distribution(NamedTuple):
 
 
 def label_distribution(aggregation: str, complexity: int) -> Distribution:
-    """Return the probability of each label of token PVR, float64[10], wherever the pointer is.
+    """Return the probability of each label of token PVR, float64[10], for any pointer.
 
-    Windows of up to `MOST_LISTED` digits are listed, of longer ones 2^20 are drawn.
+    Windows of up to `MAX_LISTED` digits are listed; of longer ones 2^20 are drawn.
     """
-    if complexity < MOST_LISTED:
+    if complexity < MAX_LISTED:
         table = window_labels(aggregation, complexity)
         return Distribution(np.bincount(table.ravel(), minlength=DIGITS) / table.size, True)
     number = token_pvr.aggregation_number(aggregation)
@@ -60,14 +60,14 @@ def noise_sensitivity(
 ) -> Estimate:
     """Return the probability that noise changes the label of token PVR.
 
-    Every token is drawn anew with probability `delta`, the pointer among the places it can have
-    (Zhang et al. 2021; for +-1 bits, `boolean.measures.noise_sensitivity` at delta / 2). Exact for
-    windows of up to `MOST_LISTED` digits, sampled for longer ones.
+    Every token is redrawn with probability `delta`, the pointer from its allowed values (Zhang et
+    al. 2021; for +-1 bits, `boolean.measures.noise_sensitivity` at delta / 2). Exact for windows of
+    up to `MAX_LISTED` digits, sampled for longer ones.
 
-    Raises ValueError for a delta that is not in 0 to 1.
+    Raises ValueError for a delta that is not in [0, 1].
     """
     delta = _probability(delta)
-    if complexity >= MOST_LISTED:
+    if complexity >= MAX_LISTED:
         number = token_pvr.aggregation_number(aggregation)
         return sampled_noise_sensitivity(
             lambda key: token_pvr.draw(key, complexity, boundary),
@@ -94,15 +94,15 @@ def sampled_noise_sensitivity(
     Args:
         draw: draw(key) -> tokens [n], independent of each other.
         label: label(tokens [n]) -> a class.
-        delta: with which probability a token is drawn anew.
-        seed: of the pairs.
+        delta: probability that a token is redrawn.
+        seed: seed of the pairs.
     """
     delta = _probability(delta)
 
     def changes(key: jax.Array) -> jax.Array:
         first, second, third = jax.random.split(key, 3)
         tokens = draw(first)
-        # Tokens are independent, so those of another input are new draws of their own law.
+        # Tokens are independent, so the tokens of another input are fresh draws.
         noisy = jnp.where(
             jax.random.bernoulli(third, jnp.float32(delta), tokens.shape), draw(second), tokens
         )
@@ -118,7 +118,7 @@ def sampled_share(found: int, count: int) -> Estimate:
 
 
 def _counted(labeled: Callable[[jax.Array], jax.Array], classes: int, seed: int = 0) -> np.ndarray:
-    """Return how often each of 0 .. classes - 1 comes up in `SAMPLES` calls, [classes]."""
+    """Return how often each of 0 .. classes - 1 occurs in `SAMPLES` calls, [classes]."""
 
     @jax.jit
     def some(key: jax.Array) -> jax.Array:
@@ -146,17 +146,17 @@ def window_labels(aggregation: str, complexity: int) -> np.ndarray:
 
 
 def _shared_values(places: int, complexity: int) -> np.ndarray:
-    """Return how many values the windows of every two pointers share, int[places, places]."""
+    """Return the number of values shared by the windows of two pointers, int[places, places]."""
     windows = [{(p + j) % DIGITS for j in range(complexity + 1)} for p in range(places)]
     return np.array([[len(one & other) for other in windows] for one in windows])
 
 
 def agreement(table: np.ndarray, shared: int, delta: float) -> float:
-    """Return the probability that two windows have the same label, `shared` digits being common.
+    """Return the probability that two windows with `shared` common digits have the same label.
 
-    The common digits of the second are drawn anew with probability delta, the others are its own.
-    The common ones are the first; which they are matters only where the label is no symmetric
-    function. The table, int[k, ..., k], is that of any labels of windows of k digits.
+    The common digits of the second are redrawn with probability delta, the others are independent.
+    The common ones are the first, which matters only if the label is not a symmetric function. The
+    table, int[k, ..., k], has the label of every window of k digits.
     """
     own = tuple(range(shared, table.ndim))
     total = 0.0

@@ -18,7 +18,7 @@ from pvr_jax import checks
 DIGITS = 10
 VALUES = 10
 LENGTH = 1 + VALUES
-MOST_COMPLEX = VALUES - 1
+MAX_COMPLEXITY = VALUES - 1
 # A trace holds the place of an aggregation in this tuple.
 AGGREGATIONS = ("mod_sum", "min", "max", "median", "majority_vote")
 BOUNDARIES = ("bounded", "cyclic")

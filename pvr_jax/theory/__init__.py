@@ -1,7 +1,7 @@
-"""Exact predictions of what a trained network becomes."""
+"""Exact predictions of the functions that networks learn."""
 
 from pvr_jax.theory.degree_temperature import degree_temperature, noise_kernel_interpolator
-from pvr_jax.theory.empirical_kernel import empirical_kernel, mean_empirical_kernel, symmetrised
+from pvr_jax.theory.empirical_kernel import empirical_kernel, mean_empirical_kernel, symmetrized
 from pvr_jax.theory.kernel_features import symmetric_interpolator, symmetric_kernel
 from pvr_jax.theory.kernel_limit import (
     feature_interpolator,
@@ -35,5 +35,5 @@ __all__ = [
     "relu_kernel_eigenvalues",
     "symmetric_interpolator",
     "symmetric_kernel",
-    "symmetrised",
+    "symmetrized",
 ]

@@ -1,6 +1,6 @@
 """Interpolators that need no linear algebra, at any size of the cube.
 
-Affine subspaces (frozen bits, subcubes, parity constraints and what they combine to) and Hamming
+Affine subspaces (frozen bits, subcubes, parity constraints and their intersections) and Hamming
 balls are recognized from the seen set alone.
 """
 
@@ -12,7 +12,7 @@ from pvr_jax.boolean import float64
 
 
 def constraints(seen: np.ndarray) -> list[int] | None:
-    """Return independent sets whose χ_S are constant on an affine seen set and cut it out.
+    """Return independent sets S whose χ_S are constant on an affine seen set and define it.
 
     seen bool [2^n] -> spectrum indices, none if everything is seen; None if it is not affine.
     """
@@ -35,12 +35,12 @@ def constraints(seen: np.ndarray) -> list[int] | None:
 
 
 def shared(values: np.ndarray, basis: list[int], weights: np.ndarray) -> np.ndarray:
-    """Return the interpolator on an affine seen set that shares each class by given weights.
+    """Return the interpolator on an affine seen set that splits each class by given weights.
 
     The sets S fall into classes, the cosets of the span of `basis`, within which all χ_S agree up
-    to sign on the seen set. Its values fix one sum of coefficients per class; a share of it in
-    proportion to weights [2^n] goes to each member. Weights μ_|S| give the least Σ g^(S)²/μ_|S|.
-    A class without weight gets nothing. values float64 [..., 2^n] (0 where unseen), the same.
+    to sign on the seen set. The seen values determine one sum of coefficients per class, which is
+    split in proportion to weights [2^n]. Weights μ_|S| minimize Σ g^(S)²/μ_|S|. A class without
+    weight gets 0. values float64 [..., 2^n] (0 where unseen), like the result.
     """
     # The coefficients of f·1_seen are those class sums, over the size 2^c of a class.
     sums = float64.spectrum(values) * 2.0 ** len(basis)
@@ -52,7 +52,7 @@ def shared(values: np.ndarray, basis: list[int], weights: np.ndarray) -> np.ndar
 def affine(values: np.ndarray, seen: np.ndarray) -> np.ndarray | None:
     """Return the min-degree interpolators [..., 2^n] on an affine seen set, None for other sets.
 
-    The smallest profile shares each class equally among its members of least degree. With one bit
+    The smallest profile splits each class equally among its sets of lowest degree. With one bit
     frozen the classes are the pairs {T, T ∪ k}: the interpolator is the frozen function.
     values float64 [..., 2^n] (0 where unseen), seen bool [2^n].
     """
@@ -90,14 +90,14 @@ def hamming_ball(values: np.ndarray, seen: np.ndarray) -> np.ndarray | None:
 
 
 def _ball(seen: np.ndarray) -> tuple[int, int] | None:
-    """The center, a point's number, and the radius of a Hamming ball; None for other sets."""
+    """Return the center (index of a point) and radius of a Hamming ball; None for other sets."""
     n = int(seen.size).bit_length() - 1
     numbers = np.flatnonzero(seen)
     count = len(numbers)
     sizes = np.cumsum([math.comb(n, r) for r in range(n + 1)])
     if count not in sizes:
         return None
-    # Of a ball that is not the whole cube most points agree with the center in each coordinate.
+    # Unless the ball is the whole cube, most of its points agree with the center in a coordinate.
     bits = [1 << i for i in range(n)]
     center = sum(bit for bit in bits if 2 * int(((numbers & bit) != 0).sum()) > count)
     radius = int(np.flatnonzero(sizes == count)[0])
@@ -106,7 +106,7 @@ def _ball(seen: np.ndarray) -> tuple[int, int] | None:
 
 
 def _over_subsets(values: np.ndarray, sign: float) -> np.ndarray:
-    """At each T, Σ_{U ⊆ T} sign^|T-U| values(U); subsets of the numbers' bits, [..., 2^n]."""
+    """At each T, Σ_{U ⊆ T} sign^|T-U| values(U); subsets of the bits of an index, [..., 2^n]."""
     values = values.copy()
     n = int(values.shape[-1]).bit_length() - 1
     for i in range(n):

@@ -1,9 +1,9 @@
-"""Degree temperature: how strongly what was learned prefers low degree, as one number.
+"""Degree temperature: the preference of a learned function for low degree, as one number.
 
 The noise kernel Π_i (1 + ρ x_i x'_i) has the eigenvalue ρ^d at degree d. Its interpolant goes from
-the min-degree interpolator (ρ → 0) to a function that is 0 wherever training did not look (ρ = 1).
-The ρ whose interpolant is nearest to a learned function compares architectures, optimizers,
-widths, rates and init scales on one scale.
+the min-degree interpolator (ρ → 0) to a function that is 0 at unseen inputs (ρ = 1). The ρ whose
+interpolant is nearest to a learned function compares architectures, optimizers, widths, learning
+rates and init scales on one scale.
 """
 
 import numpy as np
@@ -17,9 +17,9 @@ from pvr_jax.theory.kernel_limit import kernel_interpolator
 from pvr_jax.theory.min_degree import min_degree_interpolator
 from pvr_jax.theory.symmetry import without_free_coordinates
 
-# The smallest ρ^n of a system that float64 still solves to six digits.
+# The smallest ρ^n for which float64 solves the system to six digits.
 SMALLEST_EIGENVALUE = 1e-10
-MOST_POINTS = 1024
+MAX_POINTS = 1024
 
 
 def noise_kernel_interpolator(values: ArrayLike, seen: ArrayLike, rho: float) -> np.ndarray:
@@ -44,7 +44,7 @@ def noise_kernel_interpolator(values: ArrayLike, seen: ArrayLike, rho: float) ->
 
 
 def _of_each(values: np.ndarray, seen: np.ndarray, rho: float) -> np.ndarray:
-    """Interpolate several functions [t, 2^r], by the operator if that has fewer columns."""
+    """Interpolate several functions [t, 2^r], via the operator if it has fewer columns."""
     eigenvalues = float(rho) ** np.arange(int(seen.size).bit_length())
     if (count := int(seen.sum())) >= len(values):
         return np.stack([kernel_interpolator(eigenvalues, row, seen) for row in values])
@@ -59,11 +59,11 @@ def degree_temperature(learned: ArrayLike, target: ArrayLike, seen: ArrayLike) -
     learned [2^n], target [2^n] (read at seen points only) and seen bool [2^n] -> ρ, which
     minimizes the mean square distance over the unseen points. With one bit frozen,
     ρ = (1 - c) / (1 + c), c the projection of `analysis.canonical.extrapolation`, held to [0, 1].
-    NaN where nothing is unseen, where no ρ makes a difference there, or where what was learned
-    there is not finite, as of a run that diverged.
+    NaN if nothing is unseen, if all ρ agree at the unseen points, or if the learned function is not
+    finite there, as in a diverged run.
 
-    Seen sets other than affine subspaces are searched from ρ^r = 1e-10 on, r the coordinates on
-    which they depend, and at 0.
+    For seen sets that are not affine, ρ is searched from ρ^r = 1e-10, r the number of coordinates
+    on which they depend, and at 0.
 
     Raises ValueError as `kernel_interpolator`, or if such a set depends on more than 10
     coordinates.
@@ -82,7 +82,7 @@ def degree_temperature(learned: ArrayLike, target: ArrayLike, seen: ArrayLike) -
     scale = max(np.abs(learned).max(), np.abs(target).max())
 
     def distance(rho: float) -> float:
-        # Less that at ρ = 0 and over the scale: beside a large enough function the others are 0.
+        # Relative to ρ = 0, and to the scale of the functions.
         interpolant = noise_kernel_interpolator(target, seen, rho)[~seen]
         both = interpolant / scale + least / scale - 2 * (learned / scale)
         return float(np.mean((interpolant - least) * both))
@@ -90,10 +90,10 @@ def degree_temperature(learned: ArrayLike, target: ArrayLike, seen: ArrayLike) -
     lowest = 0.0
     if closed_forms.constraints(seen) is None:
         used = len(without_free_coordinates(target, seen).kept)
-        if 1 << used > MOST_POINTS:
+        if 1 << used > MAX_POINTS:
             raise Refusal(
                 f"seen: given one that depends on {used} coordinates; allowed up to "
-                f"{MOST_POINTS.bit_length() - 1}, as every rho is a system to solve"
+                f"{MAX_POINTS.bit_length() - 1}, as every rho is a system to solve"
             )
         lowest = SMALLEST_EIGENVALUE ** (1 / used)
     found = scipy.optimize.minimize_scalar(

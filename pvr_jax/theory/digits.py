@@ -1,8 +1,8 @@
-"""Arithmetic with hundreds of digits, for eigenvalues that fall far below float64's rounding.
+"""Arithmetic with hundreds of digits, for eigenvalues far below the rounding of float64.
 
 The eigenvalues of an erf network fall geometrically with the degree, and each is an alternating sum
-of values of order 1: no more than the first few stand out of float64's rounding. Arrays hold
-`decimal.Decimal`, of which NumPy knows sums, products and square roots.
+of values of order 1: in float64 only the first few are above rounding. Arrays hold
+`decimal.Decimal`, for which NumPy has sums, products and square roots.
 """
 
 import numpy as np
@@ -28,7 +28,7 @@ def arcsin(x: np.ndarray) -> np.ndarray:
 
 
 def rounded(numbers: np.ndarray) -> np.ndarray:
-    """Return sums of decimals as float64: 0 within rounding of 0, NaN where too small for it."""
+    """Return sums of decimals as float64: 0 within rounding of 0, NaN if too small for float64."""
     largest = max(map(abs, numbers))
     zero = [abs(number) <= largest.scaleb(LOST - DIGITS) for number in numbers]
     values = numbers.astype(np.float64)

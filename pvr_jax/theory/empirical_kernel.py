@@ -1,4 +1,4 @@
-"""The empirical neural tangent kernel: a network's own kernel, at given parameters.
+"""The empirical neural tangent kernel of a network at given parameters.
 
 k(x, y) = <∂f(x)/∂θ, ∂f(y)/∂θ>. To first order in the parameters, training on the square loss is
 regression with it; averaged over initializations it is a prediction without free parameters for
@@ -25,7 +25,7 @@ LARGEST_N = 12
 BLOCK_BYTES = 1 << 30
 PROBES = 8
 JACOBIAN_BLOCK = 128
-# Squared, relative: what rounding leaves of a product of two vectors.
+# Squared relative rounding error of a product of two vectors.
 OUTER_TOLERANCE = 1e-20
 
 
@@ -40,14 +40,14 @@ class Features(NamedTuple):
 
 
 def mean_empirical_kernel(
-    init: Init, apply: Apply, n: int, keys: jax.Array, symmetrise: bool = False
+    init: Init, apply: Apply, n: int, keys: jax.Array, symmetrize: bool = False
 ) -> np.ndarray:
     """Return the empirical tangent kernel at initialization, averaged over keys [s].
 
     init(key, x[b, n]) -> params; otherwise as `empirical_kernel`, -> float64 [2^n, 2^n]. With
-    `symmetrise`, averaged over symmetries of the cube too (`symmetrised`): the same expectation
-    with less noise where initialization knows no difference between coordinates and none between
-    the two values of a bit, as in every registered model.
+    `symmetrize`, also averaged over symmetries of the cube (`symmetrized`). This reduces the noise
+    without changing the expectation if initialization is invariant under permutations of
+    coordinates and under x -> -x, as for every registered model.
     """
     example = cube.points_at(jnp.zeros(1, jnp.int32), n)
     init = jax.jit(init)
@@ -55,14 +55,14 @@ def mean_empirical_kernel(
     for key in keys:
         total += empirical_kernel(apply, init(key, example), n)
     mean = total / len(keys)
-    return symmetrised(mean) if symmetrise else mean
+    return symmetrized(mean) if symmetrize else mean
 
 
-def symmetrised(kernel: np.ndarray) -> np.ndarray:
+def symmetrized(kernel: np.ndarray) -> np.ndarray:
     """Return the mean of a kernel [2^n, 2^n] over permutations of the coordinates and x -> -x.
 
-    It depends on x and y only through how many entries of x are -1, how many of y, and in how many
-    they differ. A mean of positive semi-definite matrices, it is one itself.
+    It depends on x and y only through the number of entries -1 in x, in y, and of entries in which
+    they differ. As a mean of positive semi-definite matrices it is positive semi-definite.
     """
     size = len(kernel)
     n = size.bit_length() - 1
@@ -81,20 +81,20 @@ def empirical_kernel(apply: Apply, params: Any, n: int, block: int | None = None
 
     Args:
         apply: `apply(params, x[b, n]) -> y[b]`.
-        params: the parameters, any tree of float arrays; all of them count as trained.
+        params: the parameters, any tree of float arrays; all count as trained.
         n: coordinates, up to 12: the matrix has 4^n entries.
-        block: points whose Jacobian [block, parameters] is held at once, twice over; chosen to
-            take a gigabyte each if None.
+        block: points whose Jacobian [block, parameters] is in memory, twice; None: as many as take
+            a gigabyte each.
 
     Returns:
-        float64 [2^n, 2^n], symmetric, computed in float64 throughout: the eigenvalues of high
-        degree, a millionth of the largest and less, would drown in the rounding of float32.
+        float64 [2^n, 2^n], symmetric, computed in float64: eigenvalues of high degree, a millionth
+        of the largest or less, are below the rounding of float32.
 
-    The gradient of a matrix that each input passes once is an outer product of two vectors, and the
-    products of such gradients are products of products of these vectors: for an MLP that is 400
-    times less work, and the gradients of all points fit into memory. Otherwise the time is that of
-    2^n (2^n/block + 1) / 2 gradients and of 4^n/2 products of the parameters' length. Which leaves
-    have such gradients is guessed at random points and checked at every one.
+    The gradient of a matrix that every input passes once is an outer product of two vectors, and
+    the product of two such gradients is a product of dot products: 400 times less work for an MLP,
+    and the gradients of all points fit into memory. Otherwise the cost is 2^n (2^n/block + 1) / 2
+    gradients and 4^n/2 dot products over the parameters. Leaves with such gradients are detected at
+    random points and checked at every point.
 
     Raises ValueError if n is above 12.
     """
@@ -107,7 +107,7 @@ def empirical_kernel(apply: Apply, params: Any, n: int, block: int | None = None
 def jacobian_on_cube(apply: Apply, params: Any, n: int) -> np.ndarray:
     """Return the gradients of a network's outputs at all points, float64 [2^n, parameters].
 
-    Computed in float64; the parameters in the order of `jax.tree.leaves`.
+    Parameters are in the order of `jax.tree.leaves`.
     """
     block = min(2**n, JACOBIAN_BLOCK)
     with float64.exact():
@@ -129,8 +129,8 @@ def _kernel(apply: Apply, params: Any, n: int, block: int | None) -> np.ndarray:
     if block is None:
         block = max(1, BLOCK_BYTES // max(1, bytes_per_point))
     block = min(2**n, 1 << (block.bit_length() - 1))
-    # Evenly spaced points would repeat a pattern: where it fills windows that share weights, these
-    # all see the same inputs, and a sum of outer products looks like one.
+    # Evenly spaced points repeat a pattern: windows that share weights could all see the same
+    # inputs, and a sum of outer products would look like one.
     probes = np.random.default_rng(0).permutation(2**n)[:PROBES].astype(np.int32)
     jacobian = _jacobian(apply, params, cube.points_at(jnp.asarray(probes), n))
     outer = tuple(
@@ -144,7 +144,7 @@ def _kernel(apply: Apply, params: Any, n: int, block: int | None) -> np.ndarray:
 
 
 class _NotOuterError(Exception):
-    """Some gradients are no outer products after all; `outer` says which leaves' still may be."""
+    """Some gradients are not outer products after all; `outer` marks the leaves that may be."""
 
     def __init__(self, outer: tuple[bool, ...]) -> None:
         super().__init__()
@@ -176,10 +176,9 @@ def _products(apply: Apply, params: Any, n: int, block: int, outer: tuple[bool, 
 
 
 def _are_outer(gradients: jax.Array) -> jax.Array:
-    """Whether each of the gradients [b, p, q] is a matrix of rank one (or zero).
+    """Return whether each of the gradients [b, p, q] is a matrix of rank one (or zero).
 
-    Their products with one random vector say so: equal they would be by chance only, and compared
-    entry by entry the matrices would take three times as long.
+    Tested by products with a random vector, three times faster than comparing all entries.
     """
     left, right = _split(gradients)
     columns = gradients.shape[2]
@@ -190,7 +189,7 @@ def _are_outer(gradients: jax.Array) -> jax.Array:
 
 
 def _split(gradients: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The column and the row through the largest entry of each matrix of rank one [b, p, q]."""
+    """Return the column and row through the largest entry of each rank-one matrix [b, p, q]."""
     count, _, columns = gradients.shape
     largest = jnp.argmax(jnp.abs(gradients.reshape(count, -1)), axis=1)
     point = jnp.arange(count)
@@ -204,7 +203,7 @@ def _split(gradients: jax.Array) -> tuple[jax.Array, jax.Array]:
 def _features_of(
     apply: Apply, params: Any, n: int, block: int, outer: tuple[bool, ...], start: jax.Array
 ) -> tuple[Features, list[jax.Array]]:
-    """Gradients at the points start <= i < start + block, and whether those to be split can be."""
+    """Return the gradients at points start <= i < start + block, and which `outer` ones are."""
     points = cube.points_at(start + jnp.arange(block), n)
     leaves = jax.tree.leaves(_jacobian(apply, params, points))
     whole = [g.reshape(block, -1) for g, split in zip(leaves, outer, strict=True) if not split]
@@ -219,7 +218,7 @@ def _bytes_per_point(features: Features, block: int) -> int:
 
 @partial(jax.jit, static_argnames="apply")
 def _jacobian(apply: Apply, params: Any, x: jax.Array) -> Any:
-    """Gradients of the outputs at x [b, n] by the parameters: a tree of [b, ...]."""
+    """Return the gradients of the outputs at x [b, n]: a tree of [b, ...]."""
 
     def output(params: Any, point: jax.Array) -> jax.Array:
         return apply(params, point[None])[0]
@@ -229,7 +228,7 @@ def _jacobian(apply: Apply, params: Any, x: jax.Array) -> Any:
 
 @jax.jit
 def _gram(first: Features, second: Features) -> jax.Array:
-    """Inner products of all pairs of gradients: of a points with b to [a, b]."""
+    """Return the inner products [a, b] of all pairs of gradients."""
 
     def products(a: jax.Array, b: jax.Array) -> jax.Array:
         # Without HIGHEST a GPU would multiply in TF32 and a TPU in bfloat16.

@@ -1,13 +1,13 @@
 """Moments of a first layer whose weights are not Gaussian, exact at any number of inputs.
 
-A pre-activation of the first layer is a sum of n weights, times ±1, and maybe a bias: Gaussian only
-if they are, however wide the network, since only later layers sum over many units. For symmetric
-weights the pair (u, v) of two inputs at Hamming distance h is (A + B, A - B), where A sums over the
-n - h coordinates in which they agree (and the bias), B over the h others, independent of A; so
-its moments are double integrals over the densities of two sums.
+A pre-activation of the first layer is a sum of n weights, times ±1, and possibly a bias: Gaussian
+only if these are, however wide the network, since only later layers sum over many units. For
+symmetric weights, the pre-activations (u, v) of two inputs at Hamming distance h are (A + B,
+A - B), where A sums over the n - h coordinates in which they agree (and the bias), and B,
+independent of A, over the other h; so moments are double integrals over the densities of two sums.
 
-No package of infinitely wide networks is known to us that does this: Neural Tangents, for one, has
-Gaussian weights only.
+We know of no package for infinitely wide networks that does this; Neural Tangents has Gaussian
+weights only.
 """
 
 from collections.abc import Callable
@@ -20,10 +20,11 @@ from pvr_jax.refusal import Refusal
 
 Function = Callable[[np.ndarray], np.ndarray]
 
-NODES = 32  # per piece of a density: polynomials of degree 31 are held exactly
-POINTS = 20  # per piece of an integral, between two places where the integrand may have a kink
+NODES = 32  # per piece of a density: exact for polynomials of degree 31
+POINTS = 20  # per piece of an integral, between possible kinks of the integrand
 
-# Densities on [-1, 1] of the laws, up to their width. Flax cuts its normal law off at 2 deviations.
+# Densities on [-1, 1] of weights scaled to a half-width of 1. Flax truncates the normal at 2
+# deviations.
 DENSITIES: dict[str, Function] = {
     "uniform": lambda x: np.full_like(x, 0.5),
     "truncated_normal": lambda x: scipy.stats.truncnorm.pdf(x, -2, 2, scale=0.5),
@@ -31,43 +32,52 @@ DENSITIES: dict[str, Function] = {
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(NODES)
 _VALUES = np.polynomial.legendre.legvander(_NODES, NODES - 1)
-# From values at the nodes to coefficients of Legendre polynomials: [NODES, NODES].
+# Maps values at the nodes to Legendre coefficients: [NODES, NODES].
 _TRANSFORM = (np.arange(NODES) + 0.5)[:, None] * _VALUES.T * _WEIGHTS
 _POINTS, _POINT_WEIGHTS = np.polynomial.legendre.leggauss(POINTS)
 
 
 def moments(
-    law: str, deviation: float, agreeing: int, differing: int, function: Function, slope: Function
+    distribution: str,
+    deviation: float,
+    agreeing: int,
+    differing: int,
+    function: Function,
+    slope: Function,
 ) -> tuple[float, float]:
     """Return E φ(u) φ(v) and E φ'(u) φ'(v), u = A + B and v = A - B sums of independent weights.
 
     Args:
-        law: of the weights, "uniform" or "truncated_normal" (at 2 deviations of the normal law).
+        distribution: distribution of the weights, "uniform" or "truncated_normal" (truncated at 2
+            standard deviations).
         deviation: standard deviation of one weight.
-        agreeing: how many weights A sums.
-        differing: how many weights B sums; in all one or more.
-        function: φ, smooth but for a kink at 0.
+        agreeing: number of weights in A.
+        differing: number of weights in B; A and B have at least one.
+        function: φ, smooth except for a kink at 0.
         slope: φ'.
 
-    Raises ValueError for another law. To about 1e-15 of the result: Gauss-Legendre quadrature
-    between the places where a density changes from one polynomial to the next or φ has its kink.
+    Accurate to a relative 1e-15, by Gauss-Legendre quadrature between the breakpoints of the
+    densities and the kink of φ.
+
+    Raises:
+        Refusal: another distribution.
     """
-    if law not in DENSITIES:
-        raise Refusal(f"law: given {law!r}; allowed {', '.join(DENSITIES)}")
-    unit = deviation / _standard_deviation(law)
-    # (u, v) and (v, u) have one law, so B >= 0 is enough.
+    if distribution not in DENSITIES:
+        raise Refusal(f"distribution: given {distribution!r}; allowed {', '.join(DENSITIES)}")
+    unit = deviation / _standard_deviation(distribution)
+    # (u, v) and (v, u) are equal in distribution, so B >= 0 is enough.
     b, weights_b = (np.zeros(1), np.ones(1))
     if differing:
-        edges = np.arange(differing + 1.0)  # where one of the two densities changes
+        edges = np.arange(differing + 1.0)  # breakpoints of the densities
         b, lengths = _between(edges)
-        weights_b = 2 * lengths * density(law, differing, b)
+        weights_b = 2 * lengths * density(distribution, differing, b)
     a, weights = (np.zeros((1, 1)), np.ones((1, 1)))
     if agreeing:
         changes = np.arange(-agreeing, agreeing + 1.0, 2)
         kinks = np.clip(np.stack([-b, b], axis=1), -agreeing, agreeing)
         fixed = np.broadcast_to(changes, (len(b), len(changes)))
         a, lengths = _between(np.sort(np.concatenate([fixed, kinks], axis=1)))
-        weights = lengths * density(law, agreeing, a)
+        weights = lengths * density(distribution, agreeing, a)
     u, v = unit * (a + b[:, None]), unit * (a - b[:, None])
     weights = weights_b[:, None] * weights
     return (
@@ -76,27 +86,27 @@ def moments(
     )
 
 
-def density(law: str, count: int, x: np.ndarray) -> np.ndarray:
+def density(distribution: str, count: int, x: np.ndarray) -> np.ndarray:
     """Return the density at x [...] of a sum of `count` >= 1 independent draws on [-1, 1]."""
     piece = np.clip(np.floor((x + count) / 2).astype(int), 0, count - 1)
     local = x + count - 2 * piece - 1
-    coefficients = np.moveaxis(_pieces(law, count)[piece], -1, 0)
+    coefficients = np.moveaxis(_pieces(distribution, count)[piece], -1, 0)
     values = np.polynomial.legendre.legval(local, coefficients, tensor=False)
     return np.where(np.abs(x) <= count, values, 0.0)
 
 
 @cache
-def _pieces(law: str, count: int) -> np.ndarray:
-    """Legendre coefficients [count, NODES] of a sum's density, from -count + 2 j to 2 further each.
+def _pieces(distribution: str, count: int) -> np.ndarray:
+    """Legendre coefficients [count, NODES] of a sum's density; piece j starts at 2 j - count.
 
-    Where x lies in piece j of a sum of count draws, x - y for one more draw y lies in piece j of
-    the others up to a y and in piece j - 1 from there on.
+    If x is in piece j of a sum of count draws, x - y for one of the draws y is in piece j of the
+    sum of the others up to some y, and in piece j - 1 beyond.
     """
     if count == 1:
-        values = DENSITIES[law](_NODES)[None]
+        values = DENSITIES[distribution](_NODES)[None]
     else:
-        others = _pieces(law, count - 1)
-        from_same, from_below = _convolution(law)
+        others = _pieces(distribution, count - 1)
+        from_same, from_below = _convolution(distribution)
         values = np.zeros((count, NODES))
         values[:-1] += others @ from_same.T
         values[1:] += others @ from_below.T
@@ -105,24 +115,24 @@ def _pieces(law: str, count: int) -> np.ndarray:
 
 
 @cache
-def _convolution(law: str) -> tuple[np.ndarray, np.ndarray]:
-    """Convolution with one draw: coefficients of piece j, and of j - 1, to values at the nodes."""
+def _convolution(distribution: str) -> tuple[np.ndarray, np.ndarray]:
+    """Convolution with one draw: maps coefficients of pieces j and j - 1 to values at nodes."""
     x = _NODES[:, None]
     parts = []
     for low, high, shift in ((-1.0, x, -1), (x, 1.0, 1)):
         y = low + (high - low) * (1 + _NODES) / 2
-        weights = (high - low) / 2 * _WEIGHTS * DENSITIES[law](y)
+        weights = (high - low) / 2 * _WEIGHTS * DENSITIES[distribution](y)
         basis = np.polynomial.legendre.legvander(x - y + shift, NODES - 1)
         parts.append((weights[..., None] * basis).sum(axis=1))
     return parts[0], parts[1]
 
 
-def _standard_deviation(law: str) -> float:
-    return float(np.sqrt((_WEIGHTS * DENSITIES[law](_NODES) * _NODES**2).sum()))
+def _standard_deviation(distribution: str) -> float:
+    return float(np.sqrt((_WEIGHTS * DENSITIES[distribution](_NODES) * _NODES**2).sum()))
 
 
 def _between(edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points and weights [..., k POINTS] of quadrature over k pieces between edges [..., k + 1]."""
+    """Return quadrature points and weights [..., k POINTS] for k pieces with edges [..., k + 1]."""
     middles = (edges[..., 1:] + edges[..., :-1])[..., None] / 2
     halves = (edges[..., 1:] - edges[..., :-1])[..., None] / 2
     points = middles + halves * _POINTS

@@ -1,16 +1,16 @@
 """A network's tangent kernel, averaged over symmetries, as features φ with K = φ φᵀ.
 
-The eigenvalues of a small Transformer's kernel fall by a factor of a hundred per degree. In the
-matrix K those of degree 8 drown in rounding; its square root φ holds them, for there they fall by
-ten. Averaging over permutations keeps that precision in a basis in which K is made of small blocks.
+The eigenvalues of a small Transformer's kernel fall by a factor of a hundred per degree. At degree
+8 they are below the rounding of the matrix K, but not of its square root φ, where they fall by ten
+per degree. Averaging over permutations keeps that precision in a basis in which K has small blocks.
 
 The functions on the cube are a representation of the permutations of its n coordinates. Level l,
-the points of which l entries are +1, holds each irreducible representation j <= min(l, n - l) once,
+the points with l entries +1, contains each irreducible representation j <= min(l, n - l) once,
 with dimension d_j = C(n, j) - C(n, j - 1). By Schur's lemma a kernel that commutes with all
 permutations is, for each j, a matrix B_j [levels, levels] times the identity on d_j dimensions; for
-the mean of J Jᵀ over permutations, B_j = Σ_i A_i A_iᵀ / d_j, where A_i [levels, parameters] holds
-the i-th components of J. A QR decomposition of the stacked A_iᵀ is a square root of B_j. The map
-x -> -x turns the order of the levels about.
+the mean of J Jᵀ over permutations, B_j = Σ_i A_i A_iᵀ / d_j, where A_i [levels, parameters] are the
+i-th components of J. The R of a QR decomposition of the stacked A_iᵀ is a square root of B_j. The
+map x -> -x reverses the order of the levels.
 """
 
 import itertools
@@ -28,11 +28,11 @@ from pvr_jax.refusal import Refusal
 from pvr_jax.theory.empirical_kernel import LARGEST_N, Apply, Init, jacobian_on_cube
 from pvr_jax.theory.kernel_limit import feature_interpolator
 
-MOST_BYTES = 2 << 30  # of the gradients at all points
+MAX_BYTES = 2 << 30  # of the gradients at all points
 CHUNK = 4096  # parameters factorized at once
-# Of a gradient's entry, relative: several units in the last place, since entries are sums.
-SHAKE = 16 * np.finfo(float).eps
-MOST_MOVED = 0.02
+# Relative, of an entry of a gradient: several units in the last place, since entries are sums.
+PERTURBATION = 16 * np.finfo(float).eps
+MAX_MOVED = 0.02
 
 # Per j, per level from j to n - j: orthonormal columns [points of the level, d_j].
 Basis = tuple[tuple[np.ndarray, ...], ...]
@@ -41,34 +41,34 @@ Root = tuple[np.ndarray, ...]
 
 
 class SymmetricKernel(NamedTuple):
-    """The blocks of a kernel, and the same of gradients that were moved by about their rounding."""
+    """The blocks of a kernel, and those from gradients perturbed by about their rounding."""
 
     root: Root
-    shaken: Root
+    perturbed: Root
 
 
 def fits(init: Init, n: int) -> bool:
     """Return whether a network's gradients at all points of the cube take at most 2 GiB."""
-    return parameters_of(init, n) << (n + 3) <= MOST_BYTES
+    return parameters_of(init, n) << (n + 3) <= MAX_BYTES
 
 
 def parameters_of(init: Init, n: int) -> int:
-    """Return how many parameters `init(key, x[b, n])` makes."""
+    """Return the number of parameters that `init(key, x[b, n])` returns."""
     shapes = jax.eval_shape(init, jax.random.key(0), jnp.ones((1, n)))
     return sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
 
 def symmetric_kernel(init: Init, apply: Apply, n: int, key: jax.Array) -> SymmetricKernel:
-    """Return a network's tangent kernel at one initialization, averaged over symmetries, as roots.
+    """Return the square roots of a network's tangent kernel, averaged over symmetries.
 
-    The kernel is that of `mean_empirical_kernel(init, apply, n, [key], symmetrise=True)`; its roots
-    hold what the matrix in float64 cannot. Take `symmetric_interpolator` to regress with it.
+    The kernel is `mean_empirical_kernel(init, apply, n, [key], symmetrize=True)`, in higher
+    relative precision. Regress with it by `symmetric_interpolator`.
 
     Args:
         init: init(key, x[b, n]) -> params.
         apply: apply(params, x[b, n]) -> y[b].
         n: coordinates, up to 12.
-        key: of the initialization.
+        key: key of the initialization.
 
     Raises ValueError if n is above 12 or if the Jacobian [2^n, parameters] takes more than 2 GiB.
     """
@@ -76,24 +76,24 @@ def symmetric_kernel(init: Init, apply: Apply, n: int, key: jax.Array) -> Symmet
         raise Refusal(f"n: given {n}; allowed 1 to {LARGEST_N} for an empirical kernel")
     if not fits(init, n):
         raise Refusal(
-            f"parameters: given {parameters_of(init, n):,}; allowed {MOST_BYTES >> (n + 3):,} for "
+            f"parameters: given {parameters_of(init, n):,}; allowed {MAX_BYTES >> (n + 3):,} for "
             f"roots at {2**n:,} points; mean_empirical_kernel takes any number"
         )
     params = jax.jit(init)(key, cube.points_at(jnp.zeros(1, jnp.int32), n))
     jacobian = jacobian_on_cube(apply, params, n)
     basis = permutation_basis(n)
     random = np.random.default_rng(0)
-    root = shaken = tuple(np.zeros((0, len(levels))) for levels in basis)
+    root = perturbed = tuple(np.zeros((0, len(levels))) for levels in basis)
     for start in range(0, jacobian.shape[1], CHUNK):
         part = jacobian[:, start : start + CHUNK]
         root = _with_more(root, part, basis)
         noise = random.random(part.shape, dtype=np.float32) - 0.5
-        shaken = _with_more(shaken, part * (1 + SHAKE * noise), basis)
-    return SymmetricKernel(_with_signs(root), _with_signs(shaken))
+        perturbed = _with_more(perturbed, part * (1 + PERTURBATION * noise), basis)
+    return SymmetricKernel(_with_signs(root), _with_signs(perturbed))
 
 
 def mean_features(roots: Sequence[Root]) -> np.ndarray:
-    """Return features φ [2^n, 2^n] with products φ φᵀ the mean of kernels, at least one.
+    """Return features φ [2^n, 2^n] such that φ φᵀ is the mean of one or more kernels.
 
     Rows in the order of `cube.index`.
     """
@@ -108,36 +108,36 @@ def symmetric_interpolator(
     seen: ArrayLike,
     check_rounding: bool = True,
 ) -> np.ndarray:
-    """Return what regression with the mean of kernels learns from the seen values.
+    """Return the function that regression with the mean of kernels learns.
 
     values [2^n], read where seen bool [2^n]; returns float64 [2^n].
 
-    Raises ValueError as `feature_interpolator`, and, with `check_rounding`, if rounding of the
-    gradients, made a little larger than it is, moves the result by more than 2 % (root mean
-    square): the seen values alone would not tell, since they are met in any case.
+    Raises ValueError as `feature_interpolator`, and, with `check_rounding`, if a perturbation of
+    the gradients, somewhat larger than their rounding, moves the result by more than 2 % (root mean
+    square). The seen values cannot reveal this, since they are interpolated in any case.
     """
-    roots, shaken_roots = zip(*kernels, strict=True)
+    roots, perturbed_roots = zip(*kernels, strict=True)
     learned = feature_interpolator(mean_features(roots), values, seen)
     if not check_rounding:
         return learned
-    shaken = feature_interpolator(mean_features(shaken_roots), values, seen)
-    moved = np.sqrt(np.square(learned - shaken).mean() / max(np.square(learned).mean(), 1e-300))
-    if moved > MOST_MOVED:
+    perturbed = feature_interpolator(mean_features(perturbed_roots), values, seen)
+    moved = np.sqrt(np.square(learned - perturbed).mean() / max(np.square(learned).mean(), 1e-300))
+    if moved > MAX_MOVED:
         raise Refusal(
             f"kernel: given one whose prediction moves by {moved:.1%} with the rounding of float64;"
-            f" allowed {MOST_MOVED:.0%}"
+            f" allowed {MAX_MOVED:.0%}"
         )
     return learned
 
 
 def _with_more(root: Root, functions: np.ndarray, basis: Basis) -> Root:
-    """The root of a kernel to which functions [2^n, p], as features, are added."""
+    """Return the root of a kernel after adding functions [2^n, p] as features."""
     parts = _components(functions, basis)
     return tuple(_root_of(pair) for pair in zip(root, parts, strict=True))
 
 
 def _with_signs(root: Root) -> Root:
-    """The root of the mean of a kernel and of the same under x -> -x."""
+    """Return the root of the mean of a kernel and its image under x -> -x."""
     return tuple(_root_of((block, block[:, ::-1])) / np.sqrt(2) for block in root)
 
 
@@ -152,7 +152,7 @@ def _components(functions: np.ndarray, basis: Basis) -> Iterator[np.ndarray]:
 
 
 def _root_of(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """An upper triangular R with Rᵀ R = Σ Pᵀ P over parts P [any, m]."""
+    """Return an upper triangular R with Rᵀ R = Σ Pᵀ P over parts P [any, m]."""
     return np.linalg.qr(np.concatenate(parts), mode="r")
 
 
@@ -177,13 +177,13 @@ def permutation_basis(n: int) -> Basis:
     """Return, per irreducible representation j <= n/2 of the permutations, its copies by level.
 
     Entry [j][l - j] holds orthonormal columns [C(n, l), d_j] on the points with l entries +1, in
-    the order of `cube.index`; the same column means the same vector of the representation on every
-    level. On level j it is what the sum over neighbors below sends to 0; from level to level the
-    sum over neighbors above carries it, growing by √((l - j + 1)(n - l - j)).
+    the order of `cube.index`; a column is the same vector of the representation on every level.
+    Level j is the null space of the sum over neighbors below; the sum over neighbors above maps
+    level l to l + 1 and multiplies norms by √((l - j + 1)(n - l - j)).
     Source: the representation of su(2) on n spins.
     """
     points = [np.flatnonzero(_levels(2**n) == level) for level in range(n + 1)]
-    # raises[l] [C(n, l + 1), C(n, l)]: whether a point of level l + 1 is one of level l plus a bit.
+    # raises[l] [C(n, l + 1), C(n, l)]: whether points of levels l + 1 and l differ in one bit.
     raises = [
         (np.bitwise_count(above[:, None] ^ below[None, :]) == 1).astype(np.float64)
         for below, above in itertools.pairwise(points)
@@ -204,5 +204,5 @@ def permutation_basis(n: int) -> Basis:
 
 
 def _levels(size: int) -> np.ndarray:
-    """How many entries are +1, of every point of a cube of `size` points."""
+    """Return the number of entries +1 of every point of a cube of `size` points."""
     return np.bitwise_count(np.arange(size)).astype(int)

@@ -1,8 +1,8 @@
-"""The kernel limit: what is learned when training is regression with a fixed kernel.
+"""The kernel limit: functions learned by regression with a fixed kernel.
 
-Among the functions that agree with the target on the seen inputs, kernel regression without
-regularization takes the one of least norm in the kernel's space, Σ g^(S)²/μ_|S| for a kernel of
-the Hamming distance with eigenvalue μ_d at degree d. The steeper the μ fall, the closer it comes
+Ridgeless kernel regression learns the function of minimum norm in the kernel's space among those
+that agree with the target on the seen inputs. For a kernel of the Hamming distance with eigenvalue
+μ_d at degree d the squared norm is Σ g^(S)²/μ_|S|. The faster μ falls, the closer the solution is
 to the min-degree interpolator.
 """
 
@@ -17,31 +17,31 @@ from pvr_jax.theory import closed_forms
 from pvr_jax.theory.krawtchouk import distances, kernel_of
 from pvr_jax.theory.symmetry import without_irrelevant_coordinates
 
-MOST_POINTS = 8192
-# What is below this share of the largest eigenvalue cannot be told from 0 in a linear system.
+MAX_POINTS = 8192
+# Eigenvalues below this share of the largest are indistinguishable from 0 in a linear system.
 NEGLIGIBLE = 1e-14
 
 
 def kernel_influences(
     coefficients: ArrayLike, eigenvalues: ArrayLike, value: int = 1
 ) -> np.ndarray:
-    """Return the generalization error that a kernel has with each single bit frozen.
+    """Return the generalization error of kernel regression with each single bit frozen.
 
     Σ_{T∌k} ((1 - π_|T|) f^(T) - v π_|T| f^(T∪k))², π_d = μ_d / (μ_d + μ_{d+1}): the half squared
     error over the whole cube of kernel regression fitted to all inputs with x_k = v, from a zero
-    start. π ≡ 1 gives the influences, π ≡ ½ a kernel without any preference for low degree.
+    start. π ≡ 1 gives the influences, π ≡ ½ a kernel without preference for low degree.
 
     Args:
         coefficients: f^ [2^n], in the order of `cube.index`.
-        eigenvalues: μ [n + 1] by degree, none negative.
+        eigenvalues: nonnegative μ [n + 1] by degree.
         value: the v to which the bit is frozen, -1 or +1.
 
     Returns:
-        float64 [n]. NaN where the target needs monomials of two successive degrees that the
-        kernel both lacks, so that it cannot fit what it sees.
+        float64 [n]. NaN if the kernel lacks two successive degrees that the target needs, so that
+        it cannot fit the seen inputs.
 
     Raises ValueError for other shapes, negative eigenvalues or another value.
-    Source: representer theorem, on the classes {T, T ∪ k} that the seen inputs cannot tell apart.
+    Source: representer theorem, on the classes {T, T ∪ k} that are equal on the seen inputs.
 
     >>> from pvr_jax import theory
     >>> theory.kernel_influences([0, 0, 0, 1], [4, 3, 1]).tolist()  # of x0 x1: (3/4)^2 for each bit
@@ -70,7 +70,7 @@ def kernel_influences(
 
 
 def kernel_interpolator(kernel: ArrayLike, values: ArrayLike, seen: ArrayLike) -> np.ndarray:
-    """Return the function that kernel regression learns from the seen values, on the whole cube.
+    """Return the function that kernel regression learns, on the whole cube.
 
     Args:
         kernel: eigenvalues μ [n + 1] by degree of a kernel of the Hamming distance, or any
@@ -81,10 +81,9 @@ def kernel_interpolator(kernel: ArrayLike, values: ArrayLike, seen: ArrayLike) -
     Returns:
         float64 [2^n], equal to `values` at the seen points up to rounding.
 
-    With eigenvalues, coordinates on which nothing depends are left out first; an affine seen set
-    (frozen bits, subcubes, parity constraints) then has a closed form, another a system of the
-    size of the seen or of the unseen set, whichever is smaller. A matrix is solved at its seen
-    points.
+    With eigenvalues, irrelevant coordinates are removed first. Affine seen sets (frozen bits,
+    subcubes, parity constraints) then have a closed form; others need one linear system of the size
+    of the seen or the unseen set, whichever is smaller. A matrix is solved at its seen points.
 
     Raises ValueError for other shapes, a kernel that cannot hold the seen values (the message says
     by how much), or more than 8,192 points to solve for.
@@ -113,9 +112,9 @@ def kernel_interpolator(kernel: ArrayLike, values: ArrayLike, seen: ArrayLike) -
 
 
 def feature_interpolator(features: ArrayLike, values: ArrayLike, seen: ArrayLike) -> np.ndarray:
-    """Return the function of least norm in given features with the seen values, on the whole cube.
+    """Return the minimum-norm function in given features with the seen values, on the whole cube.
 
-    Regression with the kernel φ φᵀ, of which the product, with its rounding, is never made.
+    Regression with the kernel φ φᵀ, without forming the product (and its rounding error).
 
     Args:
         features: φ [2^n, any].
@@ -142,13 +141,13 @@ def feature_interpolator(features: ArrayLike, values: ArrayLike, seen: ArrayLike
 
 
 def _least_solution(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Solve a system [a, b] for its least solution [b], leaving out rows that depend on others."""
+    """Minimum-norm solution [b] of a system [a, b], ignoring dependent rows."""
     negligible = max(matrix.shape) * np.finfo(float).eps
     order = np.arange(len(matrix))
     basis, root = scipy.linalg.qr(matrix.T, mode="economic")
     sizes = np.abs(np.diagonal(root))
     if len(sizes) < len(matrix) or sizes.min() <= negligible * sizes.max():
-        # Several times slower, but it puts the rows that depend on others last.
+        # Pivoting is several times slower, but puts dependent rows last.
         basis, root, order = scipy.linalg.qr(matrix.T, mode="economic", pivoting=True)
         sizes = np.abs(np.diagonal(root))
     rank = int(np.sum(sizes > negligible * sizes.max()))
@@ -157,11 +156,11 @@ def _least_solution(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def _by_degree(eigenvalues: np.ndarray, values: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Interpolate with a kernel of the Hamming distance; μ [>= n + 1], of more coordinates too."""
+    """Interpolate with a kernel of the Hamming distance; μ may be that of a larger cube."""
     n = int(seen.size).bit_length() - 1
-    # On functions of fewer coordinates the kernel's norm is that of the same eigenvalues.
+    # For functions of fewer coordinates, the norm of the kernel has the same eigenvalues.
     eigenvalues = eigenvalues[: n + 1]
-    if n == 0:  # a constant that is seen everywhere
+    if n == 0:  # a constant function, seen everywhere
         return values * (eigenvalues[0] > 0)
     if (basis := closed_forms.constraints(seen)) is not None:
         sizes = np.bitwise_count(np.arange(values.size))
@@ -175,7 +174,7 @@ def _by_degree(eigenvalues: np.ndarray, values: np.ndarray, seen: np.ndarray) ->
         weights = np.zeros_like(values)
         weights[points] = _solve(matrix, values[points])
         return float64.scaled_by_degree(weights, eigenvalues * values.size)
-    # The least norm is stationary in every unseen value: (K^-1 g) = 0 there.
+    # The minimum norm is stationary in every unseen value: (K^-1 g) = 0 there.
     points = np.flatnonzero(~seen)
     _check_size(len(points), seen)
     inverse = eigenvalues.max() / eigenvalues
@@ -186,7 +185,7 @@ def _by_degree(eigenvalues: np.ndarray, values: np.ndarray, seen: np.ndarray) ->
 
 
 def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Solve a positive semi-definite system; the least solution where it is singular."""
+    """Solve a positive semi-definite system; minimum-norm solution if singular."""
     try:
         factor = scipy.linalg.cho_factor(matrix, lower=True)
         pivots = np.square(np.diagonal(factor[0]))
@@ -195,8 +194,8 @@ def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
             return solution + scipy.linalg.cho_solve(factor, right - matrix @ solution)
     except np.linalg.LinAlgError:
         pass
-    # The eigenvalues of some networks fall by a factor of a hundred per degree: everything that
-    # stands out from rounding is needed.
+    # The eigenvalues of some networks fall by a factor of a hundred per degree: keep everything
+    # above rounding.
     strengths, basis = scipy.linalg.eigh(matrix)
     kept = strengths > NEGLIGIBLE * strengths[-1]
     return basis[:, kept] @ ((basis[:, kept].T @ right) / strengths[kept])
@@ -223,10 +222,10 @@ def _check_finite(name: str, array: np.ndarray) -> None:
 
 
 def _check_size(count: int, seen: np.ndarray) -> None:
-    if count > MOST_POINTS:
+    if count > MAX_POINTS:
         raise Refusal(
             f"seen: given {int(seen.sum())} seen and {int((~seen).sum())} unseen points, of which "
-            f"{count} have to be solved for; allowed {MOST_POINTS}"
+            f"{count} have to be solved for; allowed {MAX_POINTS}"
         )
 
 

@@ -1,8 +1,8 @@
 """Krawtchouk polynomials: the functions of Hamming distance on the cube, degree by degree.
 
 The projection onto degree d has the kernel 2^-n K_d(h) between points at Hamming distance h, so
-K_d is both the Gram matrix of the monomials of degree d and what turns a kernel of the distance
-into its eigenvalues.
+K_d is the Gram matrix of the monomials of degree d, and maps kernels of the distance to their
+eigenvalues.
 """
 
 import functools
@@ -33,7 +33,7 @@ def krawtchouk(n: int) -> np.ndarray:
 
 
 def distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Hamming distances between numbered points: whole numbers [a] and [b] to uint8[a, b]."""
+    """Hamming distances between points by index: integers [a] and [b] to uint8[a, b]."""
     return np.bitwise_count(first[:, None] ^ second[None, :])
 
 
@@ -41,7 +41,7 @@ def eigenvalues_of(kernel_by_distance: np.ndarray) -> np.ndarray:
     """Eigenvalues μ [n+1] by degree of a kernel κ [n+1] given by Hamming distance.
 
     k(x, y) = κ(h) = Σ_S μ_|S| χ_S(x) χ_S(y), so μ_d = 2^-n Σ_h κ(h) K_h(d). The rounding of each
-    is up to 1e-16 max|κ| √n: an eigenvalue far below that is noise. Of decimals, the result is too.
+    is up to 1e-16 max|κ| √n: an eigenvalue far below that is noise. Decimals give decimals.
     """
     n = len(kernel_by_distance) - 1
     if kernel_by_distance.dtype == object:

@@ -1,8 +1,8 @@
-"""What each degree adds, on a set of points: the linear algebra under the min-degree interpolator.
+"""Spans of monomials by degree on a set of points, for the min-degree interpolator.
 
-On m points the monomials of degree d span a subspace of R^m. Taken degree by degree, upwards or
-downwards, each adds directions to those before it. The matrix of all of them, [m, C(n, d)], is
-never needed: its Gram matrix is a Krawtchouk number per pair of points.
+On m points the monomials of degree d span a subspace of R^m. Degree by degree, upwards or
+downwards, each adds directions to the previous ones. The matrix of monomials [m, C(n, d)] is never
+needed: its Gram matrix is a Krawtchouk number per pair of points.
 """
 
 import itertools
@@ -15,15 +15,15 @@ import scipy.linalg
 
 from pvr_jax.theory.krawtchouk import distances, krawtchouk
 
-# Squared singular values of the characters of one degree, over C(n, d), below which a direction
-# counts as absent. On slices, balls and random sets of up to 4,096 points rounding left at most
-# 3e-15 of absent ones, and none that is present was below 2e-6.
+# Threshold for squared singular values of the characters of one degree, over C(n, d). On slices,
+# balls and random sets of up to 4,096 points, those of absent directions were at most 3e-15, those
+# of present ones at least 2e-6.
 TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
 class Level:
-    """What the monomials of one degree add on m points.
+    """The directions that the monomials of one degree add on m points.
 
     `directions` [m, r] are orthonormal, and orthogonal to those of every level before this one;
     the Gram matrix G of the degree has directions^T G directions = diag(`strengths` [r]).
@@ -35,15 +35,14 @@ class Level:
 
     @property
     def rank(self) -> int:
-        """How many directions the degree adds."""
+        """Number of directions that the degree adds."""
         return len(self.strengths)
 
 
 def levels(points: np.ndarray, n: int, degrees: Iterable[int]) -> list[Level]:
-    """Return what each degree adds on numbered points [m], until R^m is spanned.
+    """Return the level of each degree on points [m], given by index, until R^m is spanned.
 
-    `degrees` are whole numbers in the order in which they are asked. The time is that of a few
-    decompositions of an m by m matrix, the memory about five of these.
+    Takes the time of a few decompositions of an m by m matrix, and the memory of about five.
     """
     remaining = np.eye(len(points))
     found = []
@@ -60,7 +59,7 @@ def levels(points: np.ndarray, n: int, degrees: Iterable[int]) -> list[Level]:
 def _strongest_first(
     points: np.ndarray, n: int, degree: int, remaining: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Diagonalise a degree's Gram matrix within the columns of `remaining` [m, p].
+    """Diagonalize a degree's Gram matrix within the columns of `remaining` [m, p].
 
     Returns the basis [p, p] and the eigenvalues [p], largest first.
     """
@@ -78,7 +77,7 @@ def _strongest_first(
 
 
 def _monomials(points: np.ndarray, n: int, degree: int) -> np.ndarray:
-    """The monomials of one degree on numbered points [m]: float64[m, C(n, degree)]."""
+    """The monomials of one degree on points [m], given by index: float64[m, C(n, degree)]."""
     masks = np.array(
         [sum(1 << i for i in chosen) for chosen in itertools.combinations(range(n), degree)],
         np.int64,

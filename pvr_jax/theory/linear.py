@@ -1,4 +1,4 @@
-"""Linear networks under the canonical holdout: what gradient descent conserves, and where it ends.
+"""Linear networks under the canonical holdout: conserved quantities and final errors.
 
 Training shows x_k = v only, so the gradient of the weight w_k is v times that of the bias b, and
 b - v w_k never changes, whatever the batches and step sizes (Abbe et al. 2022, linear regression).
@@ -15,13 +15,13 @@ from pvr_jax.refusal import Refusal
 def conserved_quantity(
     weights: ArrayLike, biases: ArrayLike, bit: int, value: int = 1
 ) -> jax.Array:
-    """Return what training with x_k = v never changes in a first layer W x + b: b - v W_k.
+    """Return b - v W_k of a first layer W x + b, which training with x_k = v conserves.
 
     weights [n, m] and biases [m] of any network's first dense layer (of linear regression m = 1)
-    -> [m]. The gradient of W_k is v times that of b at every input with x_k = v, whatever comes
-    after; it holds for SGD, momentum and Adam alike, without weight decay.
+    -> [m]. At every input with x_k = v the gradient of W_k is v times that of b, whatever the later
+    layers. Holds for SGD, momentum and Adam, without weight decay.
 
-    Raises ValueError for shapes that do not belong together or a bit that is not in 0..n-1.
+    Raises ValueError for shapes that do not match or a bit that is not in 0..n-1.
     Source: Abbe et al. 2022, linear networks.
     """
     weights, biases = jnp.asarray(weights), jnp.asarray(biases)
@@ -41,9 +41,9 @@ def linear_regression_error(
     """Return the exact generalization error of linear regression trained to zero loss.
 
     ¼ (f^(∅) - v f^({k}) - b⁰ + v w_k⁰)², the half squared error over the whole cube, when
-    x_k = v in training. It is not the influence f^({k})²: linear regression knows no difference
-    between the bias and a constant coordinate. Holds for SGD, momentum and Adam alike, as their
-    updates of b and v w_k are the same.
+    x_k = v in training. It is not the influence f^({k})², since linear regression cannot
+    distinguish the bias from a constant coordinate. Holds for SGD, momentum and Adam, whose updates
+    of b and v w_k are equal.
 
     Args:
         target: coefficients [2^n] of the target, of degree at most 1.

@@ -1,9 +1,9 @@
-"""The min-degree interpolator: what the low-degree bias, taken at its word, says is learned.
+"""The min-degree interpolator: the prediction of a pure low-degree bias.
 
-Among all functions that agree with the target on the seen inputs it is the one whose degree
-profile (W^n, …, W^1, W^0), W^d the sum of squared coefficients of degree d, is lexicographically
-smallest (Abbe et al. 2023, "Generalization on the Unseen"). It exists and is unique, as each
-degree in turn asks for the least norm on what the degrees above left open.
+It is the function with the lexicographically smallest degree profile (W^n, …, W^1, W^0), W^d the
+sum of squared coefficients of degree d, among those that agree with the target on the seen inputs
+(Abbe et al. 2023, "Generalization on the Unseen"). It exists and is unique: each degree in turn
+minimizes a norm on the solutions that higher degrees leave.
 """
 
 import numpy as np
@@ -16,26 +16,26 @@ from pvr_jax.theory import closed_forms
 from pvr_jax.theory.levels import Level, levels
 from pvr_jax.theory.symmetry import without_free_and_constant_coordinates
 
-# Seen or unseen points, whichever are fewer, of a problem that no closed form answers: m by m
-# matrices of 128 MB each, and 16 s on two CPU cores.
-MOST_POINTS = 4096
-PASSES = 2  # the second takes away what rounding left of the first
+# Seen or unseen points, whichever are fewer, of a problem without a closed form: m by m matrices of
+# 128 MB each, and 16 s on two CPU cores.
+MAX_POINTS = 4096
+PASSES = 2  # the second removes rounding errors of the first
 
 
 class TooManyPointsError(Refusal):
-    """A problem that no closed form answers and that is too large to solve; one line."""
+    """One line: a problem without a closed form that is too large to solve."""
 
 
 def min_degree_interpolator(values: ArrayLike, seen: ArrayLike) -> np.ndarray:
     """Return the values of the min-degree interpolator on the whole cube.
 
     values [2^n], read at seen points only, and seen bool [2^n] -> float64 [2^n].
-    With x_k = v seen it is the target with x_k set to v, whose generalization error (½E over the
+    If x_k = v is seen, it is the target with x_k set to v, whose generalization error (½E over the
     whole cube) is the influence of k.
 
-    Only the coordinates on which the seen set depends are solved for. Affine subspaces (frozen
-    bits, subcubes, parity constraints) and Hamming balls have closed forms; otherwise one system
-    of the size of the seen or of the unseen set there, whichever is smaller, is solved per degree.
+    Only coordinates on which the seen set depends are solved for. Affine subspaces (frozen bits,
+    subcubes, parity constraints) and Hamming balls have closed forms; others need one linear system
+    per degree, of the size of the seen or the unseen set, whichever is smaller.
 
     Raises ValueError if an argument has another shape or type, nothing is seen or a seen value is
     not finite, and TooManyPointsError if more than 4,096 points of either kind remain.
@@ -54,8 +54,8 @@ def min_degree_interpolator(values: ArrayLike, seen: ArrayLike) -> np.ndarray:
 def hilbert_function(seen: ArrayLike) -> np.ndarray:
     """Return the rank of the monomials of degree at most d on the seen set, for d = 0 … n.
 
-    seen bool [2^n] -> int64 [n + 1]. Any values on the seen set can be interpolated at degree d
-    exactly from the d on at which it reaches the number of seen points.
+    seen bool [2^n] -> int64 [n + 1]. All values on the seen set can be interpolated at degree d if
+    and only if it equals the number of seen points.
 
     Raises ValueError as `min_degree_interpolator`.
 
@@ -67,7 +67,7 @@ def hilbert_function(seen: ArrayLike) -> np.ndarray:
     n = int(seen.size).bit_length() - 1
     problem = without_free_and_constant_coordinates(seen.astype(np.float64), seen)
     ranks = _new_ranks(problem.seen, len(problem.kept))
-    # A free coordinate doubles each monomial, with and without it; a constant one adds nothing.
+    # A free coordinate doubles the monomials; a constant one adds none.
     for _ in problem.free:
         ranks = np.append(ranks, 0) + np.append(0, ranks)
     ranks = np.pad(ranks, (0, n + 1 - len(ranks)))
@@ -75,7 +75,7 @@ def hilbert_function(seen: ArrayLike) -> np.ndarray:
 
 
 def _new_ranks(seen: np.ndarray, n: int) -> np.ndarray:
-    """How much each degree adds to the rank on the seen set, int64 [n + 1]."""
+    """Return the increase in rank on the seen set by degree, int64 [n + 1]."""
     if n == 0:
         return np.array([1])
     all_ranks = np.bincount(np.bitwise_count(np.arange(2**n)))
@@ -86,8 +86,8 @@ def _new_ranks(seen: np.ndarray, n: int) -> np.ndarray:
     ranks = np.zeros(n + 1, np.int64)
     for level in found:
         ranks[level.degree] = level.rank
-    # Functions that vanish on the seen set live on the unseen one; what their high degrees
-    # cannot tell apart are polynomials that the seen set does not notice.
+    # Functions that vanish on the seen set are functions on the unseen one; those without high
+    # degrees are polynomials that vanish on the seen set.
     return ranks if by_seen else all_ranks - ranks
 
 
@@ -106,15 +106,15 @@ def _interpolator(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def _smaller_side(seen: np.ndarray) -> tuple[bool, np.ndarray]:
-    """Whether the seen points are the fewer ones, and the numbers of the fewer ones."""
+    """Return whether the seen points are fewer, and the indices of the fewer ones."""
     count = int(seen.sum())
     by_seen = 2 * count <= seen.size
     fewer = min(count, seen.size - count)
-    if fewer > MOST_POINTS:
+    if fewer > MAX_POINTS:
         raise TooManyPointsError(
             f"seen: given {count:,} seen and {seen.size - count:,} unseen points, coordinates on "
             "which it does not depend left out, of a set that is neither an affine subspace "
-            f"nor a Hamming ball; allowed at most {MOST_POINTS:,} of either kind"
+            f"nor a Hamming ball; allowed at most {MAX_POINTS:,} of either kind"
         )
     return by_seen, np.flatnonzero(seen if by_seen else ~seen)
 
@@ -124,8 +124,8 @@ def _from_unseen(values: np.ndarray, unseen: np.ndarray, found: list[Level]) -> 
     learned = values.copy()
     for _ in range(PASSES):
         for level in found:
-            # The part of this degree must be orthogonal, at the unseen points, to every
-            # direction still open there; moving along these leaves higher degrees alone.
+            # The part of this degree must be orthogonal, at the unseen points, to every remaining
+            # direction; these leave higher degrees unchanged.
             part = float64.of_degree(learned, level.degree)[:, unseen]
             steps = (part @ level.directions) / level.strengths
             learned[:, unseen] -= values.shape[-1] * (steps @ level.directions.T)
@@ -137,8 +137,7 @@ def _from_seen(values: np.ndarray, seen: np.ndarray, found: list[Level]) -> np.n
     learned = np.zeros_like(values)
     for _ in range(PASSES):
         for level in reversed(found):
-            # What lower degrees cannot express lies along these directions: this degree has to,
-            # with the least norm.
+            # Lower degrees cannot express these directions: this degree must, with minimum norm.
             rest = (values - learned)[:, seen]
             weights = np.zeros_like(values)
             weights[:, seen] = (rest @ level.directions / level.strengths) @ level.directions.T

@@ -1,7 +1,7 @@
-"""The min-degree interpolator in exact fractions: a certificate for small cubes.
+"""The min-degree interpolator in exact arithmetic: a certificate for small cubes.
 
-No rounding and no tolerance: ranks are ranks. The time grows as the cube of 2^n fractions, so it
-serves to check the fast solvers, at n up to 7.
+It has no rounding and no tolerance. It takes O(8^n) operations on fractions, and serves to check
+the fast solvers for n up to 7.
 """
 
 from collections.abc import Sequence
@@ -22,10 +22,9 @@ Matrix = list[list[Fraction]]
 def exact_min_degree_interpolator(values: ArrayLike, seen: ArrayLike) -> list[Fraction]:
     """Return the values of the min-degree interpolator as fractions, [2^n].
 
-    values [2^n], read at seen points and taken for the fractions that floats are, and seen bool
-    [2^n], n up to 7. Works on the unseen values u alone: from the highest degree down, with G_d
-    the degree's Gram matrix there, it restricts u to the solutions of the normal equations within
-    what the degrees above left open.
+    values [2^n], read at seen points as exact floats, and seen bool [2^n], n up to 7. Solves for
+    the unseen values u: from the highest degree down, with G_d the Gram matrix of degree d at the
+    unseen points, it restricts u to the solutions of the normal equations among those that remain.
 
     Raises ValueError as `min_degree_interpolator`, or if n is above 7.
     """
@@ -36,7 +35,7 @@ def exact_min_degree_interpolator(values: ArrayLike, seen: ArrayLike) -> list[Fr
     learned = [Fraction(float(value)) for value in floats]
     everything, unseen = np.arange(seen.size), np.flatnonzero(~seen)
     between = distances(unseen, everything)
-    # Columns span the directions in which the unseen values may still move.
+    # Columns span the remaining directions of the unseen values.
     directions = _identity(len(unseen))
     for degree in range(n, -1, -1):
         if not directions or not directions[0]:

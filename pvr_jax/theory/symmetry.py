@@ -1,14 +1,14 @@
-"""Coordinates that need no solving, and the smaller cube that remains.
+"""Reduce a problem to a smaller cube by irrelevant, free and constant coordinates.
 
-*   Irrelevant: neither the seen set nor the seen values change when it flips. A unique solution
-    of a problem with that symmetry has the symmetry itself, so it does not use the coordinate.
+*   Irrelevant: neither the seen set nor the seen values change when it flips. The unique solution
+    of a problem with this symmetry is symmetric too, so it does not use the coordinate.
 *   Free: the seen set does not change when it flips. Then f = Σ_T f_T χ_T over the sets T of free
-    coordinates, the seen values constrain each f_T by itself, and the degree profile of the whole
-    adds up those of the parts, moved up by |T|. So the min-degree interpolator acts on each f_T
-    alone, and, being linear, on the function of the others at each value of the free coordinates.
-*   Constant: all seen points agree in it. For an interpolator g that uses x_i, setting x_i to its
-    seen value gives another whose degree profile is smaller: at the highest degree where a set
-    with i has mass, that mass is gone and nothing at or above it has changed.
+    coordinates, the seen values constrain each f_T separately, and the degree profile of f is the
+    sum of those of f_T, shifted by |T|. So the min-degree interpolator acts on each f_T, and, since
+    it is linear, on the function at each value of the free coordinates.
+*   Constant: all seen points agree in it. If an interpolator uses x_i, setting x_i to its seen
+    value gives an interpolator with a smaller degree profile: the mass of sets with i moves to
+    lower degrees.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ import numpy as np
 class Reduced:
     """A problem on the r kept coordinates, one function per value of the f free ones.
 
-    The other coordinates are left out: what is learned does not use them.
+    Solutions do not use the other coordinates.
     """
 
     n: int
@@ -38,11 +38,11 @@ class Reduced:
 
 
 def without_irrelevant_coordinates(values: np.ndarray, seen: np.ndarray) -> Reduced:
-    """Return the problem without its irrelevant coordinates; none is taken for free.
+    """Return the problem without its irrelevant coordinates; none is treated as free.
 
     values float64 [2^n] (0 where unseen) and seen bool [2^n].
     """
-    # Values are 0 where unseen, so where the seen halves are equal all of them may be compared.
+    # Unseen values are 0, so if the seen halves are equal, all values may be compared.
     irrelevant = [
         i for i in range(_dimension(seen)) if _equal_halves(seen, i) and _equal_halves(values, i)
     ]
@@ -50,9 +50,9 @@ def without_irrelevant_coordinates(values: np.ndarray, seen: np.ndarray) -> Redu
 
 
 def without_free_and_constant_coordinates(values: np.ndarray, seen: np.ndarray) -> Reduced:
-    """Return the problem on the coordinates that the seen set depends on, but for constant ones.
+    """Return the problem on the coordinates that the seen set depends on, except constant ones.
 
-    For the min-degree interpolator alone: a kernel weighs degrees instead of ranking them.
+    For the min-degree interpolator only: kernels weight degrees instead of ranking them.
     values float64 [2^n] (0 where unseen) and seen bool [2^n].
     """
     sides = {}
@@ -76,7 +76,7 @@ def without_free_coordinates(values: np.ndarray, seen: np.ndarray) -> Reduced:
 def _reduced(
     values: np.ndarray, seen: np.ndarray, sides: dict[int, int], free: tuple[int, ...]
 ) -> Reduced:
-    """Cut the cube to one side of some coordinates, and put the free ones first."""
+    """Restrict the cube to one side of some coordinates, and put the free ones first."""
     n = _dimension(seen)
     kept = tuple(i for i in range(n) if i not in sides and i not in free)
     cut = tuple(sides.get(i, slice(None)) for i in range(n))

@@ -1,11 +1,11 @@
-"""Networks of infinite width, whose training on the square loss is regression with a kernel.
+"""Infinitely wide networks, whose training on the squared loss is kernel regression.
 
-On the cube all inputs have the same norm, so such a kernel depends on the Hamming distance of two
-inputs only, and all its eigenvectors of one degree share an eigenvalue.
+On the cube all inputs have the same norm, so the kernel depends on the Hamming distance of two
+inputs only, and has one eigenvalue per degree.
 
-The first layer's pre-activations are sums over the n inputs, Gaussian only if its weights are; for
-uniform and truncated normal weights `first_layer` has the exact law. Those of later layers are sums
-over infinitely many units, and Gaussian for every law.
+Pre-activations of the first layer are sums over the n inputs, Gaussian only if the weights are;
+`first_layer` has their exact moments for uniform and truncated normal weights. Those of later
+layers are sums over infinitely many units, and Gaussian for every distribution of the weights.
 """
 
 import decimal
@@ -22,15 +22,15 @@ from pvr_jax.theory import digits, first_layer
 from pvr_jax.theory.krawtchouk import eigenvalues_of, krawtchouk
 
 KINDS = ("ntk", "nngp")
-SHAKE = 1e-14  # of moments of a first layer that is not Gaussian, relative: their rounding
-CLEAR = 100  # times its rounding, and an eigenvalue is known
+PERTURBATION = 1e-14  # relative rounding of the moments of a non-Gaussian first layer
+CLEAR = 100  # times its rounding: an eigenvalue that is known
 
 # Of the NTK parametrization, as in `models.initialization`.
 NTK_BIAS_SCALE = 0.1
 POWER = 6  # of the polynomial random features
 
-# From a covariance [...] and the variance of two Gaussians u, v: E φ(u) φ(v) and E φ'(u) φ'(v), in
-# the arithmetic of what is given, float64 or decimal.
+# Maps covariance [...] and variance of two Gaussians u, v to E φ(u) φ(v) and E φ'(u) φ'(v), in
+# the arithmetic of the arguments, float64 or decimal.
 Moments = Callable[[np.ndarray, Any], tuple[np.ndarray, np.ndarray]]
 
 
@@ -43,20 +43,20 @@ class Activation(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """A dense layer y = W x + b, as far as the wide limit depends on it.
+    """A dense layer y = W x + b in the wide limit.
 
     `weight_variance` is that of one weight times the fan-in, `bias_variance` that of one bias. A
     step of gradient descent moves y by `weight_gain` times the mean of x x' over the fan-in, plus
     `bias_gain`: the variances themselves in NTK parametrization, the fan-in and 1 where W and b
-    are the parameters. `law` of weights and biases, "normal" or one of `first_layer.DENSITIES`,
-    makes a difference in the first layer only.
+    are the parameters. `distribution` of weights and biases, "normal" or one of
+    `first_layer.DENSITIES`, makes a difference in the first layer only.
     """
 
     weight_variance: float
     bias_variance: float
     weight_gain: float
     bias_gain: float
-    law: str = "normal"
+    distribution: str = "normal"
 
 
 def relu_kernel_eigenvalues(
@@ -72,8 +72,8 @@ def relu_kernel_eigenvalues(
         kind: ntk (all layers train) or nngp (the readout trains).
 
     Returns:
-        μ float64 [n + 1], with k(x, y) = Σ_S μ_|S| χ_S(x) χ_S(y), however small; 0 are those of
-        degrees that the kernel lacks, as the odd ones from 3 on at depth 1 without bias.
+        μ float64 [n + 1], with k(x, y) = Σ_S μ_|S| χ_S(x) χ_S(y), however small; exactly 0 for
+        degrees that the kernel lacks, such as odd ones from 3 on at depth 1 without bias.
 
     Raises ValueError naming the argument.
     Source: Cho and Saul 2009 (arc-cosine kernels); Jacot et al. 2018 (NTK), in its
@@ -95,10 +95,10 @@ def erf_kernel_eigenvalues(
 
 
 def plain_layers(n: int, widths: Sequence[int], alpha: float = 0.5) -> tuple[Layer, ...]:
-    """Layers of n -> widths -> 1 whose weights and biases start uniform in +-fan_in^-alpha.
+    """Layers of n -> widths -> 1 with weights and biases uniform in +-fan_in^-alpha.
 
-    With alpha = ½ these are PyTorch's linear layers, of the networks of Abbe et al. 2022. Widths
-    matter: the wider a layer, the more of the training happens in the one after it.
+    With alpha = ½ these are PyTorch's linear layers, as in Abbe et al. 2022. Widths matter: the
+    wider a layer, the larger the share of training in the next one.
     """
     layers = []
     for fan_in in (n, *widths):
@@ -121,7 +121,7 @@ def mlp_layers(
     variance 1/fan_in, biases from 0; "ntk": Jacot et al. 2018, biases scaled by NTK_BIAS_SCALE.
     Without `biases` no layer has one.
 
-    Raises ValueError for another name: under maximal update a network has no kernel limit.
+    Raises ValueError for another name: maximal update has no kernel limit.
     """
     if initialisation in ("pytorch", "scaled"):
         layers = plain_layers(n, widths, alpha)
@@ -143,9 +143,9 @@ def mlp_layers(
 
 
 def random_features_layers(n: int) -> tuple[Layer, ...]:
-    """Layers of a readout without bias over features of W x + b, all of them from N(0, 1/n).
+    """Layers of a readout without bias over features of W x + b, with W, b from N(0, 1/n).
 
-    To be used with kind "nngp": only the readout trains, or starts at 0, so that nothing else has a
+    Use with kind "nngp": only the readout trains, or it starts at 0, so that nothing else has a
     gradient.
     """
     return Layer(1.0, 1 / n, 0.0, 0.0), Layer(1.0, 0.0, 0.0, 0.0)
@@ -156,27 +156,28 @@ def wide_eigenvalues(
 ) -> np.ndarray:
     """Eigenvalues μ [n + 1] by degree of a wide network.
 
-    `layers` from the input to the linear readout, `activation` between them: RELU, ERF or
-    POLYNOMIAL. 0 are those of degrees that the kernel lacks; NaN those that are not known, because
-    the moments of a first layer that is not Gaussian have the rounding of float64, or because they
-    are too small for float64.
+    `layers` from the input to the linear readout, with `activation` RELU, ERF or POLYNOMIAL between
+    them. Exactly 0 for degrees that the kernel lacks; NaN if unknown, because the moments of a
+    non-Gaussian first layer have the rounding of float64, or too small for float64.
 
-    Raises ValueError for another n, kind or law, or layers that are not finite or without weights.
+    Raises ValueError for another n, kind or distribution, or layers that are not finite or without
+    weights.
     """
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or not 1 <= n <= 30:
         raise Refusal(f"n: given {n!r}; allowed 1 to 30")
     with decimal.localcontext(prec=digits.DIGITS):
-        normal = [layer._replace(law="normal") for layer in layers]
+        normal = [layer._replace(distribution="normal") for layer in layers]
         eigenvalues = digits.rounded(eigenvalues_of(_kernel(n, normal, activation, kind)))
-        if layers[0].law == "normal":
+        if layers[0].distribution == "normal":
             return eigenvalues
-        # μ_S is a mean of squared coefficients of S, of functions of the weights: if it is 0 under
-        # the normal law, which has no holes, these are 0, and so is μ_S under every law.
+        # μ_S is the mean of a squared coefficient, a function of the weights: if it is 0 for the
+        # normal distribution, which has full support, it is 0 for every distribution.
         lacking = eigenvalues == 0
         kernel = _kernel(n, layers, activation, kind)
-        shaken = _kernel(n, layers, activation, kind, SHAKE)
+        perturbed = _kernel(n, layers, activation, kind, PERTURBATION)
         eigenvalues = eigenvalues_of(kernel).astype(np.float64)
-    rounding = np.sqrt(np.square(shaken - kernel).astype(np.float64) @ krawtchouk(n) ** 2) / 2.0**n
+    moved = np.square(perturbed - kernel).astype(np.float64)
+    rounding = np.sqrt(moved @ krawtchouk(n) ** 2) / 2.0**n
     eigenvalues[eigenvalues <= CLEAR * rounding] = np.nan
     return np.where(lacking, 0.0, eigenvalues)
 
@@ -195,9 +196,9 @@ def wide_kernel(
 
 
 def _kernel(
-    n: int, layers: Sequence[Layer], activation: Activation, kind: str, shake: float = 0.0
+    n: int, layers: Sequence[Layer], activation: Activation, kind: str, perturbation: float = 0.0
 ) -> np.ndarray:
-    """The kernel of decimals [n + 1] by distance; what is not Gaussian between inputs shaken."""
+    """The kernel of decimals [n + 1] by distance, with a relative perturbation of moments."""
     if kind not in KINDS:
         raise Refusal(f"kind: given {kind!r}; allowed {', '.join(KINDS)}")
     for layer in layers:
@@ -209,10 +210,10 @@ def _kernel(
     products = np.array([Decimal(n - 2 * distance) / n for distance in range(n + 1)])
     covariance = tangent = slopes = 0 * products
     for position, layer in enumerate(layers):
-        if position == 1 and layers[0].law != "normal":
+        if position == 1 and layers[0].distribution != "normal":
             products, slopes = _first_moments(n, layers[0], activation)
-            products[1:] *= 1 + Decimal(shake)
-            slopes[1:] *= 1 + Decimal(shake)
+            products[1:] *= 1 + Decimal(perturbation)
+            slopes[1:] *= 1 + Decimal(perturbation)
         elif position:
             products, slopes = activation.moments(covariance, covariance[0])
         weight_variance, bias_variance, weight_gain, bias_gain = map(Decimal, map(float, layer[:4]))
@@ -222,14 +223,19 @@ def _kernel(
 
 
 def _first_moments(n: int, layer: Layer, activation: Activation) -> tuple[np.ndarray, np.ndarray]:
-    """Moments, decimals [n + 1] by distance, of a first layer that is not Gaussian."""
+    """Moments, decimals [n + 1] by distance, of a non-Gaussian first layer."""
     variance = layer.weight_variance / n
     if layer.bias_variance and not math.isclose(layer.bias_variance, variance):
         raise Refusal(f"bias_variance: given {layer.bias_variance}; allowed 0, {variance}")
     agreeing = n + bool(layer.bias_variance)
     pairs = [
         first_layer.moments(
-            layer.law, variance**0.5, agreeing - h, h, activation.function, activation.slope
+            layer.distribution,
+            variance**0.5,
+            agreeing - h,
+            h,
+            activation.function,
+            activation.slope,
         )
         for h in range(n + 1)
     ]
@@ -241,7 +247,7 @@ def relu_moments(covariance: np.ndarray, variance: Any) -> tuple[np.ndarray, np.
     """Moments of ReLU, for Gaussians of this covariance [...] and variance (Cho and Saul 2009)."""
     cosine = np.minimum(np.maximum(covariance / variance, -1), 1)
     pi = 2 * digits.arcsin(cosine * 0 + 1)
-    angle = pi / 2 + digits.arcsin(cosine)  # π less that between the two
+    angle = pi / 2 + digits.arcsin(cosine)  # π minus the angle between the two
     products = variance * (np.sqrt(1 - cosine**2) + angle * cosine) / (2 * pi)
     return products, angle / (2 * pi)
 

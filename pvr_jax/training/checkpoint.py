@@ -1,16 +1,16 @@
-"""Checkpoints of an ensemble: the only file that knows Orbax.
+"""Checkpoints of an ensemble; the only module that uses Orbax.
 
-`DIRECTORY/<step>/` holds two separately loadable parts: `params`, and `optimizer` (all the rest of
-the state). Steps that the caller wants to keep stay for good, with the parameters alone; the two
-newest steps hold the optimizer too, so that a damaged newest one can be replaced by the one before.
+`DIRECTORY/<step>/` holds two parts that load separately: `params`, and `optimizer` (the rest of the
+state). Kept steps retain their parameters for good. The two newest steps also retain the optimizer,
+so a run can resume from the second newest if the newest is damaged.
 
-All processes of a run write their shares of a checkpoint and read it back; what else is done with
-its files is the primary's. The padding of the replicas is saved as it is, and cut or filled up with
-zeros, which nobody looks at, when a checkpoint is read on another number of devices.
+Every process writes and reads its share of a checkpoint; the primary does all other file work. The
+padding of the replicas is saved as is, and truncated or zero-filled when a checkpoint is read on
+another number of devices.
 
-A finished checkpoint is sealed: `seal.json` names its run and the checksum of every file. Nothing
-without an intact seal is handed to Orbax, which does not notice every flipped bit, and answers a
-damaged file with pages of tracebacks from threads that outlive the call.
+A finished checkpoint has a manifest: its run and a checksum of every file. Checkpoints whose
+manifest does not match never reach Orbax, which misses some flipped bits and reports a damaged file
+as long tracebacks from background threads.
 """
 
 import contextlib
@@ -35,25 +35,25 @@ from pvr_jax.training.state import State
 
 ORBAX = Path(orbax_checkpoint.__file__).parent
 RESUMABLE = 2
-# What becomes of an old checkpoint.
+# Retention of an old checkpoint.
 KEEP, DROP_OPTIMIZER, DROP = 0.0, 1.0, 2.0
-SEAL = "seal.json"
-METADATA = "_CHECKPOINT_METADATA"  # of Orbax, which reads it of all checkpoints before any other
+MANIFEST = "seal.json"  # the name on disk, as in checkpoints of earlier versions
+METADATA = "_CHECKPOINT_METADATA"  # Orbax reads this file of every checkpoint first
 
 
 class CheckpointError(RunError):
-    """A checkpoint that cannot be written or read, in one line."""
+    """One line: a checkpoint that cannot be written or read."""
 
 
 class Checkpoints:
     """The checkpoints of one run directory.
 
     Args:
-        directory: where they lie.
-        run: the identity of the run; a checkpoint of another run is refused by name. None: that
-            which the first checkpoint names.
-        kept: the steps to keep for good.
-        read_only: leave unfinished writes of a (possibly still running) trainer alone.
+        directory: the directory of the checkpoints.
+        run: identity of the run; checkpoints of another run are rejected. None: the run of the
+            first readable checkpoint.
+        kept: steps to keep for good.
+        read_only: do not touch unfinished writes of a trainer that may still be running.
     """
 
     def __init__(
@@ -77,11 +77,11 @@ class Checkpoints:
                 self._checkpointer = orbax.training.Checkpointer(
                     self._directory, context=self._context, cleanup_tmp_directories=True
                 )
-        seals = map(self._read_seal, self.steps() if run is None else ())
-        self._run = next((seal["run"] for seal in seals if seal), run)
+        manifests = map(self._read_manifest, self.steps() if run is None else ())
+        self._run = next((manifest["run"] for manifest in manifests if manifest), run)
 
     def _set_aside_unreadable(self) -> None:
-        """Rename metadata that would stop Orbax before it opened any of the checkpoints."""
+        """Rename unreadable metadata, with which Orbax would open none of the checkpoints."""
         for path in self._directory.glob(f"[0-9]*/{METADATA}"):
             if not _is_readable(path):
                 path.replace(path.with_name(f"{METADATA}.damaged"))
@@ -92,7 +92,7 @@ class Checkpoints:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._checkpointer is None:
             return
-        # After a failed write, closing raises the failure again, and would hide its own message.
+        # After a failed write, closing raises the failure again and would hide our message.
         with _quiet(), contextlib.suppress(Exception) if kind else contextlib.nullcontext():
             self._checkpointer.close()
 
@@ -104,12 +104,15 @@ class Checkpoints:
         return sorted(metadata.step for metadata in self._checkpointer.checkpoints)
 
     def save(self, step: int, state: State, count: int | None = None) -> None:
-        """Write the state of all replicas at `step`, then drop what is no longer needed.
+        """Write the state at `step`, then delete what is no longer needed.
 
-        The first `count` (None: all) of the leading axis are replicas, the others padding.
+        Args:
+            step: the training step.
+            state: the state of all replicas.
+            count: replicas on the leading axis, the rest being padding; None: no padding.
 
         Raises:
-            CheckpointError: it could not be written (a full disk, say); earlier ones are intact.
+            CheckpointError: it could not be written, e.g. on a full disk; earlier ones are intact.
         """
         count = jax.tree.leaves(state)[0].shape[0] if count is None else count
         hosts.on_primary(partial(self._require_space, step, state))
@@ -118,10 +121,10 @@ class Checkpoints:
                 self._checkpointer.save_checkpointables(
                     step, _parts(state), overwrite=True, force=True
                 )
-                hosts.on_primary(partial(self._seal, step, count))
+                hosts.on_primary(partial(self._write_manifest, step, count))
             except hosts.PeerError:
                 raise
-            except Exception as error:  # the libraries below raise many kinds for a failed write
+            except Exception as error:  # a failed write raises many types
                 raise CheckpointError(self._not_written(step, _reason(error))) from error
             self._prune()
 
@@ -129,12 +132,12 @@ class Checkpoints:
         """Load the newest usable state.
 
         Args:
-            abstract: the state's shapes and dtypes (`jax.eval_shape`), with the leading axis R,
-                and shardings where it shall not lie on one device.
-            count: how many of the leading axis are replicas (None: all), the others being padding.
+            abstract: shapes and dtypes of the state (`jax.eval_shape`), with the leading axis R;
+                with shardings unless it goes to one device.
+            count: replicas on the leading axis, the rest being padding; None: no padding.
 
         Returns:
-            The state (None: no usable checkpoint), and one line for every newer one passed over.
+            The state (None: no usable checkpoint), and one line per newer checkpoint skipped.
         """
         passed_over = []
         for step in reversed(self.steps()):
@@ -148,7 +151,7 @@ class Checkpoints:
         """Load the state at `step`; see `restore`.
 
         Raises:
-            CheckpointError: damaged, of another run, or of other shapes.
+            CheckpointError: damaged, from another run, or with other shapes.
         """
         with _quiet():
             parts = self._load(step, _parts(abstract), count)
@@ -158,7 +161,7 @@ class Checkpoints:
         """Load the parameters at `step`, without the optimizer.
 
         Raises:
-            CheckpointError: damaged, of another run, or of other shapes.
+            CheckpointError: damaged, from another run, or with other shapes.
         """
         with _quiet():
             return self._load(step, {"params": abstract_params})["params"]
@@ -166,14 +169,14 @@ class Checkpoints:
     def load_arrays(self, step: int, count: int) -> Any:
         """Load the parameters of `count` replicas at `step` as NumPy arrays, without the padding.
 
-        Needs neither shapes nor the devices they were saved from.
+        Needs neither the shapes nor the devices of the run.
 
         Raises:
-            CheckpointError: damaged, of another run, or of another number of replicas.
+            CheckpointError: damaged, from another run, or with another number of replicas.
         """
         with _quiet():
-            seal, stored = self._intact(step, ("params",))
-            saved = seal.get("replicas") or jax.tree.leaves(stored["params"])[0].shape[0]
+            manifest, stored = self._intact(step, ("params",))
+            saved = manifest.get("replicas") or jax.tree.leaves(stored["params"])[0].shape[0]
             if saved != count:
                 detail = f"it has {saved} replicas, run.json names {count}"
                 raise CheckpointError(self._unusable(step, "foreign", detail))
@@ -199,43 +202,43 @@ class Checkpoints:
         try:
             with self._context:
                 return orbax.load_checkpointables(self._directory / str(step), abstract)
-        except Exception as error:  # the libraries below raise many kinds
+        except Exception as error:  # a failed read raises many types
             raise CheckpointError(self._unusable(step, "damaged", _reason(error))) from error
 
-    def _seal(self, step: int, count: int) -> None:
+    def _write_manifest(self, step: int, count: int) -> None:
         root = self._directory / str(step)
         files = {path.relative_to(root).as_posix(): _checksum(path) for path in _files(root)}
-        seal = {"run": self._run, "replicas": count, "files": files}
-        run_log.write_json(root / SEAL, seal)
+        manifest = {"run": self._run, "replicas": count, "files": files}
+        run_log.write_json(root / MANIFEST, manifest)
 
     def _verify(self, step: int, abstract: dict[str, Any], count: int) -> None:
-        """Raise CheckpointError unless the parts of a checkpoint are as saved, and as expected."""
-        seal, stored = self._intact(step, abstract)
+        """Raise CheckpointError unless the parts of a checkpoint are intact and as expected."""
+        manifest, stored = self._intact(step, abstract)
         if missing := abstract.get("optimizer", {}).keys() - stored.get("optimizer", {}).keys():
             detail = f"it has no {missing.pop()}, being of an earlier version"
             raise CheckpointError(self._unusable(step, "foreign", detail))
-        saved = seal.get("replicas")  # older checkpoints have no padding, and do not say
+        saved = manifest.get("replicas")  # None in older checkpoints, which have no padding
         if mismatch := _first_mismatch(abstract["params"], stored["params"], count, saved):
             raise CheckpointError(self._unusable(step, "foreign", mismatch))
 
     def _intact(self, step: int, parts: Collection[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the seal and the shapes of a checkpoint whose parts are this run's, and as saved.
+        """Return the manifest of a checkpoint and the shapes of its arrays.
 
         Raises:
-            CheckpointError: they are not.
+            CheckpointError: the parts are not of this run, or not intact.
         """
         root = self._directory / str(step)
-        seal = self._read_seal(step)
-        if seal is None:
-            detail = "it has no readable seal, as if its writing never ended"
+        manifest = self._read_manifest(step)
+        if manifest is None:
+            detail = "it has no readable manifest: its writing never finished"
             raise CheckpointError(self._unusable(step, "damaged", detail))
-        if seal["run"] != self._run:
-            detail = f"it belongs to run {seal['run']}, this one is {self._run}"
+        if manifest["run"] != self._run:
+            detail = f"it belongs to run {manifest['run']}, this one is {self._run}"
             raise CheckpointError(self._unusable(step, "foreign", detail))
         for part in parts:
             if not (root / part).is_dir():
                 raise CheckpointError(self._unusable(step, "incomplete", f"it has no {part}"))
-        for name, checksum in seal["files"].items():
+        for name, checksum in manifest["files"].items():
             path, part = root / name, name.split("/")[0]
             # Orbax rewrites its own file at the top when the optimizer is dropped.
             intact = _is_readable(path) if name == METADATA else _checksum(path) == checksum
@@ -244,40 +247,44 @@ class Checkpoints:
                 raise CheckpointError(self._unusable(step, "damaged", detail))
         try:
             with self._context:
-                return seal, orbax.checkpointables_metadata(root).metadata
-        except Exception as error:  # the libraries below raise many kinds
+                return manifest, orbax.checkpointables_metadata(root).metadata
+        except Exception as error:  # a failed read raises many types
             raise CheckpointError(self._unusable(step, "damaged", _reason(error))) from error
 
-    def _read_seal(self, step: int) -> dict[str, Any] | None:
+    def _read_manifest(self, step: int) -> dict[str, Any] | None:
         try:
-            seal = run_log.read_json(self._directory / str(step) / SEAL)
+            manifest = run_log.read_json(self._directory / str(step) / MANIFEST)
         except (OSError, ValueError):
             return None
-        known = isinstance(seal, dict) and "run" in seal and isinstance(seal.get("files"), dict)
-        return seal if known else None
+        known = (
+            isinstance(manifest, dict)
+            and "run" in manifest
+            and isinstance(manifest.get("files"), dict)
+        )
+        return manifest if known else None
 
     def _prune(self) -> None:
         steps = self.steps()
-        # The primary decides from the files, as others may see them later.
-        fates = hosts.largest(
-            *(hosts.on_primary(partial(self._fates, steps)) or [0.0] * len(steps))
+        # The primary decides from the files, which other processes may see later.
+        retention = hosts.largest(
+            *(hosts.on_primary(partial(self._retention, steps)) or [0.0] * len(steps))
         )
-        for step, fate in zip(steps, fates, strict=True):
-            if fate == DROP_OPTIMIZER:
+        for step, action in zip(steps, retention, strict=True):
+            if action == DROP_OPTIMIZER:
                 self._checkpointer.delete(step, checkpointable_name="optimizer", missing_ok=True)
-            elif fate == DROP:
+            elif action == DROP:
                 self._checkpointer.delete(step, missing_ok=True)
 
-    def _fates(self, steps: list[int]) -> list[float]:
-        """Return for every step whether it stays, loses its optimizer, or is dropped."""
+    def _retention(self, steps: list[int]) -> list[float]:
+        """Return the retention of every step: `KEEP`, `DROP_OPTIMIZER` or `DROP`."""
         own = [step for step in steps if self._is_own(step)]
         old = {step: DROP_OPTIMIZER if step in self._kept else DROP for step in own[:-RESUMABLE]}
         return [old.get(step, KEEP) for step in steps]
 
     def _is_own(self, step: int) -> bool:
-        """Return whether this run wrote the checkpoint: nothing else is ever deleted."""
-        seal = self._read_seal(step)
-        return seal is not None and seal["run"] == self._run
+        """Return whether this run wrote the checkpoint; no other is ever deleted."""
+        manifest = self._read_manifest(step)
+        return manifest is not None and manifest["run"] == self._run
 
     def _require_space(self, step: int, state: State) -> None:
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
@@ -297,7 +304,7 @@ class Checkpoints:
 
 
 def _context() -> orbax.Context:
-    """Return how Orbax reads and writes: padding may differ; once processes part, each alone."""
+    """Return the Orbax context: padding may differ; detached processes work alone."""
     context = orbax.Context()
     context.array.loading.enable_padding_and_truncation = True
     if jax.process_count() > 1 and not hosts.together():
@@ -329,14 +336,14 @@ def _quiet() -> Iterator[None]:
 def _parts(state: State) -> dict[str, Any]:
     rest = state._asdict()
     if not jax.tree.leaves(state.carry):
-        del rest["carry"]  # as in checkpoints from before there was one
+        del rest["carry"]  # older checkpoints have none
     return {"params": rest.pop("params"), "optimizer": rest}
 
 
 def _first_mismatch(expected: Any, stored: Any, count: int, saved: int | None) -> str | None:
-    """Return one line on the first leaf that is missing or of another shape, or None.
+    """Describe the first leaf that is missing or has another shape; None if there is none.
 
-    `count` replicas are expected, `saved` were saved (None: as many as the stored leaves have).
+    `count` replicas are expected, `saved` were saved (None: the size of the stored leaves).
     """
     key = jax.tree_util.keystr
     found = {key(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(stored)}
@@ -352,7 +359,7 @@ def _first_mismatch(expected: Any, stored: Any, count: int, saved: int | None) -
 
 
 def _files(root: Path) -> list[Path]:
-    return sorted(path for path in root.rglob("*") if path.is_file() and path.name != SEAL)
+    return sorted(path for path in root.rglob("*") if path.is_file() and path.name != MANIFEST)
 
 
 def _is_readable(path: Path) -> bool:
@@ -365,7 +372,7 @@ def _is_readable(path: Path) -> bool:
 
 
 def _checksum(path: Path) -> int | None:
-    """Return the CRC-32 of a file, read in pieces; None where there is no file to be read."""
+    """Return the CRC-32 of a file, read in pieces; None if it cannot be read."""
     value = 0
     try:
         with path.open("rb") as handle:
@@ -377,7 +384,7 @@ def _checksum(path: Path) -> int | None:
 
 
 def _reason(error: Exception) -> str:
-    """Return the first line that says why, from a chain of exceptions of libraries."""
+    """Return the reason, in one line, from a chain of exceptions."""
     text, cause = str(error), error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno == errno.ENOSPC:

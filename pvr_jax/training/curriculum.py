@@ -1,7 +1,7 @@
-"""A curriculum by levels: training starts on the lowest samples and admits higher ones in stages.
+"""Curriculum learning: training starts on samples of low level and admits higher ones in stages.
 
-One step of the training loop is one EPOCH here, because the number of optimizer steps in an epoch
-depends on how far a replica has come. A replica that has passed its last stage takes no more.
+A step of the training loop is one EPOCH here, since the number of optimizer steps per epoch depends
+on the stage of a replica. After its last stage a replica takes no further steps.
 """
 
 from collections.abc import Callable
@@ -29,17 +29,17 @@ from pvr_jax.training.state import State, supervised
 
 Samples = dict[str, jax.Array]
 
-# The stream of a replica's data key that orders the samples of its epochs.
+# The stream of a replica's data key that shuffles its epochs.
 SHUFFLES = 1
 
 
 class CurriculumState(NamedTuple):
-    """What a replica under a curriculum carries, as `State.carry`.
+    """The `State.carry` of a replica under a curriculum.
 
-    Shown are the samples of level `radius` or below. `iterations` counts the optimizer steps taken;
-    `finished_at` is the number of epochs after which the last stage was passed, or -1.
-    `stage_epochs` and `stage_iterations` [S] are the epochs and optimizer steps after which each
-    stage was passed, -1 for the stages still to come.
+    Training shows the samples of level `radius` or below. `iterations` counts optimizer steps;
+    `finished_at` is the epoch that ended the last stage, or -1. `stage_epochs` and
+    `stage_iterations` [S] are the epochs and optimizer steps that ended each stage, -1 for
+    unfinished stages.
     """
 
     radius: jax.Array
@@ -49,8 +49,8 @@ class CurriculumState(NamedTuple):
     stage_iterations: jax.Array
 
 
-def most_stages(highest: int, leaps: tuple[int, ...]) -> int:
-    """Return how many stages a curriculum up to level `highest` has with the smallest leap."""
+def max_stages(highest: int, leaps: tuple[int, ...]) -> int:
+    """Return the number of stages up to level `highest` with the smallest leap."""
     return -(-highest // min(leaps))
 
 
@@ -68,29 +68,30 @@ def curriculum_ensemble(
     batch_size: int,
     optimizer: Optimizer | None = None,
 ) -> Ensemble:
-    """Build the programs of replicas that train under a curriculum, on all devices.
+    """Build the ensemble of replicas that train under a curriculum, on all devices.
 
     The radius starts at the replica's leap, `replicas.conditions["leap"]`, or at the first multiple
-    of it that has a sample. After an epoch whose batch losses have a mean below `threshold`, the
-    radius grows by the leap, parameters and optimizer going on as they are; where it was `highest`
-    or more, training has ended. So a leap of `highest` is training without a curriculum. Every
-    epoch shows the samples inside the radius once, in a new random order.
+    of it that has a sample. After an epoch with a mean batch loss below `threshold` the radius
+    grows by the leap, while parameters and optimizer continue; training ends once it has reached
+    `highest`. A leap of `highest` is thus training without a curriculum. Every epoch shows the
+    samples inside the radius once, in a new random order.
 
     Args:
-        replicas: leading axis R; `conditions` hold at least "leap" [R].
-        settings: how they are trained, the rows of a batch on one device.
+        replicas: leading axis R; `conditions` contains "leap" [R].
+        settings: training settings; each batch stays on one device.
         init: `init(key) -> params`.
         apply: `apply(params, x[b, ...]) -> predictions[b]`.
         samples: `samples(data_key, **conditions) -> {x [N, ...], y [N], level [N], present [N]}`
-            and whatever else `evaluate` needs; pure, and not from the key's stream `SHUFFLES`.
-            Rows that are not present belong to larger sets of other replicas.
+            and whatever `evaluate` needs; pure, and without the key's stream `SHUFFLES`. Rows that
+            are not present pad the set to the size of other replicas' sets.
         evaluate: `evaluate(params, samples, **conditions) -> {name: array}`, at "highest".
         highest: the level of the last samples.
-        stages: the most stages of a replica; see `most_stages`.
-        threshold: of the mean batch loss, the full squared error unless the settings name another.
-        batch_size: rows of a batch; the last one of an epoch is filled up with weight 0.
-        optimizer: as for `ensemble.ensemble`; a schedule counts optimizer steps, not epochs. None:
-            that of the settings.
+        stages: the largest number of stages; see `max_stages`.
+        threshold: threshold of the mean batch loss (full squared error unless the settings name
+            another).
+        batch_size: rows of a batch; the last batch of an epoch is padded with weight 0.
+        optimizer: see `ensemble.ensemble`; schedules count optimizer steps, not epochs. None: the
+            optimizer of the settings.
 
     Source: Abbe et al. 2023, "Generalization on the Unseen, Logic Reasoning and Degree Curriculum".
     """
@@ -129,7 +130,7 @@ def curriculum_ensemble(
 
 
 def first_radius(level: jax.Array, present: jax.Array, leap: jax.Array) -> jax.Array:
-    """Return the least multiple of `leap` within which there is a sample, int32, at least `leap`.
+    """Return the smallest positive multiple of `leap` that includes a sample, int32.
 
     level int32[N], present bool[N].
     """
@@ -140,10 +141,10 @@ def first_radius(level: jax.Array, present: jax.Array, leap: jax.Array) -> jax.A
 def iterations_at(
     epochs: np.ndarray, stage_epochs: np.ndarray, stage_iterations: np.ndarray, iterations: int
 ) -> np.ndarray:
-    """Return how many optimizer steps a replica had taken after some numbers of epochs [T].
+    """Return the number of optimizer steps of a replica after the given epochs [T].
 
-    All epochs of a stage have equally many, so the stages' ends [S] tell it exactly. `epochs` is
-    ascending, and its last entry is the run's last epoch; `iterations` are all the replica took.
+    All epochs of a stage have equally many steps, so the ends [S] of stages determine it. `epochs`
+    ascends to the last epoch of the run; `iterations` is the total number of steps.
     """
     passed = stage_epochs >= 0
     ends = [0, *stage_epochs[passed], max(epochs[-1], *stage_epochs, 1)]
@@ -194,9 +195,9 @@ def _advance(
 
 
 def _epoch(state: State, data: Samples, key: jax.Array, step: Any, batch_size: int) -> State:
-    """Train once on every sample inside the radius; `loss_sum` and `loss_count` are the epoch's.
+    """Train one epoch inside the radius; `loss_sum` and `loss_count` are those of the epoch.
 
-    A replica that has ended or diverged takes no step.
+    Finished and diverged replicas take no step.
     """
     progress = state.carry
     running = (progress.finished_at < 0) & (state.diverged_at < 0)
@@ -228,7 +229,7 @@ def _epoch(state: State, data: Samples, key: jax.Array, step: Any, batch_size: i
 def _next_stage(
     before: State, trained: State, leap: jax.Array, highest: int, threshold: float
 ) -> State:
-    """Return the state after an epoch: counts brought forward, the next stage where it is due."""
+    """Return the state after an epoch, with updated counts and, if due, the next stage."""
     progress = before.carry
     iterations = progress.iterations + trained.loss_count
     epochs = before.step + 1

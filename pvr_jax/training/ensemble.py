@@ -1,4 +1,4 @@
-"""An ensemble: the three compiled programs that start, advance and evaluate all replicas."""
+"""Ensembles: the compiled programs that start, advance and evaluate all replicas."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -39,7 +39,7 @@ from pvr_jax.training.state import (
 Step = Callable[[State, Batch], tuple[State, dict[str, jax.Array]]]
 
 
-# The condition of replicas that start from given parameters, a tree.
+# The condition that holds given initial parameters, a tree.
 START = "start"
 
 
@@ -57,14 +57,14 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Replicas on a mesh, and the programs over them; each is traced and compiled once per run."""
+    """Replicas on a mesh, and their programs; each is traced and compiled once per run."""
 
     count: int
     replicas: Replicas  # padded to a multiple of the mesh
     mesh: Mesh
     member: Member
     mode: Mode
-    alternatives: tuple[Mode, ...]  # the modes that a timed probe may choose from
+    alternatives: tuple[Mode, ...]  # modes that a timed probe may choose
     matmul_precision: str
     start_program: Callable[[Replicas], State]
     advance_program: Callable[[State, Replicas, int, int], State]
@@ -72,11 +72,11 @@ class Ensemble:
 
     @property
     def share(self) -> int:
-        """How many replicas a device holds, padding included."""
+        """Number of replicas per device, padding included."""
         return padded_count(self.count, self.mesh) // self.mesh.shape[AXIS]
 
     def shapes(self, padded: bool = False) -> State:
-        """Return shapes and dtypes of the states, and where they lie on the mesh if `padded`."""
+        """Return shapes and dtypes of the states; if `padded`, with padding and shardings."""
         shapes = jax.eval_shape(self.start)
         if padded:
             placed = partial(jax.ShapeDtypeStruct, sharding=on_devices(self.mesh))
@@ -86,7 +86,7 @@ class Ensemble:
         )
 
     def in_mode(self, mode: Mode) -> "Ensemble":
-        """Return the ensemble whose devices run their replicas in another mode."""
+        """Return the ensemble in another execution mode."""
         programs = _programs(self.member, self.mesh, mode)
         programs["start_program"] = self.start_program  # the same in every mode
         return replace(self, mode=mode, alternatives=(), **programs)
@@ -101,9 +101,9 @@ class Ensemble:
             return self.advance_program(state, self.replicas, first, last)
 
     def with_compiled_evaluation(self, state: State) -> "Ensemble":
-        """Return the ensemble with the program of `evaluate` compiled, and not run.
+        """Return the ensemble with `evaluate` compiled, without running it.
 
-        `state` has the shapes and places of those that will be evaluated.
+        `state` has the shapes and shardings of the states to evaluate.
         """
         with jax.default_matmul_precision("highest"):
             lowered = self.evaluate_program.lower(state.params, state.carry, self.replicas)
@@ -111,7 +111,7 @@ class Ensemble:
         return replace(self, evaluate_program=program)
 
     def evaluate(self, state: State) -> dict[str, jax.Array]:
-        """Return {name: [R, ...]} of the states' parameters, computed at full precision."""
+        """Return {name: [R, ...]} for the states' parameters, at full precision."""
         with jax.default_matmul_precision("highest"):
             return self.evaluate_program(state.params, state.carry, self.replicas)
 
@@ -126,16 +126,16 @@ def assemble(
     batch_devices: int = 1,
     mesh: Mesh | None = None,
 ) -> Ensemble:
-    """Place the replicas on the devices and build the programs over all of them.
+    """Place replicas on devices and build their programs.
 
     Args:
         replicas: leading axis R.
         member: the programs of one replica.
-        execution: "auto", "vmap", "map" or "chunked"; see `replicas`. "auto" starts with what
-            platform and size suggest, and leaves the others to a timed probe.
+        execution: "auto", "vmap", "map" or "chunked"; see `replicas`. "auto" chooses by platform
+            and size, and leaves alternatives to a timed probe.
         group_size: replicas per group of "chunked".
-        matmul_precision: precision of the matrix products of training, as JAX names them.
-        batch_devices: over how many devices the rows of a batch are shared out.
+        matmul_precision: precision of matrix products in training, as in JAX.
+        batch_devices: number of devices that share the rows of a batch.
         mesh: the devices; None: as many of `hosts.devices` as the replicas can use.
     """
     count = replicas.learning_rate.shape[0]
@@ -164,7 +164,7 @@ def assemble(
 def _programs(member: Member, mesh: Mesh, mode: Mode) -> dict[str, Callable[..., Any]]:
     """Return the compiled programs over all replicas."""
     return {
-        # One after the other: batched, the draws of all replicas would be in memory at once.
+        # Sequentially: batched, the draws of all replicas would be in memory at once.
         "start_program": over_replicas(member.start, mesh, Mode("map")),
         "advance_program": over_replicas(member.advance, mesh, mode, mapped=2, donate=True),
         "evaluate_program": over_replicas(member.evaluate, mesh, mode, mapped=3),
@@ -185,9 +185,9 @@ def member_start(
     dtype: jnp.dtype,
     carry: Callable[[Any], Any] = lambda params: (),
 ) -> State:
-    """Return the initial state of one replica, its parameters scaled, in the type of training.
+    """Return the initial state of one replica, with scaled parameters in the training dtype.
 
-    They are drawn, or are the replica's condition `START`.
+    Parameters are drawn, or taken from the replica's condition `START`.
     """
     given = replica.conditions.get(START)
     params = jax.tree.map(
@@ -215,13 +215,13 @@ def member_advance(
     fresh_at: tuple[int, ...] = (),
     batch_devices: int = 1,
 ) -> State:
-    """Take the steps first <= i < last of one replica, each of them `step_of(replica)`.
+    """Take the steps first <= i < last of one replica, each with `step_of(replica)`.
 
-    With several `batch_devices` each takes its share of the rows of every batch. Before the steps
-    `fresh_at` the optimizer forgets what came before.
+    With several `batch_devices` each takes its share of the rows of every batch. The optimizer is
+    reset before the steps `fresh_at`.
 
-    The bounds are data: segments of any length run the same compiled program, so where a run was
-    cut by evaluations, checkpoints or an interruption cannot change a bit of its result.
+    The bounds are traced: segments of any length run the same compiled program, so evaluations,
+    checkpoints and interruptions do not change a single bit of the result.
     """
 
     step = step_of(replica)
@@ -240,9 +240,9 @@ def member_advance(
 
 
 def share_of(batch: Batch, batch_devices: int) -> Batch:
-    """Return the rows of a batch that this device of the mesh's batch axis takes.
+    """Return this device's share of the rows of a batch, along the batch axis of the mesh.
 
-    Where the rows do not divide, rows of weight 0 fill the last share up.
+    The last share is padded with rows of weight 0.
     """
     if batch_devices == 1:
         return batch
@@ -275,22 +275,22 @@ def ensemble(
     batch_devices: int = 1,
     dtype: jnp.dtype = jnp.float32,
 ) -> Ensemble:
-    """Build the programs of an ensemble from plain functions of ONE replica.
+    """Build an ensemble from plain functions of ONE replica.
 
     Args:
         replicas: leading axis R.
         init: `init(key) -> params`.
-        apply: `apply(params, x[b, ...]) -> predictions[b, ...]`; not where an objective is given.
+        apply: `apply(params, x[b, ...]) -> predictions[b, ...]`; unused with an objective.
         batch: `batch(key, step, **conditions) -> {x, y, weight}`, pure.
         optimizer: `optimizer(learning_rate) -> optax.GradientTransformation`, such as `optax.adam`
-            or `lambda rate: optax.sgd(optax.cosine_decay_schedule(rate, 1000))`; called with the
-            traced learning rate of one replica.
-        evaluate: `evaluate(params, **conditions) -> {name: array}`; always runs at "highest". Where
-            there is a carry, the first argument is (params, carry).
+            or `lambda rate: optax.sgd(optax.cosine_decay_schedule(rate, 1000))`; the learning rate
+            is traced.
+        evaluate: `evaluate(params, **conditions) -> {name: array}`, at "highest" precision. With a
+            carry, the first argument is (params, carry).
         loss: `loss(predictions, batch, axis) -> scalar`; see `losses`.
-        objective: `objective(params, batch, carry) -> (loss, carry)`, in place of apply and loss.
-        carry: `carry(params)`, what the objective carries at first; None: nothing.
-        fresh_at: steps before which the optimizer starts anew, as where a task begins.
+        objective: `objective(params, batch, carry) -> (loss, carry)`, instead of apply and loss.
+        carry: `carry(params)`, the initial carry; None: no carry.
+        fresh_at: steps before which the optimizer is reset, e.g. at the beginning of a task.
         execution, mesh, group_size, matmul_precision, batch_devices: see `assemble`.
         dtype: of the parameters; float64 needs JAX's x64 mode (see `environment.arithmetic`).
     """

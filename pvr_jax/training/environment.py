@@ -1,4 +1,4 @@
-"""What a run was made with: versions, devices, commit, command."""
+"""The environment of a run: versions, devices, commit, command."""
 
 import contextlib
 import importlib.metadata
@@ -17,10 +17,10 @@ PACKAGES = ("pvr_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "nu
 
 @contextlib.contextmanager
 def arithmetic(dtype: str) -> Iterator[None]:
-    """Let JAX compute in float64 for the time of the context where `dtype` is "float64".
+    """Enable 64-bit types of JAX within the context if `dtype` is "float64".
 
-    The mode is set for the whole process, not with `jax.enable_x64`, which is one thread's alone:
-    checkpoints are read by threads of their own, and would round what they read.
+    The mode is set for the whole process, unlike `jax.enable_x64`: checkpoints are read by other
+    threads, which would round them.
     """
     before = jax.config.jax_enable_x64
     jax.config.update("jax_enable_x64", before or dtype == "float64")
@@ -49,9 +49,9 @@ def describe() -> dict[str, Any]:
 
 
 def git_commit(directory: Path) -> str | None:
-    """Return the commit of the checkout that holds `directory`, "+changes" if it has any.
+    """Return the commit of the checkout of `directory`, with "+changes" if modified.
 
-    None where there is no checkout or no git.
+    None without a checkout or git.
     """
 
     def git(*arguments: str) -> str:

@@ -1,8 +1,7 @@
-"""One program on several hosts: joining them, agreeing with them, and who writes files.
+"""One program on several hosts: join processes, exchange values, choose who writes files.
 
-Every process runs the same program over the devices of all. Process 0 is the primary: it alone
-writes logs and records; checkpoints are written by all. A process alone is its own primary, and
-all of this costs it nothing.
+Every process runs the same program over all devices. Process 0, the primary, writes logs and
+records; all processes write checkpoints. A single process is its own primary, at no cost.
 """
 
 import contextlib
@@ -19,51 +18,51 @@ from jax.experimental import multihost_utils
 from pvr_jax.training.run_log import RunError
 
 ADDRESS, COUNT, INDEX = "JAX_COORDINATOR_ADDRESS", "PVR_PROCESS_COUNT", "PVR_PROCESS_INDEX"
-# A process that was killed is missed at the next exchange; one that hangs, after this long.
+# A killed process is noticed at the next exchange; a hanging one after this time.
 HEARTBEAT_SECONDS = 60
-# Processes that are done wait for the primary, which may have a day of analysis before it.
+# Finished processes wait for the primary, whose analysis may take a day.
 PATIENCE_SECONDS = 7 * 24 * 3600
 
 Result = TypeVar("Result")
 
-# Not empty once the processes have parted; as with JAX's own joining, there is no way back.
+# Nonempty once processes are detached; this cannot be undone, like joining in JAX.
 _parted: list[bool] = []
 
 
 class PeerError(RunError):
-    """Another process of this run could not go on, or is gone; one line."""
+    """One line: another process of this run failed or is gone."""
 
 
 def use_all_cores() -> None:
-    """Let a CPU appear as one device per core that this process may use.
+    """Make the CPU one JAX device per core that this process may use.
 
-    Replicas on several small devices keep all cores busy where one device, whose operations are
-    too small to be shared, leaves some idle. To be called before JAX is used; where
-    JAX_NUM_CPU_DEVICES is set, or JAX runs already, nothing changes.
+    Operations of small networks are too small to use several cores; replicas on several devices
+    are not. Call this before using JAX. It has no effect if JAX_NUM_CPU_DEVICES is set or JAX is
+    already initialized.
     """
     if "JAX_NUM_CPU_DEVICES" not in os.environ:
-        with contextlib.suppress(RuntimeError):  # JAX runs already
+        with contextlib.suppress(RuntimeError):  # JAX is already initialized
             jax.config.update("jax_num_cpu_devices", usable_cores())
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use; all of the machine's where that is not told."""
+    """Return the number of cores this process may use; if unknown, all of the machine's."""
     if hasattr(os, "sched_getaffinity"):  # Linux
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def join(environment: Mapping[str, str] = os.environ) -> None:
-    """Join the other processes of this run; to be called before JAX is used.
+    """Join the other processes of this run; call this before using JAX.
 
-    Slurm tasks and the workers of a TPU slice are found by JAX itself; processes started by hand
-    say who they are by JAX_COORDINATOR_ADDRESS (host:port of the first), PVR_PROCESS_COUNT and
+    JAX itself detects Slurm tasks and the workers of a TPU slice. Processes started by hand are
+    identified by JAX_COORDINATOR_ADDRESS (host:port of the first), PVR_PROCESS_COUNT and
     PVR_PROCESS_INDEX.
 
     Raises:
-        RunError: they could not be found, or did not come; one line.
+        RunError: the others were not found, or did not join.
     """
-    # The handler of JAX's own preemption service would replace that of the training loop.
+    # JAX's preemption service would replace the signal handler of the training loop.
     jax.config.update("jax_enable_preemption_service", False)
     by_hand = {name: environment.get(name, "") for name in (ADDRESS, COUNT, INDEX)}
     known: dict[str, object] = {}
@@ -106,9 +105,9 @@ def join(environment: Mapping[str, str] = os.environ) -> None:
 
 
 def afterwards(work: Callable[[], None]) -> None:
-    """Let the primary do `work` by itself, on its own devices; the others have nothing more to do.
+    """Run `work` on the primary alone, on its own devices.
 
-    From here on no process takes part in what another does, but for the end.
+    Processes are detached from here on, except for the end.
     """
     _parted.append(True)
     if is_primary():
@@ -116,35 +115,35 @@ def afterwards(work: Callable[[], None]) -> None:
 
 
 def end(status: int) -> None:
-    """End this process with an exit status: with the others, or at once if they may be gone."""
+    """Exit with a status: together with the others, or at once if they may be gone."""
     if together() and status and status < 128:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(status)  # leaving in order would wait for them
+        os._exit(status)  # an orderly exit would wait for them
     if jax.distributed.is_initialized():
         jax.distributed.shutdown()
     sys.exit(status)
 
 
 def together() -> bool:
-    """Return whether this process is one of several that work as one now."""
+    """Return whether this process is one of several joined processes."""
     return not _parted and jax.distributed.is_initialized() and jax.process_count() > 1
 
 
 def is_primary() -> bool:
-    """Return whether this process writes files and speaks."""
+    """Return whether this process writes files and messages."""
     return jax.process_index() == 0
 
 
 def devices() -> list[jax.Device]:
-    """Return the devices of all joined processes; a process by itself has only its own."""
+    """Return the devices of all joined processes; a detached process has its own."""
     return jax.devices() if together() else jax.local_devices()
 
 
 def largest(*values: float) -> tuple[float, ...]:
-    """Return the largest value that any process gives, position by position.
+    """Return the elementwise maximum of the values over all processes.
 
-    All processes must call this at the same point; they then agree on what they do next.
+    All processes must call this at the same point.
 
     Raises:
         PeerError: another process is gone.
@@ -157,10 +156,10 @@ def largest(*values: float) -> tuple[float, ...]:
 
 
 def on_primary(work: Callable[[], Result]) -> Result | None:
-    """Let the primary do `work` while all wait, and return its result there (None elsewhere).
+    """Run `work` on the primary while all wait; return its result there, None elsewhere.
 
     Raises:
-        PeerError: the primary failed; it says itself why.
+        PeerError: the primary failed; it reports the reason itself.
     """
     if not together():
         return work()
@@ -168,7 +167,7 @@ def on_primary(work: Callable[[], Result]) -> Result | None:
     if is_primary():
         try:
             result = work()
-        except Exception as error:  # the others must hear of it before it goes on its way
+        except Exception as error:  # notify the others first
             failure = error
     (failed,) = largest(float(failure is not None))
     if failure is not None:
@@ -180,7 +179,7 @@ def on_primary(work: Callable[[], Result]) -> Result | None:
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """Turn the error of an exchange with a process that is gone into one line."""
+    """Turn the error of an exchange with a lost process into one line."""
     try:
         yield
     except (jax.errors.JaxRuntimeError, ValueError) as error:

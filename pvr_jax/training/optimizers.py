@@ -1,4 +1,4 @@
-"""Optimizers by name, as functions of their learning rate: those of optax, with its parameters."""
+"""Optimizers of optax by name, as functions of their learning rate."""
 
 import ast
 import inspect
@@ -14,16 +14,16 @@ from jax import lax
 
 from pvr_jax.refusal import Refusal
 
-# A transformation as a function of its learning rate.
+# A function from learning rate to transformation.
 Optimizer = Callable[[jax.Array | float], optax.GradientTransformation]
 
-# They need the loss as a function, or are no optimizers.
+# These need the loss function, or are not optimizers.
 NOT_BY_NAME = ("lbfgs", "scale_by_learning_rate")
 
 
 @cache
 def names() -> tuple[str, ...]:
-    """Return the names of optimizers: the functions of optax that begin with a learning rate."""
+    """Return the names of optimizers: the functions of optax whose first argument is a rate."""
     found = {name: getattr(optax, name) for name in dir(optax) if name.islower()}
     functions = {n: f for n, f in found.items() if inspect.isfunction(f) and n[0] != "_"}
     first = {n: next(iter(inspect.signature(f).parameters), "") for n, f in functions.items()}
@@ -31,11 +31,11 @@ def names() -> tuple[str, ...]:
 
 
 def parsed(text: str) -> tuple[str, dict[str, Any]]:
-    """Return the name and the parameters of a text such as "adamw(b2=0.95, weight_decay=1e-4)".
+    """Parse a string such as "adamw(b2=0.95, weight_decay=1e-4)" into name and parameters.
 
     Raises:
-        Refusal: no such text, an unknown name or parameter, or a value that is no number, text or
-            True, False, None.
+        Refusal: a syntax error, an unknown name or parameter, or a value that is not a number,
+            string, True, False or None.
     """
     given = repr(text)
     allowed = 'a name of optax, with numbers as in "adamw(b2=0.95, weight_decay=1e-4)"'
@@ -68,19 +68,16 @@ def optimizer(
 ) -> optax.GradientTransformation:
     """Return an optimizer of optax: "adam", "sgd", "adamw(b2=0.95)"; see `parsed`.
 
-    Adam (betas .9 and .999, eps 1e-8) and SGD are as PyTorch defines them.
-
-    The learning rate lives in the optimizer's state: `init` stores the rate given here, `update`
-    reads the stored one.
+    Adam (betas .9 and .999, eps 1e-8) and SGD match PyTorch. The learning rate is part of the
+    optimizer's state: `init` stores it, `update` reads it.
 
     Args:
-        name: of the optimizer, with its parameters.
+        name: name of the optimizer, with parameters.
         learning_rate: may be traced.
-        momentum: of "sgd", where its parameters do not say another.
-        weight_decay: times the parameters it is added to the gradients, before Adam divides them
-            by their size: PyTorch's weight_decay, not that of AdamW, which is a parameter of its
-            own.
-        schedule: `schedule(step)` multiplies the learning rate; None leaves it as it is.
+        momentum: momentum of "sgd", unless given in `name`.
+        weight_decay: coefficient of the L2 penalty, as in PyTorch's Adam and SGD. The decoupled
+            decay of AdamW is a parameter of "adamw".
+        schedule: `schedule(step)` multiplies the learning rate; None: constant.
 
     Raises:
         Refusal: another name.
@@ -102,10 +99,10 @@ def optimizer(
 
 
 def for_traced_rates(optimizer: Optimizer, rates: np.ndarray) -> Optimizer:
-    """Return `optimizer` as a function of a rate that is traced, as those of replicas are.
+    """Make `optimizer` accept a traced rate, as replicas need.
 
-    Most transformations only compute with their rate. Where one needs the number to be built, as
-    with `optax.warmup_cosine_decay_schedule`, each of `rates` is a branch of the program.
+    Most transformations only compute with their rate. If one needs a concrete rate, as with
+    `optax.warmup_cosine_decay_schedule`, each of `rates` becomes a branch of the program.
     """
     numbers = np.unique(rates)
 
@@ -128,9 +125,9 @@ def for_traced_rates(optimizer: Optimizer, rates: np.ndarray) -> Optimizer:
 
 
 def warmup(warmup_steps: int, decay_steps: int = 0) -> Callable[[jax.Array], jax.Array]:
-    """Return a schedule: from 0 to 1 in `warmup_steps`, linearly, then 1.
+    """Return a schedule that rises linearly from 0 to 1 in `warmup_steps`.
 
-    With `decay_steps` it goes down to 0 again along a cosine, in so many steps after the warm-up.
+    It then decays to 0 along a cosine in `decay_steps`, or, if these are 0, stays at 1.
     """
 
     def schedule(step: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""The parameters of a run on disk, for whoever wants to go on with them."""
+"""Load the parameters of a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
 class Parameters:
     """The parameters of all replicas of a run at one step.
 
-    `params` is the tree that the model's `init` returns; its leaves are NumPy arrays [R, ...] in
-    the dtype of training, in the order of `names` [R].
+    `params` is a tree as from the model's `init`, whose leaves are NumPy arrays [R, ...] in the
+    dtype of training, in the order of `names` [R].
     """
 
     names: tuple[str, ...]
@@ -36,12 +36,12 @@ class Parameters:
         return jax.tree.map(lambda leaf: leaf[self.names.index(name)], self.params)
 
     def for_replicas(self, names: Sequence[str]) -> Any:
-        """Return the parameters [R, ...] that replicas of these names start from.
+        """Return the parameters [R, ...] for replicas with these names.
 
-        Those of a replica of the same name, or else of the only one of the same seed.
+        Each gets those of the replica of the same name, else of the only one of the same seed.
 
         Raises:
-            Refusal: there is none, or there are several; begins with "start".
+            Refusal: there is none, or several; the message starts with "start".
         """
         rows = []
         for name in names:
@@ -60,18 +60,17 @@ class Parameters:
 def load_params(run: str | Path, step: int | None = None) -> Parameters:
     """Load the parameters of all replicas of a run.
 
-    They load in any process, whatever devices it and the run have. Where cells of a sweep were
-    trained together, their checkpoints are those of the pack.
+    They load in any process, on any devices. The checkpoints of cells of a sweep that were trained
+    together are those of the pack.
 
     Args:
         run: a run directory, such as runs/EXPERIMENT/pvr_majority-mlp-4c3645f3.
-        step: that of a checkpoint; None: the last one. The run keeps log-spaced steps and the two
-            newest. Of a curriculum, a step is an epoch.
+        step: step of a checkpoint (an epoch, for a curriculum); None: the last. A run keeps
+            log-spaced steps and the two newest.
 
     Raises:
-        ValueError: no run directory, or no checkpoint of this step.
-        CheckpointError: the checkpoint is damaged or of another run. None is used in its place; the
-            message says which others there are.
+        Refusal: no run directory, or no checkpoint at this step.
+        CheckpointError: the checkpoint is damaged or from another run; the message lists others.
     """
     directory = Path(run).expanduser().resolve()
     if not (directory / "run.json").is_file():
@@ -104,7 +103,7 @@ def load_params(run: str | Path, step: int | None = None) -> Parameters:
 
 
 def _record(directory: Path) -> dict[str, Any]:
-    """Return run.json, whose "replicas" are the names."""
+    """Return run.json, whose "replicas" are the names of replicas."""
     path = directory / "run.json"
     try:
         record = run_log.read_json(path)

@@ -1,13 +1,13 @@
-"""Replication: one function of one replica, run for all of them in one compiled program.
+"""Replication: run a function of one replica for all replicas, in one compiled program.
 
-Replicas never talk to each other. So the program is one `shard_map` over every device of every
-host, in which each device runs its own share; it holds no collectives. Where one replica is too
-much for a device, a second axis of the mesh shares out the rows of its batches. Within a device
-there are three ways to run the share, all with the same results up to rounding:
+Replicas never communicate, so the program is one `shard_map` over all devices of all hosts, without
+collectives; each device runs its share of the replicas. If one replica is too large for a device, a
+second axis of the mesh splits the rows of its batches. A device runs its share in one of three
+modes, with equal results up to rounding:
 
 - `vmap`: all replicas at once, as one batched computation. Fills an accelerator.
-- `map`: one replica after the other. Keeps one replica's parameters in a CPU's cache.
-- `chunked`: `group_size` replicas at once, group after group.
+- `map`: one replica at a time. Keeps the parameters of a replica in a CPU's cache.
+- `chunked`: `group_size` replicas at a time.
 """
 
 from collections import Counter
@@ -28,17 +28,16 @@ from pvr_jax.training import hosts
 
 EXECUTIONS = ("auto", "vmap", "map", "chunked")
 AXIS, BATCH_AXIS = "replicas", "batch"
-# Batched small networks gain more from fewer, larger operations than from staying in cache.
+# Small networks gain more from fewer, larger operations than from staying in cache.
 CACHE_BYTES_PER_REPLICA = 1 << 20
 
 
 class Replicas(NamedTuple):
     """What distinguishes the replicas of an ensemble; every leaf has a leading axis R.
 
-    `init_key` and `data_key` are typed PRNG keys, derived from the replica's own seed and
-    condition and never from its position, so a replica does not depend on how many others there
-    are. `init_scale` multiplies every initial parameter. `conditions` holds per-replica data of the
-    experiment, such as the frozen bit.
+    `init_key` and `data_key` are typed PRNG keys derived from seed and conditions, never from the
+    position, so a replica does not depend on the others. `init_scale` multiplies every initial
+    parameter. `conditions` are data of the experiment per replica, such as the frozen bit.
     """
 
     init_key: jax.Array
@@ -53,8 +52,8 @@ def replica_names(
 ) -> list[str]:
     """Return the names of replicas [R], such as "bit3-rate0.001-scale2-seed0".
 
-    Learning rate and init scale are in them where replicas differ in it: in six digits, or in full
-    where two have these six in common. A condition may be "".
+    Learning rate and init scale are included if replicas differ in them, with six digits, or in
+    full if six do not distinguish them. A condition may be "".
     """
     parts = (
         conditions,
@@ -78,7 +77,7 @@ def device_mesh(devices: list[jax.Device] | None = None, batch_devices: int = 1)
     """Return the mesh over `devices` (None: `hosts.devices`): replicas x shares of a batch.
 
     Raises:
-        ValueError: `batch_devices` does not divide their number; begins with "batch_devices".
+        Refusal: `batch_devices` does not divide their number; starts with "batch_devices".
     """
     devices = hosts.devices() if devices is None else devices
     if len(devices) % batch_devices:
@@ -95,10 +94,10 @@ def device_mesh(devices: list[jax.Device] | None = None, batch_devices: int = 1)
 def needed_devices(
     count: int, devices: list[jax.Device], batch_devices: int = 1
 ) -> list[jax.Device]:
-    """Return the fewest of these devices on which `count` replicas take no longer than on all.
+    """Return the fewest devices on which `count` replicas take no longer than on all.
 
-    Five replicas on four devices take two rounds, and so they do on three. Where processes are
-    joined each keeps its devices, as all have to take part.
+    Five replicas take two rounds on four devices, and on three. Joined processes keep all devices,
+    since all must take part.
     """
     groups = len(devices) // batch_devices
     if groups == 0 or hosts.together():
@@ -108,7 +107,7 @@ def needed_devices(
 
 
 class Mode(NamedTuple):
-    """How a device runs its share of the replicas: see the head of this file."""
+    """How a device runs its share of the replicas; see the module docstring."""
 
     execution: str
     group_size: int = 1
@@ -120,13 +119,12 @@ class Mode(NamedTuple):
 def possible_modes(
     execution: str, group_size: int, platform: str, share: int, bytes_per_replica: int
 ) -> tuple[Mode, ...]:
-    """Return the modes that `execution` stands for, the likeliest to be fast first.
+    """Return the modes to try for `execution`, the most promising first.
 
-    Any mode but "auto" stands for itself alone. "auto" begins, on a CPU, with `map` where a replica
-    is larger than about a core's share of the cache (batched, parameters and optimizer state would
-    stream through memory at every step), elsewhere with `vmap`. The other of the two follows, on
-    a CPU whose devices hold a `share` of more than one replica. `chunked` was never the fastest,
-    and each mode that a probe tries costs a compilation.
+    Any value but "auto" is a mode. "auto" is `map` for replicas larger than a CPU core's share of
+    the cache (batched, parameters and optimizer state would stream through memory at every step),
+    else `vmap`. On a CPU whose devices have a `share` of several replicas, the other of the two is
+    tried as well. `chunked` was never the fastest, and each mode costs a compilation.
 
     Raises:
         ValueError: an unknown mode.
@@ -153,13 +151,13 @@ def over_replicas(
     """Compile `function(*replica, *shared)` of ONE replica for trees with a leading axis R.
 
     Args:
-        function: pure; its first `mapped` arguments are trees that belong to the replica (without
-            the axis R), the others are the same for all replicas.
+        function: pure; its first `mapped` arguments are trees of one replica (without the axis R),
+            the others are shared by all replicas.
         mesh: from `device_mesh`; R must be a multiple of its first axis (see `pad`).
         mode: how a device runs its share.
-        mapped: how many arguments have the axis R.
-        donate: the output has the form of the first argument and takes its place, so the program
-            may overwrite that argument's buffers.
+        mapped: number of arguments with the axis R.
+        donate: whether to donate the buffers of the first argument to the output, which has the
+            same structure.
 
     Returns:
         The jitted function, whose outputs have the leading axis R.
@@ -175,8 +173,8 @@ def over_replicas(
             return lax.map(of_one, replicas, batch_size=mode.group_size)
         return _map_in_place(of_one, replicas) if donate else lax.map(of_one, replicas)
 
-    # check_vma=False: the replication checker would ask for casts around the inner loops; there is
-    # nothing to check where no value crosses devices.
+    # check_vma=False: the replication checker would require casts around the inner loops, and has
+    # nothing to check, since no value crosses devices.
     sharded = jax.shard_map(
         on_one_device, mesh=mesh, in_specs=(P(AXIS), P()), out_specs=P(AXIS), check_vma=False
     )
@@ -188,9 +186,9 @@ def over_replicas(
 
 
 def _map_in_place(function: Callable[[Any], Any], replicas: tuple[Any, ...]) -> Any:
-    """Replace `replicas[0]` by the outputs, one replica after the other, in its own buffers.
+    """Replace `replicas[0]` by the outputs, one replica at a time, in place.
 
-    `lax.map` would hold the old and the new states of all replicas at once, and copy them.
+    `lax.map` would hold the old and new states of all replicas at once, and copy them.
     """
 
     def replace(index: jax.Array, first: Any) -> Any:
@@ -202,20 +200,20 @@ def _map_in_place(function: Callable[[Any], Any], replicas: tuple[Any, ...]) -> 
 
 
 def padded_count(count: int, mesh: Mesh) -> int:
-    """Return the least multiple of the mesh's first axis that holds `count` replicas."""
+    """Return the smallest multiple of the mesh's first axis that is at least `count`."""
     shares = mesh.shape[AXIS]
     return -(-count // shares) * shares
 
 
 def on_devices(mesh: Mesh) -> NamedSharding:
-    """Return how leaves with a leading axis R lie on the mesh."""
+    """Return the sharding of leaves with a leading axis R."""
     return NamedSharding(mesh, P(AXIS))
 
 
 def pad(replicas: Any, mesh: Mesh) -> Any:
-    """Repeat the last replica until every device holds as many, and place them on the mesh.
+    """Pad with copies of the last replica to equal shares, and place them on the mesh.
 
-    The padding is trained like the others and dropped from every result by `to_host`.
+    The padding is trained too; `to_host` drops it from results.
     """
 
     def extend(leaf: jax.Array) -> jax.Array:
@@ -228,7 +226,7 @@ def pad(replicas: Any, mesh: Mesh) -> Any:
 
 
 def _place(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
-    """Put an array that every process has on the devices of all; each keeps its own share."""
+    """Shard an array that every process has over the devices of all."""
     if sharding.is_fully_addressable:
         return jax.device_put(leaf, sharding)
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
@@ -239,7 +237,7 @@ def _place(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
 
 
 def to_host(tree: Any, count: int) -> Any:
-    """Fetch `tree` from all devices as NumPy arrays, in every process, without the padding."""
+    """Fetch `tree` from all devices as NumPy arrays, in every process, without padding."""
 
     def fetch(leaf: jax.Array) -> np.ndarray:
         if not leaf.is_fully_addressable:

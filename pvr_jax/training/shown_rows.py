@@ -1,4 +1,4 @@
-"""Whether the rows that training is about to show are all seen ones, counted before it starts."""
+"""Check, before training, that all rows it will show are seen inputs."""
 
 from collections.abc import Callable
 
@@ -9,9 +9,9 @@ import numpy as np
 from pvr_jax.training.replicas import Replicas
 from pvr_jax.training.run_log import RunError
 
-MOST_ROWS = 2**19  # that are looked at: a second or two of a CPU
+MAX_ROWS = 2**19  # checked rows: a second or two on a CPU
 AT_ONCE = 2**12
-# The program runs once and is small: on a CPU it takes longer to compile than to run.
+# The program is small and runs once: on a CPU it takes longer to compile than to run.
 COMPILER_OPTIONS = {"cpu": {"xla_backend_optimization_level": 0}}
 
 Batch = dict[str, jax.Array]
@@ -23,24 +23,24 @@ def count_rows(
     replicas: Replicas,
     steps: int,
 ) -> dict[str, int]:
-    """Return how many rows of training were looked at, "checked", and how many are of each kind.
+    """Return the number of "checked" training rows, and how many of them are of each kind.
 
-    Looked at are the rows of the first `steps` steps of all replicas that differ in data key or
-    conditions; of so many of these steps that they are not above `MOST_ROWS`.
+    Checks the rows of the first `steps` steps, up to `MAX_ROWS`, of all replicas with different
+    data keys or conditions.
 
     Args:
-        batch: `batch(key, step, **conditions)` of one replica, which has weight [b] among others.
-        kinds: by name, `is_of_kind(batch, **conditions) -> bool[b]`.
+        batch: `batch(key, step, **conditions)` of one replica, with weight [b] among others.
+        kinds: `is_of_kind(batch, **conditions) -> bool[b]`, by name.
         replicas: leading axis R.
-        steps: how many steps show something new, such as the first epoch of a fixed set.
+        steps: number of steps with new rows, such as the first epoch of a fixed set.
 
     Raises:
-        RunError: some row is of the kind "unseen"; one line.
+        RunError: some row is of the kind "unseen".
     """
     each = _different(replicas)
     one = jax.eval_shape(lambda: _batch_of(batch, replicas, 0, 0)[0])
     size = one["weight"].shape[0]
-    steps = max(1, min(steps, MOST_ROWS // (size * len(each))))
+    steps = max(1, min(steps, MAX_ROWS // (size * len(each))))
     count = len(each) * steps
 
     def counted(place: jax.Array) -> dict[str, jax.Array]:
@@ -72,13 +72,13 @@ def _batch_of(
     replica: int | jax.Array,
     step: int | jax.Array,
 ) -> tuple[Batch, dict[str, jax.Array]]:
-    """Return the batch that a step shows one of the replicas, and the replica's conditions."""
+    """Return the batch of a replica at a step, and the replica's conditions."""
     conditions = {name: leaf[replica] for name, leaf in replicas.conditions.items()}
     return batch(replicas.data_key[replica], step, **conditions), conditions
 
 
 def _different(replicas: Replicas) -> np.ndarray:
-    """Return the first replica of each data key and conditions, int[D]."""
+    """Return the first replica with each data key and conditions, int[D]."""
     rows = []
     for leaf in (replicas.data_key, *replicas.conditions.values()):
         is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -10,17 +10,17 @@ import optax
 from pvr_jax.training.losses import over_devices, squared_error
 
 Batch = dict[str, jax.Array]
-# From parameters, a batch and what is carried to the loss and what is carried on.
+# (params, batch, carry) -> (loss, carry).
 Objective = Callable[[Any, Batch, Any], tuple[jax.Array, Any]]
 
 
 class State(NamedTuple):
-    """Everything that one replica carries from step to step.
+    """The training state of one replica.
 
-    In an ensemble every leaf has a leading axis R. `loss_sum` and `loss_count` collect the batch
-    losses since the last evaluation; `diverged_at` is the first step whose loss was not finite, or
-    -1. `carry` is what else is carried: by an objective, such as the statistics of batch
-    normalization, or by an algorithm around the optimizer, such as its place in a curriculum.
+    In an ensemble every leaf has a leading axis R. `loss_sum` and `loss_count` accumulate the batch
+    losses since the last evaluation; `diverged_at` is the first step with a nonfinite loss, or -1.
+    `carry` is further state, of an objective (such as batch statistics) or of an algorithm around
+    the optimizer (such as the stage of a curriculum).
     """
 
     params: Any
@@ -49,7 +49,7 @@ def supervised(
     loss: Callable[..., jax.Array] = squared_error,
     axis: str | None = None,
 ) -> Objective:
-    """Return the objective of a network and a loss of `losses`, which carries nothing."""
+    """Return the objective of a network and a loss of `losses`, without a carry."""
 
     def objective(params: Any, batch: Batch, carry: Any) -> tuple[jax.Array, Any]:
         return loss(apply(params, batch["x"]), batch, axis), carry
@@ -68,15 +68,15 @@ def train_step(
     """Take one optimizer step of one replica on a batch.
 
     Args:
-        state: of the replica.
+        state: state of the replica.
         batch: {x [b, ...], y [b], weight [b]}, or whatever the objective takes.
         objective: `objective(params, batch, carry) -> (loss, carry)`.
         transformation: the optimizer.
-        axis: of the mesh, over whose devices the rows of the batch are shared out; the step is then
-            the same on all of them.
+        axis: mesh axis over which the rows of the batch are split, if any; all its devices take the
+            same step.
 
     Returns:
-        The new state and {"loss": the batch's loss before the step}.
+        The new state and {"loss": the loss of the batch before the step}.
     """
 
     def of_params(params: Any) -> tuple[jax.Array, Any]:
@@ -84,7 +84,7 @@ def train_step(
 
     (value, carry), gradients = jax.value_and_grad(of_params, has_aux=True)(state.params)
     value, gradients = over_devices(axis, (value, gradients))
-    # Some transformations, such as `optax.polyak_sgd`, also look at the loss.
+    # Some transformations, such as `optax.polyak_sgd`, need the loss.
     update = optax.with_extra_args_support(transformation).update
     updates, optimizer_state = update(gradients, state.optimizer, state.params, value=value)
     first_failure = (state.diverged_at < 0) & ~jnp.isfinite(value)

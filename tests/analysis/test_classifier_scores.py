@@ -26,7 +26,7 @@ def test_chunks_and_padding_do_not_change_what_is_counted(chunk, count):
         return {"x": held[numbers % 50], "y": jnp.asarray(labels)[numbers % 50]}
 
     found = jax.jit(
-        lambda size: confusion_counts(lambda x: x, rows, size, most=50, chunk=chunk, classes=4)
+        lambda size: confusion_counts(lambda x: x, rows, size, max_count=50, chunk=chunk, classes=4)
     )(count)
     guessed = logits[:count].argmax(axis=1)
     expected = sklearn.metrics.confusion_matrix(labels[:count], guessed, labels=range(4))
@@ -43,7 +43,7 @@ def test_what_is_not_finite_has_no_accuracy():
         lambda x: x,
         lambda numbers: {"x": logits[numbers], "y": jnp.zeros(2, jnp.int32)},
         2,
-        most=2,
+        max_count=2,
         chunk=2,
         classes=2,
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pvr_jax import on_disk
-from pvr_jax.tasks import digit_pictures
+from pvr_jax.tasks import digit_images
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,10 +74,10 @@ def start(environment, own_programs):
 
 @pytest.fixture
 def stand_in_for_mnist(monkeypatch):
-    """Pictures of MNIST's size for the real ones, which have to be prepared once."""
-    split = digit_pictures.Pictures(
+    """Images of MNIST's size for the real ones, which have to be prepared once."""
+    split = digit_images.LabeledImages(
         np.zeros((10, 28, 28), np.float32), np.arange(10, dtype=np.int32)
     )
-    pictures = digit_pictures.DigitPictures(split, split)
+    images = digit_images.DigitImages(split, split)
     monkeypatch.setattr(on_disk, "mnist", lambda data_dir: ROOT)
-    monkeypatch.setattr(digit_pictures, "_mnist", lambda directory: pictures)
+    monkeypatch.setattr(digit_images, "_mnist", lambda directory: images)

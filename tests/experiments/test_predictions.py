@@ -89,7 +89,7 @@ def test_the_empirical_error_is_that_of_its_kernel(predicted):
 
     def error(keys):
         kernel = theory.mean_empirical_kernel(
-            network.init, network.apply, 11, keys, symmetrise=True
+            network.init, network.apply, 11, keys, symmetrize=True
         )
         values = theory.kernel_interpolator(kernel, truth, seen)
         return np.square(values - truth).mean() / 2
@@ -108,8 +108,8 @@ def test_a_network_too_large_for_roots_goes_through_its_matrix(monkeypatch):
     config = config_of("task=pvr_majority,tiny", model__widths=(16, 8))
     seen = np.asarray(holdouts.canonical(11, 2, 1))
     values = []
-    for most_bytes in (kernel_features.MOST_BYTES, 0):
-        monkeypatch.setattr(kernel_features, "MOST_BYTES", most_bytes)
+    for most_bytes in (kernel_features.MAX_BYTES, 0):
+        monkeypatch.setattr(kernel_features, "MAX_BYTES", most_bytes)
         theories._kernels.cache_clear()
         values.append(theories.empirical_ntk(config, 11).function(truth_of(config), seen))
     theories._kernels.cache_clear()

@@ -41,15 +41,15 @@ def cases():
 def test_every_kind_of_run_starts_steps_and_is_evaluated(name, choice, stand_in_for_mnist):
     config = reproduce.load(name).get_config(choice)
     with environment.arithmetic(config.train.dtype):
-        members = build(registry.experiment_of(config), (config,)).members
-        state = jax.eval_shape(members.start)
-        after = jax.eval_shape(lambda before: members.advance(before, 0, 1), state)
-        measured = jax.eval_shape(members.evaluate, state)
+        ensemble = build(registry.experiment_of(config), (config,)).ensemble
+        state = jax.eval_shape(ensemble.start)
+        after = jax.eval_shape(lambda before: ensemble.advance(before, 0, 1), state)
+        measured = jax.eval_shape(ensemble.evaluate, state)
     signature = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), (state, after))
     assert signature[0] == signature[1]  # a step leaves a state of the same kind
     parameters = jax.tree.leaves(state.params)
     assert {leaf.dtype for leaf in parameters} == {np.dtype(config.train.dtype)}
-    replicas = members.replicas.learning_rate.shape[0]
-    assert members.count <= replicas
+    replicas = ensemble.replicas.learning_rate.shape[0]
+    assert ensemble.count <= replicas
     assert all(leaf.shape[0] == replicas for leaf in [*parameters, *measured.values()])
     assert all(jnp.issubdtype(leaf.dtype, jnp.number) for leaf in measured.values())

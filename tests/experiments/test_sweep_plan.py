@@ -73,9 +73,9 @@ def test_thousands_of_cells_are_packed_each_once(thousands, packs):
     for pack in packs:
         assert len({packing.key_of(EXPERIMENT, cell.config) for cell in pack.cells}) == 1
         replicas = [replica_count(EXPERIMENT, cell.config) for cell in pack.cells]
-        assert pack.replicas == sum(replicas) <= packing.MOST_REPLICAS
+        assert pack.replicas == sum(replicas) <= packing.MAX_REPLICAS
     # As few programs as hold the replicas: 3 models, 1408 cells of 4 replicas each.
-    assert len(packs) == 3 * 1408 * 4 // packing.MOST_REPLICAS
+    assert len(packs) == 3 * 1408 * 4 // packing.MAX_REPLICAS
 
 
 @pytest.fixture(scope="module")

@@ -299,9 +299,9 @@ def test_rows_and_test_points_of_a_rare_seen_set_are_seen(frozen):
     points = points_of(config, reference)
     is_seen = (points.inputs[:, :frozen] == 1).all(axis=1)
     assert is_seen.sum() >= 256
-    np.testing.assert_array_equal(reference.seen[points.numbers], is_seen)
+    np.testing.assert_array_equal(reference.seen[points.indices], is_seen)
     truth = points.inputs[:, 12] * points.inputs[:, 13] + points.inputs[:, 0]
-    np.testing.assert_array_equal(reference.truth[points.numbers], truth)
+    np.testing.assert_array_equal(reference.truth[points.indices], truth)
 
 
 @pytest.mark.slow
@@ -328,7 +328,7 @@ def test_measures_of_added_test_points():
     points = points_of(config, reference)
     assert points.uniform == 2048 < len(points.inputs)
     truth, mdi, seen = (
-        f[points.numbers] for f in (reference.truth, reference.interpolator, reference.seen)
+        f[points.indices] for f in (reference.truth, reference.interpolator, reference.seen)
     )
     g = np.random.default_rng(0).normal(size=len(truth))
     found = measured(config, jnp.asarray(g, jnp.float32))
@@ -342,8 +342,8 @@ def test_measures_of_added_test_points():
     }
     for name, value in expected.items():
         assert float(found[name]) == pytest.approx(value, rel=1e-5), name
-    places = tracked_monomials(reference, config.evaluation.monomials).places
-    characters = np.asarray(cube.character(places, reference.n))[:, points.numbers]
+    places = tracked_monomials(reference, config.evaluation.monomials).indices
+    characters = np.asarray(cube.character(places, reference.n))[:, points.indices]
     coefficients = characters[:, :2048] @ g[:2048] / 2048
     np.testing.assert_allclose(found["coefficients"], coefficients, atol=1e-6)
 
@@ -361,7 +361,7 @@ def test_rare_unseen_points_are_added_too():
     points = points_of(config, reference)
     is_unseen = (points.inputs[:, :14] == 1).all(axis=1)
     assert is_unseen.sum() >= 100
-    np.testing.assert_array_equal(~reference.seen[points.numbers], is_unseen)
+    np.testing.assert_array_equal(~reference.seen[points.indices], is_unseen)
 
 
 RARE = "x0*x1 + " + "*".join(f"(1 + x{i})/2" for i in range(20, 31))
@@ -431,13 +431,13 @@ def test_an_interpolator_that_is_too_large_is_said_to_be_missing(holdout):
     for name in ("distance", "unseen_distance", "dropped_share"):
         assert np.isnan(found[name]), name
     monomials = tracked_monomials(reference, config.evaluation.monomials)
-    assert monomials.places.tolist() == [cube.index([0, 1], 14)] and monomials.target == [1]
+    assert monomials.indices.tolist() == [cube.index([0, 1], 14)] and monomials.target == [1]
     assert np.isnan(monomials.min_degree).all()
 
 
 @pytest.mark.slow
 def test_a_run_without_interpolator_goes_through_all_stages(tmp_path, monkeypatch):
-    monkeypatch.setattr(theory.min_degree, "MOST_POINTS", 4)
+    monkeypatch.setattr(theory.min_degree, "MAX_POINTS", 4)
     interpolator_of.cache_clear()
     choice = "setting=user,model=mlp,holdout=random,tiny"
     directory, found = finish(choice, tmp_path)

@@ -1,6 +1,6 @@
 """Every classifier once more, in PyTorch and in float64, from the same trees of parameters.
 
-Written with PyTorch's own convolutions, poolings, normalisations and attention, as functions of
+Written with PyTorch's own convolutions, poolings, normalizations and attention, as functions of
 (params, x, **parameters) -> logits [b, classes]; they share nothing with `pvr_jax.models` but the
 trees. Importing this needs PyTorch; tests skip, and say so, where it is not.
 """
@@ -29,7 +29,7 @@ def embedded(params, x):
 
 
 def patches(params, x, patch):
-    """The vectors [b, n, width] of the patches of pictures [b, h, w], by a strided convolution."""
+    """The vectors [b, n, width] of the patches of images [b, h, w], by a strided convolution."""
     kernel = params["projection"]["kernel"].T.unflatten(1, (1, patch, patch))
     found = functional.conv2d(x[:, None], kernel, params["projection"]["bias"], stride=patch)
     return found.flatten(2).transpose(1, 2)
@@ -70,7 +70,7 @@ def _groups(channels):
 
 
 def convolution(params, x, stride=1):
-    """A convolution of x [b, c, h, w] and group normalisation."""
+    """A convolution of x [b, c, h, w] and group normalization."""
     kernel = params["kernel"].permute(3, 2, 0, 1)
     hidden = functional.conv2d(x, kernel, stride=stride, padding=kernel.shape[-1] // 2)
     groups = _groups(len(kernel))

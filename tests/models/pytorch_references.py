@@ -19,7 +19,7 @@ NTK_BIAS_SCALE = 0.1
 
 
 class Multiplied(nn.Module):
-    """A parametrisation: what the layer uses is a multiple of what is trained."""
+    """A parametrization: what the layer uses is a multiple of what is trained."""
 
     def __init__(self, multiplier):
         super().__init__()
@@ -29,8 +29,8 @@ class Multiplied(nn.Module):
         return self.multiplier * trained
 
 
-def parametrise(network, initialisation):
-    """Give the layers of an MLP the multipliers of a parametrisation."""
+def parametrize(network, initialisation):
+    """Give the layers of an MLP the multipliers of a parametrization."""
     for layer in network.layers:
         if not isinstance(layer, nn.Linear):
             continue
@@ -98,7 +98,7 @@ def reference(name, n, params, **parameters):
     network = pytorch_networks.build(name, n, **parameters).double()
     pytorch_networks.load(network, params)
     if name == "mlp":
-        parametrise(network, parameters.get("initialisation"))
+        parametrize(network, parameters.get("initialisation"))
     return network, list(network.parameters())
 
 

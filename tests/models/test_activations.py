@@ -48,7 +48,7 @@ def small(name):
         model = models.build(name, 6, **test_models.SMALL[name])
         return model, test_models.inputs(6, 5)
     tokens = name in test_classifiers.TOKENS
-    task = test_classifiers.TOKEN_TASK if tokens else test_classifiers.PICTURE_TASK
+    task = test_classifiers.TOKEN_TASK if tokens else test_classifiers.IMAGE_TASK
     model = models.build_classifier(name, *task, **test_classifiers.SMALL[name])
     return model, test_classifiers.inputs(*task[:2], count=5)
 

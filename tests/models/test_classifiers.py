@@ -12,7 +12,7 @@ from slow_cases import slow_but
 
 from pvr_jax import models
 from pvr_jax.models.convolutional import Convolution, channels_per_group
-from pvr_jax.models.pictures import PatchEmbedding
+from pvr_jax.models.images import PatchEmbedding
 
 TRANSFORMER = {"width": 16, "depth": 2, "heads": 2, "head_width": 8, "feed_forward_width": 24}
 MIXER = {"width": 16, "depth": 2, "token_expansion": 2, "channel_width": 8}
@@ -28,19 +28,19 @@ SMALL = {
     "picture_mixer": {"patch": 6, **MIXER},
 }
 TOKENS = tuple(name for name in SMALL if name.startswith("token"))
-PICTURES = tuple(name for name in SMALL if name not in TOKENS)
-# (shape, alphabet, classes) of the networks that are computed: token PVR, and three pictures in a
+IMAGE_CLASSIFIERS = tuple(name for name in SMALL if name not in TOKENS)
+# (shape, alphabet, classes) of the networks that are computed: token PVR, and three images in a
 # row; and of those whose shapes alone are asked for.
-TOKEN_TASK, PICTURE_TASK = ((11,), 10, 10), ((12, 36), None, 3)
+TOKEN_TASK, IMAGE_TASK = ((11,), 10, 10), ((12, 36), None, 3)
 OTHER_TOKENS = (((5,), 7, 2), ((101,), 2, 100))
-OTHER_PICTURES = (((24, 24), None, 10), ((12, 132), None, 10))
+OTHER_IMAGES = (((24, 24), None, 10), ((12, 132), None, 10))
 # These take seconds to compile; `test_programs.py` of the experiments traces them by default.
 SLOW = tuple(name for name in SMALL if not name.endswith("mlp"))
 every_classifier = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in SMALL]
 )
 # Parameters that the outputs do not depend on, in exact arithmetic: what a Mixer adds to all
-# channels of a token alike is taken out by every layer normalisation.
+# channels of a token alike is taken out by every layer normalization.
 INVISIBLE = "['layers']['token_out']['bias']"
 
 
@@ -67,7 +67,7 @@ def moved(params, seed=0):
 @cache
 def small(name):
     """Return (model, inputs, logits and gradients as one compiled function, parameters)."""
-    shape, alphabet, classes = TOKEN_TASK if name in TOKENS else PICTURE_TASK
+    shape, alphabet, classes = TOKEN_TASK if name in TOKENS else IMAGE_TASK
     model = models.build_classifier(name, shape, alphabet, classes, **SMALL[name])
     x = inputs(shape, alphabet)
 
@@ -110,7 +110,7 @@ def test_shapes_and_dtypes(name):
     "name, shape, alphabet, classes",
     [
         *((name, *task) for name in TOKENS for task in OTHER_TOKENS),
-        *((name, *task) for name in PICTURES for task in OTHER_PICTURES),
+        *((name, *task) for name in IMAGE_CLASSIFIERS for task in OTHER_IMAGES),
     ],
 )
 def test_other_inputs_and_numbers_of_classes(name, shape, alphabet, classes):
@@ -173,7 +173,7 @@ def test_logits_and_gradients_equal_pytorchs(name):
 @pytest.mark.parametrize("name", SMALL)
 def test_parameters_are_drawn_in_single_precision_in_both_types_of_training(name):
     # A draw in float64 takes other bits of the key: another network for the same seed.
-    shape, alphabet, classes = TOKEN_TASK if name in TOKENS else PICTURE_TASK
+    shape, alphabet, classes = TOKEN_TASK if name in TOKENS else IMAGE_TASK
     with jax.enable_x64(True):
         params, _ = shapes(name, shape, alphabet, classes, **SMALL[name])
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype(np.float32)}
@@ -257,7 +257,7 @@ def test_parameter_counts_by_default(name, shape, alphabet, classes, count):
 
 @pytest.mark.parametrize("shape", [(80, 80), (40, 440), (17, 23)])
 @pytest.mark.parametrize("name", ["resnet", "vgg", "picture_mlp"])
-def test_networks_without_patches_take_any_picture(name, shape):
+def test_networks_without_patches_take_any_image(name, shape):
     parameters = {"widths": (8, 8, 8), "convolutions": (1, 1, 1)} if name == "vgg" else {}
     params, logits = shapes(name, shape, None, 10, **parameters)
     assert logits.shape == (2, 10)
@@ -270,7 +270,7 @@ def test_groups_have_16_channels_or_the_next_number_that_divides_them():
 
 
 @pytest.mark.parametrize(("channels", "group"), slow_but([(50, 25)], [(8, 8), (50, 25)]))
-def test_channels_are_normalised_in_their_groups(channels, group):
+def test_channels_are_normalized_in_their_groups(channels, group):
     x = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).astype(np.float32)
     convolution = Convolution(channels, 1)
     params = convolution.init(jax.random.key(0), x)
@@ -283,7 +283,7 @@ def test_channels_are_normalised_in_their_groups(channels, group):
     )
 
 
-def test_a_patch_is_a_square_of_the_picture_in_reading_order():
+def test_a_patch_is_a_square_of_the_image_in_reading_order():
     x = inputs((12, 24), None)
     embedding = PatchEmbedding(6, 16)
     params = embedding.init(jax.random.key(0), x)["params"]
@@ -301,7 +301,7 @@ def normal(scale=1.0):
 
 
 @pytest.mark.parametrize(
-    "name, path, law",
+    "name, path, distribution",
     [
         ("token_mlp", "embedding.rows", normal()),
         ("token_mlp", "mlp.Dense_0.kernel", uniform(11 * 64)),
@@ -323,7 +323,7 @@ def normal(scale=1.0):
         ("picture_mixer", "embedding.projection.bias", uniform(64)),
     ],
 )
-def test_parameters_start_from_their_law(name, path, law):
+def test_parameters_start_from_their_distribution(name, path, distribution):
     shape, alphabet = ((11,), 10) if name in TOKENS else ((24, 24), None)
     sizes = {"depth": 1} if "depth" in models.classifier_parameters(name) else {}
     sizes |= {"resnet": {"widths": (64, 128), "blocks": 1}}.get(name, {})
@@ -337,17 +337,17 @@ def test_parameters_start_from_their_law(name, path, law):
         return values.ravel()[:4000]
 
     values = np.ravel(jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(0), 2)))
-    assert np.abs(values).max() <= law.support()[1]
-    assert scipy.stats.kstest(values, law.cdf).pvalue > 1e-3
+    assert np.abs(values).max() <= distribution.support()[1]
+    assert scipy.stats.kstest(values, distribution.cdf).pvalue > 1e-3
 
 
 @pytest.mark.parametrize(
     "name, shape, alphabet, parameters, message",
     [
         ("resnet", (11,), 10, {}, "name: given 'resnet'; allowed with tokens: token_mixer, token_"),
-        ("token_mlp", (24, 24), None, {}, "name: given 'token_mlp'; allowed with pictures: pictu"),
+        ("token_mlp", (24, 24), None, {}, "name: given 'token_mlp'; allowed with images: pictu"),
         ("mlp", (11,), 10, {}, "name: given 'mlp'; allowed with tokens: token_mixer, token_mlp"),
-        ("vit", (24,), None, {}, "shape: given (24,); allowed (height, width) with pictures"),
+        ("vit", (24,), None, {}, "shape: given (24,); allowed (height, width) with images"),
         ("token_mlp", (24, 24), 10, {}, "shape: given (24, 24); allowed (tokens,) with tokens"),
         ("token_mlp", (0,), 10, {}, "shape: given (0,); allowed whole numbers of at least 1"),
         ("token_mlp", (11,), 0, {}, "alphabet: given 0; allowed whole numbers of at least 1"),
@@ -362,7 +362,7 @@ def test_parameters_start_from_their_law(name, path, law):
             (12, 132),
             None,
             {},
-            "patch: given 8; allowed 1, 2, 3, 4, 6, 12 for pictures of",
+            "patch: given 8; allowed 1, 2, 3, 4, 6, 12 for images of",
         ),
         ("vit", (24, 24), None, {"patch": 6.0}, "patch: given 6.0; allowed 1, 2, 3, 4, 6, 8, 12,"),
         ("picture_mixer", (24, 24), None, {"patch": 5}, "patch: given 5; allowed 1, 2, 3, 4, 6, 8"),

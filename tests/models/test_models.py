@@ -1,4 +1,4 @@
-"""Contracts of every registered model; the networks' formulas, starts and parametrisations."""
+"""Contracts of every registered model; the networks' formulas, starts and parametrizations."""
 
 from functools import cache
 
@@ -37,7 +37,7 @@ DEEP = ("transformer", "mixer")
 # Parameters that are never trained: their gradient is exactly zero.
 FROZEN = {"random_features": ("['random_layer']",)}
 # Parameters that the outputs do not depend on, in exact arithmetic: what the Mixer adds to all
-# channels of a token alike is taken out by every layer normalisation.
+# channels of a token alike is taken out by every layer normalization.
 INVISIBLE = {"mixer": ("['layers']['token_out']['bias']",)}
 
 
@@ -225,7 +225,7 @@ MLP_TEN = {"widths": (10,), "initialisation": "scaled", "alpha": 1.5}
 
 
 @pytest.mark.parametrize(
-    "name, parameters, layer, law",
+    "name, parameters, layer, distribution",
     [
         ("mlp", {}, "Dense_0", uniform(11**-0.5)),
         ("mlp", {}, "Dense_1", uniform(512**-0.5)),
@@ -243,14 +243,15 @@ MLP_TEN = {"widths": (10,), "initialisation": "scaled", "alpha": 1.5}
     ],
 )
 @pytest.mark.parametrize("leaf", slow_but(["kernel"], ["kernel", "bias"]))
-def test_parameters_start_from_their_law(name, parameters, layer, law, leaf):
+def test_parameters_start_from_their_distribution(name, parameters, layer, distribution, leaf):
     model = models.build(name, 11, **parameters)
     draw = jax.jit(lambda key: model.init(key, inputs(11, 1))[layer][leaf])
     keys = jax.random.split(jax.random.key(5), 40 if leaf == "bias" else 4)
     values = np.concatenate([np.ravel(draw(key))[:4000] for key in keys])
-    assert np.abs(values).max() <= law.support()[1]
-    # The keys are fixed, so this either always holds or never: the law is right or it is not.
-    assert scipy.stats.kstest(values, law.cdf).pvalue > 1e-3
+    assert np.abs(values).max() <= distribution.support()[1]
+    # The keys are fixed, so this either always holds or never: the distribution is right or it is
+    # not.
+    assert scipy.stats.kstest(values, distribution.cdf).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -268,7 +269,7 @@ def test_inputs_that_cannot_be_minus_one_are_refused(name, dtype):
 
 
 @pytest.mark.parametrize("name", slow_but(["scaled", "mup"], initialization.NAMES))
-def test_every_law_draws_the_same_in_both_types_of_training(name):
+def test_every_initialization_draws_the_same_in_both_types_of_training(name):
     init = jax.jit(models.build("mlp", 5, widths=(8,), initialisation=name).init)
     drawn = init(jax.random.key(0), jnp.ones((1, 5)))
     with jax.enable_x64(True):
@@ -361,23 +362,25 @@ def test_ntk_networks_start_with_the_variance_of_the_formula(widths):
     ],
 )
 def test_maximal_update_has_the_exponents_of_its_table(name, rate_of_weight, exponents):
-    def laws(width):
+    def parametrizations(width):
         sizes = [(11, width, False), (width, width, False), (width, 1, True)]
         return [
-            initialization.dense_law(name, fan_in, fan_out, last=last)
+            initialization.dense_parametrization(name, fan_in, fan_out, last=last)
             for fan_in, fan_out, last in sizes
         ]
 
-    for narrow, wide, (a, b) in zip(laws(64), laws(256), exponents, strict=True):
+    for narrow, wide, (a, b) in zip(
+        parametrizations(64), parametrizations(256), exponents, strict=True
+    ):
         assert wide.weight_multiplier / narrow.weight_multiplier == pytest.approx(4.0**-a)
         deviations = [
-            np.std(law.weights(jax.random.key(0), (200, 200), jnp.float32))
-            for law in (narrow, wide)
+            np.std(dense.weights(jax.random.key(0), (200, 200), jnp.float32))
+            for dense in (narrow, wide)
         ]
         assert deviations[1] / deviations[0] == pytest.approx(4.0**-b, rel=1e-4)
         assert narrow.biases is wide.biases is jax.nn.initializers.zeros
     # Effective learning rates: what one step changes in W and b themselves, in powers of fan_out.
-    first, _, last = laws(64)
+    first, _, last = parametrizations(64)
     assert rate_of_weight(first.bias_multiplier) == pytest.approx(64 if name == "mup" else 1)
     assert last.bias_multiplier == 1
 
@@ -413,10 +416,14 @@ def movements(name, rule, rate, width, depth=3):
         end = steps(model, start, x, y, rule, rate, 5)
         hidden, sizes = x, []
         for index, fan_out in enumerate((*widths, 1)):
-            law = initialization.dense_law(name, hidden.shape[1], fan_out, last=index == depth)
-            old, new = (law.weight_multiplier * p[f"Dense_{index}"]["kernel"] for p in (start, end))
+            dense = initialization.dense_parametrization(
+                name, hidden.shape[1], fan_out, last=index == depth
+            )
+            old, new = (
+                dense.weight_multiplier * p[f"Dense_{index}"]["kernel"] for p in (start, end)
+            )
             sizes.append(size(hidden @ (new - old)))
-            bias = law.bias_multiplier * start[f"Dense_{index}"]["bias"]
+            bias = dense.bias_multiplier * start[f"Dense_{index}"]["bias"]
             hidden = jax.nn.relu(hidden @ old + bias[None])
         return jnp.stack([*sizes, size(model.apply(end, x) - model.apply(start, x))])
 
@@ -429,7 +436,7 @@ def movements(name, rule, rate, width, depth=3):
     [
         ("mup", "sgd", 0.05, 0.7, 1.4),
         ("mup_adam", "adam", 0.01, 0.7, 1.4),
-        # The controls: with the same rate, other parametrisations move by ever more, or less.
+        # The controls: with the same rate, other parametrizations move by ever more, or less.
         ("pytorch", "sgd", 0.01, None, None),
         ("pytorch", "adam", 1e-3, None, None),
         ("mup", "adam", 1e-3, None, None),

@@ -121,7 +121,7 @@ NORMAL = scipy.stats.norm()
 
 
 @pytest.mark.parametrize(
-    "name, path, law",
+    "name, path, distribution",
     [
         pytest.param("transformer", "embedding.rows", NORMAL, marks=pytest.mark.slow),
         ("transformer", "positions", NORMAL),
@@ -142,14 +142,14 @@ NORMAL = scipy.stats.norm()
         ("mixer", "head.kernel", uniform(256)),
     ],
 )
-def test_parameters_start_from_their_law(name, path, law):
+def test_parameters_start_from_their_distribution(name, path, distribution):
     _, params = drawn(name, 11, depth=2)
     values = params
     for key in path.split("."):
         values = values[key]
     values = np.ravel(values)[:: max(1, values.size // 4000)]
-    assert np.abs(values).max() <= law.support()[1]
-    assert scipy.stats.kstest(values, law.cdf).pvalue > 1e-3
+    assert np.abs(values).max() <= distribution.support()[1]
+    assert scipy.stats.kstest(values, distribution.cdf).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("name", SMALL)

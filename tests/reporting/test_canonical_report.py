@@ -127,7 +127,7 @@ def test_the_error_stands_beside_influence_and_predictions():
 def test_theories_whose_residuals_overlap_are_not_told_apart():
     theories = {"influence": (0.25, [0.03, 0.01, 0.02]), "wide_ntk": (0.2, [0.01, 0.02, 0.029])}
     made = tables(run({0: [0.21, 0.22, 0.23]}, theories=theories))
-    assert rows(made["residuals.md"])[0]["nearest"] == "not told apart"
+    assert rows(made["residuals.md"])[0]["nearest"] == "no significant difference"
 
 
 @pytest.mark.parametrize(

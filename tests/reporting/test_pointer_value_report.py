@@ -25,7 +25,7 @@ STUDENT_3 = 4.302653  # 97.5 % quantile with two degrees of freedom
 def tables(found):
     """Return the tables of a study that have rows, as frames of their texts, by name."""
     context, made = context_of(found, REPORT.measures), {}
-    for exhibit in REPORT.shown(found):
+    for exhibit in REPORT.exhibits_of(found):
         if hasattr(exhibit, "columns") and len(table := exhibit.make(found, context)):
             rows = [[cell.text for cell in row] for row in table.rows]
             made[exhibit.name] = pd.DataFrame(rows, columns=table.headings)
@@ -34,7 +34,7 @@ def tables(found):
 
 def sentences(found):
     context = context_of(found, REPORT.measures)
-    made = [e.make(found, context) for e in REPORT.shown(found) if hasattr(e, "template")]
+    made = [e.make(found, context) for e in REPORT.exhibits_of(found) if hasattr(e, "template")]
     return " ".join([REPORT.verdict(found, context), *(text for own in made for text in own)])
 
 
@@ -205,7 +205,8 @@ def test_verdicts_are_corrected_for_their_number_and_two_groups_have_none():
     )
     assert alone["gap, points [95 %]"][0].startswith("3.50 [1.01, 5.98]")
     assert alone["verdict"][0] == "withheld inputs are harder"
-    assert three["verdict"].tolist() == ["not told apart", *["withheld inputs are harder"] * 2]
+    different = ["no significant difference", *["withheld inputs are harder"] * 2]
+    assert three["verdict"].tolist() == different
     groups = study(
         run(
             [("mod_sum", 1, 1)],
@@ -218,12 +219,12 @@ def test_verdicts_are_corrected_for_their_number_and_two_groups_have_none():
     assert "(5 at 10.4 and 5 at 85.5)" in row["withheld accuracy, % [95 %]"]
     assert row["verdict"] == "no verdict, two groups of seeds or all equal"
     one = tables(study(run([("mod_sum", 1, 1)], seeds=1)))["holdout"]
-    assert set(one["verdict"]) == {"one replica, so no verdict"}
+    assert set(one["verdict"]) == {"no verdict, one replica"}
 
 
 def test_samples_that_are_learned_by_heart_are_counted():
     own = run(accuracy=lambda f, n, s: 0.3 if n == 1000 else 0.9)
-    assert tables(study(own))["table"]["by heart"].tolist() == ["3 of 3", "0 of 3"]
+    assert tables(study(own))["table"]["memorized"].tolist() == ["3 of 3", "0 of 3"]
 
 
 @pytest.mark.parametrize("differences", [(0.01, 0.011, 0.009), (0.02, 0.005, -0.01)])
@@ -238,7 +239,7 @@ def test_networks_are_compared_by_seed_in_the_conditions_they_share(differences)
     )
     shown = tables(study(first, second))["models"].set_index("network")
     assert shown["accuracy, % [95 %]"]["token_mlp"].startswith("95.40 [")
-    assert shown["verdict"]["token_mixer"] == "the best by its mean"
+    assert shown["verdict"]["token_mixer"] == "highest mean"
     told_apart = differences[0] == 0.01
     assert (shown["verdict"]["token_mlp"] == "less accurate") == told_apart
 

@@ -84,7 +84,7 @@ def test_labels_are_distributed_as_the_facts_say(task):
         # Repaired windows move labels by no more than the share removed of token tasks.
         moved = facts.share_removed if task.name != "visual_pvr" else 0.0
         assert np.abs(found - facts.label_distribution.shares).max() < 5 * 0.5 / 4000**0.5 + moved
-        assert (facts.words == "") == (subtask.withheld == 0) == (facts.share_removed == 0)
+        assert (facts.description == "") == (subtask.withheld == 0) == (facts.share_removed == 0)
         if facts.noise_sensitivity is not None:
             assert facts.noise_sensitivity.low <= facts.noise_sensitivity.value < 1
 

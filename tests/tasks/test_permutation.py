@@ -48,8 +48,8 @@ def test_images_are_uniform():
         assert abs(chi_square - (cells - 1)) < 5 * np.sqrt(2 * (cells - 1))
 
 
-def test_neighbours_are_torn_apart():
-    """Places and images are uncorrelated, neighbours too: |r| below 5 standard errors."""
+def test_neighbors_are_torn_apart():
+    """Places and images are uncorrelated, neighbors too: |r| below 5 standard errors."""
     size = 1900
     for seed in range(5):
         image = images(seed, size)

@@ -135,7 +135,7 @@ def test_few_coordinates_that_a_caller_knows_of_are_listed(tmp_path, monkeypatch
 def test_the_bound_of_a_share_is_below_it():
     share, low = seen_draws.seen_share(lambda x: jnp.all(x[..., :6] == 1, axis=-1), 30)
     assert share == pytest.approx(1 / 64, rel=0.1) and 0.012 < low < 1 / 64
-    assert (1 - seen_draws.LEAST_SHARE) ** seen_draws.MOST_TRIALS < 1e-21
+    assert (1 - seen_draws.MIN_SHARE) ** seen_draws.MAX_TRIALS < 1e-21
 
 
 def test_a_row_that_is_not_found_is_no_number():

@@ -51,7 +51,7 @@ def test_masks_and_predicates(name):
     np.testing.assert_array_equal(seen.predicate(x.reshape(4, 8, N)), expected.reshape(4, 8))
     again = tasks.make_seen_set(name, N, **seen.params)
     np.testing.assert_array_equal(again.mask(), expected)
-    assert seen.words
+    assert seen.description
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -161,7 +161,7 @@ def test_conditions_are_exact_in_fractions(condition, member):
 def test_a_comment_in_a_condition_ends_with_its_line():
     seen = tasks.make_seen_set("where", N, condition="x0 = 1  # either\n or x1 = 1 # = -1\n")
     assert seen.mask().tolist() == [point[0] == 1 or point[1] == 1 for point in POINTS]
-    assert seen.words == seen.params["condition"] == "x0 = 1 or x1 = 1"
+    assert seen.description == seen.params["condition"] == "x0 = 1 or x1 = 1"
 
 
 def test_a_predicate_of_the_users_own(tmp_path, monkeypatch):

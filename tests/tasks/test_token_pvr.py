@@ -165,10 +165,10 @@ def test_mistakes_are_named_in_one_line(call, message):
 
 
 def test_what_is_withheld_is_told_in_words():
-    assert token_holdouts.words(0, 1) == ""
-    assert token_holdouts.words(1, 1) == "the first permutation of 0, 1"
-    assert token_holdouts.words(4, 2) == "the first 4 permutations of 0, 1, 2"
-    assert token_holdouts.words(6, 2) == "every permutation of 0, 1, 2"
+    assert token_holdouts.description(0, 1) == ""
+    assert token_holdouts.description(1, 1) == "the first permutation of 0, 1"
+    assert token_holdouts.description(4, 2) == "the first 4 permutations of 0, 1, 2"
+    assert token_holdouts.description(6, 2) == "every permutation of 0, 1, 2"
 
 
 def test_inputs_that_are_no_digits_are_refused():

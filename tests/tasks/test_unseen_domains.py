@@ -41,9 +41,9 @@ def test_parity(chosen, value):
 def test_hamming_ball(radius):
     seen = holdouts.hamming_ball(N, radius)
     np.testing.assert_array_equal(seen, members(lambda x: x.count(-1) <= radius))
-    centre = POINTS[9]
-    expected = members(lambda x: sum(a != b for a, b in zip(x, centre, strict=True)) <= radius)
-    np.testing.assert_array_equal(holdouts.hamming_ball(N, radius, centre=9), expected)
+    center = POINTS[9]
+    expected = members(lambda x: sum(a != b for a, b in zip(x, center, strict=True)) <= radius)
+    np.testing.assert_array_equal(holdouts.hamming_ball(N, radius, center=9), expected)
 
 
 @pytest.mark.parametrize("fraction", [0.001, 0.3, 1])
@@ -72,7 +72,7 @@ def test_random_shows_every_point_alike():
         (lambda: holdouts.parity(3, (1, 1)), "^coordinates: given 1 twice"),
         (lambda: holdouts.parity(3, (0,), 2), "^value: given 2"),
         (lambda: holdouts.hamming_ball(3, 4), "^radius: given 4; allowed 0 to 3"),
-        (lambda: holdouts.hamming_ball(3, 1, 8), "^centre: given 8; allowed 0 to 7"),
+        (lambda: holdouts.hamming_ball(3, 1, 8), "^center: given 8; allowed 0 to 7"),
         (lambda: holdouts.random(3, 0.0, jax.random.key(0)), "^fraction: given 0.0; allowed"),
         (lambda: holdouts.random(25, 0.5, jax.random.key(0)), "^n: given 25; allowed 1 to 24"),
     ],

@@ -1,4 +1,4 @@
-"""PVR on pictures: composition, labels, what is withheld; all against plain references."""
+"""PVR on images: composition, labels, what is withheld; all against plain references."""
 
 import functools
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from slow_cases import slow_but
 
-from pvr_jax.tasks import digit_pictures, visual_pvr
-from pvr_jax.tasks.digit_pictures import Pictures
+from pvr_jax.tasks import digit_images, visual_pvr
+from pvr_jax.tasks.digit_images import LabeledImages
 
 UNSEEN = {1: {1, 2, 3}, 2: {4, 5, 6}, 3: {7, 8, 9, 0}}
 MANY = 20_000
@@ -17,16 +17,16 @@ MANY = 20_000
 
 @functools.cache
 def pool(split="train"):
-    return visual_pvr.pool_of(getattr(digit_pictures.load(), split))
+    return visual_pvr.pool_of(getattr(digit_images.load(), split))
 
 
 def keys(count=MANY, seed=0):
     return jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(jnp.arange(count))
 
 
-def draw_from(pictures, part="train"):
+def draw_from(images, part="train"):
     """Return draw(key, positional), in whose programs the condition may be traced."""
-    return lambda key, positional: visual_pvr.block_example(key, pictures, part, positional)
+    return lambda key, positional: visual_pvr.block_example(key, images, part, positional)
 
 
 @functools.cache
@@ -36,12 +36,12 @@ def grids(part, positional, count=MANY, split="train"):
     return jax.tree.map(np.asarray, draw(keys(count), jnp.int32(positional)))
 
 
-def reference_cell(picture, down, right):
-    pad = {8: 2, 28: 6}[len(picture)]
-    cell = np.zeros([length + 2 * pad for length in picture.shape], np.float32)
-    for row in range(picture.shape[0]):
-        for column in range(picture.shape[1]):
-            cell[row + pad + down, column + pad + right] = picture[row, column]
+def reference_cell(image, down, right):
+    pad = {8: 2, 28: 6}[len(image)]
+    cell = np.zeros([length + 2 * pad for length in image.shape], np.float32)
+    for row in range(image.shape[0]):
+        for column in range(image.shape[1]):
+            cell[row + pad + down, column + pad + right] = image[row, column]
     return cell
 
 
@@ -53,15 +53,15 @@ def reference_label(digits):
 
 
 def shown(cell, height=8, width=8):
-    """Return every (picture, (down, right)) that a cell may show; empty borders leave a choice."""
+    """Return every (image, (down, right)) that a cell may show; empty borders leave a choice."""
     pad_down, pad_right = (cell.shape[0] - height) // 2, (cell.shape[1] - width) // 2
     found = []
     for down in range(-pad_down, pad_down + 1):
         for right in range(-pad_right, pad_right + 1):
             top, left = pad_down + down, pad_right + right
-            picture = cell[top : top + height, left : left + width]
-            if np.array_equal(reference_cell(picture, down, right), cell):
-                found.append((picture.tobytes(), (down, right)))
+            image = cell[top : top + height, left : left + width]
+            if np.array_equal(reference_cell(image, down, right), cell):
+                found.append((image.tobytes(), (down, right)))
     return found
 
 
@@ -77,24 +77,24 @@ def cells_of(grid):
 
 @functools.cache
 def known(split):
-    """The pictures of a split and their digits."""
-    pictures, labels = getattr(digit_pictures.load(), split)
-    return {picture.tobytes(): label for picture, label in zip(pictures, labels, strict=True)}
+    """The images of a split and their digits."""
+    images, labels = getattr(digit_images.load(), split)
+    return {image.tobytes(): label for image, label in zip(images, labels, strict=True)}
 
 
 @pytest.mark.parametrize("size, pad", [((8, 8), 2), ((28, 28), 6), ((8, 28), (2, 6))])
-def test_a_picture_is_moved_over_the_whole_range_and_never_loses_a_pixel(size, pad):
+def test_an_image_is_moved_over_the_whole_range_and_never_loses_a_pixel(size, pad):
     pads = pad if isinstance(pad, tuple) else (pad, pad)
-    picture = np.random.default_rng(0).random(size, np.float32) + 1
+    image = np.random.default_rng(0).random(size, np.float32) + 1
     place = jax.jit(visual_pvr.place)
     for down in range(-pads[0], pads[0] + 1):
         for right in range(-pads[1], pads[1] + 1):
-            cell = np.asarray(place(picture, jnp.array([down, right])))
+            cell = np.asarray(place(image, jnp.array([down, right])))
             assert cell.shape == (size[0] + 2 * pads[0], size[1] + 2 * pads[1])
             top, left = pads[0] + down, pads[1] + right
             inside = cell[top : top + size[0], left : left + size[1]]
-            assert np.array_equal(inside, picture)
-            assert np.count_nonzero(cell) == picture.size
+            assert np.array_equal(inside, image)
+            assert np.count_nonzero(cell) == image.size
 
 
 def test_labels():
@@ -109,25 +109,25 @@ def test_labels():
     "part, split",
     slow_but([("iid", "test")], [("train", "train"), ("iid", "test"), ("withheld", "test")]),
 )
-def test_a_grid_holds_the_pictures_of_its_digits(part, split):
+def test_a_grid_holds_the_images_of_its_digits(part, split):
     other = "test" if split == "train" else "train"
     examples = grids(part, 1, 150, split)
     for grid, label, digits in zip(*(examples[name] for name in ("x", "y", "digits")), strict=True):
         assert grid.shape == (24, 24) and grid.dtype == np.float32
         assert label == reference_label(digits)
         for cell, digit in zip(cells_of(grid), digits, strict=True):
-            sources = {picture for picture, _ in shown(cell)}
-            assert digit in {known(split).get(picture) for picture in sources}
-            assert not sources & known(other).keys(), "a picture of the other split"
+            sources = {image for image, _ in shown(cell)}
+            assert digit in {known(split).get(image) for image in sources}
+            assert not sources & known(other).keys(), "an image of the other split"
 
 
 @pytest.mark.slow
-def test_every_shift_and_every_picture_occurs_alike():
-    """Pictures whose corners are not empty, so that a cell says which it shows and where."""
-    pictures = np.zeros((20, 8, 8), np.float32)
-    pictures[:, 0, 0] = pictures[:, -1, -1] = 1
-    pictures[:, 3, 3] = np.arange(1, 21) / 20
-    small = visual_pvr.pool_of(Pictures(pictures, np.arange(20, dtype=np.int32) % 10))
+def test_every_shift_and_every_image_occurs_alike():
+    """Images whose corners are not empty, so that a cell says which it shows and where."""
+    images = np.zeros((20, 8, 8), np.float32)
+    images[:, 0, 0] = images[:, -1, -1] = 1
+    images[:, 3, 3] = np.arange(1, 21) / 20
+    small = visual_pvr.pool_of(LabeledImages(images, np.arange(20, dtype=np.int32) % 10))
     draw = jax.jit(jax.vmap(draw_from(small), in_axes=(0, None)))
     counted = np.zeros((4, 5, 5, 20), int)
     for grid in np.asarray(draw(keys(10_000), 0)["x"]):
@@ -160,7 +160,7 @@ def test_the_withheld_set_shows_nothing_else():
 
 def test_nothing_withheld_shows_everything_everywhere():
     digits = grids("train", 0)["digits"]
-    shares = np.bincount(digit_pictures.load().train.labels) / 1260
+    shares = np.bincount(digit_images.load().train.labels) / 1260
     for place in range(4):
         np.testing.assert_allclose(np.bincount(digits[:, place]) / MANY, shares, atol=0.01)
 
@@ -203,10 +203,12 @@ def test_an_example_is_a_function_of_its_key_alone():
 @pytest.mark.slow
 def test_conditions_are_vmapped():
     draw = jax.vmap(draw_from(pool()))
-    laws = jnp.arange(200) % 2
-    mixed = draw(keys(200), laws)["digits"]
+    restricted = jnp.arange(200) % 2
+    mixed = draw(keys(200), restricted)["digits"]
     expected = np.where(
-        laws[:, None] == 1, grids("train", 1)["digits"][:200], grids("train", 0)["digits"][:200]
+        restricted[:, None] == 1,
+        grids("train", 1)["digits"][:200],
+        grids("train", 0)["digits"][:200],
     )
     assert np.array_equal(mixed, expected)
 
@@ -217,25 +219,23 @@ def test_unknown_part():
 
 
 def test_a_pool_needs_every_digit():
-    pictures = Pictures(np.zeros((9, 8, 8), np.float32), np.arange(9, dtype=np.int32))
-    with pytest.raises(
-        ValueError, match=r"^pictures: given 'none of digit 9'; allowed at least one"
-    ):
-        visual_pvr.pool_of(pictures)
+    images = LabeledImages(np.zeros((9, 8, 8), np.float32), np.arange(9, dtype=np.int32))
+    with pytest.raises(ValueError, match=r"^images: given 'none of digit 9'; allowed at least one"):
+        visual_pvr.pool_of(images)
 
 
 @pytest.mark.slow
 def test_a_strip_shows_its_digits_one_after_the_other():
     tokens = jax.random.randint(jax.random.key(1), (60, 11), 0, 10)
-    pictures = pool()
-    draw = jax.jit(jax.vmap(lambda key, digits: visual_pvr.strip_example(key, pictures, digits)))
+    images = pool()
+    draw = jax.jit(jax.vmap(lambda key, digits: visual_pvr.strip_example(key, images, digits)))
     strips = np.asarray(draw(keys(60), tokens))
     assert strips.shape == (60, 12, 132) and strips.dtype == np.float32
     shifts = set()
     for strip, digits in zip(strips, np.asarray(tokens), strict=True):
         for number, digit in enumerate(digits):
             options = shown(strip[:, 12 * number : 12 * number + 12])
-            assert digit in {known("train").get(picture) for picture, _ in options}
+            assert digit in {known("train").get(image) for image, _ in options}
             shifts |= {shift for _, shift in options} if len(options) == 1 else set()
     assert len(shifts) > 5
     alone = visual_pvr.strip_example(keys(60)[3], pool(), tokens[3])

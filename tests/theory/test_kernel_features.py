@@ -66,11 +66,11 @@ def test_the_basis_is_orthonormal_and_each_copy_is_whole(n):
 @pytest.mark.parametrize(
     "name, shape", [("mixer", {"width": 8, "depth": 1}), ("mlp", {"widths": (9, 5)})]
 )
-def test_products_of_the_features_are_the_symmetrised_kernel(name, shape):
+def test_products_of_the_features_are_the_symmetrized_kernel(name, shape):
     n = 5
     model = models.build(name, n, **shape)
     features = features_of(model, n)
-    kernel = theory.mean_empirical_kernel(model.init, model.apply, n, KEYS, symmetrise=True)
+    kernel = theory.mean_empirical_kernel(model.init, model.apply, n, KEYS, symmetrize=True)
     np.testing.assert_allclose(features @ features.T, kernel, rtol=1e-12, atol=1e-12 * kernel.max())
 
 
@@ -92,7 +92,7 @@ def test_steep_kernels_keep_their_high_degrees():
     learned = theory.symmetric_interpolator(kernels_of(init, apply, n, KEYS[:1]), target, seen)
     expected = theory.noise_kernel_interpolator(target, seen, rho)
     np.testing.assert_allclose(learned, expected, atol=1e-4)
-    kernel = theory.mean_empirical_kernel(init, apply, n, KEYS[:1], symmetrise=True)
+    kernel = theory.mean_empirical_kernel(init, apply, n, KEYS[:1], symmetrize=True)
     with pytest.raises(ValueError, match="misses the seen values"):
         theory.kernel_interpolator(kernel, target, seen)
 

@@ -180,7 +180,7 @@ def test_nothing_unseen_has_no_temperature():
 @pytest.mark.parametrize("kind", slow_but(["nngp"], ["ntk", "nngp"]))
 @pytest.mark.parametrize("depth", [1, pytest.param(3, marks=SLOW)])
 def test_wide_kernels_agree_with_finite_networks(activation, kind, depth):
-    # Networks in NTK parametrisation, written here from the definition: 64 of width 512. The mean
+    # Networks in NTK parametrization, written here from the definition: 64 of width 512. The mean
     # of their kernels has a standard error of about 1 % in each entry.
     n, width = 5, 512
     x = jnp.asarray(points(n)[[0, 1, 3, 7, 15, 31]], jnp.float32)
@@ -291,7 +291,7 @@ def test_empirical_kernel_is_the_gram_matrix_of_gradients():
 
 
 @pytest.mark.slow
-def test_symmetrised_kernel_averages_over_permutations_and_signs():
+def test_symmetrized_kernel_averages_over_permutations_and_signs():
     # One network, and the same with its inputs permuted in all 24 ways, and with all signs changed.
     n = 4
     base = models.build("mixer", n, width=8, depth=1, channel_width=4)
@@ -308,7 +308,7 @@ def test_symmetrised_kernel_averages_over_permutations_and_signs():
         return base.apply(params["network"], sign * jnp.take(x, order, axis=-1))
 
     expected = theory.mean_empirical_kernel(init, apply, n, jnp.arange(2 * len(permutations)))
-    measured = theory.mean_empirical_kernel(base.init, base.apply, n, key[None], symmetrise=True)
+    measured = theory.mean_empirical_kernel(base.init, base.apply, n, key[None], symmetrize=True)
     np.testing.assert_allclose(measured, expected, rtol=1e-4)
     assert np.linalg.eigvalsh(measured)[0] > -1e-5 * np.abs(measured).max()
 
@@ -489,7 +489,7 @@ def test_layers_of_an_mlp_are_those_of_the_model(initialisation, alpha, biases):
         "mlp", n, widths=widths, initialisation=initialisation, alpha=alpha, biases=biases
     )
     keys = jax.random.split(jax.random.key(0), 24)
-    measured = theory.mean_empirical_kernel(model.init, model.apply, n, keys, symmetrise=True)
+    measured = theory.mean_empirical_kernel(model.init, model.apply, n, keys, symmetrize=True)
     layers = wide_networks.mlp_layers(n, widths, initialisation, alpha, biases)
     expected = of_points(wide_networks.wide_kernel(n, layers, wide_networks.RELU))
     np.testing.assert_allclose(measured, expected, rtol=0.1, atol=0.03 * expected.max())

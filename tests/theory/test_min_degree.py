@@ -99,7 +99,7 @@ def test_only_affine_sets_and_balls_have_closed_forms():
     seen[[0, 1, 2, 4]] = True  # four points whose exclusive-or is not zero
     assert closed_forms.affine(np.zeros(16), seen) is None
     assert closed_forms.hamming_ball(np.zeros(16), seen) is None
-    seen[8] = True  # a point and its four neighbours
+    seen[8] = True  # a point and its four neighbors
     assert closed_forms.hamming_ball(np.zeros(16), seen) is not None
     seen[8], seen[3] = False, True
     assert closed_forms.hamming_ball(np.zeros(16), seen) is None
@@ -107,8 +107,8 @@ def test_only_affine_sets_and_balls_have_closed_forms():
 
 @pytest.mark.parametrize("radius", [0, 1, 2, 3])
 def test_hamming_balls_agree_with_the_definition(radius):
-    n, centre = 5, 0b10110
-    seen = np.bitwise_count(np.arange(2**n) ^ centre) <= radius
+    n, center = 5, 0b10110
+    seen = np.bitwise_count(np.arange(2**n) ^ center) <= radius
     values = np.random.default_rng(radius).normal(size=2**n)
     expected = dense_min_degree_interpolator(values, seen)
     np.testing.assert_allclose(theory.min_degree_interpolator(values, seen), expected, atol=1e-9)

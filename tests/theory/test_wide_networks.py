@@ -101,11 +101,11 @@ def test_two_uniform_weights_by_hand():
     ) == pytest.approx((1 / 12, 1 / 4), rel=1e-14)
 
 
-@pytest.mark.parametrize("law", ["uniform", "truncated_normal"])
+@pytest.mark.parametrize("distribution", ["uniform", "truncated_normal"])
 @pytest.mark.parametrize("activation", [RELU, ERF, POLYNOMIAL], ids=["relu", "erf", "polynomial"])
-def test_moments_agree_with_drawn_weights(law, activation):
+def test_moments_agree_with_drawn_weights(distribution, activation):
     count, draws, random = 5, 100_000, np.random.default_rng(3)
-    if law == "uniform":
+    if distribution == "uniform":
         weights = random.uniform(-1, 1, (draws, count)) * 3**0.5
     else:
         weights = (
@@ -116,7 +116,7 @@ def test_moments_agree_with_drawn_weights(law, activation):
         signs = np.where(np.arange(count) < differing, -1, 1)
         u, v = weights.sum(axis=1), weights @ signs
         measured = first_layer.moments(
-            law, 0.4, count - differing, differing, activation.function, activation.slope
+            distribution, 0.4, count - differing, differing, activation.function, activation.slope
         )
         for value, function in zip(measured, activation[:2], strict=True):
             drawn = function(u) * function(v)
@@ -124,9 +124,9 @@ def test_moments_agree_with_drawn_weights(law, activation):
             assert abs(drawn.mean() - value) <= 4.5 * error + 1e-12
 
 
-@pytest.mark.parametrize("law", ["uniform", "truncated_normal"])
-def test_the_quadrature_has_converged(law, monkeypatch):
-    settings = (law, 0.3, 14, 7)
+@pytest.mark.parametrize("distribution", ["uniform", "truncated_normal"])
+def test_the_quadrature_has_converged(distribution, monkeypatch):
+    settings = (distribution, 0.3, 14, 7)
     fine, coarse = {}, {}
     for name, activation in (("relu", RELU), ("erf", ERF)):
         coarse[name] = first_layer.moments(*settings, *activation[:2])
@@ -192,13 +192,13 @@ def test_eigenvalues_are_those_of_wide_networks(n, widths, initialisation, alpha
     # whose mean is that of one unit, and about 1/width in two.
     finite = 0.0 if len(widths) == 1 else 4 / widths[0]
 
-    def off(law):
-        first = layers[0]._replace(law=law)
+    def off(distribution):
+        first = layers[0]._replace(distribution=distribution)
         expected = wide_networks.wide_eigenvalues(n, (first, *layers[1:]), RELU)
         allowed = 4 * error + finite * expected + 1e-14 * expected.max()
         return (np.abs(own.mean(axis=0) - expected) > allowed).any()
 
-    assert not off(layers[0].law)
+    assert not off(layers[0].distribution)
     if initialisation != "lecun" or len(widths) == 1:  # there it is off by 1 to 3 %
         assert off("normal")
 
@@ -219,7 +219,7 @@ def test_gaussian_first_layers_are_left_as_they_are():
     )
 
 
-def test_degrees_that_a_network_lacks_are_zero_under_every_law():
+def test_degrees_that_a_network_lacks_are_zero_under_every_distribution():
     for initialisation in ("pytorch", "lecun"):
         layers = wide_networks.mlp_layers(8, (64,), initialisation, biases=False)
         eigenvalues = wide_networks.wide_eigenvalues(8, layers, RELU)
@@ -301,7 +301,10 @@ def test_full_parity_under_a_steep_erf_kernel():
         (Layer(math.nan, 0.0, 1.0, 1.0), "layers: given .*nan.*; allowed finite numbers"),
         (Layer(1.0, math.inf, 1.0, 1.0), "layers: given .*inf.*; allowed finite numbers"),
         (Layer(0.0, 0.0, 1.0, 1.0), "variances of weights above 0"),
-        (Layer(1.0, 0.0, 1.0, 1.0, "cauchy"), "law: given 'cauchy'; allowed uniform, trunc"),
+        (
+            Layer(1.0, 0.0, 1.0, 1.0, "cauchy"),
+            "distribution: given 'cauchy'; allowed uniform, trunc",
+        ),
         (Layer(1.0, 0.1, 1.0, 1.0, "uniform"), "bias_variance: given 0.1; allowed 0, 0.2"),
     ],
 )

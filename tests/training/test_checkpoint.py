@@ -91,11 +91,11 @@ def remove_metadata(directory):
     (directory / "_CHECKPOINT_METADATA").unlink()
 
 
-def remove_seal(directory):
+def remove_manifest(directory):
     (directory / "seal.json").unlink()
 
 
-@pytest.mark.parametrize("damage", [truncate, flip_a_bit, remove_metadata, remove_seal])
+@pytest.mark.parametrize("damage", [truncate, flip_a_bit, remove_metadata, remove_manifest])
 def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_used(members, tmp_path, damage):
     states = saved(members, tmp_path)
     damage(tmp_path / "10" if "remove" in damage.__name__ else tmp_path / "10" / "params")
@@ -228,7 +228,7 @@ def test_the_log_of_orbax_is_silent_and_that_of_others_is_not(
         logging.warning("from elsewhere")
         write_json(*arguments)
 
-    monkeypatch.setattr(run_log, "write_json", heard)  # of the seal, in the middle of a save
+    monkeypatch.setattr(run_log, "write_json", heard)  # of the manifest, in the middle of a save
     with caplog.at_level("DEBUG", logger="absl"):
         saved(members, tmp_path / "quiet", steps=(0,))
         assert [record.getMessage() for record in caplog.records] == ["from elsewhere"]

@@ -19,7 +19,7 @@ from pvr_jax.training.curriculum import (
     curriculum_ensemble,
     first_radius,
     iterations_at,
-    most_stages,
+    max_stages,
 )
 from pvr_jax.training.optimizers import optimizer
 from pvr_jax.training.progress import ProgressDisplay
@@ -85,7 +85,7 @@ def build(
         },
         optimizer=make,
         highest=N,
-        stages=most_stages(N, (2, 3, 6)),
+        stages=max_stages(N, (2, 3, 6)),
         threshold=threshold,
         batch_size=BATCH,
     )
@@ -288,4 +288,4 @@ def test_iterations_between_stages():
     # The second stage was never passed: eight epochs in all.
     found = iterations_at(epochs, np.array([2, -1]), np.array([6, -1]), 66)
     np.testing.assert_array_equal(found, [0, 6, 26, 46, 66])
-    assert most_stages(10, (4, 10)) == 3 and most_stages(16, (16, 4)) == 4
+    assert max_stages(10, (4, 10)) == 3 and max_stages(16, (16, 4)) == 4

@@ -6,7 +6,7 @@ import pytest
 
 from pvr_jax.training.replicas import Replicas
 from pvr_jax.training.run_log import RunError
-from pvr_jax.training.shown_rows import MOST_ROWS, count_rows
+from pvr_jax.training.shown_rows import MAX_ROWS, count_rows
 
 KEYS = jax.random.split(jax.random.key(0), 2)
 
@@ -49,4 +49,4 @@ def test_of_very_many_rows_the_first_are_looked_at():
         return {"weight": jnp.ones(2**14) + 0 * step}
 
     found = count_rows(wide, {"unseen": lambda batch, **_: batch["weight"] < 1}, members, 10**6)
-    assert found == {"checked": MOST_ROWS, "unseen": 0}
+    assert found == {"checked": MAX_ROWS, "unseen": 0}

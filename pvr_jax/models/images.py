@@ -1,6 +1,6 @@
-"""Classifiers of pictures without convolutions: patches as tokens, or all pixels at once.
+"""Classifiers of images without convolutions: patches as tokens, or all pixels at once.
 
-Inputs are [b, height, width], one channel, 0 to 1; outputs the logits of classes.
+Inputs are [b, height, width], one channel, 0 to 1; outputs are logits.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from pvr_jax.refusal import Refusal
 
 
 class PatchEmbedding(nn.Module):
-    """A linear map of every square patch of a picture, row by row."""
+    """A linear map of every square patch of an image, row by row."""
 
     patch: int
     width: int
@@ -67,13 +67,13 @@ def vit(
     head_width: int = 64,
     feed_forward_width: int = 256,
 ) -> nn.Module:
-    """Return the Transformer of `transformer.transformer` over the patches of a picture.
+    """Return the Transformer of `transformer.transformer` over the patches of an image.
 
-    6,358,794 parameters for pictures of 80 x 80 and 10 classes.
+    6,358,794 parameters for images of 80 x 80 and 10 classes.
 
     Raises:
         ValueError: a size that is not a whole number of at least 1, or a patch that does not divide
-            the picture.
+            the image.
     """
     return transformer_over(
         PatchEmbedding(_patch(patch, shape), width),
@@ -96,13 +96,13 @@ def picture_mixer(
     token_expansion: int = 4,
     channel_width: int = 128,
 ) -> nn.Module:
-    """Return the Mixer of `mixer.mixer` over the patches of a picture.
+    """Return the Mixer of `mixer.mixer` over the patches of an image.
 
-    1,789,050 parameters for pictures of 80 x 80 and 10 classes.
+    1,789,050 parameters for images of 80 x 80 and 10 classes.
 
     Raises:
         ValueError: a size that is not a whole number of at least 1, or a patch that does not divide
-            the picture.
+            the image.
     """
     sizes = {"depth": depth, "token_expansion": token_expansion, "channel_width": channel_width}
     width = checks.size("width", width)
@@ -114,6 +114,6 @@ def _patch(patch: int, shape: tuple[int, ...]) -> int:
     fitting = [size for size in range(1, min(shape) + 1) if not any(s % size for s in shape)]
     if type(patch) is not int or patch not in fitting:
         allowed = ", ".join(map(str, fitting))
-        picture = " x ".join(map(str, shape))
-        raise Refusal(f"patch: given {patch!r}; allowed {allowed} for pictures of {picture}")
+        image = " x ".join(map(str, shape))
+        raise Refusal(f"patch: given {patch!r}; allowed {allowed} for images of {image}")
     return patch

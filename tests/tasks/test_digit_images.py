@@ -1,4 +1,4 @@
-"""Digit pictures: real ones, split before anything is composed, and MNIST only where prepared."""
+"""Digit images: real ones, split before anything is composed, and MNIST only where prepared."""
 
 import io
 import json
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pvr_jax.tasks import digit_pictures
+from pvr_jax.tasks import digit_images
 
 # What a prepared MNIST looks like on disk, apart from its records.
 KIND = "tensorflow_datasets.core.features."
@@ -35,11 +35,11 @@ def test_scikit_learns_digits():
     from sklearn.datasets import load_digits
 
     original = load_digits()
-    train, test = digit_pictures.load()
-    assert train.pictures.shape == (1260, 8, 8) and test.pictures.shape == (537, 8, 8)
+    train, test = digit_images.load()
+    assert train.images.shape == (1260, 8, 8) and test.images.shape == (537, 8, 8)
     for split in (train, test):
-        assert split.pictures.dtype == np.float32 and split.labels.dtype == np.int32
-        assert split.pictures.min() == 0 and split.pictures.max() == 1
+        assert split.images.dtype == np.float32 and split.labels.dtype == np.int32
+        assert split.images.min() == 0 and split.images.max() == 1
         share = np.bincount(split.labels) / np.bincount(original.target)
         np.testing.assert_allclose(share, len(split.labels) / 1797, atol=0.01)
 
@@ -47,9 +47,9 @@ def test_scikit_learns_digits():
     labels = {
         image.tobytes(): label for image, label in zip(*original_parts(original), strict=True)
     }
-    seen = [bytes(picture) for split in (train, test) for picture in split.pictures]
+    seen = [bytes(image) for split in (train, test) for image in split.images]
     assert len(set(seen)) == len(seen) == len(labels) == 1797
-    known = np.array([labels[picture] for picture in seen])
+    known = np.array([labels[image] for image in seen])
     assert np.array_equal(known, np.concatenate([train.labels, test.labels]))
 
 
@@ -58,26 +58,26 @@ def original_parts(original):
 
 
 def test_the_split_is_fixed():
-    """Of the pictures of a digit, in scikit-learn's order, every third, sixth and ninth of ten."""
+    """Of the images of a digit, in scikit-learn's order, every third, sixth and ninth of ten."""
     from sklearn.datasets import load_digits
 
     original = load_digits()
     threes = original_parts(original)[0][original.target == 3]
-    test = digit_pictures.load().test
+    test = digit_images.load().test
     of_test = [index for index in range(len(threes)) if index % 10 in (2, 5, 8)]
-    assert np.array_equal(test.pictures[test.labels == 3], threes[of_test])
+    assert np.array_equal(test.images[test.labels == 3], threes[of_test])
 
 
 def test_the_arrays_are_shared_and_cannot_be_changed():
-    train = digit_pictures.load().train
-    assert digit_pictures.load("digits").train.pictures is train.pictures
+    train = digit_images.load().train
+    assert digit_images.load("digits").train.images is train.images
     with pytest.raises(ValueError, match="read-only"):
-        train.pictures[0, 0, 0] = 1
+        train.images[0, 0, 0] = 1
 
 
 def test_unknown_source():
     with pytest.raises(ValueError, match=r"^source: given 'letters'; allowed digits, mnist$"):
-        digit_pictures.load("letters")
+        digit_images.load("letters")
 
 
 def png(image):
@@ -134,11 +134,11 @@ def test_mnist_as_tensorflow_datasets_prepares_it(tmp_path):
     write_mnist(tmp_path / "mnist" / "3.0.1", splits)
     write_mnist(tmp_path / "mnist" / "3.0.10", {"train": some(2), "test": some(2)}, "tfrecord")
     write_mnist(tmp_path / "mnist" / "incomplete.F4_3.0.2", {"train": some(2), "test": some(2)})
-    loaded = digit_pictures.load("mnist", str(tmp_path))
+    loaded = digit_images.load("mnist", str(tmp_path))
     for split, (images, labels) in zip(loaded, splits.values(), strict=True):
-        assert np.array_equal(split.pictures, images.astype(np.float32) / np.float32(255))
+        assert np.array_equal(split.images, images.astype(np.float32) / np.float32(255))
         assert np.array_equal(split.labels, labels)
-        assert split.pictures.dtype == np.float32 and split.labels.dtype == np.int32
+        assert split.images.dtype == np.float32 and split.labels.dtype == np.int32
     assert "tensorflow" not in sys.modules
 
 
@@ -150,9 +150,9 @@ def shut(*arguments, **keywords):
     raise OSError("no network here")
 socket.socket.connect = socket.getaddrinfo = socket.create_connection = shut
 {before}
-from pvr_jax.tasks import digit_pictures
+from pvr_jax.tasks import digit_images
 try:
-    digit_pictures.load("mnist")
+    digit_images.load("mnist")
 except ValueError as error:
     print(error)
 print(sorted({{"tensorflow", "tensorflow_datasets", "array_record", "sklearn"}} & set(sys.modules)))
