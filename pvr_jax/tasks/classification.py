@@ -35,7 +35,7 @@ POSITIONAL_DESCRIPTION = "1, 2, 3 top right, 4, 5, 6 bottom left and 7, 8, 9, 0 
 class Inputs(NamedTuple):
     """What one input looks like: tokens, or a gray picture.
 
-    Tokens are int32 in 0 .. alphabet - 1; of pictures, float32 [height, width] in 0 to 1, the
+    Tokens are int32 in 0 .. alphabet - 1; of images, float32 [height, width] in 0 to 1, the
     alphabet is None.
     """
 
@@ -166,7 +166,7 @@ def strip_task(
     source: str = "digits",
     data_dir: str | None = None,
 ) -> Classification:
-    """The token task in pictures: a strip of eleven digit pictures, each shifted at random."""
+    """The token task in images: a strip of eleven digit images, each shifted at random."""
     tokens = token_task(aggregations, complexities, withheld, boundary)
     pools = _pools(source, data_dir)
 
@@ -361,9 +361,9 @@ def _token_facts(boundary: str, subtask: Subtask, delta: float) -> Facts:
 
 
 def _pools(source: str, data_dir: str | None) -> dict[str, Any]:
-    """Return the digit pictures of every part: those of test inputs are in no training input."""
-    pictures = digit_images.load(source, data_dir)
-    train, test = visual_pvr.pool_of(pictures.train), visual_pvr.pool_of(pictures.test)
+    """Return the digit images of every part: those of test inputs are in no training input."""
+    images = digit_images.load(source, data_dir)
+    train, test = visual_pvr.pool_of(images.train), visual_pvr.pool_of(images.test)
     return {"train": train, "iid": test, "withheld": test}
 
 

@@ -23,11 +23,11 @@ from pvr_jax.tasks.token_measures import Distribution, Estimate
 
 # Up to so many inputs are listed; of more, so many random ones are looked at, of long sequences as
 # many as have so many tokens.
-MOST_LISTED, LOOKED_AT, MOST_TOKENS = 10**6, 2**20, 2**25
-MOST_KEPT = 2**14  # withheld inputs that those of tests are drawn from
+MAX_LISTED, LOOKED_AT, MAX_TOKENS = 10**6, 2**20, 2**25
+MAX_KEPT = 2**14  # withheld inputs that those of tests are drawn from
 # Withheld inputs that have to be found for a test set, and the least share of all inputs that is
 # left to training, which draws until it meets one of them.
-LEAST_FOUND, LEAST_SHARE = 1000, 0.003
+MIN_FOUND, MIN_SHARE = 1000, 0.003
 AT_ONCE = 2**12
 
 Function = Callable[[jax.Array], jax.Array]
@@ -113,11 +113,11 @@ def make(name: str, withheld: str, length: int, alphabet: int, classes: int) -> 
             allowed = f"more than every label, which go from 0 on ({name} returns {given})"
             raise checks.invalid("classes", classes, allowed)
     removed, count = int(own.removed.sum()), len(own.removed)
-    least = 1 if own.exact else LEAST_FOUND
-    if withheld and not least <= removed <= (1 - LEAST_SHARE) * count:
+    least = 1 if own.exact else MIN_FOUND
+    if withheld and not least <= removed <= (1 - MIN_SHARE) * count:
         allowed = (
             f"a function that is True for {least:,} or more of {count:,} "
-            f"{'' if own.exact else 'random '}inputs and False for {100 * LEAST_SHARE:g} % or more "
+            f"{'' if own.exact else 'random '}inputs and False for {100 * MIN_SHARE:g} % or more "
             f"(it is True for {removed:,})"
         )
         raise checks.invalid("withheld", withheld, allowed)
@@ -159,13 +159,13 @@ def _looked_at(
 
     every = jax.jit(lambda inputs: jax.lax.map(both, inputs, batch_size=AT_ONCE))
     labels, removed = map(np.asarray, every(inputs))
-    kept = np.random.default_rng(1).permutation(np.flatnonzero(removed))[:MOST_KEPT]
+    kept = np.random.default_rng(1).permutation(np.flatnonzero(removed))[:MAX_KEPT]
     return OwnTokens(label, withheld, uniform, inputs[kept], labels, removed, exact)
 
 
 def _inputs(length: int, alphabet: int) -> tuple[np.ndarray, bool]:
     """Return all inputs in order, int32[N, length], or random ones; and whether these are all."""
-    if alphabet**length <= MOST_LISTED:
+    if alphabet**length <= MAX_LISTED:
         return np.indices((alphabet,) * length, np.int32).reshape(length, -1).T, True
-    count = min(LOOKED_AT, MOST_TOKENS // length)
+    count = min(LOOKED_AT, MAX_TOKENS // length)
     return np.random.default_rng(0).integers(alphabet, size=(count, length), dtype=np.int32), False

@@ -24,7 +24,7 @@ from pvr_jax.training import run_log
 # Takes an evaluation, a line of metrics.jsonl.
 Tracker = Callable[[Mapping[str, Any]], None]
 PROJECT = "pvr_jax"
-MOST_CURVES = 16  # of replicas, beside their mean
+MAX_CURVES = 16  # of replicas, beside their mean
 
 
 def named(text: str, installed: bool = True) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ def named(text: str, installed: bool = True) -> tuple[str, ...]:
 def curves(record: Mapping[str, Any], names: Sequence[str]) -> dict[str, dict[str, float]]:
     """Return the points of an evaluation: of each curve, its values by measure.
 
-    The curve "mean" is over the replicas whose value is finite. Of up to `MOST_CURVES` replicas
+    The curve "mean" is over the replicas whose value is finite. Of up to `MAX_CURVES` replicas
     each has a curve too, by its name. Measures with dimensions of their own are left out.
     """
     table = {
@@ -62,7 +62,7 @@ def curves(record: Mapping[str, Any], names: Sequence[str]) -> dict[str, dict[st
     }
     finite = {measure: values[np.isfinite(values)] for measure, values in table.items()}
     found = {"mean": {measure: float(own.mean()) for measure, own in finite.items() if own.size}}
-    for row, name in enumerate(names if len(names) <= MOST_CURVES else ()):
+    for row, name in enumerate(names if len(names) <= MAX_CURVES else ()):
         own = {measure: float(values[row]) for measure, values in table.items()}
         found[name] = {measure: value for measure, value in own.items() if np.isfinite(value)}
     return found

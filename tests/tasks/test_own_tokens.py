@@ -134,7 +134,7 @@ def test_facts_are_those_of_a_plain_loop_over_all_inputs():
 
 
 def test_facts_of_too_many_inputs_are_sampled(monkeypatch):
-    monkeypatch.setattr(own_tokens, "MOST_LISTED", 80)
+    monkeypatch.setattr(own_tokens, "MAX_LISTED", 80)
     monkeypatch.setattr(own_tokens, "LOOKED_AT", 2**14)
     write(MODULE)  # other functions than those that were looked at
     own = own_tokens.make("own_tokens_here:parity", "own_tokens_here:ascending", *SMALL.values())
