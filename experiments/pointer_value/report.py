@@ -183,7 +183,8 @@ DEFINITIONS = {
     "positional holdout": "In images training never shows 1, 2, 3 top right, 4, 5, 6 bottom left "
     "and 7, 8, 9, 0 bottom right; withheld inputs have only these there.",
     "†": f"The fit is not finished: the error on the training set is above "
-    f"{100 * statistics.UNFINISHED:.0f} % of that of the best constant guess.",
+    f"{100 * statistics.UNFINISHED:.0f} % of that of the best constant guess. Train longer: "
+    "config.train.steps.",
 }
 NOTES = (
     "Accuracies in percent, losses in nats, at the end of training; means over replicas, which "
