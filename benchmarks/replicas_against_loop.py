@@ -2,11 +2,11 @@
 
 Both train f3 of Abbe et al. 2022 (n = 11, 1,900 rows, batches of 64, Adam) with the authors'
 networks, and evaluate on the whole cube after every epoch; the loop computes all Fourier
-coefficients of the MLP, ours computes them for every model. They run in turn in one process, with
+coefficients for the MLP, we compute them for every model. They alternate in one process, with
 PyTorch's default number of threads. A value is the median, over pairs, of the loop's seconds per
 replica and epoch over ours.
 
-What was tried: see `NOTES` at the end of the file.
+`NOTES` at the end of the file has what was tried.
 """
 
 import time
@@ -24,7 +24,7 @@ PAIRS = 5
 
 
 class Case(NamedTuple):
-    """One comparison: which networks, how many replicas and epochs on each side, and the bar."""
+    """A comparison: network, replicas and epochs on each side, and the bar."""
 
     model: str
     size: str
@@ -94,7 +94,7 @@ def against_loop(case: Case, tiny: bool) -> Measurement:
 
 
 def loop_of(study: studies.Study, replica: int = 0) -> pytorch_loop.Loop:
-    """Return the loop that trains one replica of a study from its present parameters."""
+    """Return the loop that trains one replica of a study from its current parameters."""
     config = study.config
     parameters = {name: value for name, value in config.model.to_dict().items() if name != "name"}
     network = pytorch_networks.build(config.model.name, study.task.n, **parameters)

@@ -1,10 +1,10 @@
-"""How do time and memory grow: with replicas, devices, n; and how long until the first step?
+"""How do time and memory grow with replicas, devices and n; how long until the first step?
 
 Everything is measured in fresh processes (`fresh.py`), without a persistent compilation cache.
 Milliseconds are of the training step, per replica, after compilation.
 
 Peak memory is held against the formula of `memory_bytes`, which docs/scaling.md states in words.
-What was tried: see `NOTES` at the end of the file.
+`NOTES` at the end of the file has what was tried.
 """
 
 import itertools
@@ -21,14 +21,14 @@ LARGE_COST = 1.1
 DEVICES = (1, 2, 4)
 DIMENSIONS = (8, 11, 14, 17, 20)
 FIRST_STEP_SECONDS = {"mlp": 10.0, "transformer": 40.0, "mixer": None}
-# Of measured over predicted memory. Less is no harm: devices need not peak at the same time.
+# Measured over predicted memory. Less is fine: devices need not peak at the same time.
 MEMORY_RANGE = (0.75, 1.25)
-RUNTIME_BYTES = 2**26  # threads and buffers of the runtime, on top of what holds the program
+RUNTIME_BYTES = 2**26  # threads and buffers of the runtime
 ROUNDS = 5
 
 
 def measurements(tiny: bool) -> Iterator[Measurement]:
-    """Yield all of them, the quick ones first."""
+    """Yield all measurements, the quick ones first."""
     yield from time_to_first_step(tiny)
     yield from over_replicas(tiny)
     if not tiny:
@@ -52,7 +52,7 @@ def time_to_first_step(tiny: bool) -> Iterator[Measurement]:
 
 
 def over_replicas(tiny: bool) -> Iterator[Measurement]:
-    """Yield the milliseconds per replica and step at every count, and what 64 cost beside 8."""
+    """Yield the milliseconds per replica and step at every count, and the cost of 64 over 8."""
     for model, size in (("mlp", "paper"), ("transformer", "small"))[: 1 if tiny else None]:
         counts = (2, 4) if tiny else COUNTS
         found = ask(
@@ -171,17 +171,17 @@ def memory_bytes(
     batch: int = 64,
     inputs: int = 256,
 ) -> int:
-    """Return the most bytes that the replicas of one device take with Adam, in float32.
+    """Return the peak bytes of the replicas of one device with Adam, in float32.
 
     With P parameters, R replicas on the device and k of them computed at once (map: 1, chunked:
     the group, vmap: all), 64 MiB for the runtime and the largest of
 
-    - starting: 12 P R + 20 P, the states and what drawing one of them takes;
+    - starting: 12 P R + 20 P, the states and the draw of one of them;
     - training: 12 P R for parameters and Adam's two moments (chunked: twice that), 4 P k for
-      gradients (16 P k where k < R: these replicas' states once more) and the numbers that the
-      gradient needs again, 4 k (rows of a batch) `saved`;
-    - evaluating: 12 P R, 4 P k where k < R, and 4 k (inputs at once: 256 on a CPU, 4,096
-      elsewhere) `live`.
+      gradients (16 P k if k < R: a copy of these replicas' states) and the residuals of the
+      gradient, 4 k (rows of a batch) `saved`;
+    - evaluating: 12 P R, 4 P k if k < R, and 4 k (inputs at once: 256 on a CPU, 4,096 elsewhere)
+      `live`.
     """
     at_once = {"map": 1, "chunked": group, "vmap": replicas}[execution]
     inside = execution != "vmap"
@@ -197,11 +197,11 @@ def memory_bytes(
 
 
 def numbers_saved(model: Mapping[str, Any], n: int) -> int:
-    """Return about how many numbers per input the gradient needs at once.
+    """Return the approximate number of residuals per input that the gradient needs.
 
-    The results of the products that are kept from the forward pass and, beside them, what one layer
-    holds. Of the Transformer and the Mixer the rest is computed again, layer by layer; the Mixer's
-    products over the tokens are part of the rest.
+    These are the results of products stored in the forward pass and the activations of one layer.
+    Transformer and Mixer recompute the rest, layer by layer, the Mixer also its products over
+    tokens.
     """
     if model["name"] == "mlp":
         kept = sum(model["widths"])
@@ -215,7 +215,7 @@ def numbers_saved(model: Mapping[str, Any], n: int) -> int:
 
 
 def numbers_live(model: Mapping[str, Any], n: int) -> int:
-    """Return the most numbers per input that an evaluation holds at once."""
+    """Return the peak number of activations per input in an evaluation."""
     if model["name"] == "mlp":
         widths = (n, *model["widths"], 1)
         return max(map(sum, itertools.pairwise(widths)))

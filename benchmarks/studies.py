@@ -32,9 +32,9 @@ def configuration(
     execution: str = "auto",
     group_size: int | None = None,
 ) -> ConfigDict:
-    """Return configs/pvr_majority.py with so many replicas: seeds x as many bits as divide them.
+    """Return configs/pvr_majority.py with a number of replicas, as seeds x bits.
 
-    A network that the paper does not train on f3 has the configuration of canonical_holdout.
+    Networks that the paper does not train on f3 have the configuration of canonical_holdout.
     """
     parts = [f"model={model}", *([f"size={size}"] if size else []), *(["tiny"] if tiny else [])]
     chosen = canonical_holdout if model not in canonical_holdout.PAPER_MODELS else pvr_majority
@@ -64,10 +64,10 @@ def chain(n: int, *, tiny: bool = False) -> ConfigDict:
 
 
 class Study:
-    """An ensemble that trains on, epoch by epoch, evaluated after each as a run does it.
+    """An ensemble that trains epoch by epoch, evaluated after each, as in a run.
 
-    `mode` says how it runs its replicas, `probe` how `auto` found that out (None: nothing to
-    choose), with the seconds that this took.
+    `mode` is its execution mode; `probe` records how `auto` chose it, and the seconds this took
+    (None: there was no choice).
     """
 
     def __init__(self, config: ConfigDict) -> None:
@@ -81,21 +81,21 @@ class Study:
 
     @property
     def count(self) -> int:
-        """How many replicas there are."""
+        """Number of replicas."""
         return self.ensemble.count
 
     @property
     def mode(self) -> str:
-        """How a device runs its replicas."""
+        """The execution mode."""
         return str(self.ensemble.mode)
 
     @property
     def devices(self) -> int:
-        """Over how many devices they are."""
+        """Number of devices."""
         return self.ensemble.mesh.size
 
     def choose_mode(self) -> "Study":
-        """Let the probe choose, where there is something to choose."""
+        """Let the probe choose the mode, if there is a choice."""
         if self.ensemble.alternatives:
             begin = time.perf_counter()
             steps = self.config.train.epochs * self.steps_per_epoch
@@ -109,7 +109,7 @@ class Study:
         return self
 
     def compile(self) -> "Study":
-        """Compile training and evaluation as `loop.train` does, without taking a step."""
+        """Compile training and evaluation as in `loop.train`, without taking a step."""
         self.state = jax.block_until_ready(self.ensemble.advance(self.state, self.step, self.step))
         self.ensemble = self.ensemble.with_compiled_evaluation(self.state)
         return self
@@ -133,7 +133,7 @@ class Study:
 
 
 def training_rows(study: Study, replica: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows x [m, n], y [m] of one replica's first epoch, in their order."""
+    """Return the rows x [m, n], y [m] of one replica's first epoch, in order."""
     one = jax.tree.map(lambda leaf: leaf[replica], study.ensemble.replicas)
     batch = jax.jit(partial(batch_of, study, one))
     batches = [batch(step) for step in range(study.steps_per_epoch)]
@@ -142,13 +142,13 @@ def training_rows(study: Study, replica: int = 0) -> tuple[np.ndarray, np.ndarra
 
 
 def batch_of(study: Study, replica: Replicas, step: Any) -> dict[str, jax.Array]:
-    """Return what a step shows one replica; its leaves lack the axis R."""
+    """Return the batch of one replica at a step, without the axis R."""
     own = {name: replica.conditions[name] for name in ("bit", "pairs")}
     return study.program.batch(replica.data_key, step, **own)
 
 
 def cube_of(study: Study, replica: int = 0) -> tuple[np.ndarray, ...]:
-    """Return the points [2^n, n], the target [2^n] and what a replica sees, bool [2^n]."""
+    """Return the points [2^n, n], the target [2^n] and the seen set bool [2^n] of a replica."""
     bit, n = int(study.table["frozen_bit"][replica]), study.task.n
     seen = holdouts.canonical(n, bit, study.config.holdout.value)
     truth = tasks.exact_values(study.task).astype(np.float32)

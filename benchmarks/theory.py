@@ -3,7 +3,7 @@
 Seconds of the min-degree interpolator and of regression with the tangent kernel of an infinitely
 wide ReLU network (depth 3), float64 on the CPU: for random unseen points, where both solve systems
 of the size of the smaller side, and for a frozen bit, where both have closed forms. The target is
-random, so nothing about it helps; no bar is asked.
+random, without structure to exploit; there is no bar.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from pvr_jax.tasks import holdouts
 DIMENSIONS = (8, 11, 14, 17, 20)
 UNSEEN = (1, 8, 64, 512, 1024, 2048)
 KERNEL = {"depth": 3, "weight_variance": 2.0, "bias_variance": 0.1}
-QUICK_SECONDS = 0.5  # what takes longer is repeated less often
+QUICK_SECONDS = 0.5  # slower cases have fewer repetitions
 
 
 def measurements(tiny: bool) -> Iterator[Measurement]:

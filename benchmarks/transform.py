@@ -1,12 +1,12 @@
-"""How far is the Walsh-Hadamard transform from a copy, and is it ahead of what pip installs?
+"""How far is the Walsh-Hadamard transform from a copy, and is it faster than other packages?
 
-float32 values [rows, 2^n], in turn with `-x` jitted in the same process: the same array read once
-and written once, by the same threads, into a new array, by the same allocator. A value is the
+float32 values [rows, 2^n], alternating with a jitted `-x` in the same process: the same array read
+once and written once, by the same threads, into a new array, by the same allocator. A value is the
 median, over pairs, of the seconds of the transform over those of the copy, or of a rival's over
 the transform's. Every rival keeps its input and returns a new array, as the transform does, and
-starts from the array that it likes best (NumPy's or PyTorch's, in its own dtype).
+gets its preferred array (of NumPy or PyTorch, in its own dtype).
 
-What was tried, and which rivals are left out: see `NOTES` at the end of the file.
+`NOTES` at the end of the file has what was tried, and the rivals that are left out.
 """
 
 import importlib
@@ -21,19 +21,19 @@ from scipy import linalg
 from benchmarks.measuring import Measurement, alternate, measurement, timed
 from pvr_jax.boolean import fourier
 
-# Rows, n, and the bars on a CPU and on an accelerator: times of a copy.
+# Rows, n, and the bars on a CPU and on an accelerator, in times of a copy.
 CASES = ((1000, 11, 4.0, 1.5), (1, 20, 8.0, 2.0))
 PAIRS = 40
-QUICK_SECONDS = 0.1  # a rival that takes longer is timed a few times only
+QUICK_SECONDS = 0.1  # slower rivals have fewer repetitions
 MATRIX_LIMIT = 12  # largest n whose Hadamard matrix is worth forming
 
 Rival = Callable[[np.ndarray], Callable[[], Any]]
 
 
 def measurements(tiny: bool) -> Iterator[Measurement]:
-    """Yield the distance from a copy, then from every rival that is installed, for every case.
+    """Yield the distance from a copy, then from every installed rival, for every case.
 
-    Rivals come last: the threads of some go on spinning after a call, on the cores of the others.
+    Rivals come last: threads of some keep spinning after a call.
     """
     cases = ((3, 10, 4.0, 1.5),) if tiny else CASES
     on_cpu = jax.default_backend() == "cpu"
@@ -50,7 +50,7 @@ def _values(rows: int, n: int) -> np.ndarray:
 
 
 def beside_copy(values: np.ndarray, bar: float, pairs: int) -> Measurement:
-    """Measure the transform of values [rows, 2^n] in turn with a copy of them."""
+    """Measure the transform of values [rows, 2^n] against a copy of them."""
     x = jnp.asarray(values)
     copy = jax.jit(jnp.negative)
     times = alternate(lambda: fourier.walsh_hadamard(x), lambda: copy(x), pairs, 3)
@@ -76,7 +76,7 @@ def beside_copy(values: np.ndarray, bar: float, pairs: int) -> Measurement:
 
 
 def beside_rivals(values: np.ndarray, pairs: int) -> Iterator[Measurement]:
-    """Measure every rival that is installed in turn with the transform, and name the absent."""
+    """Measure every installed rival against the transform, and name missing ones."""
     x = jnp.asarray(values)
     n = values.shape[-1].bit_length() - 1
     absent = []
@@ -186,9 +186,8 @@ blocks of rows in a `lax.map`, to stay in the second-level cache: 4 to 5 times s
 a function called without inlining (a compiler attribute): prevents fusion, but one thread.
 
 So a pass over memory costs about a copy for three coordinates at best; 11 coordinates are three
-passes, 20 are eight. What a compiled loop does beyond that is to share partial sums in registers,
-across the outputs of a pass, and to do several passes per visit to the cache; neither can be
-said to XLA without code of one's own.
+passes, 20 are eight. A hand-written loop would also share partial sums in registers, across the
+outputs of a pass, and do several passes per visit to the cache; neither can be expressed in XLA.
 
 Rivals left out: fast-hadamard-transform is for CUDA alone and does not build here; fht and
 ffht-unofficial do not build; pyfht needs `importlib.find_loader`, which Python 3.12 has no more,

@@ -1,10 +1,10 @@
 """Where does the time of a training step go?
 
-Each network of `distance_from_machine` that has a bar trains under JAX's profiler, in the mode that
-`auto` chooses. The time of the processor is shared out among the operations of the compiled
-program, by what they do; on a CPU it is that of all cores, and what the profiler ascribes to no
-operation is called waiting. A product that two cores make together is ascribed to one of them: so a
-part of the waiting of large networks are products, and their rate comes out too high.
+Each network of `distance_from_machine` with a bar trains under JAX's profiler, in the mode that
+`auto` chooses. Processor time is split among the operations of the compiled program by type; on a
+CPU it is that of all cores, and time without an operation is called waiting. A product computed by
+two cores is attributed to one of them: so for large networks part of the waiting is products, and
+their rate is overestimated.
 
 - products: matrix products, with what is fused into them, and the rate at which they run.
 - sums: reductions, such as the means and variances of normalizations and the gradients of biases.
@@ -29,11 +29,11 @@ from benchmarks import arithmetic, studies
 from benchmarks.distance_from_machine import CPU, GPU, TINY, Case
 from benchmarks.measuring import Measurement, measurement, seconds_of, timed
 
-HEAVIEST = 3  # operations that are named, by the line of the model that they come from
+HEAVIEST = 3  # operations to name, by the line of the model they come from
 KINDS = ("products", "sums", "moves", "elementwise", "control", "waiting")
 PRODUCTS = {"dot", "convolution"}
 SUMS = {"reduce", "reduce-window"}
-# What does nothing but to bring entries somewhere else.
+# Operations that only move entries.
 MOVES = {
     *("bitcast", "broadcast", "concatenate", "constant", "copy", "dynamic-slice"),
     *("dynamic-update-slice", "get-tuple-element", "iota", "pad", "parameter", "reshape"),
@@ -46,7 +46,7 @@ SOURCE = re.compile(r'op_name="([^"]*)"')
 
 
 class Operation(NamedTuple):
-    """An operation of a compiled program: what it does, and where in the model it comes from."""
+    """An operation of a compiled program: its type, and its source in the model."""
 
     kind: str
     source: str
@@ -61,7 +61,7 @@ def measurements(tiny: bool) -> Iterator[Measurement]:
 
 
 def shares(case: Case, tiny: bool = False) -> Measurement:
-    """Measure where the time of some steps of one case goes."""
+    """Measure the shares of time of some steps of one case."""
     config = studies.configuration(
         case.model, case.size, replicas=case.replicas, tiny=tiny, execution=case.execution
     )
@@ -102,9 +102,9 @@ def shares(case: Case, tiny: bool = False) -> Measurement:
 
 
 def traced(study: studies.Study, steps: int) -> tuple[dict[str, float], int, float]:
-    """Train under the profiler; return seconds by operation, processors, and the wall's seconds.
+    """Train under the profiler; return seconds by operation, processors, and wall-clock seconds.
 
-    An operation's seconds are its own, without those of the operations that it calls.
+    Seconds of an operation exclude those of operations that it calls.
     """
     options = jax.profiler.ProfileOptions()
     options.python_tracer_level = 0
@@ -128,8 +128,8 @@ def traced(study: studies.Study, steps: int) -> tuple[dict[str, float], int, flo
 def own_seconds(events: list[tuple[float, float, str | None]]) -> Counter[str]:
     """Return the seconds by operation of the events (start, duration, operation) of one thread.
 
-    Start and duration are in nanoseconds. Events nest: what an event spends in others is theirs.
-    An event of no operation (None) belongs to the one around it.
+    Start and duration are in nanoseconds. Events nest: time in inner events counts for these. An
+    event without an operation (None) belongs to the enclosing one.
     """
     seconds: Counter[str] = Counter()
     around: list[tuple[float, str]] = []  # (end, operation), outermost first
@@ -146,7 +146,7 @@ def own_seconds(events: list[tuple[float, float, str | None]]) -> Counter[str]:
 
 
 def operations(text: str) -> dict[str, Operation]:
-    """Return the operations of a compiled program, given as the text that XLA writes, by name."""
+    """Return the operations of a compiled program, given as text of XLA, by name."""
     opcodes: dict[str, set[str]] = {}  # of each computation
     found: dict[str, tuple[str, str, str]] = {}  # opcode, called computation, source
     computation = ""
@@ -170,7 +170,7 @@ def operations(text: str) -> dict[str, Operation]:
 
 
 def _kind(opcodes: set[str]) -> str:
-    """Return what operations together do; the most laborious one gives the name."""
+    """Return the type of fused operations: that of the most expensive one."""
     if opcodes & PRODUCTS:
         return "products"
     if opcodes & SUMS:

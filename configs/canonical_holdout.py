@@ -7,13 +7,13 @@ Choices:   after the colon, separated by commas: task=NAME (a registered task or
            module:function), model=NAME, optimizer=adam|sgd, size=small|paper, and tiny (seconds
            instead of minutes, for tests). size=paper has the authors' 40 seeds; size=small has
            fewer, and a Transformer and Mixer that two CPU cores can train.
-Numbers:   by flags, for example --config.train.seeds=5 --config.holdout.bits=0,3 (each bit frozen
-           alone, one after the other; both at once: see configs/unseen_domain.py)
+Numbers:   by flags, for example --config.train.seeds=5 --config.holdout.bits=0,3 (freezes each bit
+           alone; for both at once see configs/unseen_domain.py)
 Sweeps:    --sweep=NAME,… trains the product of the functions sweep_NAME below, cells of one shape
-           in one program; --shard=0/8 is the first of eight parts. The paper's question at once, 8
+           in one program; --shard=0/8 is the first of eight parts. The paper's question for 8
            tasks on 11 bits x 3 models x 11 bits x 4 rates, 1,056 cells of 4 seeds:
            ./launch.sh run configs/canonical_holdout.py:size=small --sweep=tasks,models,bits,rates
-           Its table, with the influence beside every replica's error, is table.parquet and .csv
+           Its table, with error and influence of every replica, is table.parquet and .csv
            in runs/sweeps/tables/; --config.checkpoint.count=2 keeps only first and last parameters.
 Time:      the MLP takes 0.05 to 0.1 s per replica and epoch of 1,900 samples on 2 CPU cores:
            44 replicas x 100 epochs take 4 to 7 minutes.
@@ -30,7 +30,7 @@ from configs import sections
 
 PVR = {"pointer_bits": 3, "window": 3, "aggregation": "majority", "boundary": "cyclic", "tie": 0}
 
-# Task name -> (its parameters, samples, epochs): the authors' settings where they have any.
+# Task name -> (parameters, samples, epochs): the authors' settings, if any.
 TASKS = {
     "pvr_majority": ({}, 1900, 100),
     "pvr": (PVR, 1900, 100),
@@ -150,18 +150,18 @@ def learning_rate(optimizer: str, task: str, model: str, size: str) -> float:
 def build(
     task: str, model: str, size: str = "", optimizer: str = "adam"
 ) -> ml_collections.ConfigDict:
-    """Return the configuration of a task and model, not locked yet."""
+    """Return the configuration of a task and model, unlocked."""
     task_parameters, samples, epochs = TASKS.get(task, USER_TASK)
     small = SMALL_MODELS.get(model, {}) if size == "small" else {}
     return ml_collections.ConfigDict(
         {
             "experiment": "canonical_holdout",
-            "size": size,  # of the reproduction that this belongs to: paper, small, or nothing
+            "size": size,  # size of the reproduction it belongs to: paper, small, or none
             "task": {"name": task, **task_parameters},
             "model": {"name": model, **MODELS[model], **small},
             "holdout": {
                 "bits": "all",  # the frozen bits k: "all", "0,3,7" or "none", the matched setting:
-                # training draws from the whole cube. Each is frozen ONE AT A TIME, with networks
+                # training draws from the whole cube. Bits are frozen ONE AT A TIME, with networks
                 # of its own; several at once are a subcube of configs/unseen_domain.py
                 "value": 1,  # x_k = value in training; the authors freeze to +1
             },
@@ -171,7 +171,7 @@ def build(
                 "samples": samples,  # rows of the training set (not for source=whole)
                 "batch_size": 64,
                 "order": "fixed",  # fixed: the authors' loader does not shuffle; or shuffled
-                "drop_remainder": False,  # leave out the last, smaller batch of an epoch
+                "drop_remainder": False,  # drop the last, smaller batch of an epoch
             },
             "train": sections.train(
                 # replicas = bits x learning rates x init scales x seeds, trained in one program
@@ -183,7 +183,7 @@ def build(
             "evaluation": {
                 "every_epochs": 1 if size == "paper" else 5,  # on the whole cube; also at every
                 # kept checkpoint
-                "tracked_pairs": 16,  # aliased pairs of monomials to follow, per frozen bit
+                "tracked_pairs": 16,  # aliased pairs of monomials to track, per frozen bit
                 "spectra": "last",  # full spectra to keep: last, or all (at every kept checkpoint)
             },
             "checkpoint": sections.checkpoint(11),
@@ -192,7 +192,7 @@ def build(
 
 
 def finished(config: ml_collections.ConfigDict, tiny: bool) -> ml_collections.ConfigDict:
-    """Return the configuration, locked; shrunk to seconds if it is to be tiny."""
+    """Return the locked configuration; if tiny, reduced to seconds."""
     if tiny:
         config.data.samples = 100
         config.train.update({"seeds": 2, "epochs": 4})

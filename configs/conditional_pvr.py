@@ -2,14 +2,14 @@
 
 Paper:     the task C-PVR of Abnar et al. 2023, "Adaptivity and Modularity for Efficient
            Generalization Over Task Complexity": n = 100 numbers 0 .. 99; the pointer starts at 0
-           and goes on to the number it points at while that is larger than itself. The label is
-           how often it went. Networks and training are those of token PVR here, not the paper's.
+           and moves to the number it points at as long as that is larger than itself. The label is
+           the number of moves. Networks and training are those of token PVR, not the paper's.
 Command:   ./launch.sh reproduce conditional_pvr --size=small
            ./launch.sh run configs/conditional_pvr.py:size=small
 Choices:   model=token_mlp|token_transformer|token_mixer, size=small|paper, tiny.
 Time:      small: 5 minutes on two CPU cores that others used too.
 Expect:    labels are far from uniform, C(99, h) 100^-h - C(99, h + 1) 100^-(h+1) for h hops: 1 % 0,
-           .504 (1), .333 (2), .117 (3); who always says 1 is right half the time.
+           .504 (1), .333 (2), .117 (3); always predicting 1 is right half the time.
 """
 
 import ml_collections

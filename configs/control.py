@@ -1,14 +1,14 @@
-"""A control that must fail: networks that cannot hold what the low-degree hypothesis predicts.
+"""A control that must fail: networks that cannot represent the low-degree prediction.
 
 Paper:     the hypothesis is that of Abbe et al. 2022; the control is not in the paper. ReLU is the
            sum of a linear and an even function, so a network with one hidden layer and no biases is
            linear plus even, and orthogonal to x1 x2 x3. With x0 frozen the influence is 0, the
-           min-degree interpolator being the target itself. A network that fits what it sees must
+           min-degree interpolator being the target itself. A network that fits the seen inputs must
            then be -x1 x2 x3 + 2 (its linear part) on the other half: error 1 or more.
 Command:   ./launch.sh reproduce control --size=small
            ./launch.sh run configs/control.py:biases=no,size=small
-Choices:   biases=no|yes (yes: the same networks with biases, which can hold the target),
-           size=small|paper, tiny. The sizes differ in the seeds alone: 10 and 40. Target x1 x2 x3
+Choices:   biases=no|yes (yes: the same networks with biases, which can represent the target),
+           size=small|paper, tiny. The sizes differ only in the seeds: 10 and 40. Target x1 x2 x3
            on 11 bits, 512 hidden units, Adam at 1e-3, all 1,024 seen inputs in shuffled batches of
            64, 200 epochs; bits 0 (not in the target) and 1 (in it) are frozen.
 Expect:    without biases, bit 0: influence 0, wide and empirical kernel 1, measured 1 or a little

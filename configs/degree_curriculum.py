@@ -3,8 +3,8 @@
 Paper:     Abbe et al. 2023, "Generalization on the Unseen, Logic Reasoning and Degree Curriculum":
            the parity of all d coordinates, the MLP, N random samples. The curriculum of leap 4
            shows those with at most 4 entries -1, then 8, and so on, each time until the loss of an
-           epoch is below .001; standard training has the leap d. Compared are the iterations until
-           the end and the error on the whole cube.
+           epoch is below .001; standard training has the leap d. The comparison is of iterations
+           until the end, and of the error on the whole cube.
 Command:   ./launch.sh reproduce degree_curriculum --size=small
            ./launch.sh run configs/degree_curriculum.py:size=small
 Choices:   size=small|paper, tiny. paper: d = 16, N = 3,000 to 11,000, Adam 1e-4, seeds 1 to 10, at
@@ -14,17 +14,18 @@ Numbers:   by flags, for example --config.data.samples=2000,3000 --config.train.
            --config.task.n needs --config.curriculum.leaps=4,N too.
 Time:      small: 5 to 8 minutes on two CPU cores.
 Expect:    samples are drawn with replacement: of the 1,024 points, N = 500, 1,000 and 2,000 are
-           about 395, 640 and 880. The curriculum takes two to four times the iterations of normal
-           training, not fewer, and learns the parity from fewer samples: of 1,000, standard
-           training fits all and learns about half the parity, the curriculum four fifths.
+           about 395, 640 and 880. The curriculum takes two to four times the iterations of
+           standard training, not fewer, but learns the parity from fewer samples: with 1,000,
+           standard training fits them and learns about half the parity, the curriculum four fifths.
 
-Tried for size=small, one seed where nothing is said; what chose was whether both arms end. Normal
-training always does. The curriculum can stay in its first stage for long, at few and small batches
-per epoch (1): more often at d = 12 with Adam 5e-4 (3 of 9 replicas still there after 240 epochs)
-and at d = 10 with 1e-4 or 2e-4 (1 of 4 after 400 epochs, 3 of 6 after 240) than at d = 10 with 5e-4
-(1 of 6, until epoch 560). Iterations and error on the whole cube (.5 is that of the constant 0):
+Settings tried for size=small, with one seed unless noted; the criterion was that both conditions
+end. Standard training always does. The curriculum can stay in its first stage for long, with few
+and small batches per epoch (1): more often at d = 12 with Adam 5e-4 (3 of 9 replicas still there
+after 240 epochs) and at d = 10 with 1e-4 or 2e-4 (1 of 4 after 400 epochs, 3 of 6 after 240) than
+at d = 10 with 5e-4 (1 of 6, until epoch 560). Iterations and error on the whole cube (.5 is that of
+the constant 0):
 
-    d   Adam   N       normal      curriculum
+    d   Adam   N       standard    curriculum
     10  1e-4     500     440  .67     861  .67
     10  1e-4   1,000     768  .45   3,447  .082   (1)
     10  1e-4   2,000   1,120  .126  6,556  .011
@@ -48,7 +49,7 @@ from configs import canonical_holdout as base
 from configs import sections
 
 SIZES = ("small", "paper")
-# Size -> coordinates, numbers of samples, learning rate, epochs at most, epochs per evaluation.
+# Size -> coordinates, numbers of samples, learning rate, maximal epochs, epochs per evaluation.
 SETTINGS = {
     "small": (10, (500, 1000, 2000), 5e-4, 1000, 100),
     "paper": (16, (3000, 5000, 7000, 9000, 11_000), 1e-4, 2000, 5),
@@ -62,7 +63,7 @@ def runs(size: str) -> list[str]:
 
 
 def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
-    """Return the configuration of all arms, which train in one program; `arg` holds the choices."""
+    """Return the configuration of all conditions, in one program; `arg` has the choices."""
     chosen = base.choose(arg, size=SIZES)
     n, samples, rate, epochs, every = SETTINGS[chosen["size"]]
     config = ml_collections.ConfigDict(
@@ -73,22 +74,22 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
             "model": {"name": "mlp", **base.MLP},
             "curriculum": {
                 "leaps": (4, n),  # entries -1 more per stage; n is standard training
-                "threshold": 1e-3,  # of an epoch's mean batch loss, where a stage ends
+                "threshold": 1e-3,  # a stage ends at this mean batch loss of an epoch
             },
             "data": {
                 "samples": samples,  # numbers N of rows, drawn from the cube with replacement
-                "batch_size": 64,  # rows are shuffled anew every epoch; the last batch is smaller
+                "batch_size": 64,  # rows are reshuffled every epoch; the last batch is smaller
             },
             "train": sections.train(
                 # replicas = samples x leaps x rates x init scales x seeds, trained in one program
                 seeds=10,
                 first_seed=1,
-                epochs=epochs,  # at most; a replica that has ended takes no more steps
+                epochs=epochs,  # at most; finished replicas take no more steps
                 learning_rates=(rate,),
             ),
             "evaluation": {
                 "every_epochs": every,  # on the whole cube
-                "logarithmic": 48,  # and at about so many log-spaced epochs, as standard training
+                "logarithmic": 48,  # also at about 48 log-spaced epochs, since standard training
                 # ends early
             },
             "checkpoint": sections.checkpoint(2),

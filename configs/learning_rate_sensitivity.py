@@ -1,8 +1,8 @@
 """Does the leak of the min-degree interpolator grow with the learning rate?
 
 Paper:     Abbe et al. 2023: x0 x1 on 15 bits, seen where x0 = 1 or x1 = 1, the MLP with plain SGD,
-           batches of 64. The min-degree interpolator drops x0 x1; its coefficient in what was
-           learned is the leak.
+           batches of 64. The min-degree interpolator drops x0 x1; its coefficient in the learned
+           function is the leak.
 Command:   ./launch.sh reproduce learning_rate_sensitivity --size=small
            ./launch.sh run configs/learning_rate_sensitivity.py:rate=0.01,size=small
 Choices:   rate=0.003|0.15|0.1|0.03|0.01|0.001|3e-4|1e-4|3e-5, size=paper|small, tiny. paper: 10

@@ -2,9 +2,10 @@
 
 Paper:     Abbe et al. 2023: the product of all 15 bits, seen on a Hamming ball around all ones of
            radius 6 to 10, the MLP with Adam at 1e-5, 100 epochs, batches of 64. The min-degree
-           interpolator is the polynomial of degree r through what was seen, which is
-           astronomically large off the ball (full squares of 1e8): no network gets there. What the
-           low-degree bias says of networks is that mass of degree above r is learned last, or not.
+           interpolator is the polynomial of degree r through the seen values, which is
+           astronomically large off the ball (full squares of 1e8): no network gets there. For
+           networks, the low-degree bias predicts that mass above degree r is learned last, or
+           never.
 Command:   ./launch.sh reproduce length_generalization --size=small
            ./launch.sh run configs/length_generalization.py:radius=8,size=small
 Choices:   radius=6|7|8|9|10, size=paper|small, tiny. paper: 10 seeds, the authors' rate and epochs.

@@ -1,19 +1,18 @@
 """A linear target: linear regression, and deep linear networks by depth and initialization.
 
 Paper:     Abbe et al. 2022: n = 11, f = 1 + 2 x0 - 3 x1 + ... + 12 x10, 1,500 samples, plain SGD.
-           Linear regression ends at a quarter of (f^(0) - f^(k) - b + w_k)^2, exactly, which is
-           not the influence; the deep network's error moves toward the influence as the
-           initialization gets smaller.
+           Linear regression ends exactly at a quarter of (f^(0) - f^(k) - b + w_k)^2, which is not
+           the influence; the deep network's error moves toward the influence as the initialization
+           gets smaller.
 Command:   ./launch.sh reproduce linear_networks --size=small
            ./launch.sh run configs/linear_networks.py:model=deep_linear,depth=3,alpha=1.5,size=small
 Choices:   model=linear_regression|deep_linear, depth=3|2|4, alpha=0.5|1.0|1.5|2.0|2.5 (weights and
-           biases start uniform in +-fan_in^-alpha), size=paper|small, tiny. paper: 20 seeds x 11
-           bits, width 256, learning rate 1e-5, 10,000 epochs. small: 10 seeds x bits 1 and 7, width
-           64, learning rate 2e-4, 2,000 epochs.
-Note:      the authors stop a run at a training loss of 1e-8; here it goes on at that loss, where
-           gradients are too small to change the error. Linear regression has learning rate 1e-2,
-           as 1e-5 does not fit in 10,000 epochs, and computes in float64; its exact value holds at
-           any rate.
+           biases initially uniform in +-fan_in^-alpha), size=paper|small, tiny. paper: 20 seeds x
+           11 bits, width 256, learning rate 1e-5, 10,000 epochs. small: 10 seeds x bits 1 and 7,
+           width 64, learning rate 2e-4, 2,000 epochs.
+Note:      the authors stop a run at a training loss of 1e-8; here it continues, with gradients too
+           small to change the error. Linear regression has learning rate 1e-2, since 1e-5 does not
+           fit in 10,000 epochs, and computes in float64; its exact value holds at any rate.
 Expect:    bit 7: influence 81, linear regression 25 from zero; bit 1: 9 and 4. Depth 3 goes from
            about 25 at alpha .5 to about 81 at alpha 2.5.
 """

@@ -2,7 +2,7 @@
 
 Paper:     Abbe et al. 2022: the lower bound for symmetric networks rests on cross-predictability
            of the target's orbit, which its noise stability at rho = 1/2 bounds. Here variants of
-           PVR (3 pointer bits) are trained with one budget, and the error is set beside both.
+           PVR (3 pointer bits) are trained with one budget, and the error is compared with both.
 Command:   ./launch.sh reproduce noise_stability --size=small
            ./launch.sh run configs/noise_stability.py:aggregation=parity,window=3,size=small
 Choices:   aggregation=parity|majority|min, window=1|2|3, boundary=cyclic|truncated,
@@ -10,7 +10,7 @@ Choices:   aggregation=parity|majority|min, window=1|2|3, boundary=cyclic|trunca
            epochs of Adam. paper: 40 seeds, all three models. small: 5 seeds, the MLP.
 Expect:    noise stability (cyclic): parity w=1, 2, 3: .2109 .1055 .0527; majority w=2, 3: .1270
            .2378; min w=2, 3: .4033 .6444. A theorem bounds the error from below, with a prefactor
-           that is not verified here: no number of it is claimed.
+           that is not verified here, so no value is claimed.
 """
 
 import ml_collections

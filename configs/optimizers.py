@@ -1,4 +1,4 @@
-"""Adam against SGD with momentum: does the choice of the low-degree twin depend on the optimizer?
+"""Adam against SGD with momentum: does the preference for low degree depend on the optimizer?
 
 Paper:     Abbe et al. 2022: f1, f2 and f3, each with Adam and with SGD (momentum .9); the learning
            rates of SGD are those of a comment in the authors' code, its epochs those of Adam.

@@ -6,7 +6,7 @@ Command:   ./launch.sh reproduce quadratic_chain --size=small
            ./launch.sh run configs/quadratic_chain.py:model=transformer,size=small
 Choices:   model=mlp|transformer|mixer, size=paper|small, tiny. paper: 40 seeds. small: 5 seeds,
            smaller Transformer and Mixer.
-Expect:    influence 113; x6 and x8, which are not in the target, rise to 7 and 8; their twins
+Expect:    influence 113; x6 and x8, which are not in the target, rise to 7 and 8; their aliases
            x6x7 and x7x8, which are, stay near 0.
 """
 

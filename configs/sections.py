@@ -1,12 +1,12 @@
-"""Sections of a configuration that studies share, with what their fields mean."""
+"""Sections of configurations that studies share; comments explain the fields."""
 
 from typing import Any
 
 
 def train(**given: Any) -> dict[str, Any]:
-    """Return how replicas are trained, all in one program; `given` is what a study says of it.
+    """Return the training settings of replicas, all in one program; `given` overrides defaults.
 
-    `epochs` or `steps`, `seeds` and `learning_rates` are the study's own.
+    Studies give `epochs` or `steps`, `seeds` and `learning_rates`.
     """
     return {
         "first_seed": 0,  # seeds are first_seed, first_seed + 1, …
@@ -17,26 +17,26 @@ def train(**given: Any) -> dict[str, Any]:
         # your own my_module:my_loss, which maps one prediction and its label to a number with
         # jax.numpy. Errors are measured as before
         "momentum": 0.9,  # of sgd
-        "weight_decay": 0.0,  # PyTorch's: times the parameters, added to the gradients
-        "warmup_steps": 0,  # the learning rate grows linearly for so many steps
+        "weight_decay": 0.0,  # PyTorch's: added to the gradients, times the parameters
+        "warmup_steps": 0,  # steps in which the learning rate grows linearly
         "decay": "constant",  # constant, or cosine: down to 0 at the last step
         "init_scales": (1.0,),  # multiply every initial parameter
-        "start": "",  # a run whose last parameters training starts from; "": from random ones
-        "freeze": "",  # parameters that stay as they start, by the beginnings of their names:
+        "start": "",  # run whose last parameters are the initial ones; "": random initialization
+        "freeze": "",  # parameters that are not trained, by prefixes of their names:
         # "Dense_0,Dense_1/bias"
         "dtype": "float32",  # of parameters and training: float32, float64, or bfloat16, where
         # parameters are float32 and the network computes in bfloat16
         "matmul_precision": "highest",  # highest is float32; a GPU's default is TF32
         "execution": "auto",  # how replicas share a device: auto, vmap, map, chunked
         "group_size": 4,  # replicas at once, for chunked
-        "batch_devices": 1,  # that share the rows of a batch, for large models
+        "batch_devices": 1,  # devices that share the rows of a batch, for large models
         **given,
     }
 
 
 def checkpoint(count: int) -> dict[str, Any]:
-    """Return what is saved: `count` checkpoints for good, step 0 and log-spaced to the end."""
+    """Return the checkpoint settings: `count` are kept, at step 0 and log-spaced to the end."""
     return {
         "count": count,
-        "save_every_seconds": 60.0,  # the most work that a crash can cost
+        "save_every_seconds": 60.0,  # largest loss of work in a crash
     }

@@ -70,7 +70,7 @@ PAPER_SAMPLES = (64, 128, 1024, 10_000, 50_000, 100_000, 200_000, 500_000, 1_000
 
 
 def build(model: str, size: str) -> ml_collections.ConfigDict:
-    """Return the configuration of one network on token PVR, not locked yet."""
+    """Return the configuration of one network on token PVR, unlocked."""
     small = size == "small"
     return ml_collections.ConfigDict(
         {
@@ -80,14 +80,14 @@ def build(model: str, size: str) -> ml_collections.ConfigDict:
                 "name": "token_pvr",
                 "aggregations": AGGREGATIONS,
                 "complexities": (0, 1, 2, 3, 4, 5),  # m; the window has m + 1 values
-                "withheld": (0,),  # the first so many permutations of 0 .. m, never in a window of
-                # training
+                "withheld": (0,),  # number of first permutations of 0 .. m that are never a window
+                # of training
                 "boundary": "bounded",  # bounded: the window fits, as in the paper; or cyclic
             },
             "model": {"name": model, **(SMALL_MODELS if small else MODELS)[model]},
             "data": {
                 "source": "sampled",  # sampled: fixed training sets; fresh: a stream, no row twice
-                "samples": (64, 1000, 10_000, 100_000, 1_000_000),  # sizes; of a stream none: ()
+                "samples": (64, 1000, 10_000, 100_000, 1_000_000),  # sizes; () for a stream
                 "batch_size": 256 if small else 1024,
             },
             "train": sections.train(
@@ -98,11 +98,11 @@ def build(model: str, size: str) -> ml_collections.ConfigDict:
                 decay="cosine",
             ),
             "evaluation": {
-                "count": 8,  # about so many, at log-spaced steps
+                "count": 8,  # approximate number of evaluations, at log-spaced steps
                 "test_samples": 8192 if small else 100_000,  # of each test set
-                "training_samples": 2048 if small else 16_384,  # looked at, of the training set
-                "chunk": 2048,  # examples at a time
-                "noise": 0.1,  # delta of the noise sensitivities
+                "training_samples": 2048 if small else 16_384,  # evaluated, of the training set
+                "chunk": 2048,  # examples evaluated at once
+                "noise": 0.1,  # delta of the noise sensitivity
                 "examples": 12,  # shown with predictions in the report
             },
             "checkpoint": sections.checkpoint(2),

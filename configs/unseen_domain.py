@@ -188,9 +188,9 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict(
         {
             "experiment": "unseen_domain",
-            "size": size,  # of the reproduction that this belongs to: paper, small, or nothing
+            "size": size,  # size of the reproduction it belongs to: paper, small, or none
             "setting": "" if setting == "user" else setting,  # the published name of task and
-            # holdout; none where a flag changes these
+            # holdout; none if a flag changes them
             "task": task,
             "model": model_parameters(model, size, chosen["kind"], chosen["trained"] == "yes"),
             "holdout": seen_set(chosen.get("holdout"), n, holdout),
@@ -213,10 +213,10 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
             ),
             "evaluation": {
                 "every_epochs": max(1, epochs // (4 if size == "small" else 10)),
-                "monomials": 16,  # whose coefficients are followed
-                "relevant": relevant,  # how many first coordinates target and seen set depend on,
-                # 0 for all; needed where n is above 20
-                "points": 2**15,  # test points where n is above 20
+                "monomials": 16,  # number of monomials whose coefficients are tracked
+                "relevant": relevant,  # number of first coordinates that matter to target and seen
+                # set, 0 for all; needed if n is above 20
+                "points": 2**15,  # test points if n is above 20
                 "chunk": 512 if model == "mean_field" else 4096,  # points evaluated at once
             },
             "checkpoint": sections.checkpoint(7 if size == "small" else 11),

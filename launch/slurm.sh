@@ -48,18 +48,18 @@ batch_script() {
   cat <<TEXT
 
 export PVR_VENV=$(quoted "$VENV")
-# Where this shell is told to stop, Slurm ends the job and does itself what comes then: nothing after
-# scancel, another start after a preemption. Where the tasks alone are told, because the time limit or
-# a preemption is near, they save and end with status 143, and the job has to ask for another start.
+# If this shell receives SIGTERM, Slurm ends the job and handles the rest: nothing after scancel, a
+# restart after a preemption. If only the tasks receive it, because the time limit or a preemption is
+# near, they save and exit with status 143, and the job has to requeue itself.
 ended=""
 trap 'ended=yes' TERM
 status=0
-# One task that fails early must not take from the others the time to save.
+# A task that fails early must not cut the time of others to save.
 srun --kill-on-bad-exit=0 --wait=0$steps \\
   $(quoted "$HERE/launch.sh" "$@")$shard || status=\$?
 if [ "\$status" -eq 143 ] && [ -z "\$ended" ]; then
   echo "stopped and saved: queued again" >&2
-  # Slurm tells this shell to stop then; left before that, its status would be that of a failed job.
+  # Wait for Slurm's SIGTERM; exiting before it would mark the job as failed.
   scontrol requeue "$job" || exit "\$status"
   for _ in {1..60}; do [ -n "\$ended" ] || sleep 1; done
 fi

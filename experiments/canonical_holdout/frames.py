@@ -72,8 +72,8 @@ def _models(found: pd.DataFrame) -> pd.Series:
     Learning rates may differ between tasks.
     """
     if "setting" in found:  # it includes what has its own column
-        said = r"(?:^|, )(optimizer|init_scales)=[^,)]+"
-        found = found.assign(setting=found["setting"].str.replace(said, "", regex=True))
+        redundant = r"(?:^|, )(optimizer|init_scales)=[^,)]+"
+        found = found.assign(setting=found["setting"].str.replace(redundant, "", regex=True))
     words = {name: name.replace("_", " ") + " " for name in ("init_scale", "learning_rate")}
     label = labels(found, ["optimizer", "init_scale"], (), words, found["model"])
     label = labels(found, ["setting", "learning_rate"], _CELL[:2], words, label)

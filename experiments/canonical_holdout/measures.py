@@ -39,10 +39,10 @@ MEASURES = {
     ),
     "leak": Measure(
         "leak",
-        "On the seen inputs a monomial T and its higher-degree twin T ∪ {k} are the same function "
+        "On the seen inputs the monomials T and T ∪ {k} of an aliased pair are the same function "
         "up to sign, so training fixes only the sum of their coefficients. The leak is the mass on "
-        "the twins as a share of the squares of these sums: 0 when all is on the low-degree "
-        "monomials (the low-degree prediction), ¼ when halved, 1 when all is on the twins.",
+        "the monomials T ∪ {k} as a share of the squares of these sums: 0 when all is on T (the "
+        "low-degree prediction), ¼ when halved, 1 when all is on T ∪ {k}.",
         bounds=POSITIVE,
     ),
     "leak_by_degree": Measure(
@@ -54,7 +54,7 @@ MEASURES = {
     "projection": Measure(
         "projection c",
         "The factor c for which c·f₋ₖ is closest to the learned function, f₋ₖ the target with bit "
-        "k frozen. c = 1: the network continues as f₋ₖ; c < 1: it shrinks off the support.",
+        "k frozen. c = 1: the network extrapolates f₋ₖ; c < 1: it shrinks off the support.",
         domain="unseen inputs",
     ),
     "degree_temperature": Measure(
@@ -67,19 +67,19 @@ MEASURES = {
     ),
     "residual_variance": Measure(
         "residual variance",
-        "E(g − c·f₋ₖ)²: what the projection does not account for of the learned function.",
+        "E(g − c·f₋ₖ)²: the part of the learned function that is orthogonal to f₋ₖ.",
         domain="unseen inputs",
         bounds=POSITIVE,
     ),
     "influence_overlap": Measure(
         "overlap",
-        "Σ f̂(S) ĝ(S) over the sets S that hold the frozen bit: how far the dependence of the "
-        "learned function on that bit agrees with the target's.",
+        "Σ f̂(S) ĝ(S) over the sets S that contain the frozen bit: the agreement between the "
+        "dependences of learned function and target on that bit.",
     ),
     "learned_influence": Measure(
         "learned influence",
-        "Σ ĝ(S)² over the sets S that hold the frozen bit: how far the learned function depends on "
-        "it. The low-degree prediction is 0.",
+        "Σ ĝ(S)² over the sets S that contain the frozen bit: the influence of that bit on the "
+        "learned function. The low-degree prediction is 0.",
         bounds=POSITIVE,
     ),
     "degree_profile": Measure(
@@ -90,14 +90,14 @@ MEASURES = {
     ),
     "tracked_coefficients": Measure(
         "coefficient",
-        "Learned Fourier coefficients of aliased pairs, monomials that the seen inputs do not tell "
-        "apart: T and its twin T ∪ {k}.",
+        "Learned Fourier coefficients of aliased pairs, monomials T and T ∪ {k} that are equal on "
+        "the seen inputs up to sign.",
         dims=("pair", "member"),
     ),
     "influence": Measure(
         "influence",
-        "Inf_k(f) = Σ f̂(S)² over the sets S that hold the frozen bit k: the generalization error "
-        "of f₋ₖ, the target with bit k frozen, which is the min-degree interpolator.",
+        "Inf_k(f) = Σ f̂(S)² over the sets S that contain the frozen bit k: the generalization "
+        "error of f₋ₖ, the target with bit k frozen, which is the min-degree interpolator.",
         bounds=POSITIVE,
         **_OF_TARGET,
     ),
@@ -106,7 +106,7 @@ MEASURES = {
     ),
     "seen_constant_error": Measure(
         "½ Var f, seen",
-        "The error of the best constant over the seen inputs; of zero where f is constant there.",
+        "The error of the best constant over the seen inputs; of zero if f is constant there.",
         domain="seen inputs",
         **_ERROR,
         **_OF_TARGET,
@@ -120,7 +120,7 @@ MEASURES = {
     ),
     "frozen_degree_profile": Measure(
         "Fourier mass of the frozen target",
-        "The same of f₋ₖ, which the low-degree prediction is of.",
+        "The same for f₋ₖ, the low-degree prediction.",
         dims=("degree",),
         **_OF_TARGET,
     ),
@@ -141,10 +141,10 @@ MEASURES = {
     "pair_low": Measure("T", "The low-degree monomial of an aliased pair.", **_PAIR),
     "pair_high": Measure("twin", "The monomial T ∪ {k} of an aliased pair.", **_PAIR),
     "pair_target_low": Measure("T in the target", "Its coefficient in the target.", **_PAIR),
-    "pair_target_high": Measure("in the target", "The twin's coefficient in the target.", **_PAIR),
+    "pair_target_high": Measure("in the target", "Coefficient of T ∪ {k} in the target.", **_PAIR),
     "pair_limit": Measure(
         "predicted",
-        "The low-degree prediction for the coefficient of T; that of its twin is 0.",
+        "The low-degree prediction for the coefficient of T; that for T ∪ {k} is 0.",
         **_PAIR,
     ),
 }

@@ -42,15 +42,14 @@ PREDICTIONS = {
     ),
     "predicted_generalization_error_se": Measure(
         "standard error of the predicted error",
-        "Jackknife standard error over the initializations of a kernel; where it is large, so few "
-        "networks do not agree on what their kernel says.",
+        "Jackknife standard error over the initializations of a kernel; if large, the kernels of "
+        "these few networks disagree.",
         **_OF_THEORY,
     ),
     "residual": Measure(
-        "left by a theory",
-        "½ E(g − h)², h the function that a theory predicts: what it leaves unexplained of the "
-        "learned function g. Two theories may predict one error with different functions; this "
-        "tells them apart.",
+        "residual",
+        "½ E(g − h)², h the function that a theory predicts: its distance to the learned function "
+        "g. Theories may predict the same error with different functions; this distinguishes them.",
         units="half squared error",
         domain="whole cube",
         bounds=(0, math.inf),

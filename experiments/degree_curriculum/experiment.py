@@ -64,7 +64,7 @@ MEASURES = {
     "stage_end": Measure(
         "end of the stage", "Optimizer steps until a stage was passed, or −1.", **_STAGE
     ),
-    "radius": Measure("radius", "Entries −1, at most, of the samples a stage shows.", **_STAGE),
+    "radius": Measure("radius", "Largest number of entries −1 in a stage's samples.", **_STAGE),
     "samples_inside": Measure("samples inside", "Samples that a stage shows.", **_STAGE),
     "constant_error": Measure(
         "error of the best constant", "½ Var f.", domain="whole cube", kind="exact", **_ERROR

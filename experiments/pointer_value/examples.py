@@ -105,21 +105,21 @@ def _blocks(study: Study, replicas: pd.DataFrame) -> list[Block]:
     blocks: dict[tuple[str, ...], Block] = {}
     for run in study.runs:
         for split in (s for s in SPLITS if f"{s}_example_input" in run):
-            inputs, labels, said = (
+            inputs, labels, probabilities = (
                 run[f"{split}_example_{n}"].values for n in ("input", "label", "probability")
             )
-            for place, name in enumerate(run["shown"].values.tolist()):
+            for index, name in enumerate(run["shown"].values.tolist()):
                 row = rows.loc[(run.attrs["run"], name)]
-                if row["diverged_at"] >= 0 or (labels[place] < 0).any():
+                if row["diverged_at"] >= 0 or (labels[index] < 0).any():
                     continue
-                words = row["withheld_words"] if split == "withheld" else ""
-                title = SPLITS[split] + (f": {words}" if words else " inputs")
+                withheld = row["withheld_words"] if split == "withheld" else ""
+                title = SPLITS[split] + (f": {withheld}" if withheld else " inputs")
                 function = ", ".join(filter(None, (row["task"], row["function"])))
                 block = blocks.setdefault((function, title), Block(function, title))
                 network = _network(row)
                 block.wrong[network] = 1 - row[f"{split}_accuracy"]
                 for x, label, probability in zip(
-                    inputs[place], labels[place], said[place], strict=True
+                    inputs[index], labels[index], probabilities[index], strict=True
                 ):
                     known = Example(x, int(label), row.rename(f"{run.attrs['run']}, {name}"))
                     example = block.examples.setdefault(x.tobytes(), known)
@@ -172,11 +172,11 @@ def _example(example: Example) -> str:
 
 def _answer(label: int, network: str, predicted: int, probability: np.ndarray) -> str:
     right = predicted == label
-    said = f"{_share(probability[predicted])}"
-    said += "" if right else f"; {label} had {_share(probability[label])}"
+    shares = f"{_share(probability[predicted])}"
+    shares += "" if right else f"; {label} had {_share(probability[label])}"
     return (
         f'<p class="answer {"right" if right else "wrong"}">{"✓ right" if right else "✗ wrong"}: '
-        f"<b>{predicted}</b> with probability {said} ({escape(network)})</p>"
+        f"<b>{predicted}</b> with probability {shares} ({escape(network)})</p>"
     )
 
 

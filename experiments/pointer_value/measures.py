@@ -16,15 +16,15 @@ DOMAINS = {
 }
 EXAMPLES = {
     "input": "The first inputs of the test set; of images gray levels, 0 to 255.",
-    "label": "Their classes; −1 where a replica has no such test set.",
-    "probability": "What the network says of every class.",
+    "label": "Their classes; −1 if a replica has no such test set.",
+    "probability": "Predicted probability of every class.",
 }
 ENDS = {"low": "lower", "high": "upper"}
 _SHARE, _POSITIVE = {"bounds": (0, 1)}, {"bounds": (0, math.inf)}
 _LOSS = {"units": "nats", **_POSITIVE}
 _EXACT = {"kind": "exact"}
 _LIKELIHOOD = "Mean negative log-likelihood: minus the natural logarithm of the label's probability"
-_NOISE = "The probability that the label changes when every token is drawn anew with probability δ"
+_NOISE = "The probability that the label changes when every token is redrawn with probability δ"
 
 
 def _scores(part: str, word: str) -> dict[str, Measure]:
@@ -47,7 +47,7 @@ MEASURES = {
     **{
         f"{part}_confusion": Measure(
             f"{word} test inputs",
-            "Test inputs by their class and by the class that was predicted.",
+            "Test inputs by true class and predicted class.",
             domain=DOMAINS[part],
             dims=("true_class", "predicted_class"),
             **_POSITIVE,
@@ -56,9 +56,9 @@ MEASURES = {
     },
     "batch_loss": Measure(
         "batch loss",
-        f"{_LIKELIHOOD}, or the loss that `train.loss` names, of the batches since the evaluation "
-        "before, each before its own step. Of "
-        "a stream, whose samples are shown once, the only loss of training.",
+        f"{_LIKELIHOOD}, or the loss that `train.loss` names, of the batches since the previous "
+        "evaluation, each before its own step. The only training loss of a stream, whose samples "
+        "are shown once.",
         **_LOSS,
     ),
     "samples_shown": Measure(
@@ -68,12 +68,12 @@ MEASURES = {
         **_POSITIVE,
     ),
     "fewest_samples": Measure(
-        "fewest samples", "Of a stream: samples shown until the first evaluation.", kind="state"
+        "fewest samples", "For a stream: samples shown until the first evaluation.", kind="state"
     ),
     "samples_to_95": Measure(
         "samples to 95 %",
-        "Of a stream: samples shown until i.i.d. accuracy first reaches 95 %, linear in their "
-        "logarithm between evaluations; infinite where it does not.",
+        "For a stream: samples shown until i.i.d. accuracy first reaches 95 %, interpolated in "
+        "their logarithm between evaluations; infinite if it does not.",
         **_POSITIVE,
     ),
     "classes": Measure("classes", "Number of labels.", **_EXACT),
@@ -86,11 +86,11 @@ MEASURES = {
         **_SHARE,
     ),
     "label_entropy": Measure(
-        "label entropy", "Of uniform inputs.", units="bits", **_EXACT, **_POSITIVE
+        "label entropy", "For uniform inputs.", units="bits", **_EXACT, **_POSITIVE
     ),
     "label_distribution": Measure(
         "label distribution",
-        "Probability of every label, of uniform inputs.",
+        "Probability of every label, for uniform inputs.",
         dims=("true_class",),
         **_EXACT,
         **_SHARE,
@@ -110,7 +110,7 @@ MEASURES = {
     "withheld_words": Measure("what is withheld", "What training withholds.", **_EXACT),
     "noise_sensitivity": Measure(
         "noise sensitivity",
-        f"{_NOISE}, the pointer among its allowed values included.",
+        f"{_NOISE}, the pointer from its allowed values.",
         **_EXACT,
         **_SHARE,
     ),

@@ -1,4 +1,4 @@
-"""The cells of a sweep: configurations made by the product of named generators.
+"""The cells of a sweep: the product of named generators.
 
 A generator is a function `sweep_<name>()` of the config file that yields flat overrides: a key
 with dots is a field (`"holdout.bits": "3"`), one without is a choice after the colon
@@ -24,9 +24,9 @@ LONGEST_REASON = 300
 
 
 class Cell(NamedTuple):
-    """One configuration of a sweep; `config` is None where it is impossible, and `refused` why.
+    """A configuration of a sweep; `config` is None if it is invalid, and `refused` says why.
 
-    `name` is that of its run directory; `settings` are the overrides that made it.
+    `name` is the name of its run directory; `settings` are its overrides.
     """
 
     name: str
@@ -36,11 +36,10 @@ class Cell(NamedTuple):
 
 
 def expand(request: SweepRequest) -> list[Cell]:
-    """Return the cells of a sweep in the order of its generators, equal ones once.
+    """Return the cells of a sweep in the order of its generators, without duplicates.
 
     Raises:
-        UsageError: no such generator, two of them or the command line that set the same field, or
-            not one possible cell; one line.
+        UsageError: no such generator, a field that is set twice, or no valid cell.
     """
     module = load(request.file)
     generators = [(name, _settings(module, request, name)) for name in request.names]
@@ -54,7 +53,7 @@ def expand(request: SweepRequest) -> list[Cell]:
         if cell.config is None or known is cell:
             continue
         if cell.config.to_dict() != known.config.to_dict():
-            # 8 digits name a configuration: one in some thousand sweeps meets the same twice.
+            # A collision of 8 digits occurs in one of some thousand sweeps.
             name = described(settings)
             reason = f"its run would be named {cell.name}, as another cell's; change a field of it"
             cells[name] = Cell(name, None, settings, reason)
@@ -77,7 +76,7 @@ def load(file: str) -> ModuleType:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why a cell failed in one line of up to 300 characters."""
+    """Return the reason of a failure in one line of up to 300 characters."""
     message = command_line.one_line(error)
     if not isinstance(error, (Refusal, RunError)):
         message = f"{type(error).__name__}: {message}"
@@ -85,7 +84,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def described(settings: Mapping[str, Any]) -> str:
-    """Return settings as text, such as "task=pvr, holdout.bits=3"."""
+    """Format settings, such as "task=pvr, holdout.bits=3"."""
     return ", ".join(f"{name}={value}" for name, value in settings.items())
 
 
@@ -120,7 +119,7 @@ def _is_setting(part: Any) -> bool:
 def _refuse_conflicts(
     generators: Sequence[tuple[str, list[dict[str, Any]]]], given: Sequence[str]
 ) -> None:
-    """Refuse a field that is set twice: which of the two holds would be anyone's guess."""
+    """Refuse a field that is set twice."""
     setters = dict.fromkeys(given, "the command line")
     for name, settings in generators:
         for field in sorted({field for part in settings for field in part}):
@@ -133,7 +132,7 @@ def _refuse_conflicts(
 
 
 def _cell(module: ModuleType, request: SweepRequest, settings: dict[str, Any]) -> Cell:
-    """Make one cell, its configuration validated."""
+    """Make a cell, with a validated configuration."""
     chosen = [f"{name}={value}" for name, value in settings.items() if "." not in name]
     fields = {name: value for name, value in settings.items() if "." in name}
     try:
@@ -164,7 +163,7 @@ def override(config: ConfigDict, name: str, value: Any) -> None:
     """Set the field `name` ("train.seeds") of a configuration.
 
     Raises:
-        UsageError: there is no such field, or it holds values of another type; one line.
+        UsageError: there is no such field, or it has another type.
     """
     before = command_line.field_of(config, name)
     *parents, last = name.split(".")

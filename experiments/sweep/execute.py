@@ -1,4 +1,4 @@
-"""Running a sweep: what is missing, pack by pack; what fails is reported, the others go on."""
+"""Run a sweep: missing cells, pack by pack; failures are reported, the others continue."""
 
 import errno
 import hashlib
@@ -27,27 +27,27 @@ from pvr_jax.tasks.contents import Content
 from pvr_jax.training import run_log
 from pvr_jax.training.run_log import RunBusyError, RunError
 
-# Below WORKDIR, and there: packs, tables, and runs by experiment as in a work directory.
+# Below WORKDIR; contains packs, tables, and runs by experiment as in a work directory.
 SWEEPS, PACKS, TABLES = "sweeps", "packs", "tables"
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 STAGES = ("train", "analyse")
-LONGEST_TABLE = 80  # characters of a table's directory, so that 255 bytes hold any
+LONGEST_TABLE = 80  # characters of a table's directory, at most 255 bytes
 PACK_REMEDY = "remove it and give the same command again"
 
 
 class Together(NamedTuple):
-    """Configurations to train in one program, and where; a single one is a run of its own."""
+    """Configurations to train in one program, and where; a single one is an ordinary run."""
 
     configs: tuple[ConfigDict, ...]
     directory: Path
 
 
 class StopSweep(Exception):
-    """Wraps the error that ends the whole sweep: a signal, or a disk that takes no more."""
+    """Wraps an error that ends the whole sweep: a signal, or a full disk."""
 
 
 class Sweep:
-    """The cells of a sweep, one shard of which this process runs."""
+    """The cells of a sweep, of which this process runs one shard."""
 
     def __init__(self, request: SweepRequest, cells: Sequence[Cell], workdir: Path) -> None:
         self.cells = list(cells)
@@ -56,10 +56,10 @@ class Sweep:
         self._overrides = request.overrides
         self._tables = self._root / TABLES / table_name(request)
         packs = plan(cells)
-        dealt = deal(packs, min(request.shards, len(packs)))  # a shard more would have none
+        dealt = deal(packs, min(request.shards, len(packs)))  # no empty shards
         self._packs = dealt[request.shard] if request.shard < len(dealt) else []
         refused = [cell for cell in cells if cell.config is None]
-        # Its own share of what is refused: an array of jobs reports every cell once.
+        # A share of the invalid cells: an array of jobs reports each once.
         self._own = [cell for pack in self._packs for cell in pack.cells]
         self._own += refused[request.shard :: request.shards]
         self._shard = f", shard {request.shard}/{request.shards}" if request.shards > 1 else ""
@@ -67,12 +67,11 @@ class Sweep:
         self._console = Console(highlight=False, soft_wrap=True)
 
     def run(self, stages: Sequence[str]) -> None:
-        """Run stages of what is missing in this shard, then write the table of all cells.
+        """Run stages of missing cells in this shard, then write the table of all cells.
 
         Raises:
-            RunError: a name stands for something else than when a cell was trained, cells of this
-                shard failed (the table is written), a signal came, or a checkpoint could not be
-                written; one line.
+            RunError: the contents behind a name changed, cells of this shard failed (the table is
+                written), a signal arrived, or a checkpoint could not be written.
         """
         self._console.print(
             f"sweep {self._name}{self._shard}: {len(self._own)} of {len(self.cells)} cells in "
@@ -90,7 +89,7 @@ class Sweep:
         self._finish()
 
     def _hold_to_contents(self) -> None:
-        """Refuse to go on beside cells, of any shard, of other files or functions."""
+        """Refuse to continue if cells of any shard were trained on other contents."""
         known: dict[str, dict[str, Content]] = {}
         for cell in self.cells:
             if cell.config is None:
@@ -100,7 +99,7 @@ class Sweep:
             if key not in known:
                 try:
                     known[key] = registry.experiment_of(config).contents(config)
-                except Exception:  # its cells fail alone, and say why
+                except Exception:  # its cells will fail alone, and say why
                     known[key] = {}
                 stages.hold_to_neighbors(directory, known[key])
             if (directory / stages.CONTENTS_FILE).is_file():
@@ -109,12 +108,12 @@ class Sweep:
     def _run_pack(self, cells: Sequence[Cell], stages: Sequence[str]) -> None:
         for together in self._together(cells):
             self._attempt(together, stages)
-            jax.clear_caches()  # the programs of one pack serve no other
+            jax.clear_caches()  # packs share no programs
 
     def _together(self, cells: Sequence[Cell]) -> list[Together]:
-        """Return what to run for cells that miss results: first what was begun, as it was begun.
+        """Return what to run for cells without results: first packs that were begun, unchanged.
 
-        A sweep may have been enlarged, or cut into other packs, since then.
+        The sweep may have been enlarged, or packed differently, since then.
         """
         found: dict[Path, Together] = {}
         fresh = []
@@ -131,7 +130,7 @@ class Sweep:
 
     @cached_property
     def _begun(self) -> dict[str, Path]:
-        """Of the packs whose training has begun: config.json by the names of its cells."""
+        """Return the config.json of begun packs, by the names of their cells."""
         found = {}
         for path in sorted((self._root / PACKS).glob("*/config.json")):
             if not (path.parent / FAILED_FILE).is_file():
@@ -140,19 +139,19 @@ class Sweep:
         return found
 
     def _fresh(self, configs: Sequence[ConfigDict]) -> list[Together]:
-        """Return how to run configurations of one shape that nobody has begun to train."""
+        """Return how to run configurations of one shape whose training has not begun."""
         alone = [Together((config,), self._directory_of(config)) for config in configs]
         if len(configs) < 2:
             return alone
         experiment = registry.experiment_of(configs[0])
         name = f"{experiment.name}-{packing.identity(experiment, configs)}"
         directory = self._root / PACKS / name
-        if (directory / FAILED_FILE).is_file():  # one of them made the others fail
+        if (directory / FAILED_FILE).is_file():  # one cell made the others fail
             return alone
         return [Together(tuple(configs), directory)]
 
     def _attempt(self, together: Together, stages: Sequence[str]) -> None:
-        """Run the stages of cells together; where that fails, of each alone."""
+        """Run the stages of cells together; if that fails, of each alone."""
         configs, directory = together
         names = [self._directory_of(config).name for config in configs]
         if "train" not in stages and not run_log.is_done(directory, "train"):
@@ -195,7 +194,7 @@ class Sweep:
                 (output / FAILED_FILE).unlink(missing_ok=True)
 
     def _finish(self) -> None:
-        """Write the table, once more if meanwhile another shard changed what is in it."""
+        """Write the table; repeat if another shard changed its contents in the meantime."""
         records = [self._record(cell) for cell in self.cells]
         statuses, written = self._statuses(), None
         while statuses != written:
@@ -220,11 +219,11 @@ class Sweep:
 
     def _summarize(self, statuses: Sequence[Status]) -> None:
         own = sweeps.count_statuses([self._status(cell) for cell in self._own])
-        everyone = sweeps.count_statuses(statuses)
-        table = Table("cells", *everyone)
+        all_cells = sweeps.count_statuses(statuses)
+        table = Table("cells", *all_cells)
         if self._shard:
             table.add_row(self._shard.removeprefix(", "), *map(str, own.values()))
-        table.add_row("all", *map(str, everyone.values()))
+        table.add_row("all", *map(str, all_cells.values()))
         self._console.print(table)
 
     def _statuses(self) -> list[Status]:
@@ -248,10 +247,10 @@ class Sweep:
 
 
 def _guarded(work: Callable[[], Any], stage: str) -> None:
-    """Do some work; what no other cell would survive either becomes `StopSweep`.
+    """Run `work`; turn errors that would affect all cells into `StopSweep`.
 
-    That is all that training itself tells of (a signal, a checkpoint that cannot be written)
-    except that another process is at it, and a full disk.
+    These are a full disk and all errors of training (a signal, a checkpoint that cannot be
+    written), except a directory that another process has locked.
     """
     try:
         work()
@@ -265,7 +264,7 @@ def _guarded(work: Callable[[], Any], stage: str) -> None:
 
 
 def _columns(cell: Cell, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the table says of a cell before it has results: flags, settings, task, model."""
+    """Return the columns of a cell without results: flags, settings, task, model."""
     known = {}
     if cell.config is not None:
         known = {"task": cell.config.task.name, "model": cell.config.model.name}
@@ -275,9 +274,8 @@ def _columns(cell: Cell, overrides: Mapping[str, Any]) -> dict[str, Any]:
 def table_name(request: SweepRequest) -> str:
     """Return the name of the directory of a sweep's table: config file, choices, generators.
 
-    8 hexadecimal digits follow where that does not say it all: of the fields that flags set, of
-    characters that no directory's name should have, of what is too long for one, and of the path of
-    a file that is not in configs/, as others may have its name.
+    8 hexadecimal digits follow if flags set fields, if the name has unsafe characters or is too
+    long, or if the file is not in configs/, so that its name may not be unique.
     """
     file = Path(request.file)
     parts = (file.stem, request.choices, ",".join(request.names))
@@ -291,7 +289,7 @@ def table_name(request: SweepRequest) -> str:
 
 
 def read_pack(path: Path) -> Together:
-    """Return the configurations that are trained together, from their config.json."""
+    """Return the configurations of a pack, from its config.json."""
     with run_log.damage_named(path, PACK_REMEDY):
         documents = run_log.read_json(path)["cells"]
         configs = tuple(ConfigDict(_with_tuples(document)) for document in documents)

@@ -44,20 +44,18 @@ MEASURES = {
         "degree temperature",
         "How soft the preference for low degrees is: the ρ for which the interpolator of the noise "
         "kernel Π (1 + ρ xᵢ x′ᵢ) is nearest to g on the unseen inputs. 0: the MDI; 1: a function "
-        "that is 0 wherever training did not look.",
+        "that is 0 on all unseen inputs.",
         bounds=(0, 1),
         domain="unseen inputs",
     ),
     "mass_above": Measure(
         "mass above degree r",
-        "Sum of the squared coefficients of g of more than r coordinates, r the degree of the MDI, "
-        "which has none.",
+        "Sum of the squared coefficients of g above degree r, the degree of the MDI.",
         **_MASS,
     ),
     "coefficients": Measure(
         "learned coefficient",
-        "Fourier coefficient of g; followed are those monomials of which target and MDI have most "
-        "different ones.",
+        "Fourier coefficient of g, for the monomials in which target and MDI differ most.",
         symbol="ĝ(S)",
         dims=("monomial",),
     ),
@@ -77,7 +75,7 @@ MEASURES = {
     ),
     "seen_variance": Measure(
         "variance of the target",
-        "Var f over the seen inputs; E f² where f is constant there.",
+        "Var f over the seen inputs; E f² if f is constant there.",
         domain="seen inputs",
         **_EXACT,
     ),
@@ -99,27 +97,27 @@ _HALVES = {**_ERROR, "dims": ("theory",)}
 PREDICTIONS = {
     "predicted_generalization_error": Measure(
         "predicted generalization error",
-        "½E(h − f)², h what the theory says is learned.",
+        "½E(h − f)², h the function that the theory predicts.",
         domain="whole cube",
         kind="prediction",
         **_HALVES,
     ),
     "predicted_unseen_error": Measure(
         "predicted unseen error",
-        "½E(h − f)² over the inputs held out, h what the theory says is learned.",
+        "½E(h − f)² over the inputs held out, h the function that the theory predicts.",
         domain="unseen inputs",
         kind="prediction",
         **_HALVES,
     ),
     "predicted_coefficients": Measure(
         "predicted coefficient",
-        "Fourier coefficient of what the theory says is learned.",
+        "Fourier coefficient of the function that the theory predicts.",
         kind="prediction",
         dims=("theory", "monomial"),
     ),
     "residual": Measure(
         "distance to the theory",
-        "½E(g − h)² over the inputs held out, h what the theory says is learned.",
+        "½E(g − h)² over the inputs held out, h the function that the theory predicts.",
         domain="unseen inputs",
         **_HALVES,
     ),

@@ -142,7 +142,7 @@ def frozen(values: ArrayLike, bit: ArrayLike, value: ArrayLike = 1) -> jax.Array
     `bit` and `value` are scalars and may be traced, their range then unchecked; map over them
     with `jax.vmap`. The result is constant along coordinate `bit`.
     Raises ValueError if the last axis is not 2^n long, `bit` is not from 0 to n-1, `value` is
-    neither -1 nor +1, or for whole numbers that JAX does not hold.
+    neither -1 nor +1, or for integers that JAX does not hold.
     """
     values = checks.array("values", values)
     n = dimension(values)

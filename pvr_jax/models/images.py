@@ -50,7 +50,7 @@ def picture_mlp(
     """Return the MLP pixels -> 512 -> 1024 -> 512 -> 64 -> classes, with PyTorch's initialization.
 
     Raises:
-        ValueError: a width that is not a whole number of at least 1.
+        ValueError: a width that is not a positive integer.
     """
     widths = checks.shape("widths", widths, PAPER_WIDTHS)
     return FlatMLP(MLP(widths, "pytorch", PYTORCH_ALPHA, outputs=classes))
@@ -72,7 +72,7 @@ def vit(
     6,358,794 parameters for images of 80 x 80 and 10 classes.
 
     Raises:
-        ValueError: a size that is not a whole number of at least 1, or a patch that does not divide
+        ValueError: a size that is not a positive integer, or a patch that does not divide
             the image.
     """
     return transformer_over(
@@ -101,7 +101,7 @@ def picture_mixer(
     1,789,050 parameters for images of 80 x 80 and 10 classes.
 
     Raises:
-        ValueError: a size that is not a whole number of at least 1, or a patch that does not divide
+        ValueError: a size that is not a positive integer, or a patch that does not divide
             the image.
     """
     sizes = {"depth": depth, "token_expansion": token_expansion, "channel_width": channel_width}

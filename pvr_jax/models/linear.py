@@ -59,7 +59,7 @@ def deep_linear(n: int, depth: int = 3, width: int = 256, alpha: float = 0.5) ->
         alpha: weights and biases are initialized uniformly in +-fan_in^-alpha.
 
     Raises:
-        ValueError: a depth or width that is not a whole number of at least 1, or an `alpha` that is
+        ValueError: a depth or width that is not a positive integer, or an `alpha` that is
             not a finite number.
 
     Source: Abbe et al. 2022, the authors' code. The numbers above are our own, from population

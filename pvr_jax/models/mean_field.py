@@ -55,7 +55,7 @@ def mean_field(n: int, width: int = 65536, alpha: float = 0.0) -> nn.Module:
         alpha: exponent of the output layer's initialization.
 
     Raises:
-        ValueError: a width that is not a whole number of at least 1, or an `alpha` that is not a
+        ValueError: a width that is not a positive integer, or an `alpha` that is not a
             finite number.
 
     Source: Abbe et al. 2023 (generalization on the unseen), the authors' code.

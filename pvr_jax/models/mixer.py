@@ -103,7 +103,7 @@ def mixer(
     only through the sign of each entry, so x has no gradient.
 
     Raises:
-        ValueError: a size that is not a whole number of at least 1.
+        ValueError: a size that is not a positive integer.
     """
     sizes = {"depth": depth, "token_expansion": token_expansion, "channel_width": channel_width}
     width = checks.size("width", width)

@@ -57,7 +57,7 @@ def token_mlp(
     reproduces Zhang et al. 2021.
 
     Raises:
-        ValueError: a size that is not a whole number of at least 1.
+        ValueError: a size that is not a positive integer.
     """
     width = checks.size("embedding_width", embedding_width)
     widths = checks.shape("widths", widths, PAPER_WIDTHS)
@@ -78,7 +78,7 @@ def token_transformer(
     """Return the Transformer of `transformer.transformer` over tokens of an alphabet.
 
     Raises:
-        ValueError: a size that is not a whole number of at least 1.
+        ValueError: a size that is not a positive integer.
     """
     return transformer_over(
         TableEmbedding(alphabet, width),
@@ -103,7 +103,7 @@ def token_mixer(
     """Return the Mixer of `mixer.mixer` over tokens of an alphabet.
 
     Raises:
-        ValueError: a size that is not a whole number of at least 1.
+        ValueError: a size that is not a positive integer.
     """
     sizes = {"depth": depth, "token_expansion": token_expansion, "channel_width": channel_width}
     embedding = TableEmbedding(alphabet, checks.size("width", width))

@@ -159,7 +159,7 @@ def transformer_over(embedding: nn.Module, outputs: int | None, **sizes: int) ->
     """Return the Transformer over the tokens of `embedding`, after checking sizes.
 
     Raises:
-        ValueError: a size that is not a whole number of at least 1.
+        ValueError: a size that is not a positive integer.
     """
     return Transformer(**checks.sizes(sizes), embedding=embedding, outputs=outputs)
 
@@ -185,7 +185,7 @@ def transformer(
     wide as the tokens (heads = 1, head_width = width), which none of their settings has.
 
     Raises:
-        ValueError: a size that is not a whole number of at least 1.
+        ValueError: a size that is not a positive integer.
     """
     return transformer_over(
         TokenEmbedding(width),

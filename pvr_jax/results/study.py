@@ -355,8 +355,8 @@ def _distinct(
         same, label = [i for i, other in enumerate(keys) if other == key], key[0]
         parts: dict[int, list[str]] = {i: [] for i in same}
         for name in dict.fromkeys(name for i in same for name in fields[i]):
-            told = {i: (tuple(parts[i]), fields[i].get(name, "–")) for i in same}
-            if len(set(told.values())) > len({tuple(own) for own in parts.values()}):
+            labeled = {i: (tuple(parts[i]), fields[i].get(name, "–")) for i in same}
+            if len(set(labeled.values())) > len({tuple(part) for part in parts.values()}):
                 for i in same:
                     parts[i].append(f"{name.rsplit('.', 1)[-1]}={fields[i].get(name, '–')}")
         for i in same:

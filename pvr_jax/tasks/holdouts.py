@@ -41,7 +41,7 @@ def freeze(x: Any, bit: int | jax.Array, value: int = 1) -> jax.Array:
     Freeze before labeling, as the authors do: half of the inputs change.
 
     Raises ValueError for a bit that is not in 0..n-1, for a value that is not -1 or +1, and for x
-    of Booleans or unsigned whole numbers.
+    of Booleans or unsigned integers.
     Source: Abbe et al. 2022, canonical holdout.
     """
     x = checks.signs(x)

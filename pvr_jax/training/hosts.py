@@ -151,8 +151,8 @@ def largest(*values: float) -> tuple[float, ...]:
     if not together():
         return values
     with explained():
-        everyone = multihost_utils.process_allgather(np.asarray(values, np.float32))
-    return tuple(float(value) for value in np.max(everyone, axis=0))
+        gathered = multihost_utils.process_allgather(np.asarray(values, np.float32))
+    return tuple(float(value) for value in np.max(gathered, axis=0))
 
 
 def on_primary(work: Callable[[], Result]) -> Result | None:

@@ -486,7 +486,7 @@ def test_help_tells_the_fields_of_a_configuration(capsys):
     output = capsys.readouterr().out
     said = output.partition("Fields of ")[2].splitlines()
     assert said[said.index("--config.data.drop_remainder=False") + 1] == (
-        "    leave out the last, smaller batch of an epoch"
+        "    drop the last, smaller batch of an epoch"
     )
     assert said[said.index("--config.train.momentum=0.9") + 1] == "    of sgd"
     assert said[said.index("--config.data.batch_size=64") + 1].startswith("--config.")

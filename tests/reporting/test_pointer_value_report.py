@@ -146,8 +146,10 @@ def test_rank_correlation_ties_functions_that_are_not_reached_at_the_top():
     width = 1.959964 * math.sqrt((1 + expected**2 / 2) / 2)
     low, high = (math.tanh(math.atanh(expected) + side * width) for side in (-1, 1))
     text = sentences(own)
-    assert f"is {expected:.2f} [{low:.2f}, {high:.2f}], functions that do not reach it tied" in text
-    assert "(3 of 5); over those that reach it alone 1.00 [–]: functions that are more" in text
+    assert f"is {expected:.2f} [{low:.2f}, {high:.2f}], with functions that do not reach" in text
+    assert (
+        "(3 of 5 reach it), and 1.00 [–] over those that reach it: functions that are more" in text
+    )
     spec = next(e for e in REPORT.charts(own) if e.name == "samples_against_noise").spec(
         own, context_of(own, REPORT.measures)
     )

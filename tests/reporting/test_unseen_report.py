@@ -180,16 +180,16 @@ def test_an_unfinished_fit_is_marked_everywhere_and_not_judged():
     assert shown["table"][0]["in-distribution error"].endswith(" †")
     for name in ("explanation", "degrees", "coefficients"):
         assert "†" in " ".join(shown[name][0].values()), name
-    assert "- " not in findings and findings.startswith("No setting has a fit")
+    assert "- " not in findings and findings.startswith("No verdict: no setting has a finished fit")
     assert "error 0.00600, above 1 % of ½ Var f, 0.00500; no verdict" in line
 
 
 def test_what_is_not_measured_is_not_judged():
     _, findings, (line,) = tables(run(in_distribution_error=[1e-5, np.nan, 1e-5]))
     assert "was not measured; no verdict" in line and "- " not in findings
-    assert verdict_of(run(unseen_distance=np.nan)).text.startswith("without an interval")
+    assert verdict_of(run(unseen_distance=np.nan)).text.startswith("no verdict, since there")
     one = run(seeds=1)
-    assert verdict_of(one).text.startswith("without an interval")
+    assert verdict_of(one).text.startswith("no verdict, since there")
     assert "0.1000 [–]" in tables(one)[0]["explanation"][0]["dropped monomials learned [95 %]"]
 
 
@@ -199,7 +199,7 @@ def test_diverged_replicas_do_not_count_and_a_setting_may_have_none():
     assert shown["table"][0]["replicas"] == "2 of 3"
     assert "(0.101, 0.102)" in shown["explanation"][0]["dropped monomials learned [95 %]"]
     shown, findings, _ = tables(run(lost=[f"rate0.003-seed{i}" for i in range(3)]))
-    assert shown["table"][0]["replicas"] == "0 of 3" and findings.startswith("No setting")
+    assert shown["table"][0]["replicas"] == "0 of 3" and findings.startswith("No verdict")
 
 
 def test_an_interpolator_beyond_reach_is_judged_by_the_mass_above_its_degree():
@@ -228,7 +228,7 @@ def test_without_theories_everything_else_is_shown_and_the_reason_is_said():
     assert (
         "unseen error [95 %]" in shown["table"][0] and "MDI's unseen error" not in shown["table"][0]
     )
-    assert findings.startswith("No setting has a fit, an MDI")
+    assert findings.startswith("No verdict: no setting has a finished fit")
     _, _, (line,) = tables(run(predicted=False))
     assert line == "polynomial-mlp-0: no predictions yet; run --stage=predict"
 
