@@ -14,7 +14,7 @@ usage() {
   cat <<'TEXT'
 usage: ./launch.sh COMMAND [ARGUMENTS]
 
-  setup [EXTRA ...]          make .venv with the pinned dependencies (extras: cuda tpu tfds test torch bench)
+  setup [EXTRA ...]          make .venv with the pinned dependencies (extras: cuda tpu tfds log test torch bench)
   run [CONFIG] [FLAGS]       train, analyse, predict, report; CONFIG is configs/quickstart.py if not given
                              ./launch.sh run configs/canonical_holdout.py:task=quadratic_chain \
                                --config.train.seeds=5 --config.holdout.bits=7 --workdir=runs
@@ -60,8 +60,8 @@ setup() {
   local extras="" missing="" name lock stamp
   for name in "$@"; do
     case "$name" in
-      cuda | tpu | tfds | test | torch | bench) extras="${extras:+$extras,}$name" ;;
-      *) fail "extra: given $name; allowed cuda, tpu, tfds, test, torch, bench" ;;
+      cuda | tpu | tfds | log | test | torch | bench) extras="${extras:+$extras,}$name" ;;
+      *) fail "extra: given $name; allowed cuda, tpu, tfds, log, test, torch, bench" ;;
     esac
   done
   lock="$(cat "$HERE/requirements.lock" "$HERE/setup.py" | cksum)"

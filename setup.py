@@ -4,6 +4,7 @@ from setuptools import find_packages, setup
 
 # tensorflow_datasets imports importlib_resources and does not declare it.
 TFDS = ["tensorflow-datasets>=4.9.9", "array-record>=0.6", "importlib-resources>=6.4"]
+TENSORBOARD = "tensorboard>=2.19"
 
 setup(
     name="pvr_jax",
@@ -48,6 +49,8 @@ setup(
         "cuda": ["jax[cuda12]>=0.10,<0.13"],
         "tpu": ["jax[tpu]>=0.10,<0.13"],
         "tfds": TFDS,
+        # Of --log; `tensorboard` writes its files itself, without TensorFlow.
+        "log": [TENSORBOARD, "wandb>=0.22"],
         "test": [
             "hypothesis>=6.100",
             "ipykernel>=6.29",
@@ -56,6 +59,7 @@ setup(
             "pytest>=8.3",
             "pytest-xdist>=3.6",
             "ruff>=0.9",
+            TENSORBOARD,
             *TFDS,
         ],
         # PyTorch for the usual loop, the others as rivals of the transform.

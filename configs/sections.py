@@ -12,6 +12,10 @@ def train(**given: Any) -> dict[str, Any]:
         "first_seed": 0,  # seeds are first_seed, first_seed + 1, …
         "optimizer": "adam",  # adam, sgd, or another of optax with its parameters, such as
         # "adamw(b2=0.95, weight_decay=1e-4)"; adam has betas .9, .999 and eps 1e-8
+        "loss": "",  # of training; "": the experiment's own, squared_error of numbers and
+        # cross_entropy of classes. Or absolute_error, hinge, logistic (of labels -1 and +1), or
+        # your own my_module:my_loss, which maps one prediction and its label to a number with
+        # jax.numpy. Errors are measured as before
         "momentum": 0.9,  # of sgd
         "weight_decay": 0.0,  # PyTorch's: added to the gradients, times the parameters
         "warmup_steps": 0,  # steps in which the learning rate grows linearly

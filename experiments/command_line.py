@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import logging
 import re
 import traceback
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = "configs/quickstart.py"
 EXAMPLE_OF_SWEEPS = "configs/canonical_holdout.py"
-FLAGS = ("config", "workdir", "stage", "sweep", "shard", "hosts", "check")
+FLAGS = ("config", "workdir", "stage", "sweep", "shard", "hosts", "check", "verbose", "log")
 
 
 class SweepRequest(NamedTuple):
@@ -52,6 +53,7 @@ class CommandLine(NamedTuple):
     sweep: SweepRequest | None = None
     check: bool = False
     overrides: Mapping[str, Any] = {}
+    log: tuple[str, ...] = ()
 
 
 def define_flags(arguments: list[str]) -> flags.FlagValues:
@@ -72,6 +74,12 @@ def define_flags(arguments: list[str]) -> flags.FlagValues:
         flag_values=values,
     )
     define_common(values)
+    flags.DEFINE_string(
+        "log",
+        "",
+        "tensorboard, wandb, or both, separated by a comma: where evaluations are logged too",
+        flag_values=values,
+    )
     flags.DEFINE_string(
         "sweep",
         "",
@@ -95,6 +103,13 @@ def define_common(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_bool(
         "check", False, "name what is wrong with this command, run nothing", flag_values=values
+    )
+    flags.DEFINE_bool(
+        "verbose",
+        False,
+        "say more, such as how fast each way to run the replicas was found to be",
+        short_name="v",
+        flag_values=values,
     )
     flags.DEFINE_bool("help", False, "show the flags", flag_values=values)
     flags.DEFINE_enum(
@@ -133,14 +148,20 @@ def parse(arguments: list[str]) -> CommandLine:
         raise UsageError(
             f"argument: given {rest[0]!r}; allowed flags of the form --config.train.seeds=5"
         )
+    speak_of_details(values)
     config = values.config
     if values["config"].present and not isinstance(config, ConfigDict):
         raise _unreadable(arguments)
     sweep = _sweep(values)
     given = config_flags.get_override_values(values["config"]) if values["config"].present else {}
-    return CommandLine(
-        config, workdir(values), values.stage, values.hosts, sweep, values.check, given
-    )
+    chosen = (workdir(values), values.stage, values.hosts, sweep, values.check)
+    return CommandLine(config, *chosen, given, _log(values))
+
+
+def speak_of_details(values: flags.FlagValues) -> None:
+    """Let training say more where --verbose asks for it."""
+    if values.verbose:
+        logging.getLogger("pvr_jax").setLevel(logging.INFO)
 
 
 def validate(config: ConfigDict, overrides: Mapping[str, Any]) -> "Experiment":
@@ -188,6 +209,19 @@ def workdir(values: flags.FlagValues) -> Path:
         Refusal: it is none, or nothing can be written there; one line.
     """
     return on_disk.directory_for_results("--workdir", values.workdir, writable=not values.check)
+
+
+def _log(values: flags.FlagValues) -> tuple[str, ...]:
+    """Return where --log says that evaluations are logged too.
+
+    With --check the libraries need not be of this machine.
+    """
+    if not values.log:
+        return ()
+    from pvr_jax.training import trackers  # a report is made without JAX
+    from pvr_jax.training.fields import prefix_errors
+
+    return prefix_errors("--", lambda: trackers.named(values.log, installed=not values.check))
 
 
 def _sweep(values: flags.FlagValues) -> SweepRequest | None:

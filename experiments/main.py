@@ -68,7 +68,10 @@ def prepared(line: CommandLine) -> Callable[[], None]:
     Raises:
         ValueError: a mistake in it, or in the configuration; one line.
     """
-    config, workdir, stage, processes, request, _, overrides = line
+    config, workdir, stage, processes, request, _, overrides, log = line
+    nowhere = UsageError(f"--log: given {','.join(log)}; allowed where one run is trained")
+    if request is not None and log:
+        raise nowhere
     if request is not None:
         return prepared_sweep(request, stage, workdir)
     if config is not None:
@@ -80,16 +83,18 @@ def prepared(line: CommandLine) -> Callable[[], None]:
         raise UsageError("--config: given nothing; allowed a file such as configs/quickstart.py")
     else:
         names = (stage,)
+    if log and "train" not in names:
+        raise nowhere
 
     def stages() -> None:
         for name in names:
-            run_stage(name, config, workdir)
+            run_stage(name, config, workdir, log)
 
     def stages_of_many() -> None:
         from pvr_jax.training import hosts
 
         if "train" in names:
-            run_stage("train", config, workdir)
+            run_stage("train", config, workdir, log)
         hosts.afterwards(stages)
 
     return stages_of_many if processes == "all" else stages
@@ -177,16 +182,21 @@ def end(status: int) -> None:
     sys.exit(status)
 
 
-def run_stage(stage: str, config: Any, workdir: Path) -> None:
-    """Run one stage; the report is of all experiments under `workdir` where no config is given."""
+def run_stage(stage: str, config: Any, workdir: Path, log: tuple[str, ...] = ()) -> None:
+    """Run one stage; the report is of all experiments under `workdir` where no config is given.
+
+    `log` is where the evaluations of training are logged too.
+    """
     if stage != "report":
         from pvr_jax import frame
-        from pvr_jax.training import hosts
+        from pvr_jax.training import hosts, trackers
 
-        directory = frame.STAGES[stage](registry.experiment_of(config), config, workdir)
-
+        tracked = {"log": log} if stage == "train" else {}
+        directory = frame.STAGES[stage](registry.experiment_of(config), config, workdir, **tracked)
         if hosts.is_primary():
             print(f"{stage}: {directory}", flush=True)
+            for command in trackers.commands(log if tracked else (), directory):
+                print(f"log: {command}", flush=True)
         return
     from experiments import reports
 

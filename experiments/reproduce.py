@@ -70,6 +70,7 @@ def parse(arguments: list[str]) -> Request:
     if values.help:
         print(f"{__doc__}\nNames: all, {', '.join(names())}\n{values.get_help()}")
         raise SystemExit(0)
+    command_line.speak_of_details(values)
     known = names()
     given = " ".join(rest) or "nothing"
     if len(rest) != 1 or rest[0] not in (*known, "all"):

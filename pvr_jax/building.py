@@ -134,6 +134,9 @@ def _ensemble(
     if settings.warmup_steps > settings.steps:
         allowed = f"0 to the number of steps, {settings.steps}"
         raise checks.invalid("config.train.warmup_steps", settings.warmup_steps, allowed)
+    if settings.loss and program.objective:
+        allowed = "''; this experiment trains with an objective, not with a loss"
+        raise checks.invalid("config.train.loss", settings.loss, allowed)
     key = jax.eval_shape(lambda: jax.random.key(0))
     shapes = jax.eval_shape(program.init, key)
     fields.prefix_errors("config.train.", lambda: settings.is_frozen(shapes))
@@ -163,7 +166,7 @@ def _ensemble(
     replicas = replicas._replace(conditions={**replicas.conditions, **given})
     return run.build_ensemble(
         replicas, settings, init=program.init, apply=program.apply, batch=batch,
-        evaluate=evaluate_one, loss=program.loss, objective=program.objective,
+        evaluate=evaluate_one, loss=settings.loss_or(program.loss), objective=program.objective,
         carry=program.carry, fresh_at=program.fresh_at,
     )  # fmt: skip
 

@@ -13,15 +13,15 @@ import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
 
-from pvr_jax import checks, tasks
+from pvr_jax import checks, models, tasks
 from pvr_jax.outputs_file import OutputsFile
 from pvr_jax.refusal import Refusal
 from pvr_jax.results import Measure
-from pvr_jax.tasks.contents import Content, of_file, of_problem
+from pvr_jax.tasks.contents import Content, of_file, of_loss, of_problem
 from pvr_jax.training import fields
 from pvr_jax.training.checkpoint import CheckpointError
 from pvr_jax.training.ensemble import Ensemble
-from pvr_jax.training.losses import squared_error
+from pvr_jax.training.losses import by_name, for_predictions, squared_error
 from pvr_jax.training.optimizers import parsed
 from pvr_jax.training.parameters import Parameters, load_params
 from pvr_jax.training.replicas import Replicas, device_mesh
@@ -124,10 +124,16 @@ class Program:
     outputs_size: int = 1
 
 
-def task_of(config: ConfigDict) -> tasks.Task:
-    """Return the task of a configuration; errors name the field."""
+def task_of(config: ConfigDict, make: Callable[..., Any] = tasks.make) -> Any:
+    """Return the task of a configuration, of the registry of `make`; errors name the field."""
     parameters = {name: value for name, value in config.task.to_dict().items() if value is not None}
-    return fields.prefix_errors("config.task.", lambda: tasks.make(**parameters))
+    return fields.prefix_errors("config.task.", lambda: make(**parameters))
+
+
+def model_of(config: ConfigDict, n: int) -> models.Model:
+    """Return the network of a configuration on n bits; errors name the field."""
+    parameters = config.model.to_dict()
+    return fields.prefix_errors("config.model.", lambda: models.build(n=n, **parameters))
 
 
 def parameters_of(run_directory: str) -> Parameters:
@@ -145,12 +151,13 @@ def parameters_of(run_directory: str) -> Parameters:
 def is_plain_training(config: ConfigDict) -> tuple[bool, str]:
     """Return whether training is plain, and if not, why.
 
-    Plain: all parameters are trained, from random ones, without weight decay. Theories of lazy
-    training and of linear regression hold for plain training only.
+    Plain: all parameters are trained, from random ones, on the squared error, without weight decay.
+    Theories of lazy training and of linear regression hold for plain training only.
     """
-    for name, plain in (("start", ""), ("freeze", ""), ("weight_decay", 0.0)):
-        if (given := config.train.get(name, plain)) != plain:
-            return False, f"{name}: given {given!r}; allowed {plain!r}"
+    plain = {"start": ("",), "freeze": ("",), "weight_decay": (0.0,), "loss": ("", "squared_error")}
+    for name, allowed in plain.items():
+        if (given := config.train.get(name, allowed[0])) not in allowed:
+            return False, f"{name}: given {given!r}; allowed {' or '.join(map(repr, allowed))}"
     return True, ""
 
 
@@ -193,6 +200,8 @@ class Experiment:
         kept: the file of outputs at the last checkpoint or, with `evaluation.spectra="all"`, at
             every kept one.
         check: `check(config)` refuses what single rules cannot.
+        prediction: `prediction(config)`, the shape of a network's output for one input: () for a
+            number, (c,) for the logits of classes.
         named: contents of files and user functions that the configuration names.
         alike: `alike(config)`, a document that is equal for configurations that can train in one
             program; seeds, learning rates and initial scales never count.
@@ -219,6 +228,7 @@ class Experiment:
     predictions: Mapping[str, Measure] = field(default_factory=dict)
     kept: OutputsFile | None = None
     check: Callable[[ConfigDict], Any] = task_of
+    prediction: Callable[[ConfigDict], tuple[int, ...]] = lambda config: ()
     named: Callable[[ConfigDict], dict[str, Content]] = lambda config: of_problem(task_of(config))
     alike: Callable[[ConfigDict], Any] = lambda config: config.to_dict()
     followed: Mapping[str, Any] = field(default_factory=dict)
@@ -238,6 +248,9 @@ class Experiment:
         fields.prefix_errors("config.train.", lambda: device_mesh(batch_devices=share))
         fields.prefix_errors("config.train.", lambda: parsed(config.train.optimizer))
         self.check(config)
+        if name := config.train.get("loss"):
+            shape = self.prediction(config)
+            fields.prefix_errors("config.train.", lambda: for_predictions(name, shape))
 
     def contents(self, config: ConfigDict) -> dict[str, Content]:
         """Return the contents behind all names in a configuration, `train.start` included."""
@@ -245,6 +258,8 @@ class Experiment:
         if path := config.get("train", {}).get("start"):
             loaded = fields.prefix_errors("config.train.", lambda: parameters_of(path))
             found["train.start"] = of_file(path, *jax.tree.leaves(loaded.params))
+        if ":" in (name := config.get("train", {}).get("loss") or ""):
+            found["train.loss"] = of_loss(name, by_name(name), self.prediction(config))
         return found
 
     def identity(self, config: ConfigDict) -> str:

@@ -29,6 +29,7 @@ from pvr_jax.measuring import computed, write_measures
 from pvr_jax.refusal import Refusal
 from pvr_jax.results import Measure
 from pvr_jax.training import run, run_log
+from pvr_jax.training.progress import ProgressDisplay
 
 ANALYSE = run.Stage("analyse", after=run.STAGE, product=results.MEASURES_FILE)
 COMPUTE = run.Stage("analyse", after="", product=results.MEASURES_FILE)
@@ -42,7 +43,10 @@ NOT_DEFINED = Measure(
 
 
 def run_all(
-    experiment: Experiment, config: ConfigDict, workdir: str | Path | None = None
+    experiment: Experiment,
+    config: ConfigDict,
+    workdir: str | Path | None = None,
+    log: Sequence[str] = (),
 ) -> results.Study:
     """Train, analyse and predict; return the study of this run.
 
@@ -51,7 +55,8 @@ def run_all(
     Args:
         experiment: such as `EXPERIMENT` in an experiment's experiment.py.
         config: of `configs/`, or your own.
-        workdir: directory for files; without one, nothing is kept.
+        workdir: where files go; nothing is kept where none is given.
+        log: as of `train`.
 
     Raises:
         ValueError: an invalid configuration.
@@ -59,20 +64,25 @@ def run_all(
     with contextlib.ExitStack() as held:
         place = workdir or held.enter_context(tempfile.TemporaryDirectory(prefix="pvr_jax_"))
         for stage in experiment.stages[:-1]:
-            directory = STAGES[stage](experiment, config, Path(place))
+            tracked = {"log": log} if stage == "train" else {}
+            directory = STAGES[stage](experiment, config, Path(place), **tracked)
         return results.open(directory)
 
 
-def train(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
+def train(
+    experiment: Experiment, config: ConfigDict, workdir: Path, log: Sequence[str] = ()
+) -> Path:
     """Train, evaluate and checkpoint all replicas; continue where an earlier process stopped.
 
-    Returns the run directory, `workdir/<experiment>/<task>-<model>-<8 hex>`.
+    With `log` "tensorboard" or "wandb", or both, evaluations are logged there too. Returns the run
+    directory, `workdir/<experiment>/<task>-<model>-<8 hex>`.
 
     Raises:
         ValueError: an invalid configuration.
         RunError: the directory is in use, a checkpoint cannot be written, or a signal came.
     """
-    return stages.train(experiment, config, workdir, lambda config: plan_of(experiment, (config,)))
+    plan = partial(plan_of, experiment)
+    return stages.train(experiment, config, workdir, lambda config: plan((config,)), log)
 
 
 def plan_of(experiment: Experiment, configs: Sequence[ConfigDict]) -> run.Plan:
@@ -125,11 +135,12 @@ def predict(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
         learned = partial(kept_outputs, experiment, directory)
         found: dict[str, Arrays] = {}
         reasons = dict.fromkeys(experiment.predict, "")
-        for name, theory in experiment.predict.items():
-            try:
-                found[name] = theory(config, table, learned)
-            except (Refusal, np.linalg.LinAlgError) as error:
-                found[name], reasons[name] = {}, str(error)
+        with ProgressDisplay(len(experiment.predict), first="predict") as display:
+            for name in display.follow(experiment.predict, lambda name: f"theory {name}"):
+                try:
+                    found[name] = experiment.predict[name](config, table, learned)
+                except (Refusal, np.linalg.LinAlgError) as error:
+                    found[name], reasons[name] = {}, str(error)
         measures = results.read(directory / results.MEASURES_FILE)
         predictions = labeled(experiment, measures, found, reasons)
         results.write(directory / results.PREDICTIONS_FILE, predictions)

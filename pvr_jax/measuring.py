@@ -17,8 +17,9 @@ from pvr_jax.boolean import float64
 from pvr_jax.building import Built, build
 from pvr_jax.experiment import Arrays, Computed, End, Experiment, Program
 from pvr_jax.results import Measure
-from pvr_jax.training import run
+from pvr_jax.training import hosts, run
 from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
+from pvr_jax.training.progress import ProgressDisplay
 from pvr_jax.training.replicas import to_host
 from pvr_jax.training.state import State
 
@@ -61,10 +62,12 @@ def write_measures(
             directory,
             built.programs[0].carry is not None,
         )
-        for step, params in kept():
-            is_last = step == total
-            keep = partial(append, step) if is_last or every else lambda *_: None
-            measured[step] = measure(params, keep, is_last)
+        count_kept = len(built.schedule.kept & set(checkpoints.steps()))
+        with ProgressDisplay(count_kept, speaks=hosts.is_primary()) as display:
+            for step, params in display.follow(kept(), lambda item: f"step {item[0]}/{total}"):
+                is_last = step == total
+                keep = partial(append, step) if is_last or every else lambda *_: None
+                measured[step] = measure(params, keep, is_last)
         finish()
         lost = run.diverged_steps(directory, measured[total].pop("finite"))
         records = {record["step"]: record for record in run.evaluations(directory, built.schedule)}

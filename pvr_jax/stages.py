@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from ml_collections import ConfigDict
 
 from pvr_jax.tasks.contents import Content
-from pvr_jax.training import hosts, run, run_log
+from pvr_jax.training import hosts, run, run_log, trackers
 
 CONTENTS_FILE = "contents.json"
 
@@ -43,8 +43,9 @@ def run_directory(settings: Settings, config: ConfigDict, workdir: Path) -> Path
 
 
 def what_is_named(config: ConfigDict) -> str:
-    """Return the sections that name files and functions; they determine the contents."""
-    return str((config.experiment, config.get("task"), config.get("holdout")))
+    """Return the fields that name files and functions; where they are equal, contents are."""
+    named = [config.get("train", {}).get(name) for name in ("start", "loss")]
+    return str((config.experiment, config.get("task"), config.get("holdout"), *named))
 
 
 def contents_of(settings: Settings, configs: Sequence[ConfigDict]) -> list[dict[str, Content]]:
@@ -137,11 +138,16 @@ def _start_over(directory: Path) -> str:
 
 
 def train(
-    settings: Settings, config: ConfigDict, workdir: Path, plan: Callable[[ConfigDict], run.Plan]
+    settings: Settings,
+    config: ConfigDict,
+    workdir: Path,
+    plan: Callable[[ConfigDict], run.Plan],
+    log: Sequence[str] = (),
 ) -> Path:
     """Train, evaluate and checkpoint all replicas; continue where an earlier process stopped.
 
-    `plan` returns what is trained, and the schedule. Returns the run directory.
+    `plan` returns what is trained, and when what happens; `log` is that of `run.train_run`. Returns
+    the run directory.
 
     Raises:
         ValueError: an invalid configuration.
@@ -149,11 +155,13 @@ def train(
             use, a checkpoint cannot be written, or a signal came.
     """
     settings.validate(config)
+    trackers.named(",".join(log))
     directory = run_directory(settings, config, workdir)
     found = settings.contents(config)
     hold_to_neighbors(directory, found)
     hold_to_contents(directory, found)
-    run.train_run(directory, config.to_dict(), settings.identity(config), partial(plan, config))
+    identity = settings.identity(config)
+    run.train_run(directory, config.to_dict(), identity, partial(plan, config), log)
     return directory
 
 

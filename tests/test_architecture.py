@@ -22,7 +22,7 @@ ALLOWED_ROOMS = {
     "reporting": {"results"},
 }
 # Files beside the rooms that every room may import, and that import no room.
-FOUNDATIONS = ("checks", "number_text", "refusal")
+FOUNDATIONS = ("checks", "number_text", "own_function", "refusal")
 # Third-party packages that only certain rooms may use.
 RESERVED = {
     "flax": {"models"},

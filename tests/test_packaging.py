@@ -79,6 +79,7 @@ def wheel(tmp_path_factory):
         return {name: archive.read(name).decode() for name in archive.namelist()}
 
 
+@pytest.mark.slow
 def test_an_installed_wheel_is_the_library_alone(wheel):
     metadata = f"pvr_jax-{pvr_jax.__version__}.dist-info"
     assert {name.split("/")[0] for name in wheel} == {"pvr_jax", metadata}
@@ -87,6 +88,7 @@ def test_an_installed_wheel_is_the_library_alone(wheel):
     assert modules == {name for name in wheel if name.startswith("pvr_jax/")}
 
 
+@pytest.mark.slow
 def test_an_installed_wheel_has_its_license(wheel):
     text = (ROOT / "LICENSE").read_text()
     assert "Apache License" in text and "Copyright 2026 The pvr_jax Authors" in text
@@ -125,7 +127,10 @@ def test_the_launcher_explains_itself():
     "arguments, message",
     [
         (["rum"], "error: command: given rum; allowed setup, run, reproduce, report, test"),
-        (["setup", "gpu"], "error: extra: given gpu; allowed cuda, tpu, tfds, test, torch, bench"),
+        (
+            ["setup", "gpu"],
+            "error: extra: given gpu; allowed cuda, tpu, tfds, log, test, torch, bench",
+        ),
         (["report"], "error: report: given no directory; allowed the --workdir of a run"),
     ],
 )

@@ -49,6 +49,7 @@ def python(directory, before, *words):
     )
 
 
+@pytest.mark.slow
 def test_macos_has_a_device_per_core_and_locks(tmp_path):
     program = (
         "from pvr_jax.training import hosts, loop, run_log\n"
@@ -64,6 +65,7 @@ def test_macos_has_a_device_per_core_and_locks(tmp_path):
     assert done.stdout == f"held after [{int(signal.SIGTERM)}] False\n", done.stderr
 
 
+@pytest.mark.slow
 def test_macos_comes_as_far_as_a_mistake(tmp_path):
     command = (f"--config={ROOT / 'configs/quickstart.py'}", "--config.train.seeds=0")
     done = python(tmp_path, MACOS, "-m", "experiments.main", *command)

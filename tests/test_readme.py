@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from documents import ROOT, TEXTS, blocks, prose
+from slow_cases import slow_but
 
 from experiments import command_line, main, reproduce
 
@@ -158,7 +159,10 @@ def check(words):
             assert {"stop", "--help"} & set(rest), rest
 
 
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize(
+    "command",
+    slow_but([command for command in commands() if "--sweep" not in command], commands()),
+)
 def test_a_command_is_one_that_would_run(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     program, *words = words_of(command)

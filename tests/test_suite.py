@@ -57,6 +57,7 @@ def suite(pytester, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_slow_tests_run_if_they_are_asked_for(suite):
     done = suite()
     done.assert_outcomes(passed=2, deselected=1)

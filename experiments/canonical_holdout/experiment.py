@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 
 from experiments.canonical_holdout import theories
 from experiments.canonical_holdout.measures import MEASURES, facts, pair_facts
-from pvr_jax import models, tasks, theory
+from pvr_jax import tasks, theory
 from pvr_jax.analysis import canonical, learned
 from pvr_jax.analysis.measures import measure_one
 from pvr_jax.boolean import cube, float64, fourier
@@ -32,6 +32,7 @@ from pvr_jax.experiment import (
     Learned,
     Program,
     is_plain_training,
+    model_of,
     task_of,
 )
 from pvr_jax.outputs_file import OutputsFile
@@ -53,14 +54,13 @@ def check(config: ConfigDict) -> None:
     task = task_of(config)
     if task.n > MAX_BITS:
         raise invalid("config.task", f"n = {task.n}", f"tasks of up to {MAX_BITS} bits")
-    prefix_errors("config.model.", lambda: models.build(n=task.n, **config.model.to_dict()))
+    model_of(config, task.n)
     prefix_errors("config.holdout.", lambda: frozen_bits(config.holdout.get("bits"), task.n))
     training_set(config, task)
 
 
 def training_set(config: ConfigDict, task: tasks.Task) -> datasets.TrainingSet:
     """Return the training set of the configuration; errors name the field."""
-    data = config.data
     return prefix_errors(
         "config.data.",
         lambda: datasets.canonical_training_set(
@@ -68,11 +68,8 @@ def training_set(config: ConfigDict, task: tasks.Task) -> datasets.TrainingSet:
             task.n,
             frozen=bool(frozen_bits(config.holdout.bits, task.n)),
             value=config.holdout.value,
-            source=data.source,
-            samples=None if data.source == "whole" else data.samples,
-            batch_size=data.batch_size,
-            order=data.order,
-            drop_remainder=data.drop_remainder,
+            drop_remainder=config.data.drop_remainder,
+            **datasets.arguments_of(config.data),
         ),
     )
 
@@ -147,7 +144,7 @@ def alike(config: ConfigDict) -> dict[str, Any]:
 def build_program(config: ConfigDict, replicas: pd.DataFrame) -> Program:
     """Return what one replica is: a network, its samples with a bit frozen, how it is measured."""
     task, value = task_of(config), config.holdout.value
-    n, model = task.n, models.build(n=task.n, **config.model.to_dict())
+    n, model = task.n, model_of(config, task.n)
     truth, shown = tasks.exact_values(task), training_set(config, task)
     coefficients = float64.exact_spectrum(truth)
     bits = replicas["frozen_bit"].dropna().astype(int).tolist()
@@ -271,10 +268,7 @@ EXPERIMENT = Experiment(
     label=label,
     rules={
         "holdout.value": one_of(1, -1),
-        "data.source": one_of(*datasets.SOURCES),
-        "data.samples": integer(1),
-        "data.batch_size": integer(1),
-        "data.order": one_of(*datasets.ORDERS),
+        **datasets.FIELDS,
         "data.drop_remainder": one_of(True, False),
         "evaluation.tracked_pairs": integer(0, 4096),
         "evaluation.spectra": one_of("last", "all"),

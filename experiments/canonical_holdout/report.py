@@ -99,8 +99,12 @@ NEAREST = (
     "Nearest: what leaves the least in the cells that all theories explain, with all that a paired "
     "interval over seeds does not tell apart from it."
 )
-_RATIO = mean(ERROR, per="unit", mark=columns.mark)
 _KIND = {"nearest": smallest(LEFT, per="unit"), "ratio": mean(ERROR, per="unit")}
+_KINDS = {"data": frames.by_kind, "rows": ["model", "frozen"], "over": OVER}
+_OF_KIND = {
+    "cells": columns.cells,
+    "error / influence [95 %]": mean(ERROR, per="unit", mark=columns.mark),
+}
 
 FROZEN = [
     Points(
@@ -179,12 +183,8 @@ FROZEN = [
     Table(
         "kinds",
         "By model and kind of frozen bit, and what the error is made of",
-        data=frames.by_kind,
-        rows=["model", "frozen"],
-        over=OVER,
         columns={
-            "cells": columns.cells,
-            "error / influence [95 %]": _RATIO,
+            **_OF_KIND,
             "2·overlap": number("twice_overlap", digits=3, per="unit"),
             "learned influence": number("learned_influence", digits=3, per="unit"),
             "not fitted": number("not_fitted", digits=3, per="unit"),
@@ -193,16 +193,13 @@ FROZEN = [
             "degree temperature [95 %]": mean("degree_temperature"),
         },
         notes=[KINDS, SUM, *INTERVALS],
+        **_KINDS,
     ),
     Table(
         "theory",
         "Which theory explains it, by model and kind of frozen bit",
-        data=frames.by_kind,
-        rows=["model", "frozen"],
-        over=OVER,
         columns={
-            "cells": columns.cells,
-            "error / influence [95 %]": _RATIO,
+            **_OF_KIND,
             **{
                 f"{words} / influence": columns.share_of_some(f"predicted_{name}")
                 for name, words in THEORIES.items()
@@ -215,6 +212,7 @@ FROZEN = [
         },
         notes=[KINDS, NEAREST],
         needs=["residual"],
+        **_KINDS,
     ),
     Table(
         "residuals",

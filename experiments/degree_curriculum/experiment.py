@@ -6,7 +6,6 @@ once these are fitted; standard training shows all samples from the beginning.
 
 import math
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +13,12 @@ import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
 
-from pvr_jax import checks, models, tasks
+from pvr_jax import checks, tasks
 from pvr_jax.analysis import learned, spectrum
 from pvr_jax.boolean import cube, float64
-from pvr_jax.experiment import Arrays, End, Experiment, Program, task_of
+from pvr_jax.experiment import Arrays, End, Experiment, Program, model_of, task_of
 from pvr_jax.results import Measure
 from pvr_jax.tasks import datasets
-from pvr_jax.training import fields
 from pvr_jax.training.curriculum import (
     curriculum_ensemble,
     iterations_at,
@@ -51,7 +49,9 @@ MEASURES = {
         "Fourier mass", "Sum of the squared Fourier coefficients of a degree.", **_MASS
     ),
     "batch_loss": Measure(
-        "batch loss", "Mean squared error of an epoch's batches.", bounds=(0, math.inf)
+        "batch loss",
+        "Mean squared error of an epoch's batches, or the loss that `train.loss` names.",
+        bounds=(0, math.inf),
     ),
     "iterations": Measure(
         "iterations", "Optimizer steps taken, each on one batch.", bounds=(0, math.inf),
@@ -81,7 +81,7 @@ MEASURES = {
 def build(config: ConfigDict, replicas: pd.DataFrame) -> Program:
     """Return the program of one replica: network, random samples, measures."""
     task = task_of(config)
-    model = models.build(n=task.n, **config.model.to_dict())
+    model = model_of(config, task.n)
     truth = tasks.exact_values(task)
     size = int(replicas["samples"].max())
 
@@ -168,8 +168,7 @@ def check(config: ConfigDict) -> None:
     task = task_of(config)
     if task.n > MAX_BITS:
         raise checks.invalid("config.task", f"n = {task.n}", f"tasks of up to {MAX_BITS} bits")
-    model: dict[str, Any] = config.model.to_dict()
-    fields.prefix_errors("config.model.", lambda: models.build(n=task.n, **model))
+    model_of(config, task.n)
     # The number of steps per epoch varies, so no step is known to be the last.
     for name, allowed in (("decay", "constant"), ("batch_devices", 1)):
         if (given := config.train.get(name, allowed)) != allowed:

@@ -10,6 +10,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 from PIL import Image
 
+from experiments.pointer_value.frames import SPLITS
 from pvr_jax.refusal import Refusal
 from pvr_jax.results import Study
 
@@ -17,7 +18,6 @@ VALUES = 10
 OPEN = 4  # inputs of a split shown at first; the others are collapsed
 # Size on the screen, in pixels, to which images are enlarged by an integer factor.
 WIDTH, HEIGHT = 528, 130
-SPLITS = {"iid": "i.i.d.", "withheld": "withheld"}
 # The label as a function of the values of the window.
 AGGREGATIONS: dict[str, tuple[Callable[[list[int]], int], str]] = {
     "retrieval": (lambda w: w[0], "the value itself"),

@@ -16,7 +16,7 @@ import pandas as pd
 from ml_collections import ConfigDict
 
 from experiments.pointer_value.measures import MEASURES, known, of_examples
-from pvr_jax import models
+from pvr_jax import experiment, models
 from pvr_jax.analysis import classification as analysis
 from pvr_jax.checks import above, integer, invalid, list_of, one_of
 from pvr_jax.experiment import Arrays, End, Experiment, Program
@@ -35,8 +35,7 @@ MAX_SHOWN = 12  # replicas whose predictions on examples are kept
 
 def task_of(config: ConfigDict) -> Classification:
     """Return the task of a configuration; errors name the field."""
-    parameters = {name: value for name, value in config.task.to_dict().items() if value is not None}
-    return prefix_errors("config.task.", lambda: classification.make(**parameters))
+    return experiment.task_of(config, classification.make)
 
 
 def model_of(config: ConfigDict, task: Classification) -> models.Model:
@@ -65,9 +64,9 @@ def check(config: ConfigDict) -> None:
 
 
 def contents(config: ConfigDict) -> dict[str, Content]:
-    """Return which images are read from a directory, where they are."""
+    """Return the contents of the user's own functions, or of a directory of images."""
     if config.task.get("source") != "mnist":
-        return {}
+        return task_of(config).contents()
     splits = digit_images.load("mnist", config.task.data_dir or None)
     name = f"{config.task.data_dir or 'the directory of tensorflow_datasets'}, MNIST,"
     return {"task.data_dir": of_file(name, *splits.train, *splits.test)}
@@ -327,6 +326,7 @@ EXPERIMENT = Experiment(
     },
     counts="steps",  # sets of different sizes train side by side
     check=check,
+    prediction=lambda config: (task_of(config).classes,),
     named=contents,
     # Weight decay, warmup and decay have been fields from the start: all are part of the name.
     defaults={},

@@ -21,7 +21,8 @@ THRESHOLD = 0.95  # of i.i.d. accuracy, for samples to 95 %
 LEARNED = 0.5  # of i.i.d. accuracy, for having learned the function
 MAX_CLASSES = 12  # of a table of recalls
 # Measures that some runs lack.
-OPTIONAL = ["withheld_words", "samples_to_95", "fewest_samples", "batch_loss"]
+OPTIONAL = ["withheld_words", "share_removed_low", "share_removed_high"]
+OPTIONAL += ["samples_to_95", "fewest_samples", "batch_loss"]
 OPTIONAL += [f"{part}_{name}" for part in ("withheld", "train") for name in ("accuracy", "loss")]
 
 
@@ -78,9 +79,8 @@ def curves(found: pd.DataFrame) -> pd.DataFrame:
     """
     if found["withheld"].nunique() > 1:
         ordered = found.sort_values("withheld", kind="stable")
-        counts = ordered["complexity"].notna()
-        line = [_withheld(*row) for row in zip(ordered["withheld"], counts, strict=True)]
-        return ordered.assign(panel=_joined(ordered["network"], ordered["function"]), line=line)
+        panel = _joined(ordered["network"], ordered["function"])
+        return ordered.assign(panel=panel, line=_withheld(ordered))
     rows = by_aggregation(found).sort_values("complexity", kind="stable")
     line = ["" if pd.isna(c) else f"complexity {format_coordinate(c)}" for c in rows["complexity"]]
     return rows.assign(panel=_joined(rows["network"], rows["aggregation"].fillna("")), line=line)
@@ -97,10 +97,14 @@ def by_aggregation(found: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(own or [found], ignore_index=True)
 
 
-def _withheld(count: float, is_count: bool) -> str:
-    if not count:
-        return "nothing withheld"
-    return f"{count:.0f} withheld" if is_count else "positional holdout"
+def _withheld(found: pd.DataFrame) -> list[str]:
+    """Return what is withheld in the training of every row."""
+    kinds = []
+    for count, complexity, task in found[["withheld", "complexity", "task"]].to_numpy():
+        own = "own holdout" if ":" in task else "positional holdout"
+        kind = own if pd.isna(complexity) else f"{count:.0f} withheld"
+        kinds.append(kind if count else "nothing withheld")
+    return kinds
 
 
 def _joined(*columns: pd.Series) -> list[str]:
@@ -349,10 +353,7 @@ def confusions(study: Study) -> pd.DataFrame:
     rows = rows.assign(share=rows["confusion"] / whole.where(whole > 0)).dropna(subset="share")
     seen = rows["predicted_class"].isin(rows.loc[rows["share"] > 0, "predicted_class"])
     rows = rows[seen | rows["predicted_class"].isin(rows["true_class"])]
-    kinds = [
-        _withheld(*pair) for pair in zip(rows["withheld"], rows["complexity"].notna(), strict=True)
-    ]
-    kinds = [kind if found["withheld"].any() else "" for kind in kinds]
+    kinds = _withheld(rows) if found["withheld"].any() else [""] * len(rows)
     names = _joined(rows["network"], rows["function"], pd.Series(kinds), rows["split"])
     return rows.assign(panel=names)
 

@@ -19,6 +19,7 @@ EXAMPLES = {
     "label": "Their classes; −1 if a replica has no such test set.",
     "probability": "Predicted probability of every class.",
 }
+ENDS = {"low": "lower", "high": "upper"}
 _SHARE, _POSITIVE = {"bounds": (0, 1)}, {"bounds": (0, math.inf)}
 _LOSS = {"units": "nats", **_POSITIVE}
 _EXACT = {"kind": "exact"}
@@ -55,8 +56,9 @@ MEASURES = {
     },
     "batch_loss": Measure(
         "batch loss",
-        f"{_LIKELIHOOD}, of the batches since the previous evaluation, each before its own step. "
-        "The only training loss of a stream, whose samples are shown once.",
+        f"{_LIKELIHOOD}, or the loss that `train.loss` names, of the batches since the previous "
+        "evaluation, each before its own step. The only training loss of a stream, whose samples "
+        "are shown once.",
         **_LOSS,
     ),
     "samples_shown": Measure(
@@ -99,6 +101,12 @@ MEASURES = {
     "share_removed": Measure(
         "removed", "Share of all inputs that training withholds.", **_EXACT, **_SHARE
     ),
+    **{
+        f"share_removed_{end}": Measure(
+            f"{word} bound", "Of the share removed; itself where exact.", **_EXACT, **_SHARE
+        )
+        for end, word in ENDS.items()
+    },
     "withheld_words": Measure("what is withheld", "What training withholds.", **_EXACT),
     "noise_sensitivity": Measure(
         "noise sensitivity",
@@ -110,7 +118,7 @@ MEASURES = {
         f"noise_sensitivity_{end}": Measure(
             f"{word} bound", "Of the noise sensitivity; itself where exact.", **_EXACT, **_SHARE
         )
-        for end, word in (("low", "lower"), ("high", "upper"))
+        for end, word in ENDS.items()
     },
 }
 
@@ -137,12 +145,15 @@ def known(facts: Facts) -> dict[str, Any]:
     noise = facts.noise_sensitivity
     bounds = (math.nan,) * 3 if noise is None else (noise.value, noise.low, noise.high)
     names = [f"noise_sensitivity{ending}" for ending in ("", "_low", "_high")]
+    low, high = facts.share_bounds or (facts.share_removed,) * 2
     return {
         "chance": shares.max(),
         "label_entropy": -np.sum(occurring * np.log2(occurring)) + 0.0,
         "label_distribution": shares,
         "label_distribution_exact": facts.label_distribution.exact,
         "share_removed": facts.share_removed,
+        "share_removed_low": low,
+        "share_removed_high": high,
         "withheld_words": facts.description,
         **dict(zip(names, bounds, strict=True)),
     }

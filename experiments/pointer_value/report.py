@@ -1,7 +1,7 @@
 """The report on pointer value retrieval: accuracy on i.i.d. and on withheld inputs."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -78,25 +78,6 @@ def _rounded(value: float) -> str:
     return f"{whole:,}".replace(",", THIN) if whole >= 10_000 else str(whole)
 
 
-def verdict(study: Study, context: Context) -> str:
-    """Say how accurate networks are in the end, and where withheld inputs are harder."""
-    found = frames.replicas(study)
-    ends = [g["iid_accuracy"].mean() for g in groups(found[found["largest"]], frames.CONDITION)]
-    ends = [100 * end for end in ends if math.isfinite(end)]
-    if not ends:
-        return "Every replica diverged."
-    span = " to ".join(dict.fromkeys(f"{end:.1f}" for end in (min(ends), max(ends))))
-    sentence = f"With the largest training sets i.i.d. accuracy is {span} %"
-    rows = frames.holdouts(study)
-    if not len(rows):
-        return f"{sentence}."
-    own = [frames.judged(row, "gap") for row in groups(rows, frames.CONDITION)]
-    return (
-        f"{sentence}; withheld inputs are harder in {own.count('above')} of {len(own)} conditions, "
-        f"easier in {own.count('below')}, and {own.count('unfinished')} fits are not finished."
-    )
-
-
 _noise = read(
     "correlation",
     "too few functions for an interval",
@@ -106,11 +87,48 @@ _noise = read(
 )
 
 
+def verdict(study: Study, context: Context) -> str:
+    """Return what is asked first: what withheld inputs cost, or samples, or else the accuracy."""
+    found = frames.replicas(study)
+    ends = groups(found[found["largest"]], frames.CONDITION)
+    ends = [end for end in ends if math.isfinite(end["iid_accuracy"].mean())]
+    if not ends:
+        return "Every replica diverged."
+    span = _span(end["iid_accuracy"].mean() for end in ends)
+    accuracy = f"with the largest training sets, i.i.d. accuracy is {span} %"
+    if len(rows := frames.holdouts(study)):
+        own = [frames.judged(row, "gap") for row in groups(rows, frames.CONDITION)]
+        return (
+            f"Withheld inputs are harder in {own.count('above')} of {len(own)} conditions, easier "
+            f"in {own.count('below')}, and {own.count('unfinished')} fits are not finished; "
+            f"{accuracy}."
+        )
+    if len(functions := frames.functions(study)) and functions["network"].nunique() == 1:
+        cell = correlation("noise_sensitivity", "tied").cell(functions, context)
+        answer = _noise({"correlation": cell})
+        return f"{answer[0].upper()}{answer[1:]}: the rank correlation is {cell.text}."
+    guess = _span(end["chance"].mean() for end in ends)
+    return f"{accuracy[0].upper()}{accuracy[1:]}; the best constant guess has {guess} %."
+
+
+def _span(shares: Iterable[float]) -> str:
+    """Return the smallest and the largest of some shares, in percent."""
+    shares = [100 * share for share in shares]
+    return " to ".join(dict.fromkeys(f"{end:.1f}" for end in (min(shares), max(shares))))
+
+
 def percent(name: str, mark: Callable[..., str] | None = None, decimals: int = 2) -> Column:
     """The mean of a share in percent."""
     return mean(name, percent=True, decimals=decimals, mark=mark)
 
 
+def _sampled(group: Group, *_: object) -> str:
+    """Return the interval of the share removed where it is sampled, in percent."""
+    low, high = 100 * group[["share_removed_low", "share_removed_high"]].iloc[0].astype(float)
+    return f" [{low:.3g}, {high:.3g}]" if low < high else ""
+
+
+_REMOVED = number("share_removed", percent=True, digits=3, mark=_sampled)
 _SHARE = {"bounds": (0, 1)}
 MEASURES = {
     "gap": Measure(
@@ -165,7 +183,8 @@ DEFINITIONS = {
     "positional holdout": "In images training never shows 1, 2, 3 top right, 4, 5, 6 bottom left "
     "and 7, 8, 9, 0 bottom right; withheld inputs have only these there.",
     "†": f"The fit is not finished: the error on the training set is above "
-    f"{100 * statistics.UNFINISHED:.0f} % of that of the best constant guess.",
+    f"{100 * statistics.UNFINISHED:.0f} % of that of the best constant guess. Train longer: "
+    "config.train.steps.",
 }
 NOTES = (
     "Accuracies in percent, losses in nats, at the end of training; means over replicas, which "
@@ -223,7 +242,7 @@ REPORT = Report(
             "holdout",
             "Accuracy on withheld inputs",
             columns={
-                "removed, %": number("share_removed", percent=True, digits=3),
+                "removed, %": _REMOVED,
                 "i.i.d. accuracy, % [95 %]": percent("iid_accuracy"),
                 "withheld accuracy, % [95 %]": percent("withheld_accuracy"),
                 "gap, points [95 %]": percent("gap", UNFINISHED),
@@ -371,7 +390,7 @@ REPORT = Report(
             "tasks",
             "Exact properties of the functions",
             columns={
-                "removed, %": number("share_removed", percent=True, digits=3),
+                "removed, %": _REMOVED,
                 "classes": exact("classes"),
                 "chance, %": number(
                     "chance",

@@ -24,10 +24,10 @@ from experiments.unseen_domain.reference import (
     tracked_monomials,
 )
 from experiments.unseen_domain.theories import empirical_ntk, min_degree, wide_ntk
-from pvr_jax import checks, models, tasks, theory
+from pvr_jax import checks, tasks, theory
 from pvr_jax.analysis import learned, unseen
 from pvr_jax.boolean import cube, fourier
-from pvr_jax.experiment import Arrays, End, Experiment, Program, task_of
+from pvr_jax.experiment import Arrays, End, Experiment, Program, model_of, task_of
 from pvr_jax.outputs_file import OutputsFile
 from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import datasets
@@ -46,10 +46,10 @@ def training_set_of(
     config: ConfigDict, task: tasks.Task, seen: tasks.SeenSet
 ) -> datasets.TrainingSet:
     """Return the training set of a configuration; errors name the field."""
-    data, mask = config.data, None
+    mask = None
     if task.n <= MAX_BITS:
         mask = fields.prefix_errors("config.holdout.", seen.mask)
-    if data.source != "whole":
+    if config.data.source != "whole":
         fields.prefix_errors("config.holdout.", lambda: seen.sample)
     return fields.prefix_errors(
         "config.data.",
@@ -57,10 +57,7 @@ def training_set_of(
             task.target,
             seen,
             mask=mask,
-            source=data.source,
-            samples=None if data.source == "whole" else data.samples,
-            batch_size=data.batch_size,
-            order=data.order,
+            **datasets.arguments_of(config.data),
         ),
     )
 
@@ -77,7 +74,7 @@ def build(config: ConfigDict, replicas: pd.DataFrame) -> Program:
     reference = reference_of(config)
     points = points_of(config, reference)
     followed = tracked_monomials(reference, config.evaluation.monomials)
-    model = models.build(n=task.n, **config.model.to_dict())
+    model = model_of(config, task.n)
     training_set = training_set_of(config, task, seen_set)
     truth, seen, interpolator, dropped = (
         values[points.indices]
@@ -247,7 +244,7 @@ def plain(text: str) -> str:
 def check(config: ConfigDict) -> None:
     """Refuse what single rules cannot: sections that do not go together."""
     task = task_of(config)
-    fields.prefix_errors("config.model.", lambda: models.build(n=task.n, **config.model.to_dict()))
+    model_of(config, task.n)
     seen = seen_set_of(config, task.n)
     relevant = config.evaluation.relevant
     if task.n > MAX_BITS and not relevant:
@@ -285,10 +282,7 @@ EXPERIMENT = Experiment(
     rules={
         "holdout.name": checks.text(),
         "holdout.n": checks.absent("the task"),
-        "data.source": checks.one_of(*datasets.SOURCES),
-        "data.samples": checks.integer(1),
-        "data.batch_size": checks.integer(1),
-        "data.order": checks.one_of(*datasets.ORDERS),
+        **datasets.FIELDS,
         "evaluation.monomials": checks.integer(1, 64),
         "evaluation.relevant": checks.integer(0, MAX_BITS),
         "evaluation.points": checks.integer(1, 2**20),

@@ -160,8 +160,7 @@ MEASURES = {
 NOTES = (
     "Errors are half squared errors, means over replicas; published code prints full ones.",
     statistics.INTERVAL_NOTE,
-    "†: an in-distribution error above 1 % of ½ Var f over the seen inputs; the fit is not "
-    "finished, so there is no verdict.",
+    f"{statistics.UNFINISHED_DESCRIPTION}.",
 )
 _TABLE = {"rows": KEYS, "over": OVER, "data": frames.replicas, "lean": True}
 REPORT = Report(

@@ -11,9 +11,9 @@ from experiments.unseen_domain.reference import (
     reference_of,
     tracked_monomials,
 )
-from pvr_jax import models, theory
+from pvr_jax import theory
 from pvr_jax.boolean import float64
-from pvr_jax.experiment import Arrays, Learned, is_plain_training, task_of
+from pvr_jax.experiment import Arrays, Learned, is_plain_training, model_of, task_of
 from pvr_jax.refusal import Refusal
 from pvr_jax.theory import kernel_features, wide_networks
 from pvr_jax.theory.empirical_kernel import LARGEST_N
@@ -82,7 +82,7 @@ def empirical_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) 
             "the kernel of the network itself is computed where evaluation.relevant is 0, all "
             "coordinates"
         )
-    network = models.build(n=n, **config.model.to_dict())
+    network = model_of(config, n)
     own = (network.init, network.apply, n)
     keys = [jax.random.fold_in(jax.random.key(0), i) for i in range(INITIALIZATIONS)]
     with jax.default_matmul_precision("highest"):

@@ -336,7 +336,7 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
             continue
         if isinstance(value, Mapping):
             found |= _flat(value, f"{path}.")
-        else:
+        elif value != "":  # as in runs of before the field
             found[path] = exact(value) if isinstance(value, float) else str(value)
     return found
 

@@ -15,15 +15,16 @@ import jax
 import jax.numpy as jnp
 
 from pvr_jax import checks
-from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import (
     conditional_pvr,
     digit_images,
+    own_tokens,
     token_holdouts,
     token_measures,
     token_pvr,
     visual_pvr,
 )
+from pvr_jax.tasks.contents import Content
 from pvr_jax.tasks.drawn_sets import Draw, Example
 from pvr_jax.tasks.token_measures import Distribution, Estimate
 
@@ -34,8 +35,8 @@ POSITIONAL_DESCRIPTION = "1, 2, 3 top right, 4, 5, 6 bottom left and 7, 8, 9, 0 
 class Inputs(NamedTuple):
     """The form of an input: tokens, or a gray image.
 
-    Tokens are int32 in 0 .. alphabet - 1. Images are float32 [height, width] in 0 to 1, with
-    alphabet None.
+    Tokens are int32 in 0 .. alphabet - 1; of images, float32 [height, width] in 0 to 1, the
+    alphabet is None.
     """
 
     shape: tuple[int, ...]
@@ -43,7 +44,7 @@ class Inputs(NamedTuple):
 
 
 class Subtask(NamedTuple):
-    """The subtask of a replica. `withheld`: permutations, or 1 for a positional holdout.
+    """What a replica trains on. `withheld`: permutations, or 1 for another holdout.
 
     A task without aggregations has None for aggregation and complexity. With complexity 0 every
     aggregation is plain retrieval.
@@ -76,24 +77,27 @@ class Subtask(NamedTuple):
 class Facts(NamedTuple):
     """Exact facts about a subtask.
 
-    `description` says what is withheld ("" for nothing), `share_removed` is its share of all
-    inputs. The label distribution is that of training, except for the few repaired windows of token
-    tasks; noise sensitivity (None if undefined) is for uniform inputs.
+    `description` says what is withheld ("" for nothing), `share_removed` which share of all inputs
+    that is. The label distribution is that of training, but for the few repaired windows of token
+    tasks; noise sensitivity (None where not defined) is of uniform inputs. `share_bounds` is the
+    95 % interval of a share that is sampled.
     """
 
     description: str
     share_removed: float
     label_distribution: Distribution
     noise_sensitivity: Estimate | None
+    share_bounds: tuple[float, float] | None = None
 
 
 class Classification(NamedTuple):
     """A task: its inputs, its number of classes, and how one example is drawn.
 
     `draw(key, part, conditions) -> {"x": [*shape], "y": int32}` is pure; `part` is one of
-    `drawn_sets.PARTS`, `conditions` those of a subtask. `facts(subtask, delta)` computes the exact
-    facts, noise sensitivity at delta. `is_withheld(key, conditions) -> bool` says whether the
-    training example of a key is withheld. `label` describes the task.
+    `drawn_sets.PARTS`, `conditions` those of a subtask. `facts(subtask, delta)` computes what is
+    known of a subtask, noise sensitivity at delta. `is_withheld(key, conditions) -> bool` tells
+    whether the training example of a key is one that training must not show. `label` is the task in
+    words, `contents()` what stands behind the names of the user's own functions.
     """
 
     name: str
@@ -104,10 +108,11 @@ class Classification(NamedTuple):
     draw: Draw
     facts: Callable[[Subtask, float], Facts]
     is_withheld: Callable[[jax.Array, dict[str, Any]], jax.Array]
+    contents: Callable[[], dict[str, Content]] = dict
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all registered tasks."""
+    """Return the names of all registered tasks; a user's own 'module:function' comes on top."""
     return tuple(sorted(_TASKS))
 
 
@@ -117,16 +122,19 @@ def make(name: str, **params: Any) -> Classification:
     Raises ValueError for a task, a parameter or a value that does not exist; one line,
     "<parameter>: given <value>; allowed <what>".
     """
-    if name not in _TASKS:
+    is_own = isinstance(name, str) and ":" in name
+    if name not in _TASKS and not is_own:
         near = difflib.get_close_matches(str(name), _TASKS, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise Refusal(f"name: given {name!r}; allowed {', '.join(names())}{hint}")
-    known = inspect.signature(_TASKS[name]).parameters
+        allowed = f"{', '.join(names())}, or your own 'module:function'{hint}"
+        raise checks.invalid("name", name, allowed)
+    maker = partial(own_task, name) if is_own else _TASKS[name]
+    known = inspect.signature(maker).parameters
     for parameter, value in params.items():
         if parameter not in known:
             allowed = f"parameters of {name}: {', '.join(known)}"
             raise checks.invalid(parameter, value, allowed)
-    return _TASKS[name](**params)
+    return maker(**params)
 
 
 def token_task(
@@ -243,6 +251,41 @@ def conditional_task(length: int = 100) -> Classification:
     )
 
 
+def own_task(
+    name: str, /, length: int = 11, alphabet: int = 10, classes: int = 10, withheld: str = ""
+) -> Classification:
+    """The user's own label of uniform tokens, 'module:function'; and so what is `withheld`."""
+    length = checks.integer(1, 1000).check("length", length)
+    alphabet = checks.integer(2, 1000).check("alphabet", alphabet)
+    classes = checks.integer(2, 1000).check("classes", classes)
+    withheld = checks.text(empty=True).check("withheld", withheld)
+    own = own_tokens.make(name, withheld, length, alphabet, classes)
+
+    def facts(subtask: Subtask, delta: float) -> Facts:
+        removed = own.share_removed()
+        return Facts(
+            f"where {withheld} is True" if withheld else "",
+            removed.value,
+            own.label_distribution(classes),
+            own.noise_sensitivity(delta, (alphabet,) * length),
+            (removed.low, removed.high),
+        )
+
+    return Classification(
+        name=name,
+        label=f"{name} of {length} tokens",
+        inputs=Inputs((length,), alphabet),
+        classes=classes,
+        subtasks=(Subtask(None, None, int(bool(withheld))),),
+        draw=own.draw,
+        facts=facts,
+        is_withheld=own.is_withheld,
+        contents=lambda: own_tokens.contents(
+            own, {"name": name, "withheld": withheld}, length, alphabet
+        ),
+    )
+
+
 # One line adds a task.
 _TASKS: dict[str, Callable[..., Classification]] = {
     "token_pvr": token_task,
@@ -318,7 +361,7 @@ def _token_facts(boundary: str, subtask: Subtask, delta: float) -> Facts:
 
 
 def _pools(source: str, data_dir: str | None) -> dict[str, Any]:
-    """Return the digit images of every part; training and test images are disjoint."""
+    """Return the digit images of every part: those of test inputs are in no training input."""
     images = digit_images.load(source, data_dir)
     train, test = visual_pvr.pool_of(images.train), visual_pvr.pool_of(images.test)
     return {"train": train, "iid": test, "withheld": test}

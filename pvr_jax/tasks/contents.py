@@ -7,7 +7,7 @@ configuration, so that it never continues with different contents.
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ SHARES = (0.03, 0.2, 0.5, 0.8, 0.97)
 # Sums of a function's values distinguish a change from rounding: by reordered terms and, if the
 # source is unchanged, by another machine or float32, which rounds to 6e-8.
 SUMS, REORDERED, ROUNDING = 3, 1e-12, 1e-6
+LOSS_POINTS = 4096
 
 
 class Content(NamedTuple):
@@ -126,6 +127,25 @@ def of_function(name: str, values: np.ndarray, whole: bool) -> Content:
     sums += [random.standard_normal(len(values)) @ values for _ in range(SUMS)]
     content = of_file(name, values)
     return content._replace(sums=tuple(map(float, sums)), source=_source(name), whole=whole)
+
+
+def of_loss(
+    name: str, loss: Callable[[jax.Array, jax.Array], jax.Array], shape: tuple[int, ...]
+) -> Content:
+    """Return the content of a loss of the user's own, of predictions of a shape, () or [c].
+
+    Its values are those at random predictions and at labels: classes, or -1, +1 and other numbers.
+    """
+    random = np.random.default_rng(0)
+    predictions = 3 * random.standard_normal((LOSS_POINTS, *shape))
+    labels = random.choice([-1.0, 1.0], LOSS_POINTS)
+    labels[::4] = random.standard_normal(len(labels[::4]))
+    if shape:
+        labels = np.arange(LOSS_POINTS, dtype=np.int32) % shape[0]
+    with float64.exact():
+        values = np.asarray(jax.jit(jax.vmap(loss))(predictions, labels))
+    content = of_function(name, np.where(np.isfinite(values), values, 0), whole=False)
+    return content._replace(of=str(shape))
 
 
 def _source(name: str) -> str:

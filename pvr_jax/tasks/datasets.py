@@ -1,6 +1,6 @@
 """Training sets as pure functions of (key, step): no data is stored, no loader has a state."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,13 @@ from pvr_jax.tasks.seen_sets import SeenSet
 
 SOURCES = ("sampled", "whole", "fresh")
 ORDERS = ("fixed", "shuffled")
+# The fields of a configuration that say which rows are shown; a training set checks them closely.
+FIELDS: dict[str, checks.Rule] = {
+    "data.source": checks.one_of(*SOURCES),
+    "data.samples": checks.integer(1),
+    "data.batch_size": checks.integer(1),
+    "data.order": checks.one_of(*ORDERS),
+}
 LARGEST_N = 30
 MAX_SAMPLES = 2**30
 
@@ -23,6 +30,12 @@ MAX_SAMPLES = 2**30
 ROWS, SHUFFLES, FRESH_ROWS = 0, 1, 2
 
 Batch = dict[str, jax.Array]
+
+
+def arguments_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a training set that the fields `FIELDS` give; a whole has no size."""
+    chosen = {name: data[name] for name in ("source", "samples", "batch_size", "order")}
+    return chosen | ({"samples": None} if data["source"] == "whole" else {})
 
 
 @dataclass(frozen=True, eq=False)

@@ -108,10 +108,13 @@ def sampled_noise_sensitivity(
         )
         return (label(tokens) != label(noisy)).astype(jnp.int32)
 
-    changed = int(_counted(changes, 2, seed)[1])
-    found = scipy.stats.binomtest(changed, SAMPLES)
-    interval = found.proportion_ci(CONFIDENCE, method="wilson")
-    return Estimate(changed / SAMPLES, float(interval.low), float(interval.high), False)
+    return sampled_share(int(_counted(changes, 2, seed)[1]), SAMPLES)
+
+
+def sampled_share(found: int, count: int) -> Estimate:
+    """Return the probability of what was found in so many of `count` draws, Wilson's interval."""
+    interval = scipy.stats.binomtest(found, count).proportion_ci(CONFIDENCE, method="wilson")
+    return Estimate(found / count, float(interval.low), float(interval.high), False)
 
 
 def _counted(labeled: Callable[[jax.Array], jax.Array], classes: int, seed: int = 0) -> np.ndarray:
@@ -152,12 +155,13 @@ def agreement(table: np.ndarray, shared: int, delta: float) -> float:
     """Return the probability that two windows with `shared` common digits have the same label.
 
     The common digits of the second are redrawn with probability delta, the others are independent.
-    Which digits are common does not matter, since the label is a symmetric function.
+    The common ones are the first, which matters only if the label is not a symmetric function. The
+    table, int[k, ..., k], has the label of every window of k digits.
     """
     own = tuple(range(shared, table.ndim))
     total = 0.0
-    for digit in range(DIGITS):
-        share = (table == digit).mean(axis=own)
+    for label in np.unique(table):
+        share = (table == label).mean(axis=own)
         noisy = share
         for axis in range(shared):
             noisy = (1 - delta) * noisy + delta * noisy.mean(axis=axis, keepdims=True)

@@ -21,6 +21,7 @@ from pvr_jax.training.ensemble import (
     member_start,
     member_step,
 )
+from pvr_jax.training.losses import squared_error
 from pvr_jax.training.optimizers import Optimizer, for_traced_rates
 from pvr_jax.training.replicas import Replicas
 from pvr_jax.training.settings import TrainSettings
@@ -86,7 +87,8 @@ def curriculum_ensemble(
         evaluate: `evaluate(params, samples, **conditions) -> {name: array}`, at "highest".
         highest: the level of the last samples.
         stages: the largest number of stages; see `max_stages`.
-        threshold: threshold of the mean batch loss (full squared error).
+        threshold: threshold of the mean batch loss (full squared error unless the settings name
+            another).
         batch_size: rows of a batch; the last batch of an epoch is padded with weight 0.
         optimizer: see `ensemble.ensemble`; schedules count optimizer steps, not epochs. None: the
             optimizer of the settings.
@@ -96,6 +98,7 @@ def curriculum_ensemble(
     optimizer = for_traced_rates(
         optimizer or settings.transformation, np.asarray(replicas.learning_rate)
     )
+    objective = supervised(settings.in_training(apply), settings.loss_or(squared_error))
     start = partial(
         _start,
         begin=partial(
@@ -107,9 +110,7 @@ def curriculum_ensemble(
     advance = partial(
         _advance,
         samples=samples,
-        step_of=partial(
-            member_step, objective=supervised(settings.in_training(apply)), optimizer=optimizer
-        ),
+        step_of=partial(member_step, objective=objective, optimizer=optimizer),
         highest=highest,
         threshold=threshold,
         batch_size=batch_size,

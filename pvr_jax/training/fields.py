@@ -55,6 +55,7 @@ OPTIONAL: dict[str, checks.Rule] = {
     "train.batch_devices": checks.integer(1),
     "train.start": checks.text(empty=True),
     "train.freeze": checks.text(empty=True),
+    "train.loss": checks.text(empty=True),
 }
 DEFAULTS: dict[str, Any] = {
     "train.weight_decay": 0.0,
@@ -125,7 +126,7 @@ def _is_plain(value: Any) -> bool:
 # name; the others are, as if they had these values.
 PLACEMENT = ("train.batch_devices",)
 # Fields that every experiment has got since its first runs were named, with what they were.
-ADDED = {"train.start": "", "train.freeze": ""}
+ADDED = {"train.start": "", "train.freeze": "", "train.loss": ""}
 UNNAMED = {
     "train.execution": "auto",
     "train.group_size": 4,

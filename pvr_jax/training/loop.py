@@ -4,7 +4,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -152,6 +152,7 @@ def train(
     directory: Path,
     display: ProgressDisplay,
     names: list[str],
+    track: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> Result:
     """Train all replicas from the newest checkpoint to the last step.
 
@@ -165,6 +166,7 @@ def train(
         directory: the run directory.
         display: where progress is shown.
         names: names of the replicas [R], for messages.
+        track: takes every evaluation, those of earlier processes too; on the primary alone.
 
     Raises:
         InterruptedRun: SIGTERM or SIGINT arrived; the state is saved.
@@ -184,6 +186,9 @@ def train(
         clock.before, lost = hosts.on_primary(rewound) or (0.0, "")
         if lost:
             display.say(f"warning: {lost}")
+        if track:
+            for record in run_log.read_metrics(directory):
+                track(record)
         diverged = _report_divergence(state, names, set(), display.say)
         # A state is saved before it is evaluated, since evaluations may take long. So the
         # evaluation at the step of a checkpoint is repeated.
@@ -194,7 +199,7 @@ def train(
         if stopped_by:
             raise _interruption(int(stopped_by), step, schedule.total)
         if step in schedule.evaluations | {0, schedule.total}:
-            state = _evaluate(ensemble, state, directory, clock)
+            state = _evaluate(ensemble, state, directory, clock, track)
         per_dispatch = 1
         while step < schedule.total:
             last = min(step + per_dispatch, schedule.next_stop(step))
@@ -225,7 +230,7 @@ def train(
             if stopped_by:
                 raise _interruption(int(stopped_by), step, schedule.total)
             if evaluates:
-                state = _evaluate(ensemble, state, directory, clock)
+                state = _evaluate(ensemble, state, directory, clock, track)
     steps = to_host(state.diverged_at, ensemble.count)
     return Result(
         diverged=[int(at) if at >= 0 else None for at in steps],
@@ -248,8 +253,14 @@ def _mean_losses(ensemble: Ensemble, state: State) -> np.ndarray:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _evaluate(ensemble: Ensemble, state: State, directory: Path, clock: _Clock) -> State:
-    """Append a line of metrics, and reset the mean of the batch losses."""
+def _evaluate(
+    ensemble: Ensemble,
+    state: State,
+    directory: Path,
+    clock: _Clock,
+    track: Callable[[Mapping[str, Any]], None] | None,
+) -> State:
+    """Append one line of metrics, and start a new mean of the batch losses."""
     with clock.measure("evaluate"):
         measured: dict[str, Any] = to_host(ensemble.evaluate(state), ensemble.count)
         record = {
@@ -260,6 +271,8 @@ def _evaluate(ensemble: Ensemble, state: State, directory: Path, clock: _Clock) 
         }
         if hosts.is_primary():
             run_log.append_metrics(directory, record)
+        if track:
+            track(record)
     return state._replace(
         loss_sum=jnp.zeros_like(state.loss_sum), loss_count=jnp.zeros_like(state.loss_count)
     )

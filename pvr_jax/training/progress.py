@@ -2,13 +2,15 @@
 
 import sys
 import time
-from typing import TextIO
+from collections.abc import Callable, Iterable, Iterator
+from typing import TextIO, TypeVar
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 PLAIN_INTERVAL_SECONDS = 30.0
+Item = TypeVar("Item")
 
 
 def describe_losses(losses: np.ndarray) -> str:
@@ -31,20 +33,21 @@ def describe_duration(seconds: float) -> str:
 
 
 class ProgressDisplay:
-    """Shows step, loss over replicas, replica-steps per second and the time left.
+    """Shows how far a stage is.
 
-    Rates are those of training, without compiling, evaluating and saving.
+    Rates of training are of its steps alone: compiling, evaluating and saving are not in them.
     """
 
     def __init__(
         self,
-        total_steps: int,
-        replicas: int,
+        total: int,
+        replicas: int = 0,
         speaks: bool = True,
         stream: TextIO | None = None,
+        first: str = "compiling",
     ) -> None:
         self._speaks = speaks  # one of several processes does
-        self._total = total_steps
+        self._total = total
         self._replicas = replicas
         self._stream = stream or sys.stdout
         self._bar: Progress | None = None
@@ -52,10 +55,10 @@ class ProgressDisplay:
         if speaks and self._stream.isatty():
             self._bar = Progress(
                 BarColumn(bar_width=24),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 console=Console(file=self._stream),
             )
-            self._task = self._bar.add_task("compiling", total=total_steps)
+            self._task = self._bar.add_task(first, total=total)
 
     def __enter__(self) -> "ProgressDisplay":
         if self._bar:
@@ -80,13 +83,34 @@ class ProgressDisplay:
         if seconds_per_step > 0:
             left = f"{describe_duration((self._total - step) * seconds_per_step)} left"
             rate = f"{self._replicas / seconds_per_step:,.0f} replica-steps/s"
-        line = f"step {step}/{self._total}  {describe_losses(losses)}  {rate}  {left}"
+        self.show(
+            step,
+            f"step {step}/{self._total}  {describe_losses(losses)}  {rate}  {left}",
+            always=step == self._total,
+        )
+
+    def show(self, completed: int, line: str, always: bool = False) -> None:
+        """Show that so much of the total is completed; a plain line if it is time for one."""
         if self._bar:
-            self._bar.update(self._task, completed=step, description=line)
+            self._bar.update(self._task, completed=completed, description=line)
             return
         now = time.monotonic()
-        if not self._speaks:
-            return
-        if step == self._total or now - self._last_line >= PLAIN_INTERVAL_SECONDS:
+        if self._speaks and (always or now - self._last_line >= PLAIN_INTERVAL_SECONDS):
             self._last_line = now
             print(line, file=self._stream, flush=True)
+
+    def follow(self, items: Iterable[Item], describe: Callable[[Item], str]) -> Iterator[Item]:
+        """Yield the items of a stage after training, each shown while it is worked on.
+
+        Without a terminal, a stage that ends before the first plain line is due prints nothing.
+        """
+        self._last_line = begin = time.monotonic()
+        for index, item in enumerate(items):
+            left = "time left –"
+            if index:
+                rest = (self._total - index) * (time.monotonic() - begin) / index
+                left = f"{describe_duration(rest)} left"
+            self.show(index, f"{describe(item)}  {left}")
+            yield item
+        if self._bar:
+            self._bar.update(self._task, completed=self._total)

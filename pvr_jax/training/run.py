@@ -4,8 +4,9 @@ Knows no task, model or measure: experiments hand these in as functions of one r
 """
 
 import contextlib
+import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from pvr_jax.training import environment, hosts, loop, probe, run_log
+from pvr_jax.training import environment, hosts, loop, probe, run_log, trackers
 from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
 from pvr_jax.training.ensemble import Ensemble, ensemble
 from pvr_jax.training.progress import ProgressDisplay
@@ -21,6 +22,7 @@ from pvr_jax.training.replicas import Replicas, over_replicas, pad, to_host
 from pvr_jax.training.settings import Apply, TrainSettings
 
 STAGE = "train"
+LOG = logging.getLogger("pvr_jax")
 
 # A group of replicas, and their values [r, ...].
 Group = tuple[slice, Any]
@@ -80,7 +82,11 @@ class Plan(NamedTuple):
 
 
 def train_run(
-    directory: Path, config: dict[str, Any], identity: str, build: Callable[[], Plan]
+    directory: Path,
+    config: dict[str, Any],
+    identity: str,
+    build: Callable[[], Plan],
+    log: Sequence[str] = (),
 ) -> None:
     """Train all replicas of a run, or resume training; do nothing if done.
 
@@ -91,6 +97,8 @@ def train_run(
         config: with a section "train", whose dtype and matmul_precision go into run.json.
         identity: of the configuration, for checkpoints.
         build: makes the plan; called in the arithmetic of the configuration.
+        log: where evaluations are logged too, names of `trackers`; also those of a run that is
+            done.
 
     Raises:
         RunError: the directory is in use, a checkpoint cannot be written, or a signal arrived.
@@ -100,6 +108,7 @@ def train_run(
         hosts.on_primary(lambda: held.enter_context(run_log.exclusive(directory)))
         (done,) = hosts.largest(float(run_log.is_done(directory, STAGE)))
         if done:
+            hosts.on_primary(partial(trackers.copy, log, directory, config))
             return
         write = partial(run_log.write_json, directory / "config.json", config)
         hosts.on_primary(write)
@@ -108,10 +117,21 @@ def train_run(
             "matrix_products": chosen["matmul_precision"],
             "analysis": "float64",
         }
-        _train(directory, identity, precision, build())
+        plan = build()
+        track = None
+        if log:
+            tracked = trackers.opened(log, directory, plan.names, config)
+            track = hosts.on_primary(lambda: held.enter_context(tracked))
+        _train(directory, identity, precision, plan, track)
 
 
-def _train(directory: Path, identity: str, precision: dict[str, str], plan: Plan) -> None:
+def _train(
+    directory: Path,
+    identity: str,
+    precision: dict[str, str],
+    plan: Plan,
+    track: trackers.Tracker | None,
+) -> None:
     members, names = plan.members, plan.names
     parameters = sum(leaf.size for leaf in jax.tree.leaves(members.shapes().params))
     record: dict[str, Any] = {
@@ -134,7 +154,7 @@ def _train(directory: Path, identity: str, precision: dict[str, str], plan: Plan
         members, record["probe"] = _in_chosen_mode(directory, members, plan.schedule.total, display)
         record["execution"] = str(members.mode)
         hosts.on_primary(partial(run_log.write_json, directory / "run.json", record))
-        result = loop.train(members, plan.schedule, checkpoints, directory, display, names)
+        result = loop.train(members, plan.schedule, checkpoints, directory, display, names, track)
     record["diverged"] = result.diverged
     record["stages"][STAGE] = result.timing._asdict()
 
@@ -161,7 +181,8 @@ def _in_chosen_mode(
     rates = ", ".join(
         f"{each['mode']} {each['replica_steps_per_second']:,.0f}" for each in found["tried"]
     )
-    display.say(f"replica-steps/s in a probe: {rates}; chosen: {members.mode}")
+    if LOG.isEnabledFor(logging.INFO):
+        display.say(f"replica-steps/s in a probe: {rates}; chosen: {members.mode}")
     return members, {**found, "devices": members.mesh.size}
 
 

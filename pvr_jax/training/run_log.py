@@ -79,13 +79,6 @@ def write_json(path: Path, document: Any) -> None:
     temporary.replace(path)
 
 
-def write_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Write the .npz file `path` atomically."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-    np.savez(temporary, **arrays)
-    temporary.replace(path)
-
-
 def read_json(path: Path) -> Any:
     """Return the document at `path`."""
     return json.loads(path.read_text())

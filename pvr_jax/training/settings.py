@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from pvr_jax.refusal import Refusal
+from pvr_jax.training import losses
 from pvr_jax.training.optimizers import optimizer, warmup
 
 Apply = Callable[[Any, jax.Array], jax.Array]
@@ -34,6 +35,7 @@ class TrainSettings:
     batch_devices: int = 1
     matmul_precision: str = "highest"
     dtype: str = "float32"
+    loss: str = ""
 
     @property
     def parameters_dtype(self) -> jnp.dtype:
@@ -58,6 +60,10 @@ class TrainSettings:
     def of(cls, section: Mapping[str, Any]) -> Self:
         """Return the settings in a section "train"."""
         return cls(**{f.name: section[f.name] for f in fields(cls) if f.name in section})
+
+    def loss_or(self, own: losses.Loss) -> losses.Loss:
+        """Return the loss of training: the one that is named, else the experiment's own."""
+        return losses.of_rows(losses.by_name(self.loss)) if self.loss else own
 
     def transformation(self, learning_rate: jax.Array | float) -> optax.GradientTransformation:
         """Return the optimizer at a learning rate; it does not update frozen parameters."""

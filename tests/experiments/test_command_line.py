@@ -12,7 +12,7 @@ from experiments.canonical_holdout import experiment
 from experiments.main import prepared
 from pvr_jax import checks
 from pvr_jax.refusal import Refusal
-from pvr_jax.training import fields, hosts
+from pvr_jax.training import fields, hosts, trackers
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 QUICKSTART = f"--config={CONFIGS / 'quickstart.py'}"
@@ -36,6 +36,7 @@ MISTAKES = [
     ("--config.train.seeds.x=5", ["config.train.seeds is a value and has no fields"]),
     ("--wokdir=x", ["--wokdir: no such flag", "did you mean --workdir?"]),
     ("train", ["argument: given 'train'"]),
+    ("--log=tensorbord", ["--log: given 'tensorbord'; allowed tensorboard, wandb (did you mean t"]),
     ("--stage=fit", ["--stage=fit", "all|train|analyse|predict|report"]),
     # wrong types
     ("--config.train.seeds=abc", ["config.train.seeds: given 'abc'; allowed a whole number"]),
@@ -57,6 +58,15 @@ MISTAKES = [
         "--config.train.optimizer=adamW",
         ["config.train.optimizer: given 'adamW'; allowed adabelief"],
     ),
+    (
+        "--config.train.loss=hingge",
+        ["config.train.loss: given 'hingge'; allowed squared_error", "(did you mean 'hinge'?)"],
+    ),
+    (
+        "--config.train.loss=cross_entropy",
+        ["config.train.loss: given 'cross_entropy'; allowed squared_error, absolute_error, hin"],
+    ),
+    ("--config.train.loss=my:loss", ["config.train.loss: given 'my:loss'; allowed a module th"]),
     ("--config.train.execution=pmap", ["config.train.execution: given 'pmap'; allowed auto"]),
     ("--config.holdout.value=0", ["config.holdout.value: given 0; allowed 1, -1"]),
     ("--config.data.order=random", ["config.data.order: given 'random'; allowed fixed, shuff"]),
@@ -92,6 +102,24 @@ def test_a_wrong_flag_is_named_with_what_is_allowed(capsys, flag, fragments):
     line = complaint(capsys, QUICKSTART, flag)
     for fragment in fragments:
         assert fragment in line
+
+
+@pytest.mark.parametrize("flag", ["--stage=analyse", "--sweep=bits"])
+def test_what_trains_no_single_run_is_not_logged(capsys, monkeypatch, flag):
+    monkeypatch.setattr(trackers, "named", lambda text, installed: (text,))
+    line = complaint(capsys, CANONICAL, "--log=tensorboard", flag)
+    assert line == "error: --log: given tensorboard; allowed where one run is trained"
+
+
+def test_a_library_that_is_missing_is_named_with_what_to_type(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(trackers.importlib.util, "find_spec", lambda name: None)
+    line = complaint(capsys, QUICKSTART, "--log=wandb", f"--workdir={tmp_path}")
+    assert line == (
+        "error: --log: given wandb, which is not installed; allowed after ./launch.sh setup log, "
+        "or pip install wandb"
+    )
+    assert main.main(["main", QUICKSTART, "--log=wandb", "--check"]) == 0  # for another machine
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_values_may_follow_their_flag_as_absl_allows(capsys):

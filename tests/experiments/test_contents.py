@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from run_directories import only_run
 
+from configs import canonical_holdout
 from experiments import main
-from pvr_jax import results, tasks
+from experiments.canonical_holdout.experiment import EXPERIMENT as CANONICAL
+from pvr_jax import results, stages, tasks
 from pvr_jax.tasks import contents
+from pvr_jax.training import losses
 
 ROOT = Path(__file__).parents[2]
 TARGET = "import jax.numpy as jnp\n\n\ndef target(x):\n    return {}\n"
@@ -83,6 +86,37 @@ def test_one_of_a_thousand_inputs_is_enough():
     assert "own_shown:target has other values" in first.has_become(other)
 
 
+@pytest.mark.parametrize(
+    ("shape", "before", "after"),
+    [
+        ((), "(p - y) ** 2", "(p - y) ** 2 + 1e-9 * (p > 3)"),
+        ((), "jnp.maximum(0, 1 - p * y)", "jnp.maximum(0, 2 - p * y)"),
+        ((3,), "-jnp.log(p[y])", "-jnp.log(p[y] * jnp.asarray([1.0, 1.0, 1.1])[y])"),
+    ],
+)
+def test_another_loss_has_another_content(shape, before, after):
+    def content(text):
+        write("own_loss", f"import jax.numpy as jnp\n\n\ndef loss(p, y):\n    return {text}\n")
+        return contents.of_loss("own_loss:loss", losses.by_name("own_loss:loss"), shape)
+
+    first = content(before)
+    assert first.has_become(content(before)) == ""
+    changed = first.has_become(content(after))
+    assert changed == "own_loss:loss has other values, and its source has changed"
+
+
+def test_the_content_of_a_loss_is_that_of_its_field():
+    write("own_error", "def loss(p, y):\n    return (p - y) ** 4\n")
+    config = canonical_holdout.get_config("task=parity,tiny")
+    config.train.loss = "own_error:loss"
+    ((field, content),) = CANONICAL.contents(config).items()
+    assert field == "train.loss" and content.stands_for(content)
+    other = config.copy_and_resolve_references()
+    other.train.loss = ""
+    assert CANONICAL.contents(other) == {}
+    assert stages.what_is_named(config) != stages.what_is_named(other)
+
+
 @pytest.mark.parametrize("sign", [">", "<"])
 def test_a_rare_seen_set_of_many_coordinates(sign):
     # One of 2^27 inputs is seen, then one of 2^28: random inputs would show neither.
@@ -142,6 +176,17 @@ def test_a_run_does_not_go_on_with_another_truth_table(capsys):
     np.save("table.npy", np.asarray(tasks.truth_table(x)))  # as it was: the run goes on
     command(config, *flags, "--stage=analyse")
     assert set(results.read(directory / "measures.nc")["influence"].values) == {1.0}
+
+
+@pytest.mark.slow
+def test_a_run_does_not_go_on_with_another_loss(capsys):
+    write("own_power", "def loss(p, y):\n    return (p - y) ** 4\n")
+    flags = ("--config.train.epochs=1", "--config.train.loss=own_power:loss")
+    command("canonical_holdout.py:task=parity,tiny", *flags, "--stage=train")
+    write("own_power", "def loss(p, y):\n    return abs(p - y) ** 3\n")
+    command("canonical_holdout.py:task=parity,tiny", *flags, "--stage=analyse", status=1)
+    message = capsys.readouterr().err
+    assert "config.train.loss: own_power:loss has other values, and its source" in message
 
 
 @pytest.mark.slow

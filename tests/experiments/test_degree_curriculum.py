@@ -49,6 +49,7 @@ def test_training_leaves_a_line_per_evaluation(trained):
     assert (directory / "train.done").exists() and not (directory / "measures.json").exists()
 
 
+@pytest.mark.slow
 def test_every_stage_leaves_its_files(finished):
     directory = only_run(finished)
     assert directory.name.startswith("parity-mlp-")
@@ -61,6 +62,7 @@ def test_every_stage_leaves_its_files(finished):
     assert "data-chart=" in (report / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_measures_agree_with_the_metrics_and_with_themselves(finished):
     measures = results.open(finished).runs[0]
     lines = (only_run(finished) / "metrics.jsonl").read_text().splitlines()
@@ -99,6 +101,7 @@ def test_measures_agree_with_the_metrics_and_with_themselves(finished):
             assert one["iterations"] < steps * one["epochs_to_end"]
 
 
+@pytest.mark.slow
 def test_a_smaller_training_set_is_the_beginning_of_a_larger_one(finished):
     first = results.open(finished).curve("samples_inside").query("stage == 0 and leap == 2")
     inside = first.set_index(["seed", "samples"])["samples_inside"]
@@ -118,6 +121,7 @@ class Heard(list):
         return self.left < 0
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_as_if_never_interrupted(finished, tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patched:
         patched.setattr(loop, "DISPATCH_SECONDS", 0.0)  # an epoch per dispatch
@@ -137,6 +141,7 @@ def test_an_interrupted_run_ends_as_if_never_interrupted(finished, tmp_path, mon
     xr.testing.assert_identical(first, second)
 
 
+@pytest.mark.slow
 def test_the_table_holds_the_means_of_the_measures(finished):
     frame = results.open(finished).final()
     table = pd.read_csv(finished / "degree_curriculum" / "report" / "table.csv")

@@ -138,6 +138,7 @@ def test_predictions_are_of_every_theory(predicted):
     assert known.sel(theory="influence").values == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_the_quickstart_leaves_every_promised_file(quickstart):
     directory, output = quickstart.directory, "".join(quickstart.output)
     assert directory.name.startswith("pvr-mlp-") and len(directory.name.split("-")[-1]) == 8
@@ -166,6 +167,7 @@ def test_a_run_that_would_see_what_it_freezes_does_not_start(monkeypatch, tmp_pa
     assert not list(tmp_path.rglob("metrics.jsonl"))
 
 
+@pytest.mark.slow
 def test_the_table_holds_the_means_of_the_measures(quickstart):
     directory = quickstart.directory
     errors = results.open(directory).final()["generalization_error"].to_numpy().reshape(2, 2)
@@ -186,6 +188,7 @@ def _is_number(text):
     return True
 
 
+@pytest.mark.slow
 def test_the_stages_of_a_finished_run_are_skipped(quickstart, capsys):
     directory = quickstart.directory
     before = {path: path.stat().st_mtime_ns for path in directory.iterdir() if path.is_file()}
@@ -212,6 +215,7 @@ def test_the_report_is_made_from_the_files_alone_without_jax(quickstart, run, tm
     assert (copy / "canonical_holdout" / "report" / "table.csv").read_text() == original
 
 
+@pytest.mark.slow
 def test_analysis_needs_a_finished_training(run, tmp_path):
     done = run(f"--config={QUICKSTART}", f"--workdir={tmp_path}", "--stage=analyse", check=False)
     assert done.returncode == 1

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 import pvr_jax
 from configs import sections
-from pvr_jax import frame, results
+from pvr_jax import building, frame, results
 from pvr_jax.boolean import cube
 from pvr_jax.experiment import Computed, Experiment, Program
 from pvr_jax.refusal import Refusal
@@ -85,6 +85,40 @@ def test_an_objective_takes_the_place_of_a_network_and_its_loss():
     found = errors(toy(apply=None, objective=objective), config_of())
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     assert (expected.isel(step=-1) < expected.isel(step=0)).all()
+
+
+def test_a_loss_by_name_takes_the_place_of_the_own_one(tmp_path, monkeypatch):
+    (tmp_path / "hooks_of_mine.py").write_text("def fourth(p, y):\n    return (p - y) ** 4\n")
+    monkeypatch.chdir(tmp_path)
+    given = {}
+    with monkeypatch.context() as patched:
+        patched.setattr(building.run, "build_ensemble", lambda *_, **functions: functions)
+        for name in ("", "absolute_error", "hooks_of_mine:fourth"):
+            own = toy(loss=lambda p, batch, axis: p.sum())
+            given[name] = building.build(own, (config_of(loss=name),)).members["loss"]
+    rows = {"y": jnp.array([1.0, 2.0]), "weight": jnp.array([1.0, 3.0])}
+    found = [float(loss(jnp.array([3.0, 3.0]), rows, None)) for loss in given.values()]
+    assert found == [6.0, (2 + 3 * 1) / 4, (16 + 3 * 1) / 4]
+    with pytest.raises(Refusal, match=r"^config.train.loss: given 'hinge'; allowed ''; this exp"):
+        pvr_jax.run(toy(apply=None, objective=lambda *_: None), config_of(loss="hinge"))
+
+
+@pytest.mark.slow
+def test_training_follows_the_loss_that_is_named():
+    default, same, other = (
+        errors(toy(), config_of(loss=name)) for name in ("", "squared_error", "absolute_error")
+    )
+    np.testing.assert_array_equal(default, same)
+    assert (other.isel(step=-1) < other.isel(step=0)).all()
+    assert (other.isel(step=-1).values != default.isel(step=-1).values).all()
+
+
+def test_a_loss_names_a_run_only_where_it_is_not_the_own_one():
+    experiment, without = toy(), config_of()
+    with without.unlocked():
+        del without.train.loss
+    names = [experiment.identity(own) for own in (without, config_of(), config_of(loss="hinge"))]
+    assert names[0] == names[1] != names[2]
 
 
 def test_what_an_objective_carries_is_saved_and_evaluated(tmp_path):

@@ -150,6 +150,89 @@ def test_mistakes_end_in_one_line_before_anything_is_written(tmp_path, capsys, f
     assert list(tmp_path.iterdir()) == []
 
 
+OWN = """
+from pvr_jax.tasks import conditional_pvr
+
+
+def hops(tokens):
+    return conditional_pvr.label(tokens)
+
+
+def rising(tokens):
+    return tokens[0] < tokens[1]
+
+
+def everything(tokens):
+    return tokens[0] >= 0
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Choices and flags of a label of the user's own that is the built-in conditional PVR."""
+    monkeypatch.chdir(tmp_path)
+    Path("own_hops.py").write_text(OWN)
+    yield [f"{TOKENS},task=own_hops:hops", *(f"--config.task.{name}=6" for name in SIZES)]
+    sys.modules.pop("own_hops", None)
+
+
+SIZES = ("length", "alphabet", "classes")
+
+
+def command(capsys, choices, *flags, status=0):
+    arguments = ["main", f"--config={ROOT}/{choices}", "--workdir=runs", *flags]
+    assert main.main(arguments) == status
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "choice, flag, message",
+    [
+        (",withheld=own_hops:everything", "", "withheld: given 'own_hops:everything'; allowed a f"),
+        (
+            "",
+            "--config.task.withheld=own_hops:none",
+            "withheld: given 'own_hops:none'; allowed a f",
+        ),
+        ("", "--config.task.classes=1", "classes: given 1; allowed 2 to 1000"),
+        ("", "--config.task.boundary=cyclic", ""),
+    ],
+)
+def test_mistakes_with_a_label_of_ones_own_end_in_one_line(own, capsys, choice, flag, message):
+    choices, *flags = own
+    error = command(capsys, f"{choices}{choice}", *flags, *filter(None, [flag]), status=2)
+    assert error.startswith(f"error: config.task.{message}" if message else "error: ")
+    assert error.count("\n") == 1 and not Path("runs").exists()
+
+
+@pytest.mark.slow
+def test_a_label_of_ones_own_trains_as_the_built_in_task_that_it_is(own, capsys):
+    choices, *flags = own
+    command(capsys, choices, *flags, "--stage=train", "--workdir=own")
+    choices, flag = "configs/conditional_pvr.py:tiny", flags[0]
+    command(capsys, choices, flag, "--stage=train", "--workdir=built_in")
+    assert only_run("own").name.startswith("own_hops_hops-token_mlp-")
+    assert len(logged("own")) == 2 and logged("own") == logged("built_in")
+
+
+@pytest.mark.slow
+def test_what_is_withheld_by_a_predicate_is_reported_and_never_edited_unseen(own, capsys):
+    choices, *flags = own
+    choices += ",withheld=own_hops:rising"
+    command(capsys, choices, *flags)
+    found = measures_of("runs")
+    assert found["share_removed"].values.tolist() == [15 / 36] * 4
+    assert np.isfinite(found["withheld_accuracy"]).all()
+    rows = json.loads((only_run("runs") / "run.json").read_text())["training_rows"]
+    assert rows["checked"] > 100 and rows["unseen"] == 0
+    page = Path("runs/pointer_value/report/report.html").read_text()
+    assert "where own_hops:rising is True" in page
+    Path("own_hops.py").write_text(OWN.replace("<", ">"))
+    sys.modules.pop("own_hops")
+    error = command(capsys, choices, *flags, "--stage=analyse", status=1)
+    assert "config.task.withheld: own_hops:rising has other values, and its source" in error
+
+
 def test_data_that_are_not_prepared_are_told_before_jax_is_imported(tmp_path):
     # An import of JAX takes about a second: what is told before it is told in less.
     code = (

@@ -238,6 +238,15 @@ def test_only_the_last_step_counts(tmp_path):
             dict.fromkeys(("wide_ntk", "empirical_ntk"), "freeze: given 'Dense_0'; allowed ''"),
         ),
         (
+            "model=mlp,tiny",
+            {"train__loss": "hinge"},
+            dict.fromkeys(
+                ("wide_ntk", "empirical_ntk"),
+                "loss: given 'hinge'; allowed '' or 'squared_error'",
+            ),
+        ),
+        ("model=mlp,tiny", {"train__loss": "squared_error"}, {}),
+        (
             "task=staircase,model=mlp,tiny",
             {},
             {"empirical_ntk": "n = 14: allowed up to 12"},

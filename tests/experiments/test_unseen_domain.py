@@ -183,6 +183,7 @@ def test_measures_are_those_of_the_learned_function(tmp_path):
         np.testing.assert_allclose(outputs, values, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_predictions_of_the_wide_network_and_of_the_network_itself(tmp_path):
     directory, found = finish("setting=threesym,model=mlp,tiny", tmp_path)
     task = tasks.make("polynomial", n=6, expression="x0*x1 - 1.25*x1*x2 + 1.5*x2*x0")

@@ -11,7 +11,7 @@ from pvr_jax import results
 from pvr_jax.reporting.keep import kept_files
 
 ROOT = Path(__file__).parents[2] / "experiments"
-LARGE = 450_000  # bytes, of results that take seconds to read
+LARGE = 200_000  # bytes, of results that take seconds to read
 
 
 STUDIES = [

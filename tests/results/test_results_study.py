@@ -54,7 +54,12 @@ def test_labels_are_the_shortest_that_differ():
 
 @pytest.mark.parametrize(
     "field",
-    [{"train": {"seeds": 2}}, {"checkpoint": {"count": 9}}, {"train": {"execution": "map"}}],
+    [
+        {"train": {"seeds": 2}},
+        {"checkpoint": {"count": 9}},
+        {"train": {"execution": "map"}},
+        {"train": {"loss": ""}},  # a run of before the field has none
+    ],
 )
 def test_fields_that_change_no_number_name_nothing(field):
     assert labels_of({}, field) == [("parity", "mlp", "")] * 2

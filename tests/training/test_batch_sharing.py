@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from slow_cases import slow_but
 
 from pvr_jax.training.replicas import AXIS, BATCH_AXIS, to_host
 
@@ -20,10 +19,9 @@ def trained(members, steps=20):
 
 # The suite's batches have 8 rows, the last one of an epoch 4: 3 devices leave a share of one row
 # and padding, 4 devices one share without any row of weight 1.
-@pytest.mark.parametrize(
-    "devices, batch_devices", slow_but([(3, 3)], [(2, 2), (3, 3), (4, 4), (4, 2)])
-)
-@pytest.mark.parametrize("execution", slow_but(["map"], ["vmap", "map"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("devices, batch_devices", [(2, 2), (3, 3), (4, 4), (4, 2)])
+@pytest.mark.parametrize("execution", ["vmap", "map"])
 def test_shared_batches_take_the_same_steps(build, devices, batch_devices, execution):
     alone = trained(build(SEEDS, BITS, execution=execution))
     shared = build(SEEDS, BITS, devices=devices, batch_devices=batch_devices, execution=execution)
@@ -31,6 +29,7 @@ def test_shared_batches_take_the_same_steps(build, devices, batch_devices, execu
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), trained(shared), alone)
 
 
+@pytest.mark.slow
 def test_replicas_never_wait_for_each_other(build):
     members = build(SEEDS, BITS, devices=4, batch_devices=2)
     state = members.start()

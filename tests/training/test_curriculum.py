@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from slow_cases import slow_but
 
 from pvr_jax.boolean import cube
 from pvr_jax.tasks import datasets
@@ -54,6 +55,7 @@ def build(
     threshold=THRESHOLD,
     make=DESCENT,
     dtype="float32",
+    loss="",
 ):
     seeds, leaps, samples = (list(column) for column in zip(*members, strict=True))
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
@@ -70,7 +72,7 @@ def build(
     )
     return curriculum_ensemble(
         replicas,
-        TrainSettings(execution=execution, dtype=dtype),
+        TrainSettings(execution=execution, dtype=dtype, loss=loss),
         init=lambda key: {
             "slopes": 0.1 * jax.random.normal(key, (N,), jnp.float32),
             "shift": jnp.zeros(()),
@@ -104,6 +106,18 @@ def test_batches_are_the_same_in_both_types_of_training():
     np.testing.assert_array_equal(single.carry.radius, double.carry.radius)
 
 
+def test_the_loss_is_the_one_that_the_settings_name():
+    def traced(loss):
+        ensemble = build(loss=loss)
+        one = jax.tree.map(lambda leaf: leaf[0], ensemble.replicas)
+        state = jax.eval_shape(ensemble.member.start, one)
+        return str(jax.make_jaxpr(ensemble.member.advance)(state, one, 0, 1))
+
+    assert " abs " in traced("absolute_error")
+    assert " abs " not in traced("") and " abs " not in traced("squared_error")
+
+
+@cache
 def plain_loop(seed, leap, samples, epochs, rate=RATE):
     """Return what a curriculum does, written as one would without any compiled program."""
     key = jax.random.key(seed)
@@ -139,7 +153,7 @@ def plain_loop(seed, leap, samples, epochs, rate=RATE):
     return found
 
 
-@pytest.mark.parametrize("execution", ["vmap", "map"])
+@pytest.mark.parametrize("execution", slow_but(["map"], ["vmap", "map"]))
 def test_equals_a_plain_loop(execution):
     members = build(execution=execution)
     state = members.advance(members.start(), 0, EPOCHS)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pvr_jax.training import loop
+from pvr_jax.training import loop, run_log
 
 SCHEDULE = loop.Schedule(
     total=8, evaluations=frozenset({0, 3, 8}), kept=frozenset({0, 6, 8}), save_every_seconds=1e9
@@ -31,7 +31,7 @@ class Saved:
 def trained(build, monkeypatch, tmp_path):
     """Return `trained(restored=)`, which trains to step 8 and returns its `events` in order."""
 
-    def evaluate(ensemble, state, directory, clock):
+    def evaluate(ensemble, state, directory, clock, track):
         with clock.measure("evaluate"):
             events.append(("evaluated", loop.step_of(state)))
         return state
@@ -59,6 +59,19 @@ def test_short_steps_and_evaluations_are_saved_at_the_kept_steps_alone(trained, 
         ("saved", 8),
         ("evaluated", 8),
     ]
+
+
+def test_every_evaluation_is_tracked_once_however_often_the_run_was_stopped(build, tmp_path):
+    for step in (0, 3, 8):  # of a process that saved step 6 and was killed after the last one
+        line = {"step": step, "seconds": 1.0, "batch_loss": [0.0], "mean": [7.0], "bit": [0]}
+        run_log.append_metrics(tmp_path, line)
+    members, tracked = build((0,), (0,)), []
+    checkpoints = Saved([], lambda: members.advance(members.start(), 0, 6))
+    display = SimpleNamespace(say=lambda message: None, update=lambda *_: None)
+    loop.train(members, SCHEDULE, checkpoints, tmp_path, display, ["only"], tracked.append)
+    assert [record["step"] for record in tracked] == [0, 3, 8]
+    assert [list(record["mean"]) == [7.0] for record in tracked] == [True, True, False]
+    assert [record["step"] for record in run_log.read_metrics(tmp_path)] == [0, 3, 8]
 
 
 def test_a_state_is_saved_before_a_long_evaluation(trained, monkeypatch):

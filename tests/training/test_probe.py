@@ -65,6 +65,7 @@ def test_a_cold_start_and_a_disturbance_do_not_choose(members, monkeypatch):
     assert turns[4:] == [("vmap", 2), ("map", 3)] * probe.ROUNDS
 
 
+@pytest.mark.slow
 def test_real_times_are_positive_and_the_ensemble_still_trains(members):
     chosen, record = probe.fastest(members, MANY)
     assert len(record["tried"]) == 2

@@ -30,7 +30,9 @@ def assert_same(left, right, rows=slice(None)):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a[rows], b, atol=1e-5), left, right)
 
 
-@pytest.mark.parametrize("execution, group", [("vmap", 1), ("map", 1), ("chunked", 3)])
+@pytest.mark.parametrize(
+    "execution, group", slow_but([("chunked", 3)], [("vmap", 1), ("map", 1), ("chunked", 3)])
+)
 @pytest.mark.parametrize("devices", slow_but([4], [1, 4]))
 def test_every_mode_and_device_count_gives_the_same_numbers(build, execution, group, devices):
     seeds, bits = [0, 1, 2, 3, 4, 5, 6, 7], [0, 0, 1, 1, 2, 2, 3, 3]
@@ -47,7 +49,8 @@ def test_44_replicas_and_4_agree_on_the_shared_4(build):
     assert_same(many, few, slice(8, 12))
 
 
-@pytest.mark.parametrize("execution", slow_but(["map"], ["vmap", "map"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("execution", ["vmap", "map"])
 def test_a_member_equals_the_same_member_trained_alone(build, execution):
     together = trained(build([0, 1, 2], [4, 1, 0], execution=execution))
     for row, (seed, bit) in enumerate([(0, 4), (1, 1), (2, 0)]):
