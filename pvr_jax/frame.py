@@ -55,7 +55,7 @@ def run_all(
     Args:
         experiment: such as `EXPERIMENT` in an experiment's experiment.py.
         config: of `configs/`, or your own.
-        workdir: where files go; nothing is kept where none is given.
+        workdir: directory for files; without one, nothing is kept.
         log: as of `train`.
 
     Raises:

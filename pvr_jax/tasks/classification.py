@@ -77,10 +77,10 @@ class Subtask(NamedTuple):
 class Facts(NamedTuple):
     """Exact facts about a subtask.
 
-    `description` says what is withheld ("" for nothing), `share_removed` which share of all inputs
-    that is. The label distribution is that of training, but for the few repaired windows of token
-    tasks; noise sensitivity (None where not defined) is of uniform inputs. `share_bounds` is the
-    95 % interval of a share that is sampled.
+    `description` says what is withheld ("" for nothing), `share_removed` is its share of all
+    inputs. The label distribution is that of training, except for the few repaired windows of token
+    tasks; noise sensitivity (None if undefined) is for uniform inputs. `share_bounds` is the 95 %
+    interval of a share that is sampled.
     """
 
     description: str

@@ -260,7 +260,7 @@ def _evaluate(
     clock: _Clock,
     track: Callable[[Mapping[str, Any]], None] | None,
 ) -> State:
-    """Append one line of metrics, and start a new mean of the batch losses."""
+    """Append a line of metrics, and reset the mean of the batch losses."""
     with clock.measure("evaluate"):
         measured: dict[str, Any] = to_host(ensemble.evaluate(state), ensemble.count)
         record = {
