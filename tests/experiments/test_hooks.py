@@ -95,7 +95,7 @@ def test_a_loss_by_name_takes_the_place_of_the_own_one(tmp_path, monkeypatch):
         patched.setattr(building.run, "build_ensemble", lambda *_, **functions: functions)
         for name in ("", "absolute_error", "hooks_of_mine:fourth"):
             own = toy(loss=lambda p, batch, axis: p.sum())
-            given[name] = building.build(own, (config_of(loss=name),)).members["loss"]
+            given[name] = building.build(own, (config_of(loss=name),)).ensemble["loss"]
     rows = {"y": jnp.array([1.0, 2.0]), "weight": jnp.array([1.0, 3.0])}
     found = [float(loss(jnp.array([3.0, 3.0]), rows, None)) for loss in given.values()]
     assert found == [6.0, (2 + 3 * 1) / 4, (16 + 3 * 1) / 4]

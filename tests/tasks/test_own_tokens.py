@@ -130,7 +130,7 @@ def test_facts_are_those_of_a_plain_loop_over_all_inputs():
     )
     assert facts.noise_sensitivity.exact
     np.testing.assert_allclose(facts.noise_sensitivity.value, changes / 81)
-    assert facts.words == "where own_tokens_here:ascending is True"
+    assert facts.description == "where own_tokens_here:ascending is True"
 
 
 def test_facts_of_too_many_inputs_are_sampled(monkeypatch):
