@@ -205,6 +205,7 @@ def pair_curves(study: Study) -> pd.DataFrame:
         f"bit {b}, {m}" for b, m in zip(long["frozen_bit"], long["model"], strict=True)
     ]
     long["predicted"] = long["pair_limit"].where(long["member"] == "T", 0.0)
+    long["member"] = long["member"].replace("twin", "T ∪ {k}")
     return long
 
 

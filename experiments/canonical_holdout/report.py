@@ -70,10 +70,10 @@ DERIVED = {
     ),
     "relative_error": Measure("error / ½ Var f", "1 is the best constant.", bounds=POSITIVE),
     "T": Measure("coefficient of T", "Learned, and predicted to be f̂(T) + v f̂(T ∪ {k})."),
-    "twin": Measure("coefficient of the twin", "Learned, and predicted to be 0."),
+    "twin": Measure("coefficient of T ∪ {k}", "Learned, and predicted to be 0."),
     "panel": Measure("frozen"),
 } | {
-    name: Measure(f"left by {words}", "½ E(g − h)², h what the theory predicts.", bounds=POSITIVE)
+    name: Measure(f"residual, {words}", "½ E(g − h)², h what the theory predicts.", bounds=POSITIVE)
     for name, words in LEFT.items()
 }
 DERIVED |= {
@@ -205,7 +205,7 @@ FROZEN = [
                 for name, words in THEORIES.items()
             },
             **{
-                f"left by {words} [95 %]": mean(name, per="unit", mark=columns.of_some(name))
+                f"residual, {words} [95 %]": mean(name, per="unit", mark=columns.of_some(name))
                 for name, words in LEFT.items()
             },
             "nearest": smallest(LEFT, per="unit"),
@@ -221,11 +221,11 @@ FROZEN = [
         rows=["frozen_bit"],
         columns={
             "degree temperature [95 %]": mean("degree_temperature"),
-            **{f"left by {words} [95 %]": mean(name) for name, words in LEFT.items()},
+            **{f"residual, {words} [95 %]": mean(name) for name, words in LEFT.items()},
             "nearest": smallest(LEFT),
         },
         notes=[
-            "Left by a theory: half the mean squared distance, over the whole cube, between "
+            "Residual of a theory: half the mean squared distance, over the whole cube, between "
             "the learned function and the one that the theory predicts. Influence: the "
             "min-degree interpolator, which does not use the frozen bit; NTK: regression with "
             "the tangent kernel.",
@@ -271,13 +271,14 @@ FROZEN = [
         columns={
             "predicted": exact("pair_limit"),
             "coefficient of T [95 %]": mean("T", decimals=3),
-            "twin": exact("pair_high"),
+            "T ∪ {k}": exact("pair_high"),
             "in the target": exact("pair_target_high"),
-            "coefficient of the twin [95 %]": mean("twin", decimals=3),
+            "coefficient of T ∪ {k} [95 %]": mean("twin", decimals=3),
         },
         notes=[
-            "T and its twin with the frozen bit are one function on the seen inputs; the "
-            "low-degree prediction gives T the sum of both target coefficients, and its twin 0."
+            "T and T ∪ {k}, k the frozen bit, are an aliased pair: up to sign one function on the "
+            "seen inputs. The low-degree prediction gives T the sum of both target coefficients, "
+            "and T ∪ {k} 0."
         ],
         needs=[frames.has_pairs],
     ),

@@ -116,7 +116,7 @@ def test_the_error_stands_beside_influence_and_predictions():
     assert row["error − influence [95 %]"] == "-0.0300 [-0.0535, -0.0037]"
     assert "empirical NTK" not in row and row["replicas"] == "3 of 3"
     (row,) = rows(made["residuals.md"])
-    assert row["left by wide NTK [95 %]"].startswith("0.02000")
+    assert row["residual, wide NTK [95 %]"].startswith("0.02000")
     assert row["nearest"] == "wide NTK"  # paired, by 0.02 in every seed
     (row,) = rows(made["kinds.md"])
     assert row["frozen"] == "pointer bits" and row["2·overlap"] == "0.250"
@@ -199,9 +199,9 @@ def test_a_scan_of_exponents_is_a_table_of_its_own():
 
 def test_aliased_pairs_show_both_members():
     (row,) = rows(tables(run({0: [0.1, 0.2, 0.3]}))["pairs.md"])
-    assert (row["T"], row["twin"], row["predicted"]) == ("x1 x2", "x0 x1 x2", "1")
+    assert (row["T"], row["T ∪ {k}"], row["predicted"]) == ("x1 x2", "x0 x1 x2", "1")
     assert row["coefficient of T [95 %]"].startswith("0.902 [")
-    assert row["coefficient of the twin [95 %]"].startswith("0.020 [")
+    assert row["coefficient of T ∪ {k} [95 %]"].startswith("0.020 [")
 
 
 def test_what_diverged_or_is_not_defined_is_named_and_not_counted():
