@@ -6,7 +6,7 @@ Paper:     Abbe et al. 2022, "Learning to Reason with Neural Networks: Generaliz
 Command:   ./launch.sh run
 Numbers:   every field is in configs/canonical_holdout.py with a comment; set one by its flag, for
            example --config.train.seeds=5
-Time:      about 2 minutes on 2 CPU cores for 12 replicas (4 frozen bits x 3 seeds).
+Time:      3 to 4 minutes on 2 CPU cores for 12 replicas (4 frozen bits x 3 seeds).
 Expect:    in-distribution error below 0.01 for every replica. The influences, which the paper's
            hypothesis predicts as generalization error, are .46875, .0625, .1875 and .21875 for
            bits 0, 3, 7 and 10; bit 0, a pointer bit, comes out well below its influence.
@@ -18,7 +18,7 @@ from configs import canonical_holdout as base
 
 
 def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
-    """Return the configuration; `arg` "tiny" makes it end in seconds, for tests."""
+    """Return the configuration; `arg` "tiny" makes it small, for tests."""
     chosen = base.choose(arg)
     config = base.build("pvr", "mlp")
     config.task.boundary = "truncated"  # windows end at the last bit; or cyclic

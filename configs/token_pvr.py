@@ -168,10 +168,15 @@ def sample_count(text: str) -> int:
 
 def own_task(name: str, withheld: str) -> dict[str, Any]:
     """Return the task of the user's own label; ValueError, one line, for another name."""
+    if not name:
+        raise ValueError(
+            f"withheld after the colon: given {withheld!r} without a task; allowed with "
+            "task=my_module:my_label"
+        )
     if ":" not in name:
         raise ValueError(
             f"task after the colon: given {name!r}; allowed your own my_module:my_label, also with "
-            "withheld=my_module:my_predicate; that of this file needs no name"
+            "withheld=my_module:my_predicate; without task= it is that of this file"
         )
     return {
         "name": name,

@@ -102,7 +102,10 @@ def define_common(values: flags.FlagValues) -> None:
         "workdir", "runs", "the directory under which all files go", flag_values=values
     )
     flags.DEFINE_bool(
-        "check", False, "name what is wrong with this command, run nothing", flag_values=values
+        "check",
+        False,
+        "name what is wrong with this command; run nothing, read no data and no other run",
+        flag_values=values,
     )
     flags.DEFINE_bool(
         "verbose",
@@ -199,7 +202,7 @@ def _blamed(message: str, config: ConfigDict, overrides: Mapping[str, Any]) -> s
         file = f"configs/{config.experiment}.py"  # other files of an experiment have fewer choices
         there = f"={file}" if (Path(__file__).parents[1] / file).is_file() else ""
         return f"{line}: choose {section}={chosen} after the colon of --config{there} instead"
-    return f"{line}: give --config.{field} too"
+    return line if ":" in value else f"{line}: give --config.{field} too"
 
 
 def workdir(values: flags.FlagValues) -> Path:

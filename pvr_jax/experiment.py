@@ -17,11 +17,12 @@ from pvr_jax import checks, models, tasks
 from pvr_jax.outputs_file import OutputsFile
 from pvr_jax.refusal import Refusal
 from pvr_jax.results import Measure
+from pvr_jax.tasks import seen_draws
 from pvr_jax.tasks.contents import Content, of_file, of_loss, of_problem
 from pvr_jax.training import fields
 from pvr_jax.training.checkpoint import CheckpointError
 from pvr_jax.training.ensemble import Ensemble
-from pvr_jax.training.losses import by_name, for_predictions, squared_error
+from pvr_jax.training.losses import OF_SIGNS, by_name, for_predictions, squared_error
 from pvr_jax.training.optimizers import parsed
 from pvr_jax.training.parameters import Parameters, load_params
 from pvr_jax.training.replicas import Replicas, device_mesh
@@ -35,6 +36,7 @@ Theory = Callable[[ConfigDict, pd.DataFrame, Learned], Arrays]
 # number; changing one would change every result.
 STREAMS = {"data": 0, "init": 1}
 SECTIONS = ("task", "model", "train", "evaluation", "checkpoint")
+LABELS_LOOKED_AT = 4096
 
 
 class End(NamedTuple):
@@ -134,6 +136,16 @@ def model_of(config: ConfigDict, n: int) -> models.Model:
     """Return the network of a configuration on n bits; errors name the field."""
     parameters = config.model.to_dict()
     return fields.prefix_errors("config.model.", lambda: models.build(n=n, **parameters))
+
+
+def _refuse_other_labels(loss: str, task: tasks.Task) -> None:
+    """Refuse a loss of the labels -1 and +1 for a target that has others."""
+    points = seen_draws.signs(jax.random.key(0), (LABELS_LOOKED_AT, task.n))
+    labels = np.unique(np.asarray(task.target(points)))
+    if not set(labels) <= {-1, 1}:
+        other = next(label for label in labels if abs(label) != 1)
+        allowed = f"a loss of any numbers, as a label of {task.name} is {other:g}"
+        raise checks.invalid("config.train.loss", loss, allowed)
 
 
 def parameters_of(run_directory: str) -> Parameters:
@@ -251,6 +263,9 @@ class Experiment:
         if name := config.train.get("loss"):
             shape = self.prediction(config)
             fields.prefix_errors("config.train.", lambda: for_predictions(name, shape))
+            target = config.get("task", {}).get("name", "")
+            if name in OF_SIGNS and (target in tasks.names() or ":" in target):
+                _refuse_other_labels(name, task_of(config))
 
     def contents(self, config: ConfigDict) -> dict[str, Content]:
         """Return the contents behind all names in a configuration, `train.start` included."""

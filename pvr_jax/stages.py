@@ -4,6 +4,7 @@
 """
 
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 
 from ml_collections import ConfigDict
 
+from pvr_jax.refusal import Refusal
 from pvr_jax.tasks.contents import Content
 from pvr_jax.training import hosts, run, run_log, trackers
 
@@ -159,9 +161,15 @@ def train(
     directory = run_directory(settings, config, workdir)
     found = settings.contents(config)
     hold_to_neighbors(directory, found)
+    is_new = not directory.exists()
     hold_to_contents(directory, found)
     identity = settings.identity(config)
-    run.train_run(directory, config.to_dict(), identity, partial(plan, config), log)
+    try:
+        run.train_run(directory, config.to_dict(), identity, partial(plan, config), log)
+    except Refusal:
+        if is_new and not (directory / run_log.RECORD).exists():  # refused before it began
+            hosts.on_primary(partial(shutil.rmtree, directory))
+        raise
     return directory
 
 

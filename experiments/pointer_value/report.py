@@ -100,7 +100,7 @@ def verdict(study: Study, context: Context) -> str:
         own = [frames.judged(row, "gap") for row in groups(rows, frames.CONDITION)]
         return (
             f"Withheld inputs are harder in {own.count('above')} of {len(own)} conditions, easier "
-            f"in {own.count('below')}, and {own.count('unfinished')} fits are not finished; "
+            f"in {own.count('below')}, and in {own.count('unfinished')} the fit is not finished; "
             f"{accuracy}."
         )
     if len(functions := frames.functions(study)) and functions["network"].nunique() == 1:

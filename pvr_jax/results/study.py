@@ -51,6 +51,10 @@ class Study:
             self._made[key] = (make(), of)  # keeps them alive, so that ids are not reused
         return self._made[key][0]
 
+    def __repr__(self) -> str:
+        replicas = sum(run.sizes.get("replica", 0) for run in self.runs)
+        return f"<Study of {self.experiment}: {len(self.runs)} runs, {replicas} replicas>"
+
     @property
     def experiment(self) -> str:
         """The name of the experiment."""

@@ -110,6 +110,9 @@ def make(name: str, withheld: str, length: int, alphabet: int, classes: int) -> 
         if not 0 <= own.labels[number] < classes:
             tokens = _inputs(length, alphabet)[0][number].tolist()
             given = f"{own.labels[number]} for {tokens}" if length <= 20 else own.labels[number]
+            if own.labels[number] < 0:
+                allowed = f"a function that returns 0 to classes - 1 (it returns {given})"
+                raise checks.invalid("name", name, allowed)
             allowed = f"more than every label, which go from 0 on ({name} returns {given})"
             raise checks.invalid("classes", classes, allowed)
     removed, count = int(own.removed.sum()), len(own.removed)

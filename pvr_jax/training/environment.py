@@ -4,9 +4,10 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,18 @@ def describe() -> dict[str, Any]:
             "host_cores": os.cpu_count(),
         },
         "git_commit": git_commit(Path(__file__).parent),
-        "command": " ".join([f"python -m experiments.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
+        "command": command_line(sys.argv),
     }
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """Return what to type for the same; of a script or a notebook, what Python was given."""
+    program, *rest = arguments
+    path = Path(program)
+    is_own = path.parent.name == "experiments"
+    return shlex.join(
+        ["python", *(["-m", f"experiments.{path.stem}"] if is_own else [program]), *rest]
+    )
 
 
 def git_commit(directory: Path) -> str | None:

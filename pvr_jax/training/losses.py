@@ -73,6 +73,9 @@ OF_A_ROW: dict[str, RowLoss] = {
 }
 
 
+OF_SIGNS = ("hinge", "logistic")
+
+
 def of_rows(loss: RowLoss) -> Loss:
     """Return the weighted mean over a batch of a loss of one row."""
 

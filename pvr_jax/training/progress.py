@@ -14,12 +14,12 @@ Item = TypeVar("Item")
 
 
 def describe_losses(losses: np.ndarray) -> str:
-    """Return "loss min / median / max" over the replicas [R] whose loss is finite."""
+    """Return "median loss 0.5 (0.25 to 1)" of the replicas [R] whose loss is finite."""
     finite = losses[np.isfinite(losses)]
     if finite.size == 0:
-        return "loss –"
+        return "median loss –"
     low, middle, high = finite.min(), np.median(finite), finite.max()
-    return f"loss {low:.3g} / {middle:.3g} / {high:.3g}"
+    return f"median loss {middle:.3g} ({low:.3g} to {high:.3g})"
 
 
 def describe_duration(seconds: float) -> str:

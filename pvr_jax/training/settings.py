@@ -90,7 +90,10 @@ class TrainSettings:
             if not any(name.startswith(own) for name in jax.tree.leaves(names)):
                 known = ", ".join(jax.tree.leaves(names))
                 raise Refusal(f"freeze: given {own!r}; allowed beginnings of {known}")
-        return jax.tree.map(lambda name: name.startswith(tuple(given)), names)
+        frozen = jax.tree.map(lambda name: name.startswith(tuple(given)), names)
+        if all(jax.tree.leaves(frozen)):
+            raise Refusal(f"freeze: given {self.freeze!r}; allowed what leaves some parameter free")
+        return frozen
 
     def _schedule(self) -> Callable[[jax.Array], jax.Array] | None:
         if not self.warmup_steps and self.decay == "constant":

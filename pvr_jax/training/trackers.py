@@ -10,6 +10,7 @@ import importlib.util
 import os
 import shlex
 import shutil
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -154,8 +155,13 @@ TRACKERS = {"tensorboard": tensorboard, "wandb": wandb}
 def commands(log: Sequence[str], directory: Path) -> list[str]:
     """Return what to type to see what trackers have written to a run directory."""
     places = {"tensorboard": [directory], "wandb": [*(directory / "wandb").glob("offline-run-*")]}
-    begin = {"tensorboard": "tensorboard --logdir", "wandb": "wandb sync"}
-    return [f"{begin[name]} {shlex.quote(str(own))}" for name in log for own in places[name]]
+    arguments = {"tensorboard": "tensorboard.main --logdir", "wandb": "wandb sync"}
+    python = shlex.quote(sys.executable)  # whose environment may not be active
+    return [
+        f"{python} -m {arguments[name]} {shlex.quote(str(own))}"
+        for name in log
+        for own in places[name]
+    ]
 
 
 @contextlib.contextmanager

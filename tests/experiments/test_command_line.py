@@ -67,6 +67,10 @@ MISTAKES = [
         ["config.train.loss: given 'cross_entropy'; allowed squared_error, absolute_error, hin"],
     ),
     ("--config.train.loss=my:loss", ["config.train.loss: given 'my:loss'; allowed a module th"]),
+    (
+        "--config.train.loss=hinge",
+        ["config.train.loss: given 'hinge'; allowed a loss of any numbers, as a label of pvr is 0"],
+    ),
     ("--config.train.execution=pmap", ["config.train.execution: given 'pmap'; allowed auto"]),
     ("--config.holdout.value=0", ["config.holdout.value: given 0; allowed 1, -1"]),
     ("--config.data.order=random", ["config.data.order: given 'random'; allowed fixed, shuff"]),
@@ -189,6 +193,15 @@ BLAMED = [
 @pytest.mark.parametrize(("arguments", "expected"), BLAMED, ids=[given[-1] for given, _ in BLAMED])
 def test_a_message_names_what_was_given_and_what_to_change(capsys, arguments, expected):
     assert complaint(capsys, *arguments).removeprefix("error: ").startswith(expected)
+
+
+def test_a_function_after_the_colon_is_not_asked_for_by_a_flag(capsys, monkeypatch, tmp_path):
+    (tmp_path / "tokens_of_mine.py").write_text("def past(tokens):\n    return tokens[5]\n")
+    monkeypatch.chdir(tmp_path)
+    chosen = f"--config={CONFIGS / 'token_pvr.py'}:size=small,task=tokens_of_mine:past"
+    line = complaint(capsys, chosen, "--config.task.length=5")
+    assert "does not go with --config.task.length=5" in line and "it reads index 5" in line
+    assert "give --config" not in line
 
 
 @pytest.mark.parametrize("missing", ["task", "holdout"])
@@ -463,6 +476,13 @@ def test_a_mistake_ends_before_anything_is_written(run, tmp_path):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and done.stdout == ""
     assert not (tmp_path / "w").exists()
+
+
+def test_a_run_that_is_refused_before_it_begins_leaves_nothing(capsys, tmp_path):
+    flags = ("--config.train.freeze=Dense_77", "--stage=train", f"--workdir={tmp_path}")
+    assert main.main(["main", f"{QUICKSTART}:tiny", *flags]) == 1
+    assert "freeze: given 'Dense_77'; allowed beginnings of" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*/*"))
 
 
 def test_a_report_of_nothing_says_what_to_type(run, tmp_path):

@@ -190,8 +190,8 @@ def test_a_training_example_that_is_withheld_would_be_found(monkeypatch):
          "function of module"),
         ("retrieved", {}, "classes: given 2; allowed more than every label, which go from 0 on "
          "(own_tokens_here:retrieved returns 2 for [0, 2, 0, 0])"),
-        ("total", {"classes": 9}, "classes: given 9; allowed more than every label, which go from "
-         "0 on (own_tokens_here:total returns -1 for [0, 0, 0, 0])"),
+        ("total", {"classes": 9}, "name: given 'own_tokens_here:total'; allowed a function that "
+         "returns 0 to classes - 1 (it returns -1 for [0, 0, 0, 0])"),
         ("real", {}, "name: given 'own_tokens_here:real'; allowed a function of tokens[length] that"
          " returns a whole number, with length = 4 (it returns float32[] for tokens[4])"),
         ("parity", {"length": 3}, "name: given 'own_tokens_here:parity'; allowed a function of "

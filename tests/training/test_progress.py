@@ -47,7 +47,9 @@ def test_training_shows_losses_rate_and_time_left():
     stream = io.StringIO()
     with ProgressDisplay(10, replicas=4, stream=stream) as display:
         display.update(2, np.array([0.5, np.nan, 1.0, 0.25]), seconds_per_step=2.0)
-    assert stream.getvalue() == ("step 2/10  loss 0.25 / 0.5 / 1  2 replica-steps/s  16 s left\n")
+    assert stream.getvalue() == (
+        "step 2/10  median loss 0.5 (0.25 to 1)  2 replica-steps/s  16 s left\n"
+    )
 
 
 @pytest.mark.parametrize("level", [logging.INFO, logging.WARNING])

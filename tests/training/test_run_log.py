@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pvr_jax.training import run, run_log
+from pvr_jax.training import environment, run, run_log
 from pvr_jax.training.loop import Schedule
 
 STEPS = (0, 10, 20, 30, 40)
@@ -124,3 +124,15 @@ def test_a_damaged_record_is_named_with_what_to_do(tmp_path, text):
     with pytest.raises(run_log.RunError, match=f"^damaged file {path}: .+; remove it and") as error:
         run_log.read_record(tmp_path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "arguments, command",
+    [
+        (["/x/experiments/main.py", "--config=a.py:tiny"],
+         "python -m experiments.main --config=a.py:tiny"),
+        (["mine.py", "x0 * x1"], "python mine.py 'x0 * x1'"),
+    ],
+)  # fmt: skip
+def test_the_command_of_a_run_is_what_to_type(arguments, command):
+    assert environment.command_line(arguments) == command

@@ -2,6 +2,7 @@
 
 import json
 import struct
+import sys
 import time
 from importlib.util import find_spec
 from types import SimpleNamespace
@@ -100,7 +101,7 @@ def test_tensorboard_shows_every_step_once(directory):
         for curve, measures in EXPECTED.items()
     }
     (command,) = trackers.commands(["tensorboard"], directory)
-    assert command == f"tensorboard --logdir {directory}"
+    assert command == f"{sys.executable} -m tensorboard.main --logdir {directory}"
 
 
 @pytest.mark.skipif(find_spec("tensorboard") is None, reason="tensorboard is not installed")
@@ -152,7 +153,7 @@ def test_wandb_keeps_every_step_once_and_stays_offline(directory, monkeypatch):
     logged_twice("wandb", directory)
     (place,) = (directory / "wandb").glob("offline-run-*")
     (path,) = place.glob("*.wandb")
-    assert trackers.commands(["wandb"], directory) == [f"wandb sync {place}"]
+    assert trackers.commands(["wandb"], directory) == [f"{sys.executable} -m wandb sync {place}"]
     rows, settings = [], {}
     for record in wandb_records(path):
         if record.WhichOneof("record_type") == "history":
