@@ -124,7 +124,7 @@ def peak_memory(started: float, **case: Any) -> dict[str, Any]:
     ensemble.start_program.lower(ensemble.replicas).compile()
     shapes = jax.eval_shape(ensemble.start)
     ensemble.advance_program.lower(shapes, ensemble.replicas, 0, 0).compile()
-    ensemble.evaluate_program.lower(shapes.params, ensemble.replicas).compile()
+    ensemble.evaluate_program.lower(shapes.params, shapes.carry, ensemble.replicas).compile()
     before = _resident_bytes()
     study.start()
     study.advance(2)
