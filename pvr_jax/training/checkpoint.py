@@ -73,10 +73,13 @@ class Checkpoints:
         self._checkpointer = None
         if not read_only:
             hosts.on_primary(self._set_aside_unreadable)
-            with _quiet():
+            # Until closed: Orbax cleans up in a thread that may begin later.
+            with contextlib.ExitStack() as quiet:
+                quiet.enter_context(_quiet())
                 self._checkpointer = orbax.training.Checkpointer(
                     self._directory, context=self._context, cleanup_tmp_directories=True
                 )
+                self._quiet = quiet.pop_all()
         manifests = map(self._read_manifest, self.steps() if run is None else ())
         self._run = next((manifest["run"] for manifest in manifests if manifest), run)
 
@@ -93,7 +96,7 @@ class Checkpoints:
         if self._checkpointer is None:
             return
         # After a failed write, closing raises the failure again and would hide our message.
-        with _quiet(), contextlib.suppress(Exception) if kind else contextlib.nullcontext():
+        with self._quiet, contextlib.suppress(Exception) if kind else contextlib.nullcontext():
             self._checkpointer.close()
 
     def steps(self) -> list[int]:
