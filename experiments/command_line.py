@@ -1,7 +1,6 @@
 """The command line: flags in, a configuration out; every mistake ends in one line."""
 
 import contextlib
-import difflib
 import logging
 import re
 import traceback
@@ -15,7 +14,7 @@ from ml_collections import ConfigDict, config_flags
 from experiments.fields_help import fields_help
 from experiments.registry import STAGES, UsageError, experiment_of
 from pvr_jax import on_disk
-from pvr_jax.refusal import Refusal
+from pvr_jax.refusal import Refusal, did_you_mean
 
 if TYPE_CHECKING:
     from pvr_jax.experiment import Experiment
@@ -275,8 +274,7 @@ def _explained(arguments: list[str], error: BaseException) -> UsageError:
             if complaint := _override_error(config, override):
                 return complaint
     if isinstance(error, flags.UnrecognizedFlagError):
-        near = difflib.get_close_matches(error.flagname, FLAGS, n=1)
-        hint = f" (did you mean --{near[0]}?)" if near else ""
+        hint = did_you_mean(error.flagname, FLAGS, "--{}".format)
         return UsageError(
             f"--{error.flagname}: no such flag; allowed --{', --'.join(FLAGS)}, and fields as "
             f"--config.train.seeds=5{hint}"
@@ -380,8 +378,7 @@ def field_of(config: ConfigDict, name: str) -> Any:
         if not isinstance(section, ConfigDict):
             raise UsageError(f"config.{name}: no such field; {path} is a value and has no fields")
         if part not in section:
-            near = difflib.get_close_matches(part, section.keys(), n=1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
+            hint = did_you_mean(part, section.keys(), str)
             raise UsageError(
                 f"{path}.{part}: no such field; allowed fields of {path} are "
                 f"{', '.join(sorted(section.keys()))}{hint}"

@@ -1,5 +1,7 @@
 """The error for bad values from users."""
 
+import difflib
+from collections.abc import Callable, Iterable
 from typing import Any
 
 LONGEST_SHOWN = 200
@@ -13,6 +15,12 @@ class Refusal(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
+
+
+def did_you_mean(given: Any, allowed: Iterable[str], write: Callable[[str], str] = repr) -> str:
+    """Return " (did you mean 'mlp'?)", or "" where nothing in `allowed` is close to `given`."""
+    near = difflib.get_close_matches(str(given), allowed, n=1)
+    return f" (did you mean {write(near[0])}?)" if near else ""
 
 
 def format_value(given: Any) -> str:

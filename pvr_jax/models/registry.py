@@ -1,6 +1,5 @@
 """The registry of models: a name and plain parameters in, pure functions out."""
 
-import difflib
 import inspect
 import math
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from pvr_jax.models.mlp import mlp
 from pvr_jax.models.random_features import random_features
 from pvr_jax.models.tokens import token_mixer, token_mlp, token_transformer
 from pvr_jax.models.transformer import transformer
-from pvr_jax.refusal import Refusal
+from pvr_jax.refusal import Refusal, did_you_mean
 
 Params = Any
 
@@ -210,7 +209,6 @@ def _lookup(
     name: str, kinds: dict[str, Callable[..., nn.Module]], inputs: str = ""
 ) -> Callable[..., nn.Module]:
     if name not in kinds:
-        near = difflib.get_close_matches(str(name), kinds, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        hint = did_you_mean(name, kinds)
         raise Refusal(f"name: given {name!r}; allowed{inputs} {', '.join(sorted(kinds))}{hint}")
     return kinds[name]

@@ -4,7 +4,6 @@ The registry of these tasks. A task has subtasks that share inputs and classes, 
 and complexities, so that one program trains replicas on all of them.
 """
 
-import difflib
 import inspect
 import itertools
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from pvr_jax import checks
+from pvr_jax.refusal import did_you_mean
 from pvr_jax.tasks import (
     conditional_pvr,
     digit_images,
@@ -124,8 +124,7 @@ def make(name: str, **params: Any) -> Classification:
     """
     is_own = isinstance(name, str) and ":" in name
     if name not in _TASKS and not is_own:
-        near = difflib.get_close_matches(str(name), _TASKS, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        hint = did_you_mean(name, _TASKS)
         allowed = f"{', '.join(names())}, or your own 'module:function'{hint}"
         raise checks.invalid("name", name, allowed)
     maker = partial(own_task, name) if is_own else _TASKS[name]

@@ -1,6 +1,5 @@
 """The registry of seen sets: from a name and plain parameters to the inputs of training."""
 
-import difflib
 import inspect
 import operator
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 
 from pvr_jax import checks
 from pvr_jax.number_text import exact
+from pvr_jax.refusal import did_you_mean
 from pvr_jax.tasks import condition as conditions
 from pvr_jax.tasks import holdouts, polynomial, seen_draws, user_function
 from pvr_jax.tasks.seen_draws import Draw, Predicate
@@ -226,8 +226,7 @@ def make_seen_set(name: str, n: int, **params: Any) -> SeenSet:
         made = Made(user_function.user_predicate(name, n), name, {})
         return _of_signs(SeenSet(name, n, *made))
     if name not in _SEEN_SETS:
-        near = difflib.get_close_matches(str(name), _SEEN_SETS, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        hint = did_you_mean(name, _SEEN_SETS)
         allowed = f"{', '.join(names())}, or your own 'module:function'{hint}"
         raise checks.invalid("name", name, allowed)
     maker = _SEEN_SETS[name]

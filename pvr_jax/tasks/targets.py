@@ -1,7 +1,6 @@
 """The registry of targets: from a name and plain parameters to a function on {-1, +1}^n."""
 
 import contextlib
-import difflib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 from pvr_jax import checks
 from pvr_jax.boolean import float64
 from pvr_jax.boolean.cube import points_at
-from pvr_jax.refusal import Refusal
+from pvr_jax.refusal import Refusal, did_you_mean
 from pvr_jax.tasks.polynomial import polynomial
 from pvr_jax.tasks.pvr import binary_number, pvr, pvr_majority
 from pvr_jax.tasks.user_function import user_function
@@ -326,8 +325,7 @@ def _maker(name: str) -> Callable[..., Made]:
         return _TASKS[name]
     if isinstance(name, str) and ":" in name:
         return partial(_named, name)
-    near = difflib.get_close_matches(str(name), _TASKS, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    hint = did_you_mean(name, _TASKS)
     allowed = f"{', '.join(names())}, or your own 'module:function'{hint}"
     raise checks.invalid("name", name, allowed)
 

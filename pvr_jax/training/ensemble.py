@@ -242,18 +242,21 @@ def member_advance(
 def share_of(batch: Batch, batch_devices: int) -> Batch:
     """Return this device's share of the rows of a batch, along the batch axis of the mesh.
 
-    The last share is padded with rows of weight 0.
+    The last share is padded with copies of the last row, of weight 0: any loss is finite there.
     """
     if batch_devices == 1:
         return batch
     rows = -(-batch["weight"].shape[0] // batch_devices)
 
-    def cut(leaf: jax.Array) -> jax.Array:
-        missing = rows * batch_devices - leaf.shape[0]
-        filled = jnp.pad(leaf, [(0, missing)] + [(0, 0)] * (leaf.ndim - 1))
+    def cut(mode: str, leaf: jax.Array) -> jax.Array:
+        padding = [(0, rows * batch_devices - leaf.shape[0])] + [(0, 0)] * (leaf.ndim - 1)
+        filled = jnp.pad(leaf, padding, mode=mode)
         return lax.dynamic_slice_in_dim(filled, lax.axis_index(BATCH_AXIS) * rows, rows)
 
-    return jax.tree.map(cut, batch)
+    return {
+        name: jax.tree.map(partial(cut, "constant" if name == "weight" else "edge"), part)
+        for name, part in batch.items()
+    }
 
 
 def ensemble(

@@ -8,7 +8,6 @@ A named loss, built-in or the user's own, is a function of ONE row, `loss(predic
 scalar`; weights and devices are the business of `of_rows`.
 """
 
-import difflib
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from pvr_jax import own_function
-from pvr_jax.refusal import Refusal
+from pvr_jax.refusal import Refusal, did_you_mean
 
 Loss = Callable[..., jax.Array]
 RowLoss = Callable[[jax.Array, jax.Array], jax.Array]
@@ -98,8 +97,7 @@ def by_name(name: str) -> RowLoss:
     if ":" in name:
         with own_function.working_directory_importable():
             return own_function.find(name, "loss")
-    near = difflib.get_close_matches(name, OF_A_ROW, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    hint = did_you_mean(name, OF_A_ROW)
     allowed = f"{', '.join(OF_A_ROW)}, or your own 'module:function'{hint}"
     raise Refusal(f"loss: given {name!r}; allowed {allowed}")
 

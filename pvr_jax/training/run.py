@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from pvr_jax.training import ensemble as ensembles
 from pvr_jax.training import environment, hosts, loop, probe, run_log, trackers
 from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
-from pvr_jax.training.ensemble import Ensemble, ensemble
+from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.progress import ProgressDisplay
 from pvr_jax.training.replicas import Replicas, over_replicas, pad, to_host
 from pvr_jax.training.settings import Apply, TrainSettings
@@ -54,8 +55,8 @@ def build_ensemble(
     apply: Apply | None = None,
     **functions: Any,
 ) -> Ensemble:
-    """Build the ensemble of a run on all devices; see `ensemble` for the functions."""
-    return ensemble(
+    """Build the ensemble of a run on all devices; see `ensemble.ensemble` for the functions."""
+    return ensembles.ensemble(
         replicas,
         **functions,
         apply=apply and settings.in_training(apply),
@@ -74,7 +75,7 @@ class Plan(NamedTuple):
     `training_rows` is what `shown_rows.count_rows` found, None where nothing is withheld.
     """
 
-    members: Ensemble
+    ensemble: Ensemble
     schedule: loop.Schedule
     names: list[str]
     title: str
@@ -132,29 +133,31 @@ def _train(
     plan: Plan,
     track: trackers.Tracker | None,
 ) -> None:
-    members, names = plan.members, plan.names
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(members.shapes().params))
+    ensemble, names = plan.ensemble, plan.names
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(ensemble.shapes().params))
     record: dict[str, Any] = {
         **environment.describe(),
         "precision": precision,
-        "parameters": parameters // members.count,
+        "parameters": parameters // ensemble.count,
         "replicas": names,
         "training_rows": plan.training_rows,
         "stages": {},
     }
     with (
-        ProgressDisplay(plan.schedule.total, members.count, hosts.is_primary()) as display,
+        ProgressDisplay(plan.schedule.total, ensemble.count, hosts.is_primary()) as display,
         Checkpoints(directory / "checkpoints", identity, plan.schedule.kept) as checkpoints,
     ):
         display.say(
-            f"training {members.count} replicas of {plan.title} ({record['parameters']:,} "
-            f"parameters), {plan.schedule.total} steps, on {members.mesh.size} "
+            f"training {ensemble.count} replicas of {plan.title} ({record['parameters']:,} "
+            f"parameters), {plan.schedule.total} steps, on {ensemble.mesh.size} "
             f"{record['devices']['platform']} device(s)"
         )
-        members, record["probe"] = _in_chosen_mode(directory, members, plan.schedule.total, display)
-        record["execution"] = str(members.mode)
+        ensemble, record["probe"] = _in_chosen_mode(
+            directory, ensemble, plan.schedule.total, display
+        )
+        record["execution"] = str(ensemble.mode)
         hosts.on_primary(partial(run_log.write_json, directory / "run.json", record))
-        result = loop.train(members, plan.schedule, checkpoints, directory, display, names, track)
+        result = loop.train(ensemble, plan.schedule, checkpoints, directory, display, names, track)
     record["diverged"] = result.diverged
     record["stages"][STAGE] = result.timing._asdict()
 
@@ -166,24 +169,24 @@ def _train(
 
 
 def _in_chosen_mode(
-    directory: Path, members: Ensemble, steps: int, display: ProgressDisplay
+    directory: Path, ensemble: Ensemble, steps: int, display: ProgressDisplay
 ) -> tuple[Ensemble, dict[str, Any] | None]:
     """Return the ensemble in its fastest mode, and the record of the probe, if any."""
-    if not members.alternatives:
-        return members, None
+    if not ensemble.alternatives:
+        return ensemble, None
     there = (directory / run_log.RECORD).exists()
     before = run_log.read_record(directory) if there else {}
     with run_log.record_damage_named(directory):
-        mode = probe.chosen_before(before, members)
+        mode = probe.chosen_before(before, ensemble)
     if mode:
-        return members.in_mode(mode), before["probe"]
-    members, found = probe.fastest(members, steps)
+        return ensemble.in_mode(mode), before["probe"]
+    ensemble, found = probe.fastest(ensemble, steps)
     rates = ", ".join(
         f"{each['mode']} {each['replica_steps_per_second']:,.0f}" for each in found["tried"]
     )
     if LOG.isEnabledFor(logging.INFO):
-        display.say(f"replica-steps/s in a probe: {rates}; chosen: {members.mode}")
-    return members, {**found, "devices": members.mesh.size}
+        display.say(f"replica-steps/s in a probe: {rates}; chosen: {ensemble.mode}")
+    return ensemble, {**found, "devices": ensemble.mesh.size}
 
 
 class Stage(NamedTuple):
@@ -241,7 +244,7 @@ def remedy(directory: Path, stage: str) -> str:
 
 def kept_parameters(
     checkpoints: Checkpoints,
-    members: Ensemble,
+    ensemble: Ensemble,
     plan: loop.Schedule,
     directory: Path,
     carried: bool = False,
@@ -255,7 +258,7 @@ def kept_parameters(
     """
     if plan.total not in checkpoints.steps():
         raise CheckpointError(f"{directory / 'checkpoints'} has no checkpoint of step {plan.total}")
-    abstract = members.shapes()
+    abstract = ensemble.shapes()
     for step in sorted(plan.kept & set(checkpoints.steps())):
         try:
             if carried:
@@ -288,26 +291,26 @@ def evaluations(directory: Path, plan: loop.Schedule) -> list[dict[str, Any]]:
 
 
 def in_groups(
-    values: Callable[..., Any], members: Ensemble, group: int
+    values: Callable[..., Any], ensemble: Ensemble, group: int
 ) -> Callable[..., Iterator[Group]]:
     """Return `groups(params[R, ...], own[R, ...])`, which yields `values` group by group.
 
     `values(params, own)` is a function of ONE replica. Only the values of up to `group` replicas
     are in memory at once.
     """
-    compiled = over_replicas(values, members.mesh, members.mode, mapped=2)
-    group = min(members.count, max(1, group))
+    compiled = over_replicas(values, ensemble.mesh, ensemble.mode, mapped=2)
+    group = min(ensemble.count, max(1, group))
 
     def groups(params: Any, own: Any) -> Iterator[Group]:
-        for first in range(0, members.count, group):
-            last = min(first + group, members.count)
+        for first in range(0, ensemble.count, group):
+            last = min(first + group, ensemble.count)
             # The last group overlaps the previous one, so that one program serves all.
             start = last - group
             some = jax.tree.map(
                 lambda leaf, start=start, last=last: leaf[start:last], (params, own)
             )
             with jax.default_matmul_precision("highest"):
-                outputs = to_host(compiled(*pad(some, members.mesh)), group)
+                outputs = to_host(compiled(*pad(some, ensemble.mesh)), group)
             yield (
                 slice(first, last),
                 jax.tree.map(lambda leaf, past=first - start: leaf[past:], outputs),

@@ -5,7 +5,6 @@ step once, however often the run was killed, and also the steps from before anyo
 """
 
 import contextlib
-import difflib
 import importlib.util
 import os
 import shlex
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from pvr_jax.refusal import Refusal
+from pvr_jax.refusal import Refusal, did_you_mean
 from pvr_jax.training import run_log
 
 # Takes an evaluation, a line of metrics.jsonl.
@@ -38,8 +37,7 @@ def named(text: str, installed: bool = True) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
     for name in names:
         if name not in TRACKERS:
-            near = difflib.get_close_matches(name, TRACKERS, n=1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
+            hint = did_you_mean(name, TRACKERS, str)
             raise Refusal(f"log: given {name!r}; allowed {', '.join(TRACKERS)}{hint}")
         # A folder of this name in the working directory is found, and has no origin.
         if installed and getattr(importlib.util.find_spec(name), "origin", None) is None:

@@ -58,7 +58,7 @@ def build():
             outputs = apply(params, cube.points(N))
             return {"mean": jnp.mean(outputs), "bit": bit}
 
-        members = ensemble(
+        built = ensemble(
             replicas(seeds, bits, rate),
             init=lambda key: model.init(key, jnp.ones((1, N))),
             apply=apply,
@@ -70,7 +70,7 @@ def build():
             execution=execution,
             group_size=group_size,
         )
-        return (members, traces) if counted else members
+        return (built, traces) if counted else built
 
     # An ensemble holds no state, so equal ones are compiled once for all tests.
     return lambda seeds, bits, **choices: make(

@@ -6,15 +6,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec as P
 
-from pvr_jax.training.replicas import AXIS, BATCH_AXIS, to_host
+from pvr_jax.training.ensemble import share_of
+from pvr_jax.training.replicas import AXIS, BATCH_AXIS, device_mesh, to_host
 
 SEEDS, BITS = (0, 1, 2), (0, 1, 2)
 
 
-def trained(members, steps=20):
-    state = members.advance(members.start(), 0, steps)
-    return to_host((state.params, state.loss_sum), members.count)
+def trained(built, steps=20):
+    state = built.advance(built.start(), 0, steps)
+    return to_host((state.params, state.loss_sum), built.count)
+
+
+def test_padding_repeats_a_row_so_that_any_loss_is_finite_there():
+    batch = {"x": jnp.array([[1.0], [2.0], [3.0]]), "y": jnp.array([1.0, -1.0, 5.0])}
+    batch["weight"] = jnp.ones(3)
+    mesh = device_mesh(jax.devices()[:2], batch_devices=2)
+    cut = jax.shard_map(
+        lambda rows: share_of(rows, 2), mesh=mesh, in_specs=P(), out_specs=P(BATCH_AXIS)
+    )
+    found = cut(batch)
+    np.testing.assert_array_equal(found["x"], [[1], [2], [3], [3]])
+    np.testing.assert_array_equal(found["y"], [1, -1, 5, 5])
+    np.testing.assert_array_equal(found["weight"], [1, 1, 1, 0])
 
 
 # The suite's batches have 8 rows, the last one of an epoch 4: 3 devices leave a share of one row
@@ -31,9 +46,9 @@ def test_shared_batches_take_the_same_steps(build, devices, batch_devices, execu
 
 @pytest.mark.slow
 def test_replicas_never_wait_for_each_other(build):
-    members = build(SEEDS, BITS, devices=4, batch_devices=2)
-    state = members.start()
-    text = members.advance_program.lower(state, members.replicas, 0, 5).compile().as_text()
+    built = build(SEEDS, BITS, devices=4, batch_devices=2)
+    state = built.start()
+    text = built.advance_program.lower(state, built.replicas, 0, 5).compile().as_text()
     groups = set(re.findall(r"all-reduce[^\n]*replica_groups=([^\n]*?), ", text))
     assert groups, "sharing a batch needs a sum over its devices"
     # Devices 0 and 1 share the batches of one group of replicas, 2 and 3 those of the other.
@@ -45,8 +60,8 @@ def test_replicas_never_wait_for_each_other(build):
 
 @pytest.mark.slow
 def test_all_devices_of_a_batch_end_with_the_same_parameters(build):
-    members = build((0,), (1,), devices=2, batch_devices=2)
-    state = members.advance(members.start(), 0, 20)
+    built = build((0,), (1,), devices=2, batch_devices=2)
+    state = built.advance(built.start(), 0, 20)
     for leaf in jax.tree.leaves(state.params):
         first, second = (jnp.asarray(shard.data) for shard in leaf.addressable_shards)
         np.testing.assert_array_equal(np.asarray(first), np.asarray(second))

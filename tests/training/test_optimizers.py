@@ -103,8 +103,8 @@ def plain_loop(make, rate, steps=STEPS):
 )
 def test_an_ensemble_equals_a_plain_loop_per_rate(name, execution):
     make = CASES[name]
-    members = build(make, execution)
-    trained = to_host(members.advance(members.start(), 0, STEPS).params, 2)
+    built = build(make, execution)
+    trained = to_host(built.advance(built.start(), 0, STEPS).params, 2)
     for replica, rate in enumerate(RATES):
         expected = plain_loop(make, rate)
         moved = np.abs(expected["w"] - init(jax.random.key(0))["w"]).max()
@@ -125,17 +125,17 @@ def test_a_replica_with_a_rate_that_needs_its_number_is_the_same_alone():
 
 
 def test_a_schedule_goes_on_where_a_segment_ended():
-    members = build(CASES["cosine"], "map")
-    whole = members.advance(members.start(), 0, STEPS)
-    cut = members.start()
+    built = build(CASES["cosine"], "map")
+    whole = built.advance(built.start(), 0, STEPS)
+    cut = built.start()
     for first, last in ((0, 1), (1, 7), (7, STEPS)):
-        cut = members.advance(cut, first, last)
+        cut = built.advance(cut, first, last)
     jax.tree.map(np.testing.assert_array_equal, to_host(cut, 2), to_host(whole, 2))
 
 
 def test_the_first_step_of_plain_gradient_descent_is_rate_times_gradient():
-    members = build(optax.sgd, "vmap")
-    trained = to_host(members.advance(members.start(), 0, 1).params, 2)
+    built = build(optax.sgd, "vmap")
+    trained = to_host(built.advance(built.start(), 0, 1).params, 2)
     x, y = (np.asarray(batch(jax.random.key(0), 0)[name], np.float64) for name in ("x", "y"))
     start = np.asarray(init(jax.random.key(0))["w"], np.float64)
     outputs = np.tanh(x @ start + 0.25)

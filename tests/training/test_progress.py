@@ -59,7 +59,7 @@ def test_the_probe_is_of_interest_to_those_who_ask(monkeypatch, request, tmp_pat
         mesh = np.zeros(1)
 
     found = {"tried": [{"mode": "map", "replica_steps_per_second": 1234.0}]}
-    monkeypatch.setattr(probe, "fastest", lambda members, steps: (members, dict(found)))
+    monkeypatch.setattr(probe, "fastest", lambda ensemble, steps: (ensemble, dict(found)))
     request.addfinalizer(partial(run.LOG.setLevel, run.LOG.level))
     run.LOG.setLevel(level)
     stream = io.StringIO()

@@ -22,8 +22,8 @@ from pvr_jax.training.replicas import (
 STEPS = 25
 
 
-def trained(members, steps=STEPS):
-    return to_host(members.advance(members.start(), 0, steps).params, members.count)
+def trained(built, steps=STEPS):
+    return to_host(built.advance(built.start(), 0, steps).params, built.count)
 
 
 def assert_same(left, right, rows=slice(None)):
@@ -37,8 +37,8 @@ def assert_same(left, right, rows=slice(None)):
 def test_every_mode_and_device_count_gives_the_same_numbers(build, execution, group, devices):
     seeds, bits = [0, 1, 2, 3, 4, 5, 6, 7], [0, 0, 1, 1, 2, 2, 3, 3]
     reference = trained(build(seeds, bits))
-    members = build(seeds, bits, devices=devices, execution=execution, group_size=group)
-    assert_same(trained(members), reference)
+    built = build(seeds, bits, devices=devices, execution=execution, group_size=group)
+    assert_same(trained(built), reference)
 
 
 @pytest.mark.slow
@@ -60,21 +60,21 @@ def test_a_member_equals_the_same_member_trained_alone(build, execution):
 @pytest.mark.slow
 def test_counts_that_do_not_divide_are_padded_and_dropped(build):
     seeds, bits = [3, 4, 5, 6, 7], [0, 1, 2, 3, 4]
-    members = build(seeds, bits, devices=4)
-    assert members.replicas.learning_rate.shape == (8,)
-    found = trained(members)
+    built = build(seeds, bits, devices=4)
+    assert built.replicas.learning_rate.shape == (8,)
+    found = trained(built)
     assert jax.tree.leaves(found)[0].shape[0] == 5
     assert_same(found, trained(build(seeds, bits)))
-    evaluated = to_host(members.evaluate(members.start()), 5)
+    evaluated = to_host(built.evaluate(built.start()), 5)
     np.testing.assert_array_equal(evaluated["bit"], bits)
 
 
 def test_segments_of_any_length_give_the_same_bits(build):
-    members = build([0, 1], [2, 3], execution="map")
-    whole = trained(members)
-    state = members.start()
+    built = build([0, 1], [2, 3], execution="map")
+    whole = trained(built)
+    state = built.start()
     for first, last in [(0, 1), (1, 2), (2, 9), (9, 24), (24, 25)]:
-        state = members.advance(state, first, last)
+        state = built.advance(state, first, last)
     cut = to_host(state.params, 2)
     jax.tree.map(np.testing.assert_array_equal, cut, whole)
 
@@ -87,8 +87,8 @@ def test_learning_rates_of_one_program_are_each_replicas_own(build):
 
 @pytest.mark.parametrize("execution", slow_but(["map"], ["vmap", "map"]))
 def test_a_replica_that_diverges_is_dated_and_touches_no_other(build, execution):
-    members = build([0, 1], [1, 2], rate=[1e30, 1e-2], execution=execution)
-    state = members.advance(members.start(), 0, STEPS)
+    built = build([0, 1], [1, 2], rate=[1e30, 1e-2], execution=execution)
+    state = built.advance(built.start(), 0, STEPS)
     first_bad, healthy = np.asarray(state.diverged_at)
     assert 0 < first_bad < STEPS and healthy == -1
     alone = trained(build([1], [2]))
@@ -97,46 +97,44 @@ def test_a_replica_that_diverges_is_dated_and_touches_no_other(build, execution)
 
 @pytest.mark.parametrize("execution", slow_but(["vmap"], ["vmap", "map", "chunked"]))
 def test_each_program_is_traced_once_per_run(build, execution):
-    members, traces = build(
+    built, traces = build(
         [0, 1, 2, 3], [0, 1, 2, 3], execution=execution, group_size=2, counted=True
     )
-    state = members.start()
-    state = members.advance(state, 0, 1)
+    state = built.start()
+    state = built.advance(state, 0, 1)
     after_first = len(traces)
     for first, last in [(1, 4), (4, 5), (5, 25)]:
-        state = members.advance(state, first, last)
+        state = built.advance(state, first, last)
     assert len(traces) == after_first, "a later segment was traced again"
-    members.evaluate(state)
+    built.evaluate(state)
     after_evaluation = len(traces)
-    members.evaluate(state)
+    built.evaluate(state)
     assert len(traces) == after_evaluation
 
 
 @pytest.mark.slow
 def test_evaluation_compiled_ahead_is_the_same_and_traced_once(build):
-    members, traces = build([0, 1], [0, 1], devices=2, counted=True)
-    state = members.advance(members.start(), 0, 3)
-    ahead = members.with_compiled_evaluation(state)
+    built, traces = build([0, 1], [0, 1], devices=2, counted=True)
+    state = built.advance(built.start(), 0, 3)
+    ahead = built.with_compiled_evaluation(state)
     after_compilation = len(traces)
     measured = to_host(ahead.evaluate(state), 2)
-    state = members.advance(state, 3, 5)
+    state = built.advance(state, 3, 5)
     ahead.evaluate(state)
     assert len(traces) == after_compilation
-    fresh = members.advance(members.start(), 0, 3)
-    assert_same(measured, to_host(members.evaluate(fresh), 2))
+    fresh = built.advance(built.start(), 0, 3)
+    assert_same(measured, to_host(built.evaluate(fresh), 2))
 
 
 @pytest.mark.parametrize("execution", ["vmap", "map", "chunked"])
 @pytest.mark.parametrize("program", ["start", "advance", "evaluate"])
 def test_the_compiled_programs_hold_no_collectives(build, execution, program):
-    members = build(range(8), [0] * 8, devices=4, execution=execution, group_size=2)
-    state = members.start()
+    built = build(range(8), [0] * 8, devices=4, execution=execution, group_size=2)
+    state = built.start()
     lowered = {
-        "start": lambda: members.start_program.lower(members.replicas),
-        "advance": lambda: members.advance_program.lower(state, members.replicas, 0, 5),
-        "evaluate": lambda: members.evaluate_program.lower(
-            state.params, state.carry, members.replicas
-        ),
+        "start": lambda: built.start_program.lower(built.replicas),
+        "advance": lambda: built.advance_program.lower(state, built.replicas, 0, 5),
+        "evaluate": lambda: built.evaluate_program.lower(state.params, state.carry, built.replicas),
     }[program]()
     text = lowered.compile().as_text()
     assert "num_partitions=4" in text

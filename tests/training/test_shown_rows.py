@@ -24,29 +24,29 @@ def batch(key, step, *, first):
 
 def test_rows_of_every_kind_are_counted_once():
     # The third replica is the first again, with another rate.
-    members = replicas(KEYS[jnp.array([0, 1, 0])], first=[0, 1000, 0])
+    table = replicas(KEYS[jnp.array([0, 1, 0])], first=[0, 1000, 0])
     kinds = {
         "even": lambda batch, **_: batch["x"] % 2 == 0,
         "late": lambda batch, first: batch["x"] - first >= 50,
         "unseen": lambda batch, **_: batch["x"] < 0,
     }
-    found = count_rows(batch, kinds, members, 7)
+    found = count_rows(batch, kinds, table, 7)
     assert found == {"checked": 112, "even": 56, "late": 32, "unseen": 0}
 
 
 def test_unseen_rows_stop_the_run_and_padding_does_not():
-    members = replicas(KEYS, first=[0, 1000])
+    table = replicas(KEYS, first=[0, 1000])
     with pytest.raises(RunError, match=r"^1 of 112 training rows are withheld inputs: nothing was"):
-        count_rows(batch, {"unseen": lambda batch, **_: batch["x"] == 1067}, members, 7)
+        count_rows(batch, {"unseen": lambda batch, **_: batch["x"] == 1067}, table, 7)
     padding = {"unseen": lambda batch, **_: batch["x"] == 1068}
-    assert count_rows(batch, padding, members, 7)["unseen"] == 0
+    assert count_rows(batch, padding, table, 7)["unseen"] == 0
 
 
 def test_of_very_many_rows_the_first_are_looked_at():
-    members = replicas(KEYS, first=[0, 0], other=KEYS)
+    table = replicas(KEYS, first=[0, 0], other=KEYS)
 
     def wide(key, step, *, first, other):
         return {"weight": jnp.ones(2**14) + 0 * step}
 
-    found = count_rows(wide, {"unseen": lambda batch, **_: batch["weight"] < 1}, members, 10**6)
+    found = count_rows(wide, {"unseen": lambda batch, **_: batch["weight"] < 1}, table, 10**6)
     assert found == {"checked": MAX_ROWS, "unseen": 0}
