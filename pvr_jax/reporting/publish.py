@@ -49,7 +49,7 @@ class Report:
             examples, if these are the first exhibit.
         measures: descriptions of derived columns.
         definitions: definitions of further terms.
-        left_out: lines about replicas that some statistics leave out.
+        left_out: lines about replicas and theories that are left out, and why.
     """
 
     title: str
@@ -121,8 +121,11 @@ def publish(report: Report, study: Study, directory: str | Path) -> Published:
     tables = [e for e in report.exhibits_of(study) if isinstance(e, Table)]
     made = [(_made(e, study, context), e.brief) for e in tables]
     first = [render.terminal(table, brief) for table, brief in made if len(table)][:1]
-    sentences = textwrap.fill(report.verdict(study, context), render.TERMINAL_WIDTH)
-    text = "\n".join([*first, sentences])
+    sentences = [report.verdict(study, context)]
+    if left_out := _left_out(report, study):
+        more = f" ({len(left_out) - 1} more on the page)" if len(left_out) > 1 else ""
+        sentences.append(f"Left out: {left_out[0]}{more}")
+    text = "\n".join([*first, *(textwrap.fill(s, render.TERMINAL_WIDTH) for s in sentences)])
     return Published(
         directory=directory,
         page=write_text(directory / "report.html", page),
