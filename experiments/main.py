@@ -124,7 +124,11 @@ def prepared_sweep(request: SweepRequest, stage: str, workdir: Path) -> Callable
     known = {"all": execute.STAGES, "report": ()} | {name: (name,) for name in execute.STAGES}
     if stage not in known:
         raise UsageError(f"--stage: given {stage}; allowed with --sweep: {', '.join(known)}")
-    sweep = execute.Sweep(request, definition.expand(request), workdir)
+    cells = definition.expand(request)
+    if refused := [cell for cell in cells if cell.config is None]:
+        first = f"{refused[0].name}: {refused[0].refused}"
+        print(f"note: {len(refused)} of {len(cells)} cells are refused: {first}", file=sys.stderr)
+    sweep = execute.Sweep(request, cells, workdir)
     return partial(sweep.run, known[stage])
 
 

@@ -127,6 +127,14 @@ def test_equal_cells_are_one(tmp_path):
     assert len(expand(write_config(tmp_path, generators), "--sweep=twice")) == 1
 
 
+def test_a_check_names_the_cells_that_are_refused(tmp_path, capsys):
+    generators = "def sweep_bits():\n    yield from ({'holdout.bits': k} for k in ('0', '11'))\n"
+    written = write_config(tmp_path, generators)
+    assert main.main(["main", written, "--sweep=bits", "--check"]) == 0
+    note = capsys.readouterr().err
+    assert note.startswith("note: 1 of 2 cells are refused: holdout.bits=11: config.holdout.bits")
+
+
 def test_a_cell_alone_is_refused_with_its_reason(tmp_path):
     generators = (
         "def sweep_bits():\n"
