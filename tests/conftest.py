@@ -25,6 +25,9 @@ for name, value in SWITCHES.items():
 # A folder per machine and version: a program compiled for another processor may not run here.
 CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pvr_jax" / "tests"
 CACHE = CACHES / f"{version('jax')}-{version('jaxlib')}-{platform.node()}"
+IS_FIRST = "JAX_COMPILATION_CACHE_DIR" not in os.environ  # processes that it starts inherit it
+# Here, as a folder's conftest.py that is named on the command line imports JAX before any hook.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 MOST_BYTES = 1 << 30
 MOST_SECONDS = 5.0  # of a test that is not marked slow, where CI is set
 ORDER = {name: place for place, name in enumerate(("launch", "experiments", "models", "theory"))}
@@ -38,8 +41,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # processes that a test starts inherit it
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)
+    if IS_FIRST:
         with contextlib.suppress(OSError):  # a home that is read-only or full does without
             CACHE.mkdir(parents=True, exist_ok=True)
             prune(CACHES, MOST_BYTES)
