@@ -95,6 +95,7 @@ class Program:
         coordinates: coordinates of the measures' own dimensions.
         attributes: attributes of the results; they override `measuring.attributes_of`.
         steps_per_epoch: 1 if a step is an epoch.
+        step_unit: what a step is called in the results.
         title: network and task, for the progress line.
         outputs_size: N, which bounds how many replicas are measured at once.
     """

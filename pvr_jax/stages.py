@@ -153,8 +153,8 @@ def train(
 
     Raises:
         ValueError: an invalid configuration.
-        RunError: the contents behind a name changed, the directory is in
-            use, a checkpoint cannot be written, or a signal came.
+        RunError: the contents behind a name changed, the directory is in use, a checkpoint cannot
+            be written, or a signal came.
     """
     settings.validate(config)
     trackers.named(",".join(log))
@@ -202,8 +202,7 @@ def follow(
     Raises:
         ValueError: an invalid configuration.
         FileNotFoundError: the stage before is not done.
-        RunError: the contents behind a name changed, or the directory
-            is in use.
+        RunError: the contents behind a name changed, or the directory is in use.
     """
     settings.validate(config)
     directory = run_directory(settings, config, workdir)

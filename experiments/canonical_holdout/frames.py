@@ -122,8 +122,15 @@ def with_influence(study: Study) -> pd.DataFrame:
 
 
 def charted(study: Study) -> pd.DataFrame:
-    """Return the replicas for a chart: many models have panels, few have colors."""
+    """Return the replicas for a chart: many models have panels, few have colors.
+
+    Without predictions whose standard error is above half of them: they would set the scale.
+    """
     found = replicas(study)
+    for name in found.filter(regex="^se_"):
+        prediction = name.replace("se_", "predicted_")
+        value = found[prediction]
+        found = found.assign(**{prediction: value.where(found[name] <= value / 2)})
     if found["model"].nunique() <= MAX_COLORS:
         return found
     task = found["task"] + ", " if found["task"].nunique() > 1 else ""

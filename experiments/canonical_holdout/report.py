@@ -42,9 +42,9 @@ def verdict(study: Study, context: Context) -> str:
         return f"No verdict on the error and the influence: of {len(rows)} cells, {rest}."
     rest = f" Of all {len(rows)}, {rest}." if rest else ""
     return (
-        f"Of {judged} cells (a task with a frozen bit) that can be judged, the influence lies "
-        f"inside the interval of the error in {of['inside']}; the error lies below it in "
-        f"{of['below']} and above it in {of['above']}.{rest}"
+        f"Of {judged} cells (a task with a frozen bit) that can be judged, the error lies below "
+        f"the influence in {of['below']} and above it in {of['above']}, with 95 % for all at "
+        f"once; in {of['inside']} no difference is shown.{rest}"
     )
 
 
@@ -129,9 +129,11 @@ FROZEN = [
         panel="task",
         color="model",
         levels=LEVELS,
+        own=("y",),
         data=frames.charted,
         caption="Every replica a dot, with the mean and its interval. Marks are predictions: "
-        "the influence (low-degree bias) and kernel regression (lazy training).",
+        "the influence (low-degree bias) and kernel regression (lazy training); those whose "
+        "standard error is above half of them are in the table only.",
     ),
     Table(
         "table",
@@ -290,6 +292,7 @@ FROZEN = [
         panel="task",
         color="model",
         diagonal=True,
+        own=("x", "y"),
         data=frames.charted,
         caption="On the line, error = influence.",
     ),

@@ -82,7 +82,10 @@ def curves(found: pd.DataFrame) -> pd.DataFrame:
         panel = _joined(ordered["network"], ordered["function"])
         return ordered.assign(panel=panel, line=_withheld(ordered))
     rows = by_aggregation(found).sort_values("complexity", kind="stable")
-    line = ["" if pd.isna(c) else f"complexity {format_coordinate(c)}" for c in rows["complexity"]]
+    line = [
+        what if pd.isna(complexity) else f"complexity {format_coordinate(complexity)}"
+        for complexity, what in zip(rows["complexity"], _withheld(rows), strict=True)
+    ]
     return rows.assign(panel=_joined(rows["network"], rows["aggregation"].fillna("")), line=line)
 
 

@@ -85,7 +85,8 @@ class Chart(abc.ABC):
         if (self.log_x, self.log_y)[side == "y"]:
             short = {"axis": {"format": "~s"}} if side == "x" else {}
             return found | {"scale": {"type": "log", "nice": False, "padding": 8}} | short
-        found["scale"] = {"zero": False}
+        from_zero = side == "y" and not self.percent and bool(measure) and measure.bounds[0] == 0
+        found["scale"] = {"zero": from_zero}
         return found | ({"axis": {"format": "~%"}} if self.percent and side == "y" else {})
 
     def _rows(
@@ -191,16 +192,16 @@ class Points(Chart):
         roles = vega.roles_of(panel=self.panel, color=self.color, at=slider)
         scale = context.measure(self.y).scale
         parts = self._rows(frame, roles, {**roles, "x": self.x}, scale)
-        if self.diagonal:
-            ends = pd.concat([frame[self.x], frame[self.y]]).astype(float).agg(["min", "max"])
-            panels = frame[[self.panel]].drop_duplicates() if self.panel else frame.iloc[:1]
-            line = {**vega.roles_of(panel=self.panel), "x": "x", "y": "y"}
-            parts += [
-                vega.known_rows(panels.assign(x=end, y=end), line, "diagonal", "equal")
-                for end in ends
-            ]
-        long = vega.finished(parts, self, context)
         x, y = self._axis("x", context), self._axis("y", context)
+        if self.diagonal:
+            x["scale"] = y["scale"]
+            own = frame[self.panel] if self.panel else pd.Series("", frame.index)
+            values = frame[[self.x, self.y]].astype(float).groupby(own.rename(self.panel))
+            line = {**vega.roles_of(panel=self.panel), "x": "end", "y": "end"}
+            for end in ("min", "max"):
+                ends = values.agg(end).agg(end, axis="columns").rename("end").reset_index()
+                parts.append(vega.known_rows(ends, line, "diagonal", "equal"))
+        long = vega.finished(parts, self, context)
         shared = vega.colors(long, context, self.color)
         if is_discrete := not (self.diagonal or self.continuous):
             x = vega.discrete_axis(long, "x", frame[self.x], x["title"])

@@ -13,6 +13,7 @@ import pandas as pd
 
 from pvr_jax.reporting.columns import Context
 from pvr_jax.reporting.exhibits import format_coordinate, sorted_values
+from pvr_jax.reporting.numbers import MISSING
 from pvr_jax.results import statistics
 
 Spec = dict[str, Any]
@@ -143,8 +144,10 @@ def finished(parts: Sequence[pd.DataFrame], chart: Described, context: Context) 
             long[f"{role}_order"] = long[role].map(order)
             is_named = role == "panel" and chart.panel not in TITLED
             before = f"{context.measure(chart.panel).long_name} " if is_named else ""
+            # An empty text would be read as a missing one, and not be drawn.
             long[role] = [
-                before + format_coordinate(v) if pd.notna(v) else None for v in long[role]
+                before + (format_coordinate(v) or MISSING) if pd.notna(v) else None
+                for v in long[role]
             ]
     if "panel" in long:
         panels = order_of(long, "panel")[:MAX_PANELS]
@@ -216,8 +219,10 @@ def dashes(long: pd.DataFrame, context: Context, name: str) -> Spec:
     values = order_of(long, "dash")
     if len(values) < 2:
         return {}
-    scale, title = _scale(values, DASHES), context.measure(name).long_name
-    return {"strokeDash": {"field": "dash", "type": "nominal", "title": title, "scale": scale}}
+    look = {"symbolOpacity": 1, "symbolSize": 400, "symbolStrokeColor": GRAYS[0]}
+    legend = {"title": context.measure(name).long_name, **look}
+    scale = _scale(values, DASHES)
+    return {"strokeDash": {"field": "dash", "type": "nominal", "legend": legend, "scale": scale}}
 
 
 def faint(opacity: float, color: str) -> Spec:

@@ -102,6 +102,21 @@ def test_no_more_panels_than_a_page_can_hold():
     assert rows["panel"].nunique() == MAX_PANELS and spec["columns"] == 3
 
 
+def test_an_empty_label_is_drawn():
+    unnamed = Curve(
+        "c", "C", y="generalization_error", x="step", color="kind",
+        data=lambda study: study.curve("generalization_error").assign(kind=""),
+    )  # fmt: skip
+    svg = vl_convert.vegalite_to_svg(unnamed.spec(STUDY, context_of(STUDY)))
+    assert "line mark" in svg and "–" in svg
+
+
+def test_errors_are_drawn_from_0_and_on_equal_axes():
+    _, spec = table("diagonal")
+    axes = [layer["encoding"] for layer in spec["spec"]["layer"] if "x" in layer["encoding"]]
+    assert all(axis[side]["scale"] == {"zero": True} for axis in axes for side in "xy")
+
+
 def test_diverged_replicas_are_no_points():
     study = toy_study.study(toy_study.run(diverged={(0, 0), (0, 1)}))
     rows, _ = table("points", study)
