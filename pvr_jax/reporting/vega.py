@@ -34,6 +34,7 @@ DIGITS = 5  # of a number in a description
 TEXTS = ("panel", "color", "dash", "role", "level", "replica")
 # Widths for paper, in pixels of 1/72 inch: one of two columns, and both.
 PAPER_WIDTHS = {"": 486, "-column": 234}
+LETTER, SYMBOL = 5, 30  # pixels of a legend's text and of what is before it
 CONFIG = {
     "background": "transparent",
     "font": "Helvetica, Arial, sans-serif",
@@ -76,7 +77,20 @@ def paper(spec: Spec, width: int) -> Spec:
         found["columns"] = columns
     inner["width"] = (width - 70) / columns - (20 if columns > 1 else 0)
     inner["height"] = inner["width"] * (0.75 if columns > 1 else 0.6)
+    found["config"]["legend"] = {**found["config"]["legend"], **_legends(inner, width)}
     return found
+
+
+def _legends(inner: Spec, width: int) -> Spec:
+    """Return how legends fit a width: in columns, and below each other if they must."""
+    looks = ("color", "shape", "stroke", "strokeDash")
+    used = [part["encoding"].get(look, {}) for part in inner["layer"] for look in looks]
+    entries = {tuple(use["scale"]["domain"]) for use in used if use.get("type") == "nominal"}
+    each = {labels: LETTER * max(map(len, labels)) + SYMBOL for labels in entries}
+    columns = max(1, width // max(each.values(), default=width))
+    total = sum(size * min(len(labels), columns) for labels, size in each.items())
+    stacked = {"layout": {"bottom": {"direction": "vertical", "anchor": "start"}}}
+    return {"columns": columns, **(stacked if total > width else {})}
 
 
 def roles_of(**columns: str) -> dict[str, str]:
@@ -180,10 +194,13 @@ def colors(long: pd.DataFrame, context: Context, name: str) -> Spec:
     values = order_of(long, "color")
     if not values:
         return {"color": {"value": COLORS[0]}}
-    title = None if name in TITLED else context.measure(name).long_name
-    legend = {"title": title, "symbolOpacity": 1}
+    legend = {"title": _legend_title(context, name), "symbolOpacity": 1}
     scale = _scale(values, COLORS)
     return {"color": {"field": "color", "type": "nominal", "legend": legend, "scale": scale}}
+
+
+def _legend_title(context: Context, name: str) -> str | None:
+    return None if name in TITLED else context.measure(name).long_name
 
 
 def _scale(values: Sequence[str], looks: Sequence[Any]) -> Spec:
@@ -220,7 +237,7 @@ def dashes(long: pd.DataFrame, context: Context, name: str) -> Spec:
     if len(values) < 2:
         return {}
     look = {"symbolOpacity": 1, "symbolSize": 400, "symbolStrokeColor": GRAYS[0]}
-    legend = {"title": context.measure(name).long_name, **look}
+    legend = {"title": _legend_title(context, name), **look}
     scale = _scale(values, DASHES)
     return {"strokeDash": {"field": "dash", "type": "nominal", "legend": legend, "scale": scale}}
 
