@@ -95,7 +95,7 @@ def agreement(fresh: Study, kept: Study) -> Agreement:
         fresh: new results.
         kept: results to compare with.
     """
-    fields = _common_fields([*fresh.runs, *kept.runs])
+    fields = [name for name in _fields(kept) if name in _fields(fresh)]
     before, after = (_long(study, fields) for study in (kept, fresh))
     known = {*before.columns} & {*after.columns} - {"value", *_GIVEN}
     keys = [name for name in before if name in known]
@@ -125,9 +125,9 @@ def agreement(fresh: Study, kept: Study) -> Agreement:
     )
 
 
-def _common_fields(runs: Sequence) -> list[str]:
-    own = [config_fields(run) for run in runs]
-    return [name for name in own[0] if all(name in fields for fields in own)]
+def _fields(study: Study) -> dict[str, str]:
+    """Return the fields that name the runs of a study, also those that only some of them have."""
+    return {name: value for run in study.runs for name, value in config_fields(run).items()}
 
 
 def _long(study: Study, fields: Sequence[str]) -> pd.DataFrame:
@@ -135,7 +135,7 @@ def _long(study: Study, fields: Sequence[str]) -> pd.DataFrame:
     parts = []
     for run in study.runs:
         config = config_fields(run)
-        setting = ", ".join(f"{name}={config[name]}" for name in fields)
+        setting = ", ".join(f"{name}={config[name]}" for name in fields if name in config)
         last = run.isel(step=-1, drop=True) if "step" in run.dims else run
         table = run[[c for c, v in run.coords.items() if v.dims == ("replica",)]]
         table = table.assign(constant=_constant_error(run)).to_dataframe()

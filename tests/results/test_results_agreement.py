@@ -30,6 +30,20 @@ def test_a_new_field_with_a_default_orphans_nothing():
     assert agreement(fresh(runs=newer), KEPT).holds
 
 
+def test_runs_that_differ_in_a_field_of_some_models_are_compared_one_by_one():
+    def runs(factor=1.0):
+        deep = [
+            toy_study.run(f"d{depth}", "deep", depth * factor, {"model": {"depth": depth}})
+            for depth in (2, 3)
+        ]
+        return (*deep, toy_study.run("m"))
+
+    kept = toy_study.study(*runs())
+    found = agreement(fresh(runs=runs()), kept)
+    assert found.holds and (found.replicas, found.kept, found.identical) == (30, 30, 30)
+    assert not agreement(fresh(runs=runs(1.5)), kept).holds
+
+
 @pytest.mark.parametrize("measure", ["generalization_error", "degree_profile", "influence"])
 def test_a_measure_that_differs_is_named(measure):
     def change(run):
