@@ -73,7 +73,7 @@ def prepared(line: CommandLine) -> Callable[[], None]:
     if request is not None and log:
         raise nowhere
     if request is not None:
-        return prepared_sweep(request, stage, workdir)
+        return prepared_sweep(request, stage, workdir, line.check)
     if config is not None:
         experiment = command_line.validate(config, overrides)
         for remark in experiment.remarks(config, overrides):
@@ -113,7 +113,9 @@ def start_devices(processes: str) -> None:
         hosts.join()
 
 
-def prepared_sweep(request: SweepRequest, stage: str, workdir: Path) -> Callable[[], None]:
+def prepared_sweep(
+    request: SweepRequest, stage: str, workdir: Path, check: bool = False
+) -> Callable[[], None]:
     """Return what runs a sweep: its stages train and analyse, or the one asked for, and the table.
 
     Raises:
@@ -125,7 +127,8 @@ def prepared_sweep(request: SweepRequest, stage: str, workdir: Path) -> Callable
     if stage not in known:
         raise UsageError(f"--stage: given {stage}; allowed with --sweep: {', '.join(known)}")
     cells = definition.expand(request)
-    if refused := [cell for cell in cells if cell.config is None]:
+    refused = [cell for cell in cells if cell.config is None]
+    if check and refused:  # a run says it of each
         first = f"{refused[0].name}: {refused[0].refused}"
         print(f"note: {len(refused)} of {len(cells)} cells are refused: {first}", file=sys.stderr)
     sweep = execute.Sweep(request, cells, workdir)
