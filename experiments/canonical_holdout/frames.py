@@ -130,7 +130,7 @@ def charted(study: Study) -> pd.DataFrame:
     for name in found.filter(regex="^se_"):
         prediction = name.replace("se_", "predicted_")
         value = found[prediction]
-        found = found.assign(**{prediction: value.where(found[name] <= value / 2)})
+        found = found.assign(**{prediction: value.mask(found[name] > value / 2)})
     if found["model"].nunique() <= MAX_COLORS:
         return found
     task = found["task"] + ", " if found["task"].nunique() > 1 else ""

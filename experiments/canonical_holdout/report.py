@@ -26,7 +26,7 @@ OVER = ("task", "frozen_bit")
 
 
 def verdict(study: Study, context: Context) -> str:
-    """Return in how many cells the error is the influence, or how it goes with noise stability."""
+    """Say in how many cells error and influence differ, or how the error goes with stability."""
     if not frames.has_frozen(study):
         found = correlation("target_noise_stability", ERROR)
         text = found.cell(frames.targets(study), context).text

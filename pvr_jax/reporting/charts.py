@@ -195,8 +195,8 @@ class Points(Chart):
         x, y = self._axis("x", context), self._axis("y", context)
         if self.diagonal:
             x["scale"] = y["scale"]
-            own = frame[self.panel] if self.panel else pd.Series("", frame.index)
-            values = frame[[self.x, self.y]].astype(float).groupby(own.rename(self.panel))
+            panels = frame[self.panel] if self.panel else pd.Series("", frame.index)
+            values = frame[[self.x, self.y]].astype(float).groupby(panels.rename(self.panel))
             line = {**vega.roles_of(panel=self.panel), "x": "end", "y": "end"}
             for end in ("min", "max"):
                 ends = values.agg(end).agg(end, axis="columns").rename("end").reset_index()

@@ -18,8 +18,10 @@ import numpy as np
 
 METRICS, RECORD = "metrics.jsonl", "run.json"
 # Errors raised by reading a file in an unexpected form.
-DAMAGES = (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError)
-DAMAGES += (EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+DAMAGES = (
+    *(KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError),
+    *(EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError),
+)
 
 
 class RunError(RuntimeError):
