@@ -5,7 +5,6 @@ regression with it; averaged over initializations it is a prediction without fre
 any architecture.
 """
 
-import math
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -23,6 +22,8 @@ Apply = Callable[[Any, jax.Array], jax.Array]
 
 LARGEST_N = 12
 BLOCK_BYTES = 1 << 30
+# Gradients are made by so many bytes: those that are split into outer factors stay in the cache.
+CHUNK_BYTES = 1 << 24
 PROBES = 8
 JACOBIAN_BLOCK = 128
 # Squared relative rounding error of a product of two vectors.
@@ -83,8 +84,8 @@ def empirical_kernel(apply: Apply, params: Any, n: int, block: int | None = None
         apply: `apply(params, x[b, n]) -> y[b]`.
         params: the parameters, any tree of float arrays; all count as trained.
         n: coordinates, up to 12: the matrix has 4^n entries.
-        block: points whose Jacobian [block, parameters] is in memory, twice; None: as many as take
-            a gigabyte each.
+        block: points whose gradients, or their outer factors, are in memory, twice; None: as many
+            as take a gigabyte each.
 
     Returns:
         float64 [2^n, 2^n], symmetric, computed in float64: eigenvalues of high degree, a millionth
@@ -125,22 +126,25 @@ def _in_float64(params: Any) -> Any:
 
 
 def _kernel(apply: Apply, params: Any, n: int, block: int | None) -> np.ndarray:
-    bytes_per_point = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
-    if block is None:
-        block = max(1, BLOCK_BYTES // max(1, bytes_per_point))
-    block = min(2**n, 1 << (block.bit_length() - 1))
     # Evenly spaced points repeat a pattern: windows that share weights could all see the same
     # inputs, and a sum of outer products would look like one.
     probes = np.random.default_rng(0).permutation(2**n)[:PROBES].astype(np.int32)
-    jacobian = _jacobian(apply, params, cube.points_at(jnp.asarray(probes), n))
     outer = tuple(
-        leaf.ndim == 3 and bool(_are_outer(leaf).all()) for leaf in jax.tree.leaves(jacobian)
+        found is not None and bool(found)
+        for found in _may_be_outer(apply, params, cube.points_at(jnp.asarray(probes), n))
     )
     while True:
         try:
             return _products(apply, params, n, block, outer)
         except _NotOuterError as error:
             outer = error.outer
+
+
+@partial(jax.jit, static_argnames="apply")
+def _may_be_outer(apply: Apply, params: Any, x: jax.Array) -> list[jax.Array | None]:
+    """Return of each leaf whether its gradients at x [b, n] are outer products; None: no matrix."""
+    leaves = jax.tree.leaves(_jacobian(apply, params, x))
+    return [_are_outer(leaf, _split(leaf)).all() if leaf.ndim == 3 else None for leaf in leaves]
 
 
 class _NotOuterError(Exception):
@@ -151,8 +155,14 @@ class _NotOuterError(Exception):
         self.outer = outer
 
 
-def _products(apply: Apply, params: Any, n: int, block: int, outer: tuple[bool, ...]) -> np.ndarray:
+def _products(
+    apply: Apply, params: Any, n: int, block: int | None, outer: tuple[bool, ...]
+) -> np.ndarray:
     size = 2**n
+    held, _ = jax.eval_shape(partial(_features_of, apply, params, n, 1, outer), 0)
+    held_bytes = max(1, sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(held)))
+    block = block or max(1, BLOCK_BYTES // held_bytes)
+    block = min(size, 1 << (block.bit_length() - 1))
 
     def features(start: int) -> Features:
         found, are_outer = _features_of(apply, params, n, block, outer, start)
@@ -162,8 +172,7 @@ def _products(apply: Apply, params: Any, n: int, block: int, outer: tuple[bool, 
         return found
 
     starts = range(0, size, block)
-    held, _ = jax.eval_shape(partial(_features_of, apply, params, n, block, outer), 0)
-    if _bytes_per_point(held, block) * size <= 2 * BLOCK_BYTES:
+    if held_bytes * size <= 2 * BLOCK_BYTES:
         features = cache(features)
     kernel = np.empty((size, size))
     for i, row in enumerate(starts):
@@ -175,12 +184,12 @@ def _products(apply: Apply, params: Any, n: int, block: int, outer: tuple[bool, 
     return kernel
 
 
-def _are_outer(gradients: jax.Array) -> jax.Array:
+def _are_outer(gradients: jax.Array, parts: tuple[jax.Array, jax.Array]) -> jax.Array:
     """Return whether each of the gradients [b, p, q] is a matrix of rank one (or zero).
 
     Tested by products with a random vector, three times faster than comparing all entries.
     """
-    left, right = _split(gradients)
+    left, right = parts
     columns = gradients.shape[2]
     vector = jnp.asarray(np.random.default_rng(1).normal(size=columns))
     rest = (gradients * vector[None, None, :]).sum(axis=2) - left * (right @ vector)[:, None]
@@ -190,12 +199,12 @@ def _are_outer(gradients: jax.Array) -> jax.Array:
 
 def _split(gradients: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return the column and row through the largest entry of each rank-one matrix [b, p, q]."""
-    count, _, columns = gradients.shape
-    largest = jnp.argmax(jnp.abs(gradients.reshape(count, -1)), axis=1)
-    point = jnp.arange(count)
-    row, column = largest // columns, largest % columns
-    left, right = gradients[point, :, column], gradients[point, row, :]
-    corner = gradients[point, row, column][:, None]
+    point = jnp.arange(len(gradients))
+    row = jnp.argmax(jnp.abs(gradients).sum(axis=2), axis=1)
+    right = gradients[point, row, :]
+    column = jnp.argmax(jnp.abs(right), axis=1)
+    corner = right[point, column][:, None]
+    left = gradients[point, :, column]
     return left, jnp.where(corner == 0, 0, right / jnp.where(corner == 0, 1, corner))
 
 
@@ -204,16 +213,21 @@ def _features_of(
     apply: Apply, params: Any, n: int, block: int, outer: tuple[bool, ...], start: jax.Array
 ) -> tuple[Features, list[jax.Array]]:
     """Return the gradients at points start <= i < start + block, and which `outer` ones are."""
-    points = cube.points_at(start + jnp.arange(block), n)
-    leaves = jax.tree.leaves(_jacobian(apply, params, points))
-    whole = [g.reshape(block, -1) for g, split in zip(leaves, outer, strict=True) if not split]
-    others = [g for g, split in zip(leaves, outer, strict=True) if split]
-    return Features(whole, list(map(_split, others))), [_are_outer(g).all() for g in others]
 
+    def of_chunk(points: jax.Array) -> tuple[Features, list[jax.Array]]:
+        leaves = jax.tree.leaves(_jacobian(apply, params, points))
+        whole = [g.reshape(chunk, -1) for g, split in zip(leaves, outer, strict=True) if not split]
+        others = [g for g, split in zip(leaves, outer, strict=True) if split]
+        parts = list(map(_split, others))
+        are_outer = [_are_outer(*both).all() for both in zip(others, parts, strict=True)]
+        return Features(whole, parts), are_outer
 
-def _bytes_per_point(features: Features, block: int) -> int:
-    leaves = jax.tree.leaves(features)
-    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves) // block
+    gradient_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
+    chunk = min(block, 1 << (max(1, CHUNK_BYTES // max(1, gradient_bytes)).bit_length() - 1))
+    points = cube.points_at(start + jnp.arange(block), n).reshape(block // chunk, chunk, n)
+    features, are_outer = lax.map(of_chunk, points)
+    features = jax.tree.map(lambda leaf: leaf.reshape(block, *leaf.shape[2:]), features)
+    return features, [found.all() for found in are_outer]
 
 
 @partial(jax.jit, static_argnames="apply")
