@@ -124,7 +124,7 @@ CONFIGS = {
     ],
 }
 CASES = [(name, config) for name, configs in CONFIGS.items() for config in configs]
-QUICK = [CASES[1], CASES[3]]
+QUICK = [CASES[1]]
 
 
 @pytest.mark.parametrize(
@@ -195,6 +195,7 @@ def test_workers_read_a_data_set_that_was_looked_at_before(tmp_path, own):
     assert done.stdout == f"fork {[True] * 6}\n" * 8 + "spawn [True]\n", done.stderr
 
 
+@pytest.mark.slow
 def test_no_reader_asks_threads_that_a_forked_process_lacks(tmp_path, monkeypatch):
     # What makes the test above pass every time, where one with threads may pass by luck.
     opened = []

@@ -42,6 +42,7 @@ def finished(trained):
     return trained
 
 
+@pytest.mark.slow
 def test_training_leaves_a_line_per_evaluation(trained):
     directory = only_run(trained)
     steps = [json.loads(line)["step"] for line in (directory / "metrics.jsonl").open()]

@@ -199,6 +199,7 @@ def test_a_replica_that_has_ended_does_not_change():
     assert np.all(np.asarray(later.step) == EPOCHS + 7)
 
 
+@pytest.mark.slow
 def test_cutting_the_epochs_changes_no_bit_and_neither_do_other_replicas():
     members = build()
     whole = members.advance(members.start(), 0, EPOCHS)
