@@ -29,15 +29,18 @@ CACHE = CACHES / f"{version('jax')}-{version('jaxlib')}-{platform.node()}"
 IS_FIRST = "JAX_COMPILATION_CACHE_DIR" not in os.environ  # processes that it starts inherit it
 # Here, as a folder's conftest.py that is named on the command line imports JAX before any hook.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
+
+import jax  # noqa: E402 (reads the switches)
+
 MOST_BYTES = 1 << 30
-# Of a test that is not marked slow, where CI is set, on a machine that adds a million integers in
-# ADDITION_SECONDS; on a slower one as many times more.
+# Of a test that is not marked slow, where CI is set; what XLA compiles is kept, and not counted.
 MOST_SECONDS = 5.0
-ADDITION_SECONDS = 0.05
+COMPILATION = "/jax/core/compile/backend_compile_duration"
 ORDER = {name: place for place, name in enumerate(("launch", "experiments", "models", "theory"))}
 LEFT_OUT = pytest.StashKey[int]()
 TAKEN, TOLD = pytest.StashKey[dict[str, float]](), pytest.StashKey[bool]()
-BEGAN, BUDGET = pytest.StashKey[float](), pytest.StashKey[float]()
+BEGAN = pytest.StashKey[tuple[float, float]]()
+COMPILED = [0.0]  # seconds of this process
 
 
 def pytest_addoption(parser):
@@ -46,24 +49,11 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     gc.set_threshold(100_000)  # the programs that JAX keeps are long-lived: looking at them is dear
-    if os.environ.get("CI"):
-        config.stash[BUDGET] = MOST_SECONDS * max(1, addition_seconds() / ADDITION_SECONDS)
+    jax.monitoring.register_event_duration_secs_listener(count_compilation)
     if IS_FIRST:
         with contextlib.suppress(OSError):  # a home that is read-only or full does without
             CACHE.mkdir(parents=True, exist_ok=True)
             prune(CACHES, MOST_BYTES)
-
-
-def addition_seconds():
-    """Return the seconds that this processor takes to add a million integers, the least of five."""
-
-    def once():
-        began, total = time.process_time(), 0
-        for number in range(1_000_000):
-            total += number
-        return time.process_time() - began
-
-    return min(once() for _ in range(5))
 
 
 def prune(folder, most_bytes):
@@ -113,6 +103,11 @@ def pytest_terminal_summary(terminalreporter, exitstatus, config):
         terminalreporter.write_line(f"{tests} marked slow and left out; --all runs them too")
 
 
+def count_compilation(event, seconds, **_):
+    if event == COMPILATION:
+        COMPILED[0] += seconds
+
+
 def computed():
     """Return the seconds that this process and the ended ones it started have computed."""
     return sum(os.times()[:4])
@@ -120,7 +115,7 @@ def computed():
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
-    item.stash[BEGAN] = computed()
+    item.stash[BEGAN] = computed(), COMPILED[0]
     return (yield)
 
 
@@ -133,14 +128,15 @@ def pytest_runtest_makereport(item, call):
     report = yield
     taken = item.stash[TAKEN] = item.stash.get(TAKEN, {}) | {report.when: report.duration}
     total = sum(taken.values())
-    least, budget = min(total, computed() - item.stash[BEGAN]), item.config.stash.get(BUDGET, None)
-    is_over = budget and least > budget and not item.get_closest_marker("slow")
+    before, compiled_before = item.stash[BEGAN]
+    least = min(total, computed() - before) - (COMPILED[0] - compiled_before)
+    is_over = os.environ.get("CI") and least > MOST_SECONDS and not item.get_closest_marker("slow")
     if is_over and report.passed and report.when != "setup" and TOLD not in item.stash:
         item.stash[TOLD] = True
         report.outcome = "failed"
         phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in taken.items())
         report.longrepr = (
             f"{item.nodeid} took {total:.1f} s ({phases}); a test of the default suite may take "
-            f"{budget:.1f} s here: mark it @pytest.mark.slow or make it faster"
+            f"{MOST_SECONDS:g} s: mark it @pytest.mark.slow or make it faster"
         )
     return report

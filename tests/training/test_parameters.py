@@ -177,6 +177,7 @@ def test_a_cell_of_a_sweep_has_the_rows_of_its_pack(tmp_path):
         pvr_jax.load_params(moved)
 
 
+@pytest.mark.slow
 def test_rooms_are_imported_when_they_are_used():
     script = (
         "import sys, pvr_jax\n"
