@@ -29,18 +29,12 @@ CACHE = CACHES / f"{version('jax')}-{version('jaxlib')}-{platform.node()}"
 IS_FIRST = "JAX_COMPILATION_CACHE_DIR" not in os.environ  # processes that it starts inherit it
 # Here, as a folder's conftest.py that is named on the command line imports JAX before any hook.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
-
-import jax  # noqa: E402 (reads the switches)
-
 MOST_BYTES = 1 << 30
-# Of a test that is not marked slow, where CI is set; what XLA compiles is kept, and not counted.
-MOST_SECONDS = 5.0
-COMPILATION = "/jax/core/compile/backend_compile_duration"
+MOST_SECONDS = 5.0  # of a test that is not marked slow, where CI is set
 ORDER = {name: place for place, name in enumerate(("launch", "experiments", "models", "theory"))}
 LEFT_OUT = pytest.StashKey[int]()
 TAKEN, TOLD = pytest.StashKey[dict[str, float]](), pytest.StashKey[bool]()
-BEGAN = pytest.StashKey[tuple[float, float]]()
-COMPILED = [0.0]  # seconds of this process
+BEGAN = pytest.StashKey[float]()
 
 
 def pytest_addoption(parser):
@@ -49,7 +43,6 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     gc.set_threshold(100_000)  # the programs that JAX keeps are long-lived: looking at them is dear
-    jax.monitoring.register_event_duration_secs_listener(count_compilation)
     if IS_FIRST:
         with contextlib.suppress(OSError):  # a home that is read-only or full does without
             CACHE.mkdir(parents=True, exist_ok=True)
@@ -103,11 +96,6 @@ def pytest_terminal_summary(terminalreporter, exitstatus, config):
         terminalreporter.write_line(f"{tests} marked slow and left out; --all runs them too")
 
 
-def count_compilation(event, seconds, **_):
-    if event == COMPILATION:
-        COMPILED[0] += seconds
-
-
 def computed():
     """Return the seconds that this process and the ended ones it started have computed."""
     return sum(os.times()[:4])
@@ -115,7 +103,7 @@ def computed():
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
-    item.stash[BEGAN] = computed(), COMPILED[0]
+    item.stash[BEGAN] = computed()
     return (yield)
 
 
@@ -128,8 +116,7 @@ def pytest_runtest_makereport(item, call):
     report = yield
     taken = item.stash[TAKEN] = item.stash.get(TAKEN, {}) | {report.when: report.duration}
     total = sum(taken.values())
-    before, compiled_before = item.stash[BEGAN]
-    least = min(total, computed() - before) - (COMPILED[0] - compiled_before)
+    least = min(total, computed() - item.stash[BEGAN])
     is_over = os.environ.get("CI") and least > MOST_SECONDS and not item.get_closest_marker("slow")
     if is_over and report.passed and report.when != "setup" and TOLD not in item.stash:
         item.stash[TOLD] = True

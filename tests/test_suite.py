@@ -86,18 +86,6 @@ def test_on_ci_a_default_test_that_takes_too_long_fails(suite, monkeypatch):
     )
 
 
-def test_what_is_compiled_is_kept_and_not_counted(suite, monkeypatch):
-    monkeypatch.setenv("CI", "true")
-    record = 'jax.monitoring.record_event_duration_secs("{}", 1e3)'
-    event = "/jax/core/compile/backend_compile_duration"
-    begin = "def test_waits_for_its_fixture(long_in_the_making):\n    "
-    text = "import jax\n" + suite.file.read_text()
-    suite.file.write_text(text.replace(begin, begin + record.format(event) + "\n    "))
-    suite("--all").assert_outcomes(passed=3)
-    suite.file.write_text(text.replace(begin, begin + record.format("/another") + "\n    "))
-    suite("--all").assert_outcomes(passed=2, failed=1)
-
-
 def test_two_processes_say_together_what_they_left_out(suite):
     done = suite("-n", "2")
     done.stdout.fnmatch_lines("1 tests are marked slow and left out; --all runs them too")

@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 import tensorflow_datasets as tfds
 from array_record.python import array_record_module
-from slow_cases import slow_but
 
 import pvr_jax.builders
 from experiments.pointer_value.experiment import EXPERIMENT
@@ -124,12 +123,10 @@ CONFIGS = {
     ],
 }
 CASES = [(name, config) for name, configs in CONFIGS.items() for config in configs]
-QUICK = [CASES[1]]
 
 
-@pytest.mark.parametrize(
-    "name, config", slow_but(QUICK, CASES), ids=[config.name for _, config in CASES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name, config", CASES, ids=[config.name for _, config in CASES])
 def test_what_is_read_back_are_the_librarys_rows(name, config, tmp_path):
     sources = tfds.data_source(f"{name}/{config.name}", data_dir=tmp_path)
     assert set(sources) == {"train", "test_iid"} | ({"test_withheld"} if config.withheld else set())
