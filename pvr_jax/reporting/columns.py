@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.stats
+import scipy  # loads scipy.stats, which takes long, where it is used
 
 from pvr_jax.reporting import numbers
 from pvr_jax.results import Measure, statistics

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.stats
+import scipy  # loads scipy.stats, which takes long, where it is used
 
 from pvr_jax.boolean.cube import points_at
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.stats
+import scipy  # loads scipy.stats, which takes long, where it is used
 
 from pvr_jax import checks
 from pvr_jax.tasks import token_pvr

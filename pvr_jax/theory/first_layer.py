@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-import scipy.stats
+import scipy  # loads scipy.stats, which takes long, where it is used
 
 from pvr_jax.refusal import Refusal
 

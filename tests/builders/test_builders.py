@@ -211,6 +211,7 @@ def test_no_reader_asks_threads_that_a_forked_process_lacks(tmp_path, monkeypatc
     assert opened and all("max_parallelism:0" in options for options in opened)
 
 
+@pytest.mark.slow
 def test_threads_read_a_data_set_together_and_a_pickle_reads_it_again(tmp_path):
     builder = TokenPvr(config=TokenConfig(train_samples=200, test_samples=5), data_dir=tmp_path)
     builder.download_and_prepare()

@@ -79,7 +79,8 @@ def trained(request, tmp_path_factory):
     if request.param == "whole":
         done = request.getfixturevalue("run")(f"--config={QUICKSTART}", f"--workdir={workdir}")
         return Quickstart(workdir, (), [done.stdout], {"0": 0.46875, "2": 0.21875}, 2048)
-    flags = ("--config.task.pointer_bits=2", "--config.train.execution=vmap")
+    flags = ("--config.task.pointer_bits=2", "--config.model.widths=(16,)")
+    flags += ("--config.train.execution=vmap",)
     return Quickstart(workdir, flags, [], {"0": 0.25, "2": 0.125}, 64).go_through("train")
 
 

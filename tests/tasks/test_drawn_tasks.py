@@ -22,9 +22,7 @@ TASKS = {
 }
 
 
-@pytest.fixture(
-    scope="module", params=slow_but(["token_pvr", "conditional_pvr"], classification.names())
-)
+@pytest.fixture(scope="module", params=slow_but(["conditional_pvr"], classification.names()))
 def task(request):
     # A KeyError here: a new task needs a line above.
     return classification.make(request.param, **TASKS[request.param])

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from slow_cases import slow_but
 
 from pvr_jax.boolean import cube
 from pvr_jax.tasks import datasets
@@ -153,7 +152,8 @@ def plain_loop(seed, leap, samples, epochs, rate=RATE):
     return found
 
 
-@pytest.mark.parametrize("execution", slow_but(["map"], ["vmap", "map"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("execution", ["vmap", "map"])
 def test_equals_a_plain_loop(execution):
     members = build(execution=execution)
     state = members.advance(members.start(), 0, EPOCHS)

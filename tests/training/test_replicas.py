@@ -30,10 +30,9 @@ def assert_same(left, right, rows=slice(None)):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a[rows], b, atol=1e-5), left, right)
 
 
-@pytest.mark.parametrize(
-    "execution, group", slow_but([("chunked", 3)], [("vmap", 1), ("map", 1), ("chunked", 3)])
-)
-@pytest.mark.parametrize("devices", slow_but([4], [1, 4]))
+@pytest.mark.slow
+@pytest.mark.parametrize("execution, group", [("vmap", 1), ("map", 1), ("chunked", 3)])
+@pytest.mark.parametrize("devices", [1, 4])
 def test_every_mode_and_device_count_gives_the_same_numbers(build, execution, group, devices):
     seeds, bits = [0, 1, 2, 3, 4, 5, 6, 7], [0, 0, 1, 1, 2, 2, 3, 3]
     reference = trained(build(seeds, bits))
