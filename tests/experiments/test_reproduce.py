@@ -14,8 +14,8 @@ from pvr_jax import results
 
 STUDIES = reproduce.names()
 
-# Per study, the runs that differ in kind; the others differ in numbers. Without the last runs of studies
-# that a block of a document reproduces, which tests/launch carries out.
+# Per study, the runs that differ in kind; the others differ in numbers. The last run of a study
+# that a block of a document reproduces is missing: tests/launch carries it out.
 SMOKE = {
     "pvr_majority": ["model=transformer"],
     "quadratic_chain": ["model=mlp"],
