@@ -25,6 +25,7 @@ from pvr_jax.training import run_log
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
 QUICKSTART = f"{CONFIGS / 'quickstart.py'}:tiny"
+SMALL = (f"--config={QUICKSTART}", "--config.task.pointer_bits=2")  # on 6 bits
 
 
 def load(name):
@@ -258,7 +259,7 @@ def test_every_task_is_trained_and_analysed_in_its_tiny_mode(tmp_path, monkeypat
     ids=lambda flags: flags[0],
 )
 def test_the_choices_of_data_optimiser_and_execution_train(tmp_path, flags):
-    invoke(f"--config={QUICKSTART}", f"--workdir={tmp_path}", "--stage=train", *flags)
+    invoke(*SMALL, f"--workdir={tmp_path}", "--stage=train", *flags)
     assert (only_run(tmp_path) / "train.done").exists()
 
 
@@ -266,7 +267,7 @@ def test_the_choices_of_data_optimiser_and_execution_train(tmp_path, flags):
 def test_spectra_of_every_kept_checkpoint_are_written_when_asked_for(tmp_path):
     for stage in ("train", "analyse"):
         flags = ("--config.evaluation.spectra=all", f"--stage={stage}")
-        invoke(f"--config={QUICKSTART}", f"--workdir={tmp_path}", *flags)
+        invoke(*SMALL, f"--workdir={tmp_path}", *flags)
     measures = results.read(only_run(tmp_path) / "measures.nc")
     with np.load(only_run(tmp_path) / "spectra.npz", allow_pickle=False) as spectra:
         kept = spectra["step"].tolist()
@@ -284,7 +285,7 @@ def test_a_new_measure_is_in_every_file_and_in_the_report_by_its_name(tmp_path, 
 
     monkeypatch.setattr(measures_module, "MEASURES", (*measures_module.MEASURES, largest_value))
     jax.clear_caches()
-    invoke(f"--config={QUICKSTART}", "--config.holdout.bits=4", f"--workdir={tmp_path}")
+    invoke(*SMALL, "--config.holdout.bits=4", f"--workdir={tmp_path}")
     jax.clear_caches()
     measured = results.read(only_run(tmp_path) / "measures.nc")["largest_value"]
     assert measured.shape == (4, 2)  # at four evaluations, for two seeds

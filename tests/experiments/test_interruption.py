@@ -169,6 +169,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(uninterrupted, ru
 
 def test_a_diverged_replica_is_named_and_reported(tmp_path, capsys):
     flags = ("--config.train.optimizer=sgd", "--config.train.learning_rates=1e30")
+    flags += ("--config.task.pointer_bits=2",)
     assert main.main(["main", QUICKSTART, *flags, f"--workdir={tmp_path}"]) == 0
     assert "warning: bit0-seed0 diverged at step" in capsys.readouterr().out
     assert (open_study(only_run(tmp_path)).final()["diverged_at"] >= 0).all()

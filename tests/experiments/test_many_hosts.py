@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 # Three replicas, which divide neither two nor four devices.
 CONFIG = (
     f"--config={ROOT / 'configs' / 'quickstart.py'}:tiny",
+    "--config.task.pointer_bits=2",
     "--config.holdout.bits=2",
     "--config.train.seeds=3",
     "--config.model.widths=32,16",
