@@ -44,7 +44,8 @@ def logged(workdir):
 def finished(request, run, tmp_path_factory):
     """One configuration of each kind, through all stages: (its name, work directory, output)."""
     workdir = tmp_path_factory.mktemp(request.param)
-    done = run(f"--config={ROOT / TINY[request.param]}", f"--workdir={workdir}")
+    config = f"--config={ROOT / TINY[request.param]}"
+    done = run(config, "--config.train.execution=vmap", f"--workdir={workdir}")
     return request.param, workdir, done.stdout
 
 

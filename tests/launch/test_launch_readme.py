@@ -116,7 +116,7 @@ def script_of(block):
             listener.bind(("127.0.0.1", 0))
             block = block.replace("host0:9876", f"127.0.0.1:{listener.getsockname()[1]}")
         block = block.replace("CONFIG", "configs/quickstart.py").replace("/shared/runs", "shared")
-        block = f"{block.strip()} &\n{block.replace('INDEX=0', 'INDEX=1')}wait %1\n"
+        block = f"{block.strip()} &\n{block.replace('INDEX=0', 'INDEX=1')}wait $!\n"
     if "NAME" in block:  # of something that was reproduced
         block = "./launch.sh reproduce NAME --workdir=runs\n" + block
         block = block.replace("NAME", "pvr_majority")
