@@ -90,6 +90,11 @@ def pytest_collection_modifyitems(config, items):
         config.workeroutput["left_out"] = len(left_out)
 
 
+def pytest_collection_finish():
+    # From here on: Python takes a module that a test edits within a second for the one before.
+    sys.dont_write_bytecode = True
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node, error):
     node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
