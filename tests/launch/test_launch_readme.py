@@ -27,7 +27,7 @@ BLOCKS = [text for document in TEXTS for _, language, text in blocks(document) i
 BLOCKS = [text for text in BLOCKS if COMMANDS.search(text)]
 CARRIED_OUT = [text for text in BLOCKS if not ELSEWHERE.search(text)]
 SHARDS = 1000  # of the sweeps, which have fewer packs; the first shard of each is trained
-# The last run of every study is of a network that compiles quickly.
+# Of nearly every study the last run is of an MLP, which compiles quickly.
 ONE_RUN = """
 
 every_run = runs
