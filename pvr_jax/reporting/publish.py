@@ -1,5 +1,6 @@
 """Publish a report: every exhibit of a study as files, and one page that works offline."""
 
+import contextlib
 import json
 import os
 import re
@@ -92,7 +93,7 @@ class Published:
 
 def write_text(path: Path, text: str) -> Path:
     """Write a file atomically; return its path."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(text, encoding="utf-8", newline="\n")
     return temporary.replace(path)
 
@@ -101,7 +102,7 @@ def publish(report: Report, study: Study, directory: str | Path) -> Published:
     """Write the report of a study: the page, tables (.md .csv .tex), figures, replicas.csv.
 
     Figures are SVG, PDF and PNG, in two widths for paper, and Vega-Lite descriptions. Output is
-    deterministic.
+    deterministic but for the order of names in a PDF.
 
     Args:
         report: the report.
@@ -154,13 +155,10 @@ def write_figure(directory: Path, name: str, spec: Mapping[str, Any]) -> dict[st
     """Write a figure as SVG, PDF, PNG and Vega-Lite; return the path of each."""
     paths = {"vl.json": write_text(directory / f"{name}.vl.json", _json(spec))}
     for ending, width in PAPER_WIDTHS.items():
-        sized = paper(spec, width)
-        made = {
-            "svg": _numbered(vl_convert.vegalite_to_svg(sized)).encode(),
-            "pdf": vl_convert.vegalite_to_pdf(sized),
-        }
+        svg = _numbered(vl_convert.vegalite_to_svg(paper(spec, width)))
+        made = {"svg": svg.encode(), "pdf": vl_convert.svg_to_pdf(svg)}
         if not ending:
-            made["png"] = vl_convert.vegalite_to_png(sized, ppi=RESOLUTION)
+            made["png"] = vl_convert.svg_to_png(svg, ppi=RESOLUTION)
         for kind, content in made.items():
             paths[f"{kind}{ending}"] = directory / f"{name}{ending}.{kind}"
             paths[f"{kind}{ending}"].write_bytes(content)
@@ -295,7 +293,18 @@ def _template() -> jinja2.Template:
 
 @cache
 def _script() -> str:
-    """Return Vega, Vega-Lite and vegaEmbed as one script, safe to inline."""
-    script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    """Return Vega, Vega-Lite and vegaEmbed as one script, safe to inline.
+
+    The bundle, which takes two seconds, is kept in the user's cache.
+    """
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    kept = Path(caches, "pvr_jax", f"vega-{vl_convert.__version__}.js")
+    try:
+        script = kept.read_text("utf-8")
+    except OSError:
+        script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+        with contextlib.suppress(OSError):  # a cache that is read-only or full
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_text(kept, script)
     script = script.replace("</script", "<\\/script")
     return f"(() => {{\n{script}\n}})();"  # keeps its names local

@@ -7,7 +7,7 @@ rates and init scales on one scale.
 """
 
 import numpy as np
-import scipy.optimize
+import scipy  # loads scipy.optimize, which takes long, where it is used
 from jax.typing import ArrayLike
 
 from pvr_jax import checks

@@ -69,6 +69,23 @@ def test_writing_twice_gives_the_same_bytes(published, tmp_path):
             assert other.read_bytes() == path.read_bytes(), path.name
 
 
+def test_the_script_is_bundled_once_and_kept_where_that_is_possible(tmp_path, monkeypatch):
+    bundled = []
+    bundle = "vega = '</script>';"
+    monkeypatch.setattr(
+        publishing.vl_convert, "javascript_bundle", lambda _: bundled.append(1) or bundle
+    )
+    (tmp_path / "file").touch()
+    scripts = []
+    for cache, count in (("cache", 1), ("cache", 1), ("file", 2)):  # in a file nothing is kept
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / cache))
+        scripts.append(publishing._script.__wrapped__())
+        assert len(bundled) == count
+    assert scripts[0] == scripts[1] == scripts[2] == "(() => {\nvega = '<\\/script>';\n})();"
+    (kept,) = (tmp_path / "cache" / "pvr_jax").iterdir()
+    assert kept.name == f"vega-{publishing.vl_convert.__version__}.js"
+
+
 def test_the_page_says_the_verdict_first_and_escapes_what_it_shows(published):
     page = published.page.read_text()
     body = page[page.index("<body>") :]
