@@ -22,6 +22,7 @@ from pvr_jax.tasks import holdouts
 from pvr_jax.theory import kernel_features, wide_networks
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+N = 6  # bits of the target, of which two point
 
 
 def config_of(choice, **fields):
@@ -34,6 +35,11 @@ def config_of(choice, **fields):
             section, field = name.split("__")
             config[section][field] = value
     return config
+
+
+def pvr_of_six_bits(**fields):
+    few = {"task__pointer_bits": 2, "model__widths": (16, 8), "holdout__bits": "0,2"}
+    return config_of("task=pvr,tiny", **few, **fields)
 
 
 def truth_of(config):
@@ -53,7 +59,7 @@ def read(path):
 
 @pytest.fixture(scope="module")
 def predicted(tmp_path_factory):
-    config = config_of("task=pvr_majority,tiny", model__widths=(16, 8), holdout__value=-1)
+    config = pvr_of_six_bits(holdout__value=-1)
     directory = run_stages(config, tmp_path_factory.mktemp("predicted"))
     return config, directory, results.read(directory / "predictions.nc")
 
@@ -63,11 +69,11 @@ def test_the_errors_are_those_of_theory(predicted):
     config, _, found = predicted
     coefficients = float64.exact_spectrum(truth_of(config))
     eigenvalues = wide_networks.wide_eigenvalues(
-        11, wide_networks.plain_layers(11, (16, 8)), wide_networks.RELU
+        N, wide_networks.plain_layers(N, (16, 8)), wide_networks.RELU
     )
     wide = theory.kernel_influences(coefficients, eigenvalues, -1)
     for bit in (0, 2):
-        influence = sum(coefficients[np.arange(2**11) >> (10 - bit) & 1 == 1] ** 2)
+        influence = sum(coefficients[np.arange(2**N) >> (N - 1 - bit) & 1 == 1] ** 2)
         own = found["predicted_generalization_error"].where(found["frozen_bit"] == bit)
         errors = own.mean("replica").to_series()
         assert errors["influence"] == pytest.approx(influence, rel=1e-12)
@@ -82,14 +88,14 @@ def test_the_errors_are_those_of_theory(predicted):
 def test_the_empirical_error_is_that_of_its_kernel(predicted):
     config, _, found = predicted
     truth = truth_of(config)
-    network = models.build(n=11, **config.model.to_dict())
+    network = models.build(n=N, **config.model.to_dict())
     root = jax.random.key(0)
     keys = [jax.random.fold_in(root, start) for start in range(4)]
-    seen = np.asarray(holdouts.canonical(11, 2, -1))
+    seen = np.asarray(holdouts.canonical(N, 2, -1))
 
     def error(keys):
         kernel = theory.mean_empirical_kernel(
-            network.init, network.apply, 11, keys, symmetrize=True
+            network.init, network.apply, N, keys, symmetrize=True
         )
         values = theory.kernel_interpolator(kernel, truth, seen)
         return np.square(values - truth).mean() / 2
@@ -105,13 +111,13 @@ def test_the_empirical_error_is_that_of_its_kernel(predicted):
 
 @pytest.mark.slow
 def test_a_network_too_large_for_roots_goes_through_its_matrix(monkeypatch):
-    config = config_of("task=pvr_majority,tiny", model__widths=(16, 8))
-    seen = np.asarray(holdouts.canonical(11, 2, 1))
+    config = pvr_of_six_bits()
+    seen = np.asarray(holdouts.canonical(N, 2, 1))
     values = []
     for most_bytes in (kernel_features.MAX_BYTES, 0):
         monkeypatch.setattr(kernel_features, "MAX_BYTES", most_bytes)
         theories._kernels.cache_clear()
-        values.append(theories.empirical_ntk(config, 11).function(truth_of(config), seen))
+        values.append(theories.empirical_ntk(config, N).function(truth_of(config), seen))
     theories._kernels.cache_clear()
     np.testing.assert_allclose(values[0], values[1], atol=1e-6)
 
@@ -121,12 +127,12 @@ def test_what_a_theory_leaves_is_the_distance_over_the_whole_cube(predicted):
     config, directory, found = predicted
     truth = truth_of(config)
     residual = found["residual"].sel(theory="influence").values
-    points = np.arange(2**11)
+    points = np.arange(2**N)
     with np.load(directory / "spectra.npz") as spectra:
         functions = float64.values_of(spectra["coefficients"][-1])
     for index, bit in enumerate(found["frozen_bit"].values.astype(int)):
         # The frozen function f_{-k} at x is the target at x with x_k = -1.
-        frozen = truth[points & ~(1 << (10 - bit))]
+        frozen = truth[points & ~(1 << (N - 1 - bit))]
         expected = np.square(functions[index] - frozen).mean() / 2
         assert residual[index] == pytest.approx(expected, rel=1e-9)
     assert len(set(found["residual"].sel(theory="wide_ntk").values)) == 4
@@ -153,12 +159,12 @@ def test_deleted_predictions_are_made_again(predicted):
 @pytest.mark.slow
 def test_a_kernel_is_computed_once_per_network(predicted, monkeypatch):
     config, _, _ = predicted
-    theories.empirical_ntk(config, 11)
+    theories.empirical_ntk(config, N)
     monkeypatch.setattr(theory, "symmetric_kernel", None)
     other = config_of("task=quadratic_chain,tiny", model__widths=(16, 8))
-    seen = np.asarray(holdouts.canonical(11, 2, -1))
-    same = theories.empirical_ntk(other, 11).function(truth_of(config), seen)
-    assert same.shape == (2**11,)
+    seen = np.asarray(holdouts.canonical(N, 2, -1))
+    same = theories.empirical_ntk(other, N).function(truth_of(config), seen)
+    assert same.shape == (2**N,)
 
 
 def test_it_needs_an_analysis(tmp_path):
@@ -170,7 +176,7 @@ def test_it_needs_an_analysis(tmp_path):
 
 @pytest.mark.slow
 def test_nothing_is_predicted_where_nothing_is_frozen(tmp_path):
-    config = config_of("task=parity,tiny", holdout__bits="none")
+    config = config_of("task=parity,tiny", task__n=N, holdout__bits="none")
     found = results.read(run_stages(config, tmp_path) / "predictions.nc")
     assert found["predicted_generalization_error"].isnull().all()
     assert found["not_defined"].sel(theory="influence").item().startswith("nothing is frozen")
@@ -178,7 +184,7 @@ def test_nothing_is_predicted_where_nothing_is_frozen(tmp_path):
 
 @pytest.mark.slow
 def test_a_replica_that_is_not_finite_has_no_distance(tmp_path):
-    config = config_of("task=parity,tiny", model__widths=(16, 8))
+    config = config_of("task=parity,tiny", task__n=N, model__widths=(16, 8))
     directory = run_stages(config, tmp_path, ("train", "analyse"))
     with np.load(directory / "spectra.npz") as spectra:
         arrays = dict(spectra)
@@ -202,7 +208,7 @@ def write_spectra(directory, arrays):
 
 @pytest.mark.slow
 def test_only_the_last_step_counts(tmp_path):
-    config = config_of("task=parity,tiny", evaluation__spectra="all", model__widths=(16, 8))
+    config = config_of("task=parity,tiny", task__n=N, evaluation__spectra="all", model__widths=(16, 8))
     directory = run_stages(config, tmp_path, ("train", "analyse"))
     with np.load(directory / "spectra.npz") as spectra:
         assert len(spectra["step"]) > 1
@@ -268,7 +274,7 @@ def test_a_theory_that_is_not_defined_says_why(monkeypatch, choice, fields, reas
 
 @pytest.mark.slow
 def test_a_kernel_that_cannot_hold_the_target_predicts_nothing(tmp_path):
-    config = config_of("task=parity,model=linear_regression,tiny")
+    config = config_of("task=parity,model=linear_regression,tiny", task__n=N)
     found = results.read(run_stages(config, tmp_path) / "predictions.nc")
     defined = found["predicted_generalization_error"].notnull().all("replica").to_series()
     assert defined[defined].index.tolist() == ["influence"]

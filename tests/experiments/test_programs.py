@@ -1,4 +1,4 @@
-"""The programs of every study, at the sizes of the paper and of a laptop: traced, not compiled.
+"""The programs of every study at the size of the paper: traced, not compiled.
 
 A tiny run compiles what this traces, which takes ten times as long; those runs are marked slow.
 """
@@ -18,23 +18,22 @@ from pvr_jax.training import environment
 def cases():
     """Return (study, choice) for each program that differs in kind and not in numbers alone.
 
-    By default every study at the paper's size, and every model and optimizer of an experiment once.
+    By default every model and optimizer of an experiment once; the slow ones are those of each
+    study. At the size of a laptop only what the paper's size lacks, or what is quicker there.
     """
     found, known = [], set()
-    for name, size in itertools.product(reproduce.names(), reproduce.SIZES):
-        module, kinds = reproduce.load(name), set()
+    for size, name in itertools.product(reversed(reproduce.SIZES), reproduce.names()):
+        module = reproduce.load(name)
         for choice in module.runs(size):
             config = module.get_config(choice)
-            kind = (config.model.name, config.train.optimizer)
-            if kind not in kinds:
-                is_first = size == "paper" and not kinds
-                is_quick = is_first or (config.experiment, *kind) not in known
-                # The ResNet of the paper alone takes as long as ten others; the small one is there.
-                is_quick &= (size, config.model.name) != ("paper", "resnet")
+            kind = (config.experiment, config.model.name, config.train.optimizer)
+            # The ResNet of the paper alone takes as long as ten others.
+            is_quick = kind not in known and (size, config.model.name) != ("paper", "resnet")
+            is_new = (name, *kind) not in known and size == "paper"
+            if is_quick or is_new:
                 marks = () if is_quick else pytest.mark.slow
                 found.append(pytest.param(name, choice, marks=marks))
-            kinds.add(kind)
-            known.add((config.experiment, *kind))
+            known |= {(name, *kind), *([kind] if is_quick else [])}
     return found
 
 
