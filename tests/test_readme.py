@@ -81,8 +81,7 @@ def test_the_blocks_are_found():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "devices"),
-    [(place, 1) for place in PYTHON]
-    + [(place, 2) for place, code in PYTHON.items() if "pvr_jax.run(" in code],
+    [(place, 2 if "pvr_jax.run(" in code else 1) for place, code in PYTHON.items()],
 )
 def test_python_runs_in_a_fresh_process(place, devices, request, data, tmp_path):
     code = PYTHON[place]

@@ -11,7 +11,9 @@ TORCH = "replicas_against_loop"
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in command.BENCHMARKS if name != "transform"])
-def test_tiny_benchmarks_write_results(name, tmp_path, capsys):
+def test_tiny_benchmarks_write_results(name, tmp_path, capsys, monkeypatch):
+    # The processes that it starts compile everything anew.
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     if name == TORCH:
         pytest.importorskip("torch", reason="torch is not installed (extra: bench)")
     assert command.main([name, "--tiny", f"--out={tmp_path}"]) == 0

@@ -231,6 +231,7 @@ def test_threads_read_a_data_set_together_and_a_pickle_reads_it_again(tmp_path):
         again[170]
 
 
+@pytest.mark.slow
 def test_a_configuration_may_be_an_object_or_a_name(tmp_path):
     config = TokenConfig(train_samples=20, test_samples=5)
     by_object = TokenPvr(config=config, data_dir=tmp_path)

@@ -163,6 +163,7 @@ def test_replicas_are_compared_at_every_kept_checkpoint():
     assert last > first  # they start apart, and learn one function
 
 
+@pytest.mark.slow
 def test_a_task_begins_with_a_fresh_optimizer():
     def tasks(key, step):
         return {name: jnp.where(step < 3, own, -own) for name, own in batch(key, step).items()}
@@ -182,6 +183,7 @@ def test_a_task_begins_with_a_fresh_optimizer():
     assert (momentum(fresh_at=(3,)) != momentum()).all()
 
 
+@pytest.mark.slow
 def test_frozen_parameters_stay_as_they_start(tmp_path):
     experiment = toy()
     for freeze, stays in (("w", "w"), ("b", "b")):
@@ -197,6 +199,7 @@ def test_frozen_parameters_stay_as_they_start(tmp_path):
         pvr_jax.run(experiment, config_of(freeze="z"))
 
 
+@pytest.mark.slow
 def test_a_network_computes_in_bfloat16_with_parameters_in_float32(tmp_path):
     config = config_of(dtype="bfloat16")
     found, expected = errors(toy(), config, tmp_path), errors(toy(), config_of())
@@ -208,6 +211,7 @@ def test_a_network_computes_in_bfloat16_with_parameters_in_float32(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_training_starts_from_another_run(tmp_path):
     experiment = toy()
     source = pvr_jax.run(experiment, config_of(), tmp_path)

@@ -113,7 +113,7 @@ def test_retrieval_is_learned_from_many_samples_and_not_from_few(run, tmp_path):
 @pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_bits(run, start, tmp_path):
     config = f"--config={ROOT / TINY['holdout']}"
-    flags = ["--config.train.steps=3000", "--config.checkpoint.save_every_seconds=0.2"]
+    flags = ["--config.train.steps=1500", "--config.checkpoint.save_every_seconds=0.2"]
     # One mode: a probe may find another for the second process, which rounds otherwise.
     flags += ["--config.evaluation.count=12", "--config.train.execution=map", "--stage=train"]
     run(config, f"--workdir={tmp_path / 'whole'}", *flags)

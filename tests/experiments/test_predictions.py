@@ -94,9 +94,7 @@ def test_the_empirical_error_is_that_of_its_kernel(predicted):
     seen = np.asarray(holdouts.canonical(N, 2, -1))
 
     def error(keys):
-        kernel = theory.mean_empirical_kernel(
-            network.init, network.apply, N, keys, symmetrize=True
-        )
+        kernel = theory.mean_empirical_kernel(network.init, network.apply, N, keys, symmetrize=True)
         values = theory.kernel_interpolator(kernel, truth, seen)
         return np.square(values - truth).mean() / 2
 
@@ -208,7 +206,9 @@ def write_spectra(directory, arrays):
 
 @pytest.mark.slow
 def test_only_the_last_step_counts(tmp_path):
-    config = config_of("task=parity,tiny", task__n=N, evaluation__spectra="all", model__widths=(16, 8))
+    config = config_of(
+        "task=parity,tiny", task__n=N, evaluation__spectra="all", model__widths=(16, 8)
+    )
     directory = run_stages(config, tmp_path, ("train", "analyse"))
     with np.load(directory / "spectra.npz") as spectra:
         assert len(spectra["step"]) > 1

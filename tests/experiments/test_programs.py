@@ -3,8 +3,6 @@
 A tiny run compiles what this traces, which takes ten times as long; those runs are marked slow.
 """
 
-import itertools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,21 +17,19 @@ def cases():
     """Return (study, choice) for each program that differs in kind and not in numbers alone.
 
     By default every model and optimizer of an experiment once; the slow ones are those of each
-    study. At the size of a laptop only what the paper's size lacks, or what is quicker there.
+    study, and the ResNet, which takes as long as ten others.
     """
     found, known = [], set()
-    for size, name in itertools.product(reversed(reproduce.SIZES), reproduce.names()):
+    for name in reproduce.names():
         module = reproduce.load(name)
-        for choice in module.runs(size):
+        for choice in module.runs("paper"):
             config = module.get_config(choice)
             kind = (config.experiment, config.model.name, config.train.optimizer)
-            # The ResNet of the paper alone takes as long as ten others.
-            is_quick = kind not in known and (size, config.model.name) != ("paper", "resnet")
-            is_new = (name, *kind) not in known and size == "paper"
-            if is_quick or is_new:
+            if (name, *kind) not in known:
+                is_quick = kind not in known and config.model.name != "resnet"
                 marks = () if is_quick else pytest.mark.slow
                 found.append(pytest.param(name, choice, marks=marks))
-            known |= {(name, *kind), *([kind] if is_quick else [])}
+            known |= {kind, (name, *kind)}
     return found
 
 

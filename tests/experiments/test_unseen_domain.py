@@ -321,6 +321,7 @@ def test_rows_and_test_points_are_the_same_in_both_types_of_training():
     np.testing.assert_array_equal(again, x)
 
 
+@pytest.mark.slow
 def test_measures_of_added_test_points():
     """The parts are averaged over all points, the cube over those that are random in it."""
     config = subcube_of_forty(12)

@@ -15,10 +15,11 @@ DEVICES = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
 # Long enough to be preempted in the middle.
 TRAINING = (
     f"{ROOT}/configs/quickstart.py:tiny",
+    "--config.task.pointer_bits=2",
     "--config.model.widths=128,64",
     "--config.train.execution=vmap",  # not by a probe: runs in different modes differ in rounding
-    "--config.train.epochs=12000",
-    "--config.evaluation.every_epochs=600",
+    "--config.train.epochs=6000",
+    "--config.evaluation.every_epochs=300",
     "--config.checkpoint.count=8",
     "--config.checkpoint.save_every_seconds=1",
     "--stage=train",

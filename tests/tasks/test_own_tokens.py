@@ -90,6 +90,7 @@ def pointed(tokens):
     return tokens[1 + tokens[0]] % 2
 
 
+@pytest.mark.slow
 def test_own_retrieval_labels_as_the_built_in_one_does(monkeypatch):
     monkeypatch.setattr(own_tokens, "LOOKED_AT", 2**12)
     task = make("retrieved")

@@ -88,7 +88,9 @@ def test_permutations_are_in_lexicographic_order(complexity):
     assert last[:size].tolist() == list(range(complexity, -1, -1))
 
 
-@pytest.mark.parametrize("complexity, withheld", [(0, 1), (1, 1), (1, 2), (2, 4), (2, 6)])
+@pytest.mark.parametrize(
+    "complexity, withheld", slow_but([(1, 2), (2, 4)], [(0, 1), (1, 1), (1, 2), (2, 4), (2, 6)])
+)
 def test_withheld_windows_are_those_of_a_plain_list_and_their_share_is_exact(complexity, withheld):
     # Every window there is, in an input whose pointer is at the last place where it fits.
     windows = list(itertools.product(range(10), repeat=complexity + 1))

@@ -365,7 +365,8 @@ def test_empirical_kernel_of_a_network_that_shares_weights_over_windows(n, windo
         np.testing.assert_allclose(measured, expected, rtol=1e-9, atol=1e-12 * expected.max())
 
 
-@pytest.mark.parametrize("last", [77, *(pytest.param(last, marks=SLOW) for last in (0, 1023))])
+@pytest.mark.slow
+@pytest.mark.parametrize("last", [0, 77, 1023])
 def test_empirical_kernel_finds_the_one_gradient_that_is_no_outer_product(last):
     # Half the inputs enter through the shared weights at one point of 1,024 only.
     n, random = 10, np.random.default_rng(0)
@@ -481,7 +482,7 @@ def test_bad_input_says_what_is_allowed(call, message):
         pytest.param("ntk", 0.5, marks=SLOW),
     ],
 )
-@pytest.mark.parametrize("biases", [True, False])
+@pytest.mark.parametrize("biases", [pytest.param(True, marks=SLOW), False])
 def test_layers_of_an_mlp_are_those_of_the_model(initialisation, alpha, biases):
     # Mean empirical kernel of wide networks against their limit.
     n, widths = 4, (256, 256)

@@ -97,7 +97,7 @@ def plain_loop(make, rate, steps=STEPS):
 @pytest.mark.parametrize(
     "name, execution",
     slow_but(
-        [("adam", "vmap"), ("chain", "vmap"), ("warmup", "map")],
+        [("adam", "vmap"), ("chain", "vmap")],
         [*((name, "vmap") for name in CASES), ("adam", "map"), ("warmup", "map")],
     ),
 )
