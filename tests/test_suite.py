@@ -89,9 +89,9 @@ def test_on_ci_a_default_test_that_takes_too_long_fails(suite, monkeypatch):
     done = suite("--all")
     done.assert_outcomes(passed=3, failed=1)
     done.stdout.fnmatch_lines(
-        "*test_own.py::test_waits_for_its_fixture took * s without compilation (setup * s, call * s "
-        "with it); a test of the default suite may take 0.2 s: mark it @pytest.mark.slow or make "
-        "it faster"
+        "*test_own.py::test_waits_for_its_fixture took * s without compilation (setup * s, call "
+        "* s with it); a test of the default suite may take 0.2 s: mark it @pytest.mark.slow or "
+        "make it faster"
     )
 
 

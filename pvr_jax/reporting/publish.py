@@ -297,14 +297,17 @@ def _script() -> str:
 
     The bundle, which takes two seconds, is kept in the user's cache.
     """
-    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    kept = Path(caches, "pvr_jax", f"vega-{vl_convert.__version__}.js")
-    try:
-        script = kept.read_text("utf-8")
-    except OSError:
-        script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-        with contextlib.suppress(OSError):  # a cache that is read-only or full
+    script = ""
+    with contextlib.suppress(OSError, RuntimeError):  # a cache that is read-only or full; no home
+        kept = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "pvr_jax").expanduser()
+        kept /= f"vega-{vl_convert.__version__}.js"
+        if not kept.is_file():
             kept.parent.mkdir(parents=True, exist_ok=True)
-            write_text(kept, script)
-    script = script.replace("</script", "<\\/script")
+            write_text(kept, _bundle())
+        script = kept.read_text("utf-8")
+    script = (script or _bundle()).replace("</script", "<\\/script")
     return f"(() => {{\n{script}\n}})();"  # keeps its names local
+
+
+def _bundle() -> str:
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
