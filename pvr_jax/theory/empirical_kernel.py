@@ -144,7 +144,7 @@ def _kernel(apply: Apply, params: Any, n: int, block: int | None) -> np.ndarray:
 def _may_be_outer(apply: Apply, params: Any, x: jax.Array) -> list[jax.Array | None]:
     """Return of each leaf whether its gradients at x [b, n] are outer products; None: no matrix."""
     leaves = jax.tree.leaves(_jacobian(apply, params, x))
-    return [_are_outer(leaf, _split(leaf)).all() if leaf.ndim == 3 else None for leaf in leaves]
+    return [_split(leaf)[1].all() if leaf.ndim == 3 else None for leaf in leaves]
 
 
 class _NotOuterError(Exception):
@@ -184,28 +184,25 @@ def _products(
     return kernel
 
 
-def _are_outer(gradients: jax.Array, parts: tuple[jax.Array, jax.Array]) -> jax.Array:
-    """Return whether each of the gradients [b, p, q] is a matrix of rank one (or zero).
+def _split(gradients: jax.Array) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+    """Split gradients [b, p, q] into outer factors [b, p], [b, q].
 
-    Tested by products with a random vector, three times faster than comparing all entries.
+    The factors are the column and row through a large entry. Also returns whether each gradient is
+    a matrix of rank one (or zero): tested by products with a random vector, which takes a third of
+    the time of comparing all entries, and finds the row too.
     """
-    left, right = parts
-    columns = gradients.shape[2]
+    point, columns = jnp.arange(len(gradients)), gradients.shape[2]
     vector = jnp.asarray(np.random.default_rng(1).normal(size=columns))
-    rest = (gradients * vector[None, None, :]).sum(axis=2) - left * (right @ vector)[:, None]
-    size = jnp.square(left).sum(axis=1) * jnp.square(right).sum(axis=1) * columns
-    return jnp.square(rest).sum(axis=1) <= OUTER_TOLERANCE * size
-
-
-def _split(gradients: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return the column and row through the largest entry of each rank-one matrix [b, p, q]."""
-    point = jnp.arange(len(gradients))
-    row = jnp.argmax(jnp.abs(gradients).sum(axis=2), axis=1)
+    products = (gradients * vector[None, None, :]).sum(axis=2)
+    row = jnp.argmax(jnp.abs(products), axis=1)
     right = gradients[point, row, :]
     column = jnp.argmax(jnp.abs(right), axis=1)
     corner = right[point, column][:, None]
     left = gradients[point, :, column]
-    return left, jnp.where(corner == 0, 0, right / jnp.where(corner == 0, 1, corner))
+    right = jnp.where(corner == 0, 0, right / jnp.where(corner == 0, 1, corner))
+    rest = products - left * (right @ vector)[:, None]
+    size = jnp.square(left).sum(axis=1) * jnp.square(right).sum(axis=1) * columns
+    return (left, right), jnp.square(rest).sum(axis=1) <= OUTER_TOLERANCE * size
 
 
 @partial(jax.jit, static_argnames=("apply", "n", "block", "outer"))
@@ -218,9 +215,8 @@ def _features_of(
         leaves = jax.tree.leaves(_jacobian(apply, params, points))
         whole = [g.reshape(chunk, -1) for g, split in zip(leaves, outer, strict=True) if not split]
         others = [g for g, split in zip(leaves, outer, strict=True) if split]
-        parts = list(map(_split, others))
-        are_outer = [_are_outer(*both).all() for both in zip(others, parts, strict=True)]
-        return Features(whole, parts), are_outer
+        parts = [_split(gradients) for gradients in others]
+        return Features(whole, [both for both, _ in parts]), [found.all() for _, found in parts]
 
     gradient_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
     chunk = min(block, 1 << (max(1, CHUNK_BYTES // max(1, gradient_bytes)).bit_length() - 1))
