@@ -387,8 +387,8 @@ def test_a_signal_stops_the_whole_sweep_and_the_same_command_goes_on(
         f"--config={config}",
         f"--workdir={tmp_path}",
         "--sweep=shapes,targets",
-        "--config.train.epochs=4000",
-        "--config.evaluation.every_epochs=2000",
+        "--config.train.epochs=2000",
+        "--config.evaluation.every_epochs=1000",
         "--config.checkpoint.save_every_seconds=0.2",
     )
     process = start(*arguments)

@@ -107,8 +107,9 @@ def test_every_kind_of_run_goes_through_all_stages(tmp_path, choice):
     assert (np.isnan(whole) == (found["not_defined"] != "")).all()
     assert np.isfinite(whole.sel(theory="min_degree"))
     assert set(read(directory / "run.json")["stages"]) == {"train", "analyse", "predict"}
-    main.run_stage("report", CONFIG.get_config(f"{choice},tiny"), tmp_path)
-    assert (directory.parent / "report" / "report.html").stat().st_size > 10_000
+    if "setting=2parity" in choice:  # two of them: of 6 bits and of 40, where theories are missing
+        main.run_stage("report", CONFIG.get_config(f"{choice},tiny"), tmp_path)
+        assert (directory.parent / "report" / "report.html").stat().st_size > 10_000
 
 
 PAIRS = list(itertools.combinations(range(12), 2))
