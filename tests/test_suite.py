@@ -102,6 +102,7 @@ def test_compilation_is_counted(request):
     assert counted[0] > before
 
 
+@pytest.mark.slow
 def test_two_processes_say_together_what_they_left_out(suite):
     done = suite("-n", "2")
     done.stdout.fnmatch_lines("1 tests are marked slow and left out; --all runs them too")

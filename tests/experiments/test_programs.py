@@ -16,20 +16,21 @@ from pvr_jax.training import environment
 def cases():
     """Return (study, choice) for each program that differs in kind and not in numbers alone.
 
-    By default every model and optimizer of an experiment once; the slow ones are those of each
-    study, and the ResNet, which takes as long as ten others.
+    By default every model of an experiment once; the slow ones are those of each study and
+    optimizer, and two networks that take as long as ten others.
     """
     found, known = [], set()
     for name in reproduce.names():
         module = reproduce.load(name)
         for choice in module.runs("paper"):
             config = module.get_config(choice)
-            kind = (config.experiment, config.model.name, config.train.optimizer)
-            if (name, *kind) not in known:
-                is_quick = kind not in known and config.model.name != "resnet"
+            kind = (config.experiment, config.model.name)
+            of_study = (name, *kind, config.train.optimizer)
+            if of_study not in known:
+                is_quick = kind not in known and config.model.name not in ("resnet", "vgg")
                 marks = () if is_quick else pytest.mark.slow
                 found.append(pytest.param(name, choice, marks=marks))
-            known |= {kind, (name, *kind)}
+            known |= {kind, of_study}
     return found
 
 

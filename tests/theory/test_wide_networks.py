@@ -234,6 +234,7 @@ def test_degrees_that_a_network_lacks_are_zero_under_every_distribution():
     assert polynomial[7:].tolist() == [0, 0, 0]
 
 
+@pytest.mark.slow
 def test_all_degrees_of_registered_networks_are_known():
     for initialisation, alpha in (("pytorch", 0.5), ("scaled", 2.0), ("lecun", 0.5)):
         for widths in ((1024,), (512, 64)):

@@ -19,6 +19,7 @@ def trained(built, steps=20):
     return to_host((state.params, state.loss_sum), built.count)
 
 
+@pytest.mark.slow
 def test_padding_repeats_a_row_so_that_any_loss_is_finite_there():
     batch = {"x": jnp.array([[1.0], [2.0], [3.0]]), "y": jnp.array([1.0, -1.0, 5.0])}
     batch["weight"] = jnp.ones(3)

@@ -213,6 +213,7 @@ def test_cutting_the_epochs_changes_no_bit_and_neither_do_other_replicas():
     np.testing.assert_allclose(lonely.params["slopes"][0], whole.params["slopes"][2], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_with_the_same_bits(tmp_path):
     members = build()
     plan = loop.Schedule(EPOCHS, frozenset(range(0, EPOCHS + 1, 10)), frozenset({0, EPOCHS}))

@@ -78,6 +78,7 @@ def test_segments_of_any_length_give_the_same_bits(build):
     jax.tree.map(np.testing.assert_array_equal, cut, whole)
 
 
+@pytest.mark.slow
 def test_learning_rates_of_one_program_are_each_replicas_own(build):
     together = trained(build([0, 0, 0], [1, 1, 1], rate=[1e-3, 1e-2, 3e-2]))
     for row, rate in enumerate([1e-3, 1e-2]):
