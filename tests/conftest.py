@@ -32,10 +32,7 @@ IS_FIRST = "JAX_COMPILATION_CACHE_DIR" not in os.environ  # processes that it st
 # Here, as a folder's conftest.py that is named on the command line imports JAX before any hook.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 MOST_BYTES = 1 << 30
-# Of a test that is not marked slow, where CI is set, but for the compilation of programs: those are
-# kept, and CI alone compiles all of them.
-MOST_SECONDS = 5.0
-COMPILED = [0.0]  # seconds that this process has compiled
+MOST_SECONDS = 5.0  # of a test that is not marked slow, where CI is set
 # Folders whose slow tests are of speed, or of programs that have to round alike. In all others XLA
 # optimizes little, in half of the time: what a program computes is the same. A run in a process of
 # its own is a user's.
@@ -43,7 +40,7 @@ OPTIMIZED = {"benchmarks", "training"}
 ORDER = {name: place for place, name in enumerate(("launch", "experiments", "models", "theory"))}
 LEFT_OUT = pytest.StashKey[int]()
 TAKEN, TOLD = pytest.StashKey[dict[str, float]](), pytest.StashKey[bool]()
-BEGAN = pytest.StashKey[tuple[float, float]]()
+BEGAN = pytest.StashKey[float]()
 
 
 def pytest_addoption(parser):
@@ -96,13 +93,6 @@ def pytest_collection_modifyitems(config, items):
 def pytest_collection_finish():
     # From here on: Python takes a module that a test edits within a second for the one before.
     sys.dont_write_bytecode = True
-    if jax := sys.modules.get("jax"):
-        jax.monitoring.register_event_duration_secs_listener(count_compilation)
-
-
-def count_compilation(event, seconds, **_):
-    if event == "/jax/core/compile/backend_compile_duration":
-        COMPILED[0] += seconds
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -122,11 +112,8 @@ def pytest_sessionfinish():
 
 
 def computed():
-    """Return the seconds that this process and those it started have computed and not compiled.
-
-    Of the processes that it started, those that have ended, and their compilation too.
-    """
-    return sum(os.times()[:4]) - COMPILED[0]
+    """Return the seconds that this process and the ended ones it started have computed."""
+    return sum(os.times()[:4])
 
 
 @pytest.hookimpl(wrapper=True)
@@ -134,7 +121,7 @@ def pytest_runtest_protocol(item):
     if jax := sys.modules.get("jax"):
         is_quick = item.path.parent.name not in OPTIMIZED or not item.get_closest_marker("slow")
         jax.config.update("jax_disable_most_optimizations", is_quick)
-    item.stash[BEGAN] = computed(), COMPILED[0]
+    item.stash[BEGAN] = computed()
     return (yield)
 
 
@@ -146,9 +133,8 @@ def pytest_runtest_makereport(item, call):
     """
     report = yield
     taken = item.stash[TAKEN] = item.stash.get(TAKEN, {}) | {report.when: report.duration}
-    began, compiled = item.stash[BEGAN]
-    total = sum(taken.values()) - (COMPILED[0] - compiled)
-    is_over = total > MOST_SECONDS and computed() - began > MOST_SECONDS
+    total = sum(taken.values())
+    is_over = total > MOST_SECONDS and computed() - item.stash[BEGAN] > MOST_SECONDS
     is_judged = os.environ.get("CI") and not item.get_closest_marker("slow")
     is_judged = is_judged and report.passed and report.when != "setup" and TOLD not in item.stash
     if is_judged and is_over:
@@ -156,8 +142,7 @@ def pytest_runtest_makereport(item, call):
         report.outcome = "failed"
         phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in taken.items())
         report.longrepr = (
-            f"{item.nodeid} took {total:.1f} s without compilation ({phases} with it); a test of "
-            f"the default suite may take {MOST_SECONDS:g} s: mark it @pytest.mark.slow or make it "
-            "faster"
+            f"{item.nodeid} took {total:.1f} s ({phases}); a test of the default suite may take "
+            f"{MOST_SECONDS:g} s: mark it @pytest.mark.slow or make it faster"
         )
     return report

@@ -100,6 +100,19 @@ def quickstart(predicted):
     return predicted.go_through("report")
 
 
+def test_a_run_that_would_see_what_it_freezes_does_not_start(monkeypatch, tmp_path):
+    config, other = (load("quickstart").get_config("tiny").unlock() for _ in range(2))
+    for each in (config, other):  # as the run of the next tests
+        each.task.pointer_bits, each.model.widths = 2, (16,)
+        each.train.execution = "vmap"
+    other.holdout.value = -1
+    wrong = experiment.training_set(other, task_of(other))
+    monkeypatch.setattr(experiment, "training_set", lambda *_: wrong)
+    with pytest.raises(run_log.RunError, match=r"^(\d+) of \1 training rows are withheld inputs"):
+        main.run_stage("train", config, tmp_path)
+    assert not list(tmp_path.rglob("metrics.jsonl"))
+
+
 def test_every_training_row_was_looked_at_before_training(trained):
     samples = read(trained.directory / "config.json")["data"]["samples"]
     found = read(trained.directory / "run.json")["training_rows"]
@@ -155,18 +168,6 @@ def test_the_quickstart_leaves_every_promised_file(quickstart):
     assert f"report: {report / 'report.html'}" in output
     assert "compiled in" in output and "replica-steps/s" in output
     assert "frozen bit" in output
-
-
-def test_a_run_that_would_see_what_it_freezes_does_not_start(monkeypatch, tmp_path):
-    other = load("quickstart").get_config("tiny")
-    with other.unlocked():
-        other.holdout.value = -1
-    wrong = experiment.training_set(other, task_of(other))
-    monkeypatch.setattr(experiment, "training_set", lambda *_: wrong)
-    config = load("quickstart").get_config("tiny")
-    with pytest.raises(run_log.RunError, match=r"^(\d+) of \1 training rows are withheld inputs"):
-        main.run_stage("train", config, tmp_path)
-    assert not list(tmp_path.rglob("metrics.jsonl"))
 
 
 @pytest.mark.slow

@@ -77,14 +77,21 @@ def errors(experiment, config, workdir=None):
     return pvr_jax.run(experiment, config, workdir).array("generalization_error")
 
 
-def test_an_objective_takes_the_place_of_a_network_and_its_loss():
+@pytest.fixture(scope="module")
+def expected():
+    return errors(toy(), config_of())
+
+
+def test_the_toy_learns(expected):
+    assert (expected.isel(step=-1) < expected.isel(step=0)).all()
+
+
+def test_an_objective_takes_the_place_of_a_network_and_its_loss(expected):
     def objective(params, batch, carry):
         return jnp.mean(jnp.square(apply(params, batch["x"]) - batch["y"])), carry
 
-    expected = errors(toy(), config_of())
     found = errors(toy(apply=None, objective=objective), config_of())
     np.testing.assert_allclose(found, expected, rtol=1e-6)
-    assert (expected.isel(step=-1) < expected.isel(step=0)).all()
 
 
 def test_a_loss_by_name_takes_the_place_of_the_own_one(tmp_path, monkeypatch):

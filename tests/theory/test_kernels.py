@@ -331,7 +331,7 @@ def test_symmetrized_kernel_averages_over_permutations_and_signs():
         pytest.param("mixer", {"width": 8, "depth": 1}, marks=SLOW),
         pytest.param("deep_linear", {"width": 8}, marks=SLOW),
         pytest.param("mean_field", {"width": 32}, marks=SLOW),
-        ("random_features", {"features": 32, "trainable": True}),
+        pytest.param("random_features", {"features": 32, "trainable": True}, marks=SLOW),
     ],
 )
 def test_empirical_kernel_of_registered_models_is_the_gram_matrix_of_gradients(name, shape):
@@ -481,16 +481,11 @@ def test_bad_input_says_what_is_allowed(call, message):
         call()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "initialisation, alpha",
-    [
-        ("lecun", 0.5),
-        pytest.param("pytorch", 0.5, marks=SLOW),
-        pytest.param("scaled", 0.6, marks=SLOW),
-        pytest.param("ntk", 0.5, marks=SLOW),
-    ],
+    "initialisation, alpha", [("lecun", 0.5), ("pytorch", 0.5), ("scaled", 0.6), ("ntk", 0.5)]
 )
-@pytest.mark.parametrize("biases", [pytest.param(True, marks=SLOW), False])
+@pytest.mark.parametrize("biases", [True, False])
 def test_layers_of_an_mlp_are_those_of_the_model(initialisation, alpha, biases):
     # Mean empirical kernel of wide networks against their limit.
     n, widths = 4, (256, 256)
