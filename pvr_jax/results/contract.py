@@ -181,7 +181,7 @@ def write(path: Path, found: xr.Dataset) -> None:
         for name, variable in found.data_vars.items()
         if variable.size > 1000 and variable.dtype.kind in "fiu"
     }
-    found.to_netcdf(temporary, engine="h5netcdf", encoding=large)
+    found.to_netcdf(temporary, engine="netcdf4", encoding=large)
     temporary.replace(path)
 
 
@@ -195,17 +195,21 @@ def read(path: Path) -> xr.Dataset:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there")
     try:
-        with xr.open_dataset(path, engine="h5netcdf") as opened:
+        with xr.open_dataset(path, engine="netcdf4") as opened:
             found = opened.load()
         if wrong := check(found):
             raise TypeError(wrong[0])
         if found.attrs["schema"] != SCHEMA:
             raise TypeError(f"schema {found.attrs['schema']}, and {SCHEMA} is read")
     except Exception as error:  # a damaged file raises many types
-        reason = os.strerror(error.errno) if getattr(error, "errno", None) else str(error)
-        reason = reason.strip().splitlines()[0] if reason.strip() else type(error).__name__
-        raise Refusal(f"damaged file {path}: {reason}; {_remedy(path)}") from error
+        raise Refusal(f"damaged file {path}: {reason(error)}; {_remedy(path)}") from error
     return found
+
+
+def reason(error: Exception) -> str:
+    """Return in one line, without the file, why it could not be read."""
+    said = (getattr(error, "strerror", None) or str(error)).strip()
+    return said.splitlines()[0] if said else type(error).__name__
 
 
 def _remedy(path: Path) -> str:

@@ -13,7 +13,7 @@ import xarray as xr
 
 from pvr_jax.number_text import exact
 from pvr_jax.refusal import Refusal
-from pvr_jax.results.contract import MEASURES_FILE, PREDICTIONS_FILE, Measure, read
+from pvr_jax.results.contract import MEASURES_FILE, PREDICTIONS_FILE, Measure, read, reason
 
 Made = TypeVar("Made")
 STUDY_FILE, LAST = "results.nc", "__last"
@@ -250,18 +250,19 @@ def write_study(directory: Path, study: Study) -> None:
         for name, run in groups.items()
     }
     temporary = directory / f".{STUDY_FILE}"
-    tree.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+    tree.to_netcdf(temporary, engine="netcdf4", encoding=encoding)
     temporary.replace(directory / STUDY_FILE)
 
 
 def _kept(directory: Path) -> Study:
     path = directory / STUDY_FILE
     try:
-        with xr.open_datatree(path, engine="h5netcdf") as opened:
+        with xr.open_datatree(path, engine="netcdf4") as opened:
             runs = [_whole(node.load().to_dataset()) for node in opened.children.values()]
         record = json.loads((directory / "run.json").read_text())["runs"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Refusal(f"damaged file {path}: {error}; take it from the repository again") from error
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        message = f"damaged file {path}: {reason(error)}; take it from the repository again"
+        raise Refusal(message) from error
     return Study(tuple(runs), records={name: own["run"] for name, own in record.items()})
 
 

@@ -13,8 +13,12 @@ from pvr_jax.training.state import State
 # Modes are timed in turns, and the shortest time counts: other load only adds to a time, and the
 # first mode finds cold caches.
 ROUNDS = 3
-# Approximate seconds per turn; at least one step is timed.
+# Approximate seconds per turn, and the least number of steps: training takes many steps per
+# dispatch, for which `map` keeps each replica's state in the cache, and one step would hide that.
 TURN_SECONDS = 0.1
+TURN_STEPS = 8
+# All turns of a mode take at most this share of a training.
+SHARE = 0.01
 # A step of this length needs no second measurement.
 LONG_STEP_SECONDS = 1.0
 # Another mode is tried if training takes this many times its compilation.
@@ -53,7 +57,8 @@ def seconds_per_step(candidates: list[Ensemble], steps: int) -> list[tuple[float
         if steps * seconds < WORTH * compiled:
             break
     if len(shortest) > 1 and max(shortest) < LONG_STEP_SECONDS:
-        counts = [max(1, int(TURN_SECONDS / seconds)) for seconds in shortest]
+        most = max(1, int(SHARE * steps / ROUNDS))
+        counts = [min(most, max(TURN_STEPS, int(TURN_SECONDS / seconds))) for seconds in shortest]
         for turn in range(ROUNDS * len(counts)):
             index = turn % len(counts)
             state, at, seconds = advance_timed(candidates[index], state, at, counts[index])

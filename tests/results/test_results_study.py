@@ -123,6 +123,8 @@ def test_a_kept_study_has_the_same_final_values(tmp_path):
     for name in ("generalization_error", "degree_profile"):
         xr.testing.assert_allclose(kept.array(name), study.array(name), rtol=1e-6)
         assert kept.measures[name] == study.measures[name]
-    (tmp_path / STUDY_FILE).write_bytes(b"no file")
-    with pytest.raises(Refusal, match="damaged file"):
-        results.open(tmp_path)
+    whole = (tmp_path / STUDY_FILE).read_bytes()
+    for content in (b"no file", whole[:9000], whole[:9000] + bytes(9000) + whole[18000:]):
+        (tmp_path / STUDY_FILE).write_bytes(content)
+        with pytest.raises(Refusal, match=r"damaged file .*: NetCDF: [^/]*; take it from"):
+            results.open(tmp_path)

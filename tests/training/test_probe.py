@@ -61,8 +61,29 @@ def test_a_cold_start_and_a_disturbance_do_not_choose(members, monkeypatch):
     chosen, record = probe.fastest(members, MANY)
     assert chosen.mode == Mode("vmap")
     assert [row["replica_steps_per_second"] for row in record["tried"]] == [300.0, 200.0]
-    # After one step each, turns of about a tenth of a second, one mode after the other.
-    assert turns[4:] == [("vmap", 2), ("map", 3)] * probe.ROUNDS
+    # After one step each, turns of several steps, one mode after the other.
+    assert turns[4:] == [("vmap", 8), ("map", 8)] * probe.ROUNDS
+
+
+def test_a_turn_is_a_tenth_of_a_second_and_a_hundredth_of_a_training_at_most(members, monkeypatch):
+    turns = timed(monkeypatch, {"vmap": [1e-3] * 4, "map": [2e-3] * 4})
+    probe.fastest(members, MANY)
+    assert turns[4:] == [("vmap", 100), ("map", 50)] * probe.ROUNDS
+    turns = timed(monkeypatch, {"vmap": [1e-3] * 4, "map": [2e-3] * 4}, compiled=0.01)
+    probe.fastest(members, 900)
+    assert turns[4:] == [("vmap", 3), ("map", 3)] * probe.ROUNDS
+
+
+def test_a_mode_that_is_fast_over_many_steps_is_chosen(members, monkeypatch):
+    """One step of `map` reads each replica's state from memory, the next ones from the cache."""
+
+    def measured(ensemble, state, first, steps):
+        cost = {"vmap": 0.057 * steps, "map": 0.03 + 0.05 * steps}[str(ensemble.mode)]
+        return state, first + steps, cost if steps else 1.0
+
+    monkeypatch.setattr(probe, "advance_timed", measured)
+    chosen, _ = probe.fastest(members, MANY)
+    assert chosen.mode == Mode("map")
 
 
 @pytest.mark.slow
