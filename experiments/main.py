@@ -6,6 +6,7 @@ python -m experiments.main --config=configs/canonical_holdout.py --sweep=tasks,b
 
 import contextlib
 import errno
+import gc
 import os
 import signal
 import sys
@@ -180,8 +181,12 @@ def explained(error: OSError, workdir: Path) -> str:
     )
 
 
-def end(status: int) -> None:
-    """End this process with an exit status, and in order with the processes joined to it."""
+def as_process(command: Callable[[list[str]], int]) -> None:
+    """Run a command as this process, and end it in order with the processes joined to it."""
+    # What JAX traces is long-lived: to look at all of it again and again takes an eighth of a run
+    # of seconds.
+    gc.set_threshold(100_000)
+    status = command(sys.argv)
     if "jax" in sys.modules:
         from pvr_jax.training import hosts
 
@@ -255,4 +260,4 @@ def _directories_in(parent: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    end(main(sys.argv))
+    as_process(main)

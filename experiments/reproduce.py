@@ -20,7 +20,7 @@ from rich.console import Console
 import configs
 from experiments import command_line, registry, reports
 from experiments.command_line import UsageError
-from experiments.main import end, exit_status, faults_noted, run_stage, start_devices
+from experiments.main import as_process, exit_status, faults_noted, run_stage, start_devices
 from pvr_jax import results
 from pvr_jax.refusal import Refusal
 from pvr_jax.results.agreement import agreement
@@ -160,4 +160,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    end(main(sys.argv))
+    as_process(main)
