@@ -7,6 +7,7 @@ coordinates on `replica`. The attributes of a variable describe it.
 import json
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ STAGES = {MEASURES_FILE: "analyse", PREDICTIONS_FILE: "predict"}
 # Columns of every replica table. `diverged_at` is a step, or -1.
 REPLICA_COLUMNS = ("name", "seed", "learning_rate", "init_scale", "diverged_at")
 REQUIRED_ATTRIBUTES = ("schema", "experiment", "run", "task", "model")
+# What netCDF takes as the name of a variable.
+NAME = re.compile(r"[A-Za-z0-9_\u0080-\U0010ffff]([^/\x00-\x1f\x7f]*[^/\x00-\x20\x7f])?")
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,7 @@ def check(found: xr.Dataset) -> list[str]:
     wrong = [
         f"attribute {name}: missing" for name in REQUIRED_ATTRIBUTES if name not in found.attrs
     ]
+    wrong += [f"{n!r}: not a name in netCDF" for n in found.variables if not NAME.fullmatch(n)]
     if "replica" in found.dims:
         columns = {"replica", *(REPLICA_COLUMNS[1:])}
         wrong += [f"coordinate {name}: missing" for name in sorted(columns - set(found.coords))]

@@ -12,7 +12,7 @@ from pvr_jax.training.state import State
 
 # Modes are timed in turns, and the shortest time counts: other load only adds to a time, and the
 # first mode finds cold caches.
-ROUNDS = 3
+ROUNDS = 2
 # Approximate seconds per turn, and the least number of steps: training takes many steps per
 # dispatch, for which `map` keeps each replica's state in the cache, and one step would hide that.
 TURN_SECONDS = 0.1

@@ -19,7 +19,7 @@ from pvr_jax.reporting.publish import Report, publish
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-STUDY = toy_study.study(toy_study.run(diverged={(0, 3)}), toy_study.run("<b>", "mixer", 2.0))
+STUDY = toy_study.study(toy_study.run(diverged={(0, 3)}), toy_study.run("a<b>", "mixer", 2.0))
 REPORT = Report(
     title="Toys & <tags>",
     question="Is it so?",

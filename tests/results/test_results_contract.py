@@ -64,6 +64,7 @@ def test_bounds_decide_the_scale_of_intervals(bounds, scale):
         (lambda d: d.drop_vars("seed"), "coordinate seed: missing"),
         (lambda d: d.transpose("replica", "step", ...), "expected step, replica"),
         (lambda d: d.drop_vars("degree"), "dimension degree has no coordinate"),
+        (lambda d: d.rename(accuracy="<accuracy>"), "'<accuracy>': not a name in netCDF"),
         (lambda d: d.assign(bare=d["accuracy"].drop_attrs()), "bare: no description"),
     ],
 )
