@@ -1,4 +1,4 @@
-"""The experiment pointer_value from the command line: trained, killed, resumed, reported."""
+"""The experiment pointer_value from the command line: trained, reported, refused; its own tasks."""
 
 import ast
 import json
