@@ -1,8 +1,9 @@
-"""The experiment pointer_value from the command line: trained, reported, refused; its own tasks."""
+"""The experiment pointer_value from the command line: trained, killed, resumed, reported."""
 
 import ast
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from run_directories import only_run
+from run_directories import only_run, wait_for_checkpoint
 
 import pvr_jax
 from experiments import main
@@ -107,6 +108,22 @@ def test_retrieval_is_learned_from_many_samples_and_not_from_few(run, tmp_path):
     assert found["samples"].values.tolist() == [1000, 100_000]
     assert many >= 0.99 and few <= 0.6
     assert found["train_accuracy"][0] == 1
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_with_the_same_bits(run, start, tmp_path):
+    config = f"--config={ROOT / TINY['holdout']}"
+    flags = ["--config.train.steps=1500", "--config.checkpoint.save_every_seconds=0.2"]
+    # One mode: a probe may find another for the second process, which rounds otherwise.
+    flags += ["--config.evaluation.count=12", "--config.train.execution=map", "--stage=train"]
+    run(config, f"--workdir={tmp_path / 'whole'}", *flags)
+    process = start(config, f"--workdir={tmp_path / 'killed'}", *flags)
+    wait_for_checkpoint(tmp_path / "killed", 1, process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    run(config, f"--workdir={tmp_path / 'killed'}", *flags)
+    whole, killed = (logged(tmp_path / name) for name in ("whole", "killed"))
+    assert len(whole) > 5 and killed == whole
 
 
 @pytest.mark.parametrize(
