@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from experiments.fields_help import fields_help
+from experiments.fields_help import description, fields_help
 from experiments.registry import STAGES, UsageError, experiment_of
 from pvr_jax import on_disk
 from pvr_jax.refusal import Refusal, did_you_mean
@@ -143,8 +143,9 @@ def parse(arguments: list[str]) -> CommandLine:
         print(values.get_help())
         if values["config"].present and isinstance(values.config, ConfigDict):
             chosen = _chosen(arguments)
-            print(f"\nFields of {chosen}:\n")
-            print(fields_help(values.config, Path(chosen.partition(":")[0])))
+            file = Path(chosen.partition(":")[0])
+            print(f"\n{description(file)}\n\nFields of {chosen}:\n")
+            print(fields_help(values.config, file))
         raise SystemExit(0)
     if rest:
         raise UsageError(

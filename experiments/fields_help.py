@@ -1,5 +1,6 @@
-"""Help on the fields of a configuration: values, and comments from configs/."""
+"""Help on a configuration: its description, and its fields with the comments of configs/."""
 
+import ast
 import re
 import textwrap
 from collections.abc import Iterator
@@ -15,6 +16,11 @@ FIELD = re.compile(r'^\s+"?(\w+)"?(?::|=)[^#]*?(?:#\s*(.*))?$')
 SECTION = re.compile(r'^(?:\s+"(\w+)": (?:\{|sections)|def (\w+)\()')
 COMMENT = re.compile(r"^\s+#\s*(.*)$")
 IMPORT = re.compile(r"^from configs import (\w+)", re.MULTILINE)
+
+
+def description(file: Path) -> str:
+    """Return the docstring of a configuration's file, which lists the choices after the colon."""
+    return ast.get_docstring(ast.parse(next(_sources(file), ""))) or f"{file} has no docstring."
 
 
 def fields_help(config: ConfigDict, file: Path) -> str:

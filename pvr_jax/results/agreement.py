@@ -146,7 +146,8 @@ def _long(study: Study, fields: Sequence[str]) -> pd.DataFrame:
             if frame is None:
                 frame = pd.DataFrame({name: [float(variable)]})
             own = [dim for dim in variable.dims if dim != "replica"]
-            element = frame[own].astype(str).agg(" ".join, axis=1) if own else ""
+            texts = [frame[dim].astype(str) for dim in own]
+            element = list(map(" ".join, zip(*texts, strict=True))) if own else ""
             frame = frame.rename(columns={name: "value"}).drop(columns=own)
             if "replica" in frame:
                 frame = frame.join(table, on="replica")
@@ -176,13 +177,19 @@ def _means(both: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     shown = [name for name in keys if name not in ("measure", "setting")]
     shown = [name for name in shown if both[name].nunique() > 1] or ["task"]
     lost = (both["diverged_at"] >= 0) != (both["diverged_at_fresh"] >= 0)
-    both = both.assign(compared=(both["side"] == "both") & ~lost)
+    compared = ((both["side"] == "both") & ~lost).to_numpy()
+    columns = {name: both[name].to_numpy() for name in (*shown, "measure", "constant")}
+    pairs = both[["value", "value_fresh"]].to_numpy().T
+    cells = both.groupby(list(keys), dropna=False, sort=False).ngroup().to_numpy()
+    order = np.argsort(cells, kind="stable")
     rows = []
-    for _, cell in both.groupby(list(keys), dropna=False, sort=False):
-        measure = str(cell["measure"].iloc[0])
+    for cell in np.split(order, np.flatnonzero(np.diff(cells[order], prepend=-1)))[1:]:
+        # Tens of thousands of cells: a frame of each would take a minute.
+        own = {name: column[cell[0]] for name, column in columns.items()}
+        measure = str(own["measure"])
         is_error = measure.endswith(("_error", "_accuracy"))
-        whole = bool(cell["compared"].all())
-        values = cell.loc[cell["compared"], ["value", "value_fresh"]].to_numpy().T
+        whole = bool(compared[cell].all())
+        values = pairs[:, cell[compared[cell]]]
         inverted = not is_error and np.isinf(values).any()
         if inverted:  # infinite: a threshold that is never reached
             with np.errstate(divide="ignore"):
@@ -192,7 +199,7 @@ def _means(both: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
         if not there.any():
             continue
         means = [float(statistics.mean(side)) for side in (before, after)]
-        unit = np.nanmax([abs(means[0]), cell["constant"].iloc[0]]) if is_error else abs(means[0])
+        unit = np.nanmax([abs(means[0]), own["constant"]]) if is_error else abs(means[0])
         size = np.nanmax(np.abs(values[there])) if inverted else largest.get(measure, 0.0)
         allowed = TOLERANCE * unit + ROUNDING * size
         low, high = statistics.difference_interval(before, after)
@@ -201,7 +208,7 @@ def _means(both: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
         agree = difference <= allowed or statistics.against(low, high, 0.0) == "inside"
         agree = agree or (alone and not whole)
         agree = agree and not (there[0] != there[1]).any()
-        names = [_shown(name, cell[name].iloc[0]) for name in shown]
+        names = [_shown(name, own[name]) for name in shown]
         rows.append(
             {
                 "place": " ".join(filter(None, names)),
@@ -214,8 +221,8 @@ def _means(both: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
                 "alone": alone,
             }
         )
-    columns = ("place", "measure", "before", "after", "difference", "agree", "loose", "alone")
-    return pd.DataFrame(rows, columns=columns)
+    named = ("place", "measure", "before", "after", "difference", "agree", "loose", "alone")
+    return pd.DataFrame(rows, columns=named)
 
 
 def _shown(name: str, value: object) -> str:

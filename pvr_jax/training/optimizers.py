@@ -19,6 +19,8 @@ Optimizer = Callable[[jax.Array | float], optax.GradientTransformation]
 
 # These need the loss function, or are not optimizers.
 NOT_BY_NAME = ("lbfgs", "scale_by_learning_rate")
+# The rate, as optax and PyTorch name it: no parameter, since replicas differ in it.
+RATE = ("learning_rate", "lr")
 
 
 @cache
@@ -53,9 +55,9 @@ def parsed(text: str) -> tuple[str, dict[str, Any]]:
     known = [*inspect.signature(getattr(optax, name)).parameters][1:]
     for option in options:
         if option not in known:
-            raise Refusal(
-                f"optimizer: given {given}; allowed of {name}: {', '.join(known) or 'nothing'}"
-            )
+            rate = "; the rate goes into learning_rates" if option in RATE else ""
+            allowed = ", ".join(known) or "nothing"
+            raise Refusal(f"optimizer: given {given}; allowed of {name}: {allowed}{rate}")
     return name, options
 
 

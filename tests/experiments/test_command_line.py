@@ -504,10 +504,12 @@ def test_help_tells_the_fields_of_a_configuration(capsys):
     with pytest.raises(SystemExit):
         command_line.parse(["main", f"--config={file}", "--help"])
     output = capsys.readouterr().out
-    said = output.partition("Fields of ")[2].splitlines()
+    before, _, fields = output.partition("Fields of ")
+    assert "Numbers:   every field is in configs/canonical_holdout.py" in before
+    said = fields.splitlines()
     assert said[said.index("--config.data.drop_remainder=False") + 1] == (
         "    drop the last, smaller batch of an epoch"
     )
     assert said[said.index("--config.train.momentum=0.9") + 1] == "    of sgd"
     assert said[said.index("--config.data.batch_size=64") + 1].startswith("--config.")
-    assert max(map(len, said)) <= 100 and "--workdir" in output
+    assert max(map(len, output.splitlines())) <= 100 and "--workdir" in output

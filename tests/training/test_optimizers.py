@@ -161,6 +161,11 @@ def test_optimizers_of_optax_are_had_by_name(name):
     [
         ("adma", "optimizer: given 'adma'; allowed adabelief, "),
         ("adamw(b3=1)", "optimizer: given 'adamw(b3=1)'; allowed of adamw: b1, b2, "),
+        (
+            "lion(lr=1)",
+            "optimizer: given 'lion(lr=1)'; allowed of lion: b1, b2, mu_dtype, "
+            "weight_decay, mask; the rate goes into learning_rates",
+        ),
         ("adamw(0.9)", "optimizer: given 'adamw(0.9)'; allowed a name of optax, with numbers"),
         ("adamw(b2=print())", "optimizer: given 'adamw(b2=print())'; allowed a name of optax"),
         ("os.system('x')", "optimizer: given \"os.system('x')\"; allowed a name of optax"),
