@@ -69,7 +69,7 @@ def replicas_of(
         for names in experiment.streams.values()
         for name in names[1:]
     }
-    rows["seed"] = jnp.asarray(table["seed"].to_numpy(), jnp.uint32)
+    rows["seed"] = jnp.asarray(table["seed"].to_numpy(np.uint32))
 
     def keys(row: Mapping[str, jax.Array], stream: str) -> jax.Array:
         key = jax.random.fold_in(jax.random.key(row["seed"]), STREAMS[stream])
@@ -77,12 +77,13 @@ def replicas_of(
             key = jax.random.fold_in(key, row[name])
         return key
 
-    made = {stream: jax.vmap(partial(keys, stream=stream))(rows) for stream in STREAMS}
+    of_all = {stream: jax.vmap(partial(keys, stream=stream)) for stream in STREAMS}
+    made = jax.jit(lambda rows: {stream: of_all[stream](rows) for stream in STREAMS})(rows)
     return Replicas(
         init_key=made["init"],
         data_key=made["data"],
-        learning_rate=jnp.asarray(table["learning_rate"].to_numpy(), jnp.float32),
-        init_scale=jnp.asarray(table["init_scale"].to_numpy(), jnp.float32),
+        learning_rate=jnp.asarray(table["learning_rate"].to_numpy(np.float32)),
+        init_scale=jnp.asarray(table["init_scale"].to_numpy(np.float32)),
         conditions={**conditions, **(program.packed if packed else {})},
     )
 

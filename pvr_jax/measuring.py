@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from ml_collections import ConfigDict
@@ -114,7 +113,7 @@ def _measures(built: Built, drawn: Arrays) -> Callable[..., Arrays]:
             with float64.exact():
                 exact = jax.tree.map(_in_float64, outputs)
                 values = dict(compiled(exact, own, given))
-                values["finite"] = _finite(exact)
+                values["finite"] = _finite(outputs)
                 values = jax.tree.map(np.asarray, values)
             found.append({**values, **(program.of_last(outputs) if is_last else {})})
         return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
@@ -123,15 +122,15 @@ def _measures(built: Built, drawn: Arrays) -> Callable[..., Arrays]:
 
 
 def _in_float64(leaf: np.ndarray) -> jax.Array:
-    return jnp.asarray(leaf, jnp.float64 if leaf.dtype.kind == "f" else leaf.dtype)
+    return jax.device_put(leaf.astype(np.float64) if leaf.dtype.kind == "f" else leaf)
 
 
-def _finite(outputs: Any) -> jax.Array:
+def _finite(outputs: Any) -> np.ndarray:
     """Return for each replica whether all its outputs are finite, bool [r]."""
     each = [
-        jnp.isfinite(leaf).reshape(len(leaf), -1).all(axis=1) for leaf in jax.tree.leaves(outputs)
+        np.isfinite(leaf).reshape(len(leaf), -1).all(axis=1) for leaf in jax.tree.leaves(outputs)
     ]
-    return jnp.stack(each).all(axis=0)
+    return np.all(each, axis=0)
 
 
 def _kept(

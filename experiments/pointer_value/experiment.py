@@ -279,12 +279,20 @@ def examples(
     of the replicas that `shown_replicas` names.
     """
     found: dict[str, list[np.ndarray]] = {}
-    apply, subtasks = jax.jit(apply), subtasks_of(end.replicas)
+
+    @partial(jax.jit, static_argnames="part")
+    def rows_of(part: str, conditions: Any) -> drawn_sets.Example:
+        return drawn_sets.test_rows(task.draw, part, jnp.arange(count), conditions)
+
+    @jax.jit
+    def probability(params: Any, index: jax.Array, x: jax.Array) -> jax.Array:
+        return jax.nn.softmax(apply(jax.tree.map(lambda leaf: leaf[index], params), x))
+
+    subtasks = subtasks_of(end.replicas)
     for index in shown_replicas(end.replicas):
-        own = jax.tree.map(lambda leaf, index=index: leaf[index], end.params)
         subtask = subtasks[index]
         for part in tests_of(end.replicas):
-            rows = drawn_sets.test_rows(task.draw, part, jnp.arange(count), subtask.conditions)
+            rows = rows_of(part, subtask.conditions)
             is_defined = part == "iid" or subtask.withheld > 0
             inputs = np.asarray(rows["x"])
             if task.inputs.alphabet is None:
@@ -292,7 +300,7 @@ def examples(
             made = {
                 "input": inputs,
                 "label": np.where(is_defined, rows["y"], -1).astype(np.int32),
-                "probability": np.asarray(jax.nn.softmax(apply(own, rows["x"])), np.float32),
+                "probability": np.asarray(probability(end.params, index, rows["x"]), np.float32),
             }
             for name, values in made.items():
                 found.setdefault(f"{part}_example_{name}", []).append(values)

@@ -8,6 +8,7 @@ both, point 0 is all -1 and set 0 is empty. chi_S(x) is the product of x_i over 
 
 import operator
 from collections.abc import Iterable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -49,9 +50,14 @@ def points_at(indices: ArrayLike, n: int) -> jax.Array:
     """
     _check_dimension(n)
     checks.is_integer("indices", indices)
-    indices = jnp.asarray(indices).astype(jnp.int32)
-    masks = coordinate_mask(np.arange(n), n).reshape((1,) * indices.ndim + (n,))
-    is_plus = (indices[..., None] & masks) != 0
+    return _points_at(jnp.asarray(indices), n)
+
+
+# Below, `jit` makes one program of an array function where nothing is traced.
+@partial(jax.jit, static_argnames="n", inline=True)
+def _points_at(indices: jax.Array, n: int) -> jax.Array:
+    masks = (1 << np.arange(n - 1, -1, -1, dtype=np.int32)).reshape((1,) * indices.ndim + (n,))
+    is_plus = (indices.astype(jnp.int32)[..., None] & masks) != 0
     return jnp.where(is_plus, jnp.float32(1), jnp.float32(-1))
 
 
@@ -129,10 +135,14 @@ def character(index: ArrayLike, n: int) -> jax.Array:
     _check_dimension(n)
     checks.is_integer("index", index)
     checks.in_range("index", index, 0, 2**n - 1)
-    index = jnp.asarray(index).astype(jnp.int32)
+    return _character(jnp.asarray(index), n)
+
+
+@partial(jax.jit, static_argnames="n", inline=True)
+def _character(index: jax.Array, n: int) -> jax.Array:
     numbers = jnp.arange(2**n, dtype=jnp.int32).reshape((1,) * index.ndim + (2**n,))
     # A coordinate is -1 where its bit is 0: count the elements of S with bit 0.
-    minus_signs = lax.population_count(index[..., None] & ~numbers)
+    minus_signs = lax.population_count(index.astype(jnp.int32)[..., None] & ~numbers)
     return jnp.where(minus_signs & 1 == 1, jnp.float32(-1), jnp.float32(1))
 
 
@@ -149,8 +159,12 @@ def frozen(values: ArrayLike, bit: ArrayLike, value: ArrayLike = 1) -> jax.Array
     checks.is_scalar("bit", bit)
     checks.is_scalar("value", value)
     checks.is_sign("value", value)
-    mask = coordinate_mask(bit, n)
-    numbers = jnp.arange(2**n, dtype=jnp.int32)
-    source = jnp.where(jnp.asarray(value) > 0, numbers | mask, numbers & ~mask)
+    return _frozen(values, coordinate_mask(bit, n), jnp.asarray(value))
+
+
+@partial(jax.jit, inline=True)
+def _frozen(values: jax.Array, mask: int | jax.Array, value: jax.Array) -> jax.Array:
+    numbers = jnp.arange(values.shape[-1], dtype=jnp.int32)
+    source = jnp.where(value > 0, numbers | mask, numbers & ~mask)
     # Every index is in range; "clip" avoids the default's test for NaN filling.
     return jnp.take(values, source, axis=-1, mode="clip")

@@ -167,10 +167,9 @@ def write_figure(directory: Path, name: str, spec: Mapping[str, Any]) -> dict[st
 
 def _numbered(svg: str) -> str:
     """Renumber the clip paths of an SVG from 0; their names depend on earlier figures."""
-    names = list(dict.fromkeys(re.findall(r'id="((?:clip|gradient_)\d+)"', svg)))
-    for number, name in enumerate(names):
-        svg = re.sub(rf"\b{name}\b", f"part{number}", svg)
-    return svg
+    names = dict.fromkeys(re.findall(r'id="((?:clip|gradient_)\d+)"', svg))
+    parts = {name: f"part{number}" for number, name in enumerate(names)}
+    return re.sub(r"\b(?:clip|gradient_)\d+\b", lambda found: parts.get(found[0], found[0]), svg)
 
 
 def render_page(

@@ -300,8 +300,8 @@ def truth_table(task: Task) -> jax.Array:
         return task.target(x.astype(float_type))
 
     # `starts` is an argument: with a constant, the compiler would evaluate the whole table.
-    starts = jnp.arange(0, 2**n, chunk, dtype=jnp.int32)
-    return jax.jit(lambda starts: jax.lax.map(values, starts))(starts).reshape(2**n)
+    starts = np.arange(0, 2**n, chunk, dtype=np.int32)
+    return jax.jit(lambda starts: jax.lax.map(values, starts).reshape(2**n))(starts)
 
 
 def exact_values(task: Task) -> np.ndarray:

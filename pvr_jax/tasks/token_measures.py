@@ -142,7 +142,7 @@ def window_labels(aggregation: str, complexity: int) -> np.ndarray:
     windows = np.indices((DIGITS,) * size).reshape(size, -1).T
     counted = np.stack([np.sum(windows == digit, axis=1) for digit in range(DIGITS)], axis=1)
     number = token_pvr.aggregation_number(aggregation)
-    return np.asarray(token_pvr.aggregate(jnp.asarray(counted), number)).reshape((DIGITS,) * size)
+    return np.asarray(jax.jit(token_pvr.aggregate)(counted, number)).reshape((DIGITS,) * size)
 
 
 def _shared_values(places: int, complexity: int) -> np.ndarray:

@@ -115,14 +115,15 @@ def jacobian_on_cube(apply: Apply, params: Any, n: int) -> np.ndarray:
         params = _in_float64(params)
         rows = []
         for start in range(0, 2**n, block):
-            points = cube.points_at(start + jnp.arange(block), n)
+            points = cube.points_at(np.arange(start, start + block), n)
             leaves = jax.tree.leaves(_jacobian(apply, params, points))
-            rows.append(np.concatenate([leaf.reshape(block, -1) for leaf in leaves], axis=1))
+            own = [np.asarray(leaf).reshape(block, -1) for leaf in leaves]
+            rows.append(np.concatenate(own, axis=1))
     return np.concatenate(rows)
 
 
 def _in_float64(params: Any) -> Any:
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), params)
+    return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf, np.float64)), params)
 
 
 def _kernel(apply: Apply, params: Any, n: int, block: int | None) -> np.ndarray:

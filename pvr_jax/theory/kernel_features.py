@@ -54,7 +54,7 @@ def fits(init: Init, n: int) -> bool:
 
 def parameters_of(init: Init, n: int) -> int:
     """Return the number of parameters that `init(key, x[b, n])` returns."""
-    shapes = jax.eval_shape(init, jax.random.key(0), jnp.ones((1, n)))
+    shapes = jax.eval_shape(lambda: init(jax.random.key(0), jnp.ones((1, n))))
     return sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
 
@@ -79,7 +79,7 @@ def symmetric_kernel(init: Init, apply: Apply, n: int, key: jax.Array) -> Symmet
             f"parameters: given {parameters_of(init, n):,}; allowed {MAX_BYTES >> (n + 3):,} for "
             f"roots at {2**n:,} points; mean_empirical_kernel takes any number"
         )
-    params = jax.jit(init)(key, cube.points_at(jnp.zeros(1, jnp.int32), n))
+    params = jax.jit(init)(key, cube.points_at(np.zeros(1, np.int32), n))
     jacobian = jacobian_on_cube(apply, params, n)
     basis = permutation_basis(n)
     random = np.random.default_rng(0)

@@ -173,7 +173,8 @@ def _programs(member: Member, mesh: Mesh, mode: Mode) -> dict[str, Callable[...,
 
 def _bytes(start: Callable[[Replicas], State], replicas: Replicas) -> int:
     """Return the size of one replica's state."""
-    one = jax.eval_shape(start, jax.tree.map(lambda leaf: leaf[0], replicas))
+    first = partial(jax.tree.map, lambda leaf: leaf[0])
+    one = jax.eval_shape(lambda replicas: start(first(replicas)), replicas)
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(one))
 
 
