@@ -136,6 +136,7 @@ def peak_memory(tiny: bool) -> Iterator[Measurement]:
         ("mixer", "vmap", 16, 1),
     ]
     for model, execution, replicas, group in cases[:1] if tiny else cases:
+        replicas = 8 if tiny else replicas
         case = {"model": model, "replicas": replicas, "group_size": group, "tiny": tiny}
         found = ask("peak_memory", size="paper", execution=execution, **case)
         predicted = found["devices"] * memory_bytes(

@@ -184,13 +184,14 @@ def explained(error: OSError, workdir: Path) -> str:
 def as_process(command: Callable[[list[str]], int]) -> None:
     """Run a command as this process, and end it in order with the processes joined to it."""
     # What JAX traces is long-lived: to look at all of it again and again takes an eighth of a run
-    # of seconds.
+    # of seconds, and half a second at its end.
     gc.set_threshold(100_000)
     status = command(sys.argv)
     if "jax" in sys.modules:
         from pvr_jax.training import hosts
 
         hosts.end(status)
+    gc.freeze()
     sys.exit(status)
 
 
