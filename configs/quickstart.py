@@ -24,4 +24,5 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.task.boundary = "truncated"  # windows end at the last bit; or cyclic
     config.holdout.bits = "0,3,7,10"  # the frozen bits
     config.train.seeds = 3
+    config.evaluation.every_epochs = 10
     return base.finished(config, chosen["tiny"])

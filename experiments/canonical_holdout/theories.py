@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import NamedTuple
 
@@ -143,18 +143,12 @@ def empirical_ntk(config: ConfigDict, n: int) -> Theory:
     if n > LARGEST_N:
         raise Refusal(f"n = {n}: allowed up to {LARGEST_N}")
     model = json.dumps(config.model.to_dict(), sort_keys=True)
-    kernels, regress, regress_with_fewer = _kernels(model, n, config.train.dtype)
-    return Theory(
-        partial(regress, kernels),
-        tuple(
-            partial(regress_with_fewer, kernels[:i] + kernels[i + 1 :]) for i in range(len(kernels))
-        ),
-    )
+    return _mean_kernel(model, n, config.train.dtype)
 
 
 @lru_cache(maxsize=MAX_KERNELS)
-def _kernels(model: str, n: int, dtype: str) -> tuple[tuple, Callable, Callable]:
-    """Return symmetrized kernels, one per initialization, and how to regress with all and fewer.
+def _mean_kernel(model: str, n: int, dtype: str) -> Theory:
+    """Return regression with the mean of symmetrized kernels, one per initialization.
 
     `model` has its parameters as JSON; `dtype` is the current one of JAX, for the cache. Kernels of
     small networks are factorized, since those of Transformers fall below rounding otherwise; the
@@ -162,22 +156,26 @@ def _kernels(model: str, n: int, dtype: str) -> tuple[tuple, Callable, Callable]
     """
     network = models.build(n=n, **json.loads(model))
     keys = [jax.random.fold_in(jax.random.key(0), i) for i in range(INITIALIZATIONS)]
+    of_network = network.init, network.apply, n
+    fits = kernel_features.fits(network.init, n)
     with jax.default_matmul_precision("highest"):
-        if kernel_features.fits(network.init, n):
-            root_of = partial(theory.symmetric_kernel, network.init, network.apply, n)
+        if fits:
+            kernels = [theory.symmetric_kernel(*of_network, key) for key in keys]
             regress = theory.symmetric_interpolator
             # Rounding, checked for all of them, is far below the differences between
             # initializations.
-            return tuple(map(root_of, keys)), regress, partial(regress, check_rounding=False)
-        kernel_of = partial(theory.mean_empirical_kernel, network.init, network.apply, n)
-        matrices = tuple(kernel_of([key], symmetrize=True) for key in keys)
-        return matrices, _regress_with_matrix, _regress_with_matrix
-
-
-def _regress_with_matrix(
-    kernels: Sequence[np.ndarray], values: np.ndarray, seen: np.ndarray
-) -> np.ndarray:
-    return theory.kernel_interpolator(np.mean(kernels, axis=0), values, seen)
+            regress_with_fewer = partial(regress, check_rounding=False)
+        else:
+            kernels = [
+                theory.mean_empirical_kernel(*of_network, [key], symmetrize=True) for key in keys
+            ]
+            regress = regress_with_fewer = theory.kernel_interpolator
+    fewer = [kernels[:i] + kernels[i + 1 :] for i in range(len(kernels))]
+    if not fits:
+        kernels, *fewer = (np.mean(some, axis=0) for some in (kernels, *fewer))
+    return Theory(
+        partial(regress, kernels), tuple(partial(regress_with_fewer, some) for some in fewer)
+    )
 
 
 def _check_lazy(config: ConfigDict) -> None:

@@ -5,7 +5,7 @@ regression with it; averaged over initializations it is a prediction without fre
 any architecture.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.extend import core
 
 from pvr_jax.boolean import cube, float64
 from pvr_jax.refusal import Refusal
@@ -22,22 +23,27 @@ Apply = Callable[[Any, jax.Array], jax.Array]
 
 LARGEST_N = 12
 BLOCK_BYTES = 1 << 30
-# Gradients are made by so many bytes: those that are split into outer factors stay in the cache.
+# A block is at most this part of the cube: products of its gradients with those of a later block
+# follow from symmetry.
+BLOCKS = 4
+# Features are made by so many bytes, which stay in the cache.
 CHUNK_BYTES = 1 << 24
-PROBES = 8
 JACOBIAN_BLOCK = 128
-# Squared relative rounding error of a product of two vectors.
-OUTER_TOLERANCE = 1e-20
 
 
-class Features(NamedTuple):
-    """Gradients of the outputs at b points, leaf by leaf.
+class Outer(NamedTuple):
+    """Matrices [b, p, q] of rank one: left [b, p] ⊗ right [b, q]."""
 
-    `whole` are [b, size]; `outer` are pairs [b, p], [b, q] whose outer products are the gradients.
-    """
+    left: jax.Array
+    right: jax.Array
 
-    whole: list[jax.Array]
-    outer: list[tuple[jax.Array, jax.Array]]
+    def whole(self) -> jax.Array:
+        """Return the matrices [b, p, q]."""
+        return self.left[:, :, None] * self.right[:, None, :]
+
+
+# Gradients of the outputs at b points, leaf by leaf: [b, size], or factors.
+Features = list[jax.Array | Outer]
 
 
 def mean_empirical_kernel(
@@ -85,7 +91,7 @@ def empirical_kernel(apply: Apply, params: Any, n: int, block: int | None = None
         params: the parameters, any tree of float arrays; all count as trained.
         n: coordinates, up to 12: the matrix has 4^n entries.
         block: points whose gradients, or their outer factors, are in memory, twice; None: as many
-            as take a gigabyte each.
+            as take a gigabyte each, at most a quarter of the cube.
 
     Returns:
         float64 [2^n, 2^n], symmetric, computed in float64: eigenvalues of high degree, a millionth
@@ -94,8 +100,8 @@ def empirical_kernel(apply: Apply, params: Any, n: int, block: int | None = None
     The gradient of a matrix that every input passes once is an outer product of two vectors, and
     the product of two such gradients is a product of dot products: 400 times less work for an MLP,
     and the gradients of all points fit into memory. Otherwise the cost is 2^n (2^n/block + 1) / 2
-    gradients and 4^n/2 dot products over the parameters. Leaves with such gradients are detected at
-    random points and checked at every point.
+    gradients and 4^n/2 dot products over the parameters. Which gradients are outer products is read
+    from the program that JAX traces.
 
     Raises ValueError if n is above 12.
     """
@@ -127,50 +133,18 @@ def _in_float64(params: Any) -> Any:
 
 
 def _kernel(apply: Apply, params: Any, n: int, block: int | None) -> np.ndarray:
-    # Evenly spaced points repeat a pattern: windows that share weights could all see the same
-    # inputs, and a sum of outer products would look like one.
-    probes = np.random.default_rng(0).permutation(2**n)[:PROBES].astype(np.int32)
-    outer = tuple(
-        found is not None and bool(found)
-        for found in _may_be_outer(apply, params, cube.points_at(jnp.asarray(probes), n))
-    )
-    while True:
-        try:
-            return _products(apply, params, n, block, outer)
-        except _NotOuterError as error:
-            outer = error.outer
-
-
-@partial(jax.jit, static_argnames="apply")
-def _may_be_outer(apply: Apply, params: Any, x: jax.Array) -> list[jax.Array | None]:
-    """Return of each leaf whether its gradients at x [b, n] are outer products; None: no matrix."""
-    leaves = jax.tree.leaves(_jacobian(apply, params, x))
-    return [_split(leaf)[1].all() if leaf.ndim == 3 else None for leaf in leaves]
-
-
-class _NotOuterError(Exception):
-    """Some gradients are not outer products after all; `outer` marks the leaves that may be."""
-
-    def __init__(self, outer: tuple[bool, ...]) -> None:
-        super().__init__()
-        self.outer = outer
-
-
-def _products(
-    apply: Apply, params: Any, n: int, block: int | None, outer: tuple[bool, ...]
-) -> np.ndarray:
     size = 2**n
-    held, _ = jax.eval_shape(partial(_features_of, apply, params, n, 1, outer), 0)
+    held = jax.eval_shape(
+        partial(_features, apply, params), cube.points_at(np.zeros(1, np.int32), n)
+    )
     held_bytes = max(1, sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(held)))
-    block = block or max(1, BLOCK_BYTES // held_bytes)
+    block = block or max(1, min(BLOCK_BYTES // held_bytes, size // BLOCKS))
     block = min(size, 1 << (block.bit_length() - 1))
+    chunk = min(block, 1 << (max(1, CHUNK_BYTES // held_bytes).bit_length() - 1))
 
     def features(start: int) -> Features:
-        found, are_outer = _features_of(apply, params, n, block, outer, start)
-        if not all(are_outer):
-            left = iter(are_outer)
-            raise _NotOuterError(tuple(split and bool(next(left)) for split in outer))
-        return found
+        points = cube.points_at(start + np.arange(block, dtype=np.int32), n)
+        return _features_in_chunks(apply, params, points, chunk)
 
     starts = range(0, size, block)
     if held_bytes * size <= 2 * BLOCK_BYTES:
@@ -185,56 +159,94 @@ def _products(
     return kernel
 
 
-def _split(gradients: jax.Array) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
-    """Split gradients [b, p, q] into outer factors [b, p], [b, q].
+@partial(jax.jit, static_argnames=("apply", "chunk"))
+def _features_in_chunks(apply: Apply, params: Any, points: jax.Array, chunk: int) -> Features:
+    """Return the gradients of the outputs at points [b, n]."""
+    features = lax.map(
+        partial(_features, apply, params), points.reshape(-1, chunk, points.shape[1])
+    )
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), features)
 
-    The factors are the column and row through a large entry. Also returns whether each gradient is
-    a matrix of rank one (or zero): tested by products with a random vector, which takes a third of
-    the time of comparing all entries, and finds the row too.
+
+def _features(apply: Apply, params: Any, x: jax.Array) -> Features:
+    """Return the gradients of the outputs at x [b, n], those of rank one as their factors.
+
+    Gradients that are zero whatever x and the parameters are left out.
     """
-    point, columns = jnp.arange(len(gradients)), gradients.shape[2]
-    vector = jnp.asarray(np.random.default_rng(1).normal(size=columns))
-    products = (gradients * vector[None, None, :]).sum(axis=2)
-    row = jnp.argmax(jnp.abs(products), axis=1)
-    right = gradients[point, row, :]
-    column = jnp.argmax(jnp.abs(right), axis=1)
-    corner = right[point, column][:, None]
-    left = gradients[point, :, column]
-    right = jnp.where(corner == 0, 0, right / jnp.where(corner == 0, 1, corner))
-    rest = products - left * (right @ vector)[:, None]
-    size = jnp.square(left).sum(axis=1) * jnp.square(right).sum(axis=1) * columns
-    return (left, right), jnp.square(rest).sum(axis=1) <= OUTER_TOLERANCE * size
+    # A scale of its own for every output: else the gradients of a linear network would be traced as
+    # those of all points together. Gradients are linear in it, so those without it are zero.
+    scales = jnp.ones(len(x), jnp.float64)
+    program = jax.make_jaxpr(partial(_gradients, apply))(params, x, scales)
+    scaled = {program.jaxpr.invars[-1]}
+    for equation in program.jaxpr.eqns:
+        if any(isinstance(atom, core.Var) and atom in scaled for atom in equation.invars):
+            scaled.update(equation.outvars)
+    leaves = _evaluate(program, jax.tree.leaves((params, x, scales)))
+    return [
+        leaf if isinstance(leaf, Outer) else leaf.reshape(len(x), -1)
+        for leaf, name in zip(leaves, program.jaxpr.outvars, strict=True)
+        if name in scaled
+    ]
 
 
-@partial(jax.jit, static_argnames=("apply", "n", "block", "outer"))
-def _features_of(
-    apply: Apply, params: Any, n: int, block: int, outer: tuple[bool, ...], start: jax.Array
-) -> tuple[Features, list[jax.Array]]:
-    """Return the gradients at points start <= i < start + block, and which `outer` ones are."""
+def _evaluate(program: core.ClosedJaxpr, arguments: Sequence[Any]) -> list[jax.Array | Outer]:
+    """Return what a traced program returns, products of columns and rows as their factors."""
+    jaxpr = program.jaxpr
+    names = (*jaxpr.constvars, *jaxpr.invars)
+    values = dict(zip(names, (*program.consts, *arguments), strict=True))
 
-    def of_chunk(points: jax.Array) -> tuple[Features, list[jax.Array]]:
-        leaves = jax.tree.leaves(_jacobian(apply, params, points))
-        whole = [g.reshape(chunk, -1) for g, split in zip(leaves, outer, strict=True) if not split]
-        others = [g for g, split in zip(leaves, outer, strict=True) if split]
-        parts = [_split(gradients) for gradients in others]
-        return Features(whole, [both for both, _ in parts]), [found.all() for _, found in parts]
+    def value_of(atom: core.Var | core.Literal) -> jax.Array | Outer:
+        return atom.val if isinstance(atom, core.Literal) else values[atom]
 
-    gradient_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
-    chunk = min(block, 1 << (max(1, CHUNK_BYTES // max(1, gradient_bytes)).bit_length() - 1))
-    points = cube.points_at(start + jnp.arange(block), n).reshape(block // chunk, chunk, n)
-    features, are_outer = lax.map(of_chunk, points)
-    features = jax.tree.map(lambda leaf: leaf.reshape(block, *leaf.shape[2:]), features)
-    return features, [found.all() for found in are_outer]
+    for equation in jaxpr.eqns:
+        primitive, inputs = equation.primitive, list(map(value_of, equation.invars))
+        if primitive.name == "jit":
+            outputs = _evaluate(equation.params["jaxpr"], inputs)
+        elif (outputs := _outer(primitive.name, equation.params, inputs)) is None:
+            whole = [given.whole() if isinstance(given, Outer) else given for given in inputs]
+            outputs = primitive.bind(*whole, **primitive.get_bind_params(equation.params))
+            outputs = outputs if primitive.multiple_results else [outputs]
+        values.update(zip(equation.outvars, outputs, strict=True))
+    return list(map(value_of, jaxpr.outvars))
+
+
+def _outer(name: str, parameters: dict[str, Any], inputs: list[Any]) -> list[Outer] | None:
+    """Return the results of a primitive of JAX; None: they are not of rank one.
+
+    Products of a column and a row arise in `dot_general`; the others pass them on.
+    """
+    outer = inputs[0] if inputs and isinstance(inputs[0], Outer) else None
+    if name == "dot_general" and not any(isinstance(given, Outer) for given in inputs):
+        contracted, batch = parameters["dimension_numbers"]
+        shapes = [given.shape for given in inputs]
+        sizes = [
+            shape[axis] for shape, axes in zip(shapes, contracted, strict=True) for axis in axes
+        ]
+        if batch == ((0,), (0,)) and sizes == [1, 1] and [*map(len, shapes)] == [3, 3]:
+            return [Outer(*(given.reshape(len(given), -1) for given in inputs))]
+    elif outer and name == "transpose" and parameters["permutation"] == (0, 2, 1):
+        return [Outer(outer.right, outer.left)]
+    elif outer and name == "mul" and jnp.ndim(inputs[1]) == 0:
+        return [Outer(outer.left * inputs[1], outer.right)]
+    elif outer and name == "split" and parameters["axis"] == 1:
+        ends = np.cumsum(parameters["sizes"])[:-1]
+        return [Outer(left, outer.right) for left in jnp.split(outer.left, ends, axis=1)]
+    return None
+
+
+def _gradients(apply: Apply, params: Any, x: jax.Array, scales: jax.Array) -> Any:
+    """Return the gradients of the outputs at x [b, n], times scales [b]: a tree of [b, ...]."""
+
+    def output(params: Any, point: jax.Array, scale: jax.Array) -> jax.Array:
+        return scale * apply(params, point[None])[0]
+
+    gradients = jax.vmap(jax.grad(output), in_axes=(None, 0, 0))
+    return gradients(params, x.astype(jnp.float64), scales)
 
 
 @partial(jax.jit, static_argnames="apply")
 def _jacobian(apply: Apply, params: Any, x: jax.Array) -> Any:
-    """Return the gradients of the outputs at x [b, n]: a tree of [b, ...]."""
-
-    def output(params: Any, point: jax.Array) -> jax.Array:
-        return apply(params, point[None])[0]
-
-    return jax.vmap(jax.grad(output), in_axes=(None, 0))(params, x.astype(jnp.float64))
+    return _gradients(apply, params, x, jnp.ones(len(x), jnp.float64))
 
 
 @jax.jit
@@ -245,9 +257,9 @@ def _gram(first: Features, second: Features) -> jax.Array:
         # Without HIGHEST a GPU would multiply in TF32 and a TPU in bfloat16.
         return jnp.matmul(a, b.T, precision=lax.Precision.HIGHEST)
 
-    whole = map(products, first.whole, second.whole)
-    outer = (
-        products(left, other_left) * products(right, other_right)
-        for (left, right), (other_left, other_right) in zip(first.outer, second.outer, strict=True)
-    )
-    return sum(whole) + sum(outer)
+    def of_leaf(a: jax.Array | Outer, b: jax.Array | Outer) -> jax.Array:
+        if isinstance(a, Outer):
+            return products(a.left, b.left) * products(a.right, b.right)
+        return products(a, b)
+
+    return sum(map(of_leaf, first, second))

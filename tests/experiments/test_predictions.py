@@ -114,9 +114,9 @@ def test_a_network_too_large_for_roots_goes_through_its_matrix(monkeypatch):
     values = []
     for most_bytes in (kernel_features.MAX_BYTES, 0):
         monkeypatch.setattr(kernel_features, "MAX_BYTES", most_bytes)
-        theories._kernels.cache_clear()
+        theories._mean_kernel.cache_clear()
         values.append(theories.empirical_ntk(config, N).function(truth_of(config), seen))
-    theories._kernels.cache_clear()
+    theories._mean_kernel.cache_clear()
     np.testing.assert_allclose(values[0], values[1], atol=1e-6)
 
 

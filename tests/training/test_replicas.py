@@ -152,9 +152,9 @@ def test_padding_repeats_the_last_replica():
 
 
 def test_auto_begins_with_what_platform_and_size_suggest_and_tries_the_others():
-    large, small = 13_000_000, 1000
-    found = possible_modes("auto", 1, "cpu", 8, large)
-    assert found == (Mode("map"), Mode("vmap"))
+    largest, large, small = 13_000_000, 2_000_000, 1000  # bytes; the paper's MLP has 13 MB
+    assert possible_modes("auto", 1, "cpu", 8, largest) == (Mode("map"),)
+    assert possible_modes("auto", 1, "cpu", 8, large) == (Mode("map"), Mode("vmap"))
     assert possible_modes("auto", 1, "cpu", 3, small) == (Mode("vmap"), Mode("map"))
     assert possible_modes("auto", 1, "cpu", 1, large) == (Mode("map"),)
     assert possible_modes("auto", 1, "gpu", 8, large) == (Mode("vmap"),)
