@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from slow_cases import slow_but
 from pvr_jax import models, tasks, theory
 from pvr_jax.boolean import cube, float64
 from pvr_jax.theory import krawtchouk, wide_networks
+from pvr_jax.theory.empirical_kernel import Outer, _features
 
 TINY_TRANSFORMER = {
     "width": 8,
@@ -373,22 +375,50 @@ def test_empirical_kernel_of_a_network_that_shares_weights_over_windows(n, windo
         np.testing.assert_allclose(measured, expected, rtol=1e-9, atol=1e-12 * expected.max())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("last", [0, 77, 1023])
-def test_empirical_kernel_finds_the_one_gradient_that_is_no_outer_product(last):
-    # Half the inputs enter through the shared weights at one point of 1,024 only.
-    n, random = 10, np.random.default_rng(0)
-    params = {"w": random.normal(size=(5, 3)), "v": random.normal(size=3)}
-    special = jnp.asarray(points(n)[last])
+def written_in_many_ways(n):
+    """Return the parameters and the function of a network whose layers are written differently."""
+    random = np.random.default_rng(0)
+    shapes = {
+        "first": (n, 5),
+        "jitted": (5, 6),
+        "scaled": (6, 7),
+        "rows": (7, 3),
+        "readout": (3, 1),
+    }
+    others = {"twice": (n, n), "frozen": (1, n), "bias": (1, 3)}
+    params = {name: random.normal(size=shape) for name, shape in (shapes | others).items()}
 
     def apply(params, x):
-        first, second = (
-            jnp.tanh(half @ params["w"]) @ params["v"] for half in (x[:, :5], x[:, 5:])
-        )
-        return first + jnp.where((x == special[None]).all(axis=1), second, 0.0)
+        shift = jax.lax.stop_gradient(params["frozen"])
+        hidden = jnp.tanh(x @ params["twice"] + shift) @ params["twice"]
+        hidden = jnp.tanh(hidden @ params["first"])
+        hidden = jnp.tanh(jax.jit(jnp.einsum, static_argnums=0)("bi,ij", hidden, params["jitted"]))
+        hidden = jnp.tanh(hidden @ (params["scaled"] * 0.5))
+        ones = jnp.ones((len(x), 1))
+        rows = jnp.concatenate([params["rows"], params["bias"]])
+        hidden = jnp.tanh(jnp.concatenate([hidden, ones], axis=1) @ rows)
+        return (hidden @ params["readout"])[:, 0]
 
+    return params, apply, {*shapes, "bias"}
+
+
+def test_gradients_of_dense_layers_are_kept_as_factors_however_they_are_written():
+    # 400 times less work for an MLP: a layer that is missed would cost hours.
+    n = 4
+    params, apply, dense = written_in_many_ways(n)
+    with float64.exact():
+        kept = jax.eval_shape(partial(_features, apply, params), jnp.ones((2, n)))
+    names = sorted(params.keys() - {"frozen"})
+    factored = {name for name, leaf in zip(names, kept, strict=True) if isinstance(leaf, Outer)}
+    assert factored == dense
+
+
+@pytest.mark.slow
+def test_empirical_kernel_of_a_network_whose_layers_are_written_in_many_ways():
+    n = 4
+    params, apply, _ = written_in_many_ways(n)
     expected = gram_of(apply, params, n)
-    for block in (None, 64):
+    for block in (None, 8):
         measured = theory.empirical_kernel(apply, params, n, block)
         np.testing.assert_allclose(measured, expected, rtol=1e-9, atol=1e-12 * expected.max())
 
