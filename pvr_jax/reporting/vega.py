@@ -5,6 +5,7 @@ is: a mean with its band, a single replica, an exact level, or an event.
 """
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -318,5 +319,7 @@ def assembled(
         facet = {"field": "panel", "type": "nominal", "title": None, "sort": panels}
         if chart.own:
             spec["resolve"] = {"scale": dict.fromkeys(chart.own, "independent")}
-        return spec | {"facet": facet, "columns": min(PANELS_PER_ROW, len(panels)), "spec": inner}
+        rows = math.ceil(len(panels) / PANELS_PER_ROW)
+        columns = math.ceil(len(panels) / rows)  # four in two rows, without axes of empty panels
+        return spec | {"facet": facet, "columns": columns, "spec": inner}
     return spec | inner

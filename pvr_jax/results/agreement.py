@@ -183,8 +183,8 @@ def _means(both: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     cells = both.groupby(list(keys), dropna=False, sort=False).ngroup().to_numpy()
     order = np.argsort(cells, kind="stable")
     rows = []
+    # Tens of thousands of cells: a frame of each would take a minute.
     for cell in np.split(order, np.flatnonzero(np.diff(cells[order], prepend=-1)))[1:]:
-        # Tens of thousands of cells: a frame of each would take a minute.
         own = {name: column[cell[0]] for name, column in columns.items()}
         measure = str(own["measure"])
         is_error = measure.endswith(("_error", "_accuracy"))
