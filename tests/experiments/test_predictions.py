@@ -260,7 +260,7 @@ def test_only_the_last_step_counts(tmp_path):
     ],
 )
 def test_a_theory_that_is_not_defined_says_why(monkeypatch, choice, fields, reasons):
-    monkeypatch.setattr(theories, "_kernels", lambda model, n, dtype: ((), max, max))
+    monkeypatch.setattr(theories, "_mean_kernel", lambda model, n, dtype: theories.Theory(max))
     config = config_of(choice, **fields)
     found = {}
     for theory_of in (theories.influence, theories.wide_ntk, theories.empirical_ntk):
