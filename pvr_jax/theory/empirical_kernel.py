@@ -23,9 +23,8 @@ Apply = Callable[[Any, jax.Array], jax.Array]
 
 LARGEST_N = 12
 BLOCK_BYTES = 1 << 30
-# A block is at most this part of the cube: products of its gradients with those of a later block
-# follow from symmetry.
-BLOCKS = 4
+# Points of a block, where memory allows more: of two blocks one product is enough, by symmetry.
+BLOCK_POINTS = 512
 # Features are made by so many bytes, which stay in the cache.
 CHUNK_BYTES = 1 << 24
 JACOBIAN_BLOCK = 128
@@ -91,7 +90,7 @@ def empirical_kernel(apply: Apply, params: Any, n: int, block: int | None = None
         params: the parameters, any tree of float arrays; all count as trained.
         n: coordinates, up to 12: the matrix has 4^n entries.
         block: points whose gradients, or their outer factors, are in memory, twice; None: as many
-            as take a gigabyte each, at most a quarter of the cube.
+            as take a gigabyte each, at most 512.
 
     Returns:
         float64 [2^n, 2^n], symmetric, computed in float64: eigenvalues of high degree, a millionth
@@ -138,7 +137,7 @@ def _kernel(apply: Apply, params: Any, n: int, block: int | None) -> np.ndarray:
         partial(_features, apply, params), cube.points_at(np.zeros(1, np.int32), n)
     )
     held_bytes = max(1, sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(held)))
-    block = block or max(1, min(BLOCK_BYTES // held_bytes, size // BLOCKS))
+    block = block or max(1, min(BLOCK_BYTES // held_bytes, BLOCK_POINTS))
     block = min(size, 1 << (block.bit_length() - 1))
     chunk = min(block, 1 << (max(1, CHUNK_BYTES // held_bytes).bit_length() - 1))
 
