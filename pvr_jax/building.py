@@ -39,6 +39,43 @@ def replica_count(experiment: Experiment, config: ConfigDict) -> int:
     return len(rows_of_axes(experiment, config)) * each
 
 
+class Part(NamedTuple):
+    """What one run directory trains of its configuration; see `extending`.
+
+    Args:
+        names: names of the replicas; None: all.
+        evaluations, kept: steps at which an earlier, shorter run evaluated and kept its parameters,
+            whose states this one goes on from; none if it starts at step 0.
+    """
+
+    names: tuple[str, ...] | None = None
+    evaluations: tuple[int, ...] = ()
+    kept: tuple[int, ...] = ()
+
+    def of(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of these replicas."""
+        if self.names is None:
+            return table
+        return table[table["name"].isin(self.names)].reset_index(drop=True)
+
+    def after(self, schedule: Schedule) -> Schedule:
+        """Return a schedule with the steps of the earlier run in place of its own."""
+        if not self.kept:
+            return schedule
+        last = self.kept[-1]
+        later = [
+            {step for step in own if step > last} for own in (schedule.evaluations, schedule.kept)
+        ]
+        return replace(
+            schedule,
+            evaluations=frozenset({*self.evaluations, *later[0]}),
+            kept=frozenset({*self.kept, *later[1]}),
+        )
+
+
+ALL = Part()
+
+
 def replica_table(experiment: Experiment, config: ConfigDict) -> pd.DataFrame:
     """Return a row per replica: `name`, the experiment's axes, rate, initial scale and seed."""
     chosen, first = config.train, config.train.first_seed
@@ -114,9 +151,12 @@ class Built(NamedTuple):
         return [slice(first, last) for first, last in zip([0, *ends[:-1]], ends, strict=True)]
 
 
-def build(experiment: Experiment, configs: Sequence[ConfigDict]) -> Built:
-    """Build one configuration, or several that are alike, as one program."""
-    tables = [replica_table(experiment, config) for config in configs]
+def build(experiment: Experiment, configs: Sequence[ConfigDict], part: Part = ALL) -> Built:
+    """Build one configuration, or several that are alike, as one program.
+
+    `part` is what is trained of one configuration; of several, everything is.
+    """
+    tables = [part.of(replica_table(experiment, config)) for config in configs]
     programs = [experiment.build(*own) for own in zip(configs, tables, strict=True)]
     each = [
         replicas_of(experiment, *own, packed=len(configs) > 1)
@@ -125,7 +165,8 @@ def build(experiment: Experiment, configs: Sequence[ConfigDict]) -> Built:
     replicas = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *each)
     names = [name for table in tables for name in table["name"]]
     ensemble = _ensemble(programs[0], replicas, configs[0], names)
-    return Built(programs, tables, replicas, ensemble, schedule_of(configs[0], programs[0]))
+    schedule = part.after(schedule_of(configs[0], programs[0]))
+    return Built(programs, tables, replicas, ensemble, schedule)
 
 
 def _ensemble(

@@ -12,7 +12,7 @@ It trains, reads checkpoints, measures in float64, and writes measures.nc and pr
 import contextlib
 import itertools
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,8 +22,8 @@ import pandas as pd
 import xarray as xr
 from ml_collections import ConfigDict
 
-from pvr_jax import results, stages
-from pvr_jax.building import build, replica_table
+from pvr_jax import extending, results, stages
+from pvr_jax.building import ALL, Part, build, replica_table
 from pvr_jax.experiment import Arrays, Experiment
 from pvr_jax.measuring import computed, write_measures
 from pvr_jax.refusal import Refusal
@@ -70,24 +70,38 @@ def run_all(
 
 
 def train(
-    experiment: Experiment, config: ConfigDict, workdir: Path, log: Sequence[str] = ()
+    experiment: Experiment,
+    config: ConfigDict,
+    workdir: Path,
+    log: Sequence[str] = (),
+    extends: bool = True,
 ) -> Path:
     """Train, evaluate and checkpoint all replicas; continue where an earlier process stopped.
 
-    With `log` "tensorboard" or "wandb", or both, evaluations are logged there too. Returns the run
-    directory, `workdir/<experiment>/<task>-<model>-<8 hex>`.
+    With `log` "tensorboard" or "wandb", or both, evaluations are logged there too. If it `extends`
+    earlier runs in `workdir`, only replicas that none of them has are trained; see `extending`.
+    Returns the run directory, `workdir/<experiment>/<task>-<model>-<8 hex>`.
 
     Raises:
         ValueError: an invalid configuration.
         RunError: the directory is in use, a checkpoint cannot be written, or a signal came.
     """
-    plan = partial(plan_of, experiment)
+    experiment.validate(config)
+    directory = stages.run_directory(experiment, config, workdir)
+    if extends:
+        extending.begin(experiment, config, workdir)
+    for other in extending.others_of(experiment, config, directory):
+        train(experiment, other, workdir, log)
+    own = extending.parts_of(directory)
+    if own.is_empty:
+        return directory
+    plan = partial(plan_of, experiment, part=own.own)
     return stages.train(experiment, config, workdir, lambda config: plan((config,)), log)
 
 
-def plan_of(experiment: Experiment, configs: Sequence[ConfigDict]) -> run.Plan:
+def plan_of(experiment: Experiment, configs: Sequence[ConfigDict], part: Part = ALL) -> run.Plan:
     """Return what is trained, and the schedule."""
-    built = build(experiment, configs)
+    built = build(experiment, configs, part)
     names = [table["name"].tolist() for table in built.tables]
     if len(configs) > 1:
         runs = map(experiment.run_name, configs)
@@ -109,7 +123,8 @@ def analyse(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
     """
 
     def work(config: ConfigDict, directory: Path) -> None:
-        write_measures(experiment, (config,), directory, experiment.identity(config), (directory,))
+        identity, own = experiment.identity(config), extending.parts_of(directory).own
+        write_measures(experiment, (config,), directory, identity, (directory,), own)
 
     def compute(config: ConfigDict, directory: Path) -> None:
         found = experiment.compute(config)
@@ -118,7 +133,7 @@ def analyse(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
 
     if experiment.compute:
         return stages.follow(experiment, config, workdir, COMPUTE, compute)
-    return stages.follow(experiment, config, workdir, ANALYSE, work)
+    return _of_all(experiment, config, workdir, ANALYSE, work)
 
 
 def predict(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
@@ -131,7 +146,7 @@ def predict(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
     """
 
     def work(config: ConfigDict, directory: Path) -> None:
-        table = replica_table(experiment, config)
+        table = extending.parts_of(directory).own.of(replica_table(experiment, config))
         learned = partial(kept_outputs, experiment, directory)
         found: dict[str, Arrays] = {}
         reasons = dict.fromkeys(experiment.predict, "")
@@ -145,7 +160,24 @@ def predict(experiment: Experiment, config: ConfigDict, workdir: Path) -> Path:
         predictions = labeled(experiment, measures, found, reasons)
         results.write(directory / results.PREDICTIONS_FILE, predictions)
 
-    return stages.follow(experiment, config, workdir, PREDICT, work)
+    return _of_all(experiment, config, workdir, PREDICT, work)
+
+
+def _of_all(
+    experiment: Experiment,
+    config: ConfigDict,
+    workdir: Path,
+    stage: run.Stage,
+    work: Callable[[ConfigDict, Path], None],
+) -> Path:
+    """Run a stage in all directories that have replicas of a run; return the run directory."""
+    experiment.validate(config)
+    directory = stages.run_directory(experiment, config, workdir)
+    for other in extending.others_of(experiment, config, directory):
+        _of_all(experiment, other, workdir, stage, work)
+    if extending.parts_of(directory).is_empty:
+        return directory
+    return stages.follow(experiment, config, workdir, stage, work)
 
 
 def kept_outputs(experiment: Experiment, directory: Path) -> Iterator[np.ndarray]:

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from pvr_jax import outputs_file, results
 from pvr_jax.boolean import float64
-from pvr_jax.building import Built, build
+from pvr_jax.building import ALL, Built, Part, build
 from pvr_jax.experiment import Arrays, Computed, End, Experiment, Program
 from pvr_jax.results import Measure
 from pvr_jax.training import hosts, run
@@ -32,6 +32,7 @@ def write_measures(
     directory: Path,
     identity: str,
     outputs: Sequence[Path],
+    part: Part = ALL,
 ) -> list[list[int | None]]:
     """Measure what was trained in `directory`; write each configuration's results to its output.
 
@@ -41,7 +42,7 @@ def write_measures(
     Returns:
         For each configuration, the step at which each replica diverged, or None.
     """
-    built = build(experiment, configs)
+    built = build(experiment, configs, part)
     count, total = built.ensemble.count, built.schedule.total
     draw = jax.jit(jax.vmap(lambda key, own: built.programs[0].draw(key, **own)))
     drawn = to_host(draw(built.replicas.data_key, built.replicas.conditions), count)

@@ -28,8 +28,6 @@ MAX_BYTES = 2 << 30
 # Arrays in memory per replica: of the size of its outputs during evaluation, and of its parameters
 # (themselves, gradients, two moments of the optimizer).
 OUTPUTS, COPIES = 16, 4
-# Fields in which replicas of one program may differ; `size` is a label of reports.
-OF_A_REPLICA = ("seeds", "first_seed", "learning_rates", "init_scales")
 STAGE = run.Stage("analyse", after=run.STAGE, product="run.json")
 
 
@@ -43,8 +41,8 @@ class Shape(NamedTuple):
 def key_of(experiment: Experiment, config: ConfigDict) -> str:
     """Return a key that is equal for configurations that can train in one program."""
     document = experiment.alike(config)
-    shared = {name: value for name, value in document["train"].items() if name not in OF_A_REPLICA}
-    return json.dumps({**document, "train": shared, "size": ""}, sort_keys=True)
+    shared = {n: v for n, v in document["train"].items() if f"train.{n}" not in fields.OF_A_REPLICA}
+    return json.dumps({**document, "train": shared, "size": ""}, sort_keys=True)  # size: a label
 
 
 def shape_of(experiment: Experiment, config: ConfigDict) -> Shape:

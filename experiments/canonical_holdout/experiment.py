@@ -23,7 +23,7 @@ from pvr_jax import tasks, theory
 from pvr_jax.analysis import canonical, learned
 from pvr_jax.analysis.measures import measure_one
 from pvr_jax.boolean import cube, float64, fourier
-from pvr_jax.building import build
+from pvr_jax.building import Part, build
 from pvr_jax.checks import integer, invalid, one_of
 from pvr_jax.experiment import (
     Arrays,
@@ -247,7 +247,7 @@ def linear_regression(config: ConfigDict, replicas: pd.DataFrame, learned: Learn
     is_other |= not is_plain_training(config)[0]
     if is_other or np.any(above_one > 1e-20):
         return {}
-    built = build(EXPERIMENT, (config,))
+    built = build(EXPERIMENT, (config,), Part(tuple(replicas["name"])))
     outputs = jax.jit(jax.vmap(lambda params: built.programs[0].outputs(params, {})))
     with jax.default_matmul_precision("highest"):
         initial = np.asarray(outputs(built.ensemble.start().params))
@@ -287,6 +287,7 @@ EXPERIMENT = Experiment(
     kept=OutputsFile("spectra.npz", "coefficients", float64.spectrum),
     check=check,
     alike=alike,
+    grows=("holdout.bits",),
     followed={"evaluation.tracked_pairs": 16},
     remarks=remarks,
 )

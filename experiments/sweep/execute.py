@@ -183,7 +183,8 @@ class Sweep:
         for stage in (stage for stage in stages if stage in experiment.stages):
             if len(configs) == 1:
                 (directory / FAILED_FILE).unlink(missing_ok=True)
-                work = partial(frame.STAGES[stage], experiment, configs[0], self._root)
+                alone = {"extends": False} if stage == "train" else {}
+                work = partial(frame.STAGES[stage], experiment, configs[0], self._root, **alone)
             elif stage == "train":
                 work = partial(packing.train_pack, experiment, configs, directory)
             else:

@@ -22,6 +22,8 @@ from pvr_jax.results.statistics import Scale
 
 SCHEMA = "pvr_jax/1"
 MEASURES_FILE, PREDICTIONS_FILE = "measures.nc", "predictions.nc"
+# Which replicas of a run are in other runs, and which run it goes on from.
+PARTS_FILE = "parts.json"
 STAGES = {MEASURES_FILE: "analyse", PREDICTIONS_FILE: "predict"}
 # Columns of every replica table. `diverged_at` is a step, or -1.
 REPLICA_COLUMNS = ("name", "seed", "learning_rate", "init_scale", "diverged_at")

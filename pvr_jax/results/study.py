@@ -13,7 +13,14 @@ import xarray as xr
 
 from pvr_jax.number_text import exact
 from pvr_jax.refusal import Refusal
-from pvr_jax.results.contract import MEASURES_FILE, PREDICTIONS_FILE, Measure, read, reason
+from pvr_jax.results.contract import (
+    MEASURES_FILE,
+    PARTS_FILE,
+    PREDICTIONS_FILE,
+    Measure,
+    read,
+    reason,
+)
 
 Made = TypeVar("Made")
 STUDY_FILE, LAST = "results.nc", "__last"
@@ -210,11 +217,17 @@ def open_study(path: str | Path) -> Study:
     path = Path(path)
     if (path / STUDY_FILE).is_file():
         return _kept(path)
-    own = [path] if (path / MEASURES_FILE).is_file() else run_directories(path)
+    of_one = any((path / name).is_file() for name in (MEASURES_FILE, PARTS_FILE))
+    own = _with_others(path) if of_one else run_directories(path)
     directories = own or [run for part in _directories(path) for run in run_directories(part)]
     finished = [d for d in directories if (d / MEASURES_FILE).is_file()]
     unfinished = tuple(d.name for d in directories if d not in finished)
+    gone_on_from = {_parts(directory)["before"] for directory in finished}
+    finished = [d for d in finished if d.name not in gone_on_from]
     runs = tuple(_run(directory) for directory in finished)
+    if of_one and (shared := _parts(path)["others"]):
+        names = {run: [*map(str, own)] for run, own in shared.items()}
+        runs = tuple(_only(run, names.get(run.attrs["run"])) for run in runs)
     if not runs:
         workdir = os.path.normpath(path / "..") if own else path
         found = (
@@ -280,6 +293,24 @@ def _whole(run: xr.Dataset) -> xr.Dataset:
 def run_directories(experiment: Path) -> list[Path]:
     """Return the run directories of an experiment, finished or not, by name."""
     return [d for d in _directories(experiment) if any((d / name).exists() for name in RUN_FILES)]
+
+
+def _parts(directory: Path) -> dict[str, Any]:
+    """Return where the other replicas of a run are, by run, and the run that it goes on from."""
+    document = _json(directory / PARTS_FILE)
+    before = document.get("before") or {}
+    return {"others": document.get("others", {}), "before": before.get("run")}
+
+
+def _with_others(directory: Path) -> list[Path]:
+    """Return the directories that have the replicas of a run."""
+    others = [directory.parent / name for name in _parts(directory)["others"]]
+    own = [directory] if any((directory / name).exists() for name in RUN_FILES) else []
+    return [*others, *own]
+
+
+def _only(run: xr.Dataset, names: list[str] | None) -> xr.Dataset:
+    return run if names is None else run.sel(replica=run["replica"].isin(names))
 
 
 def _directories(path: Path) -> list[Path]:

@@ -122,6 +122,8 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (str, float))
 
 
+# Fields in which replicas of one program may differ.
+OF_A_REPLICA = ("train.seeds", "train.first_seed", "train.learning_rates", "train.init_scales")
 # Where and how a run is computed, not what: a run goes on under another value. The first are in no
 # name; the others are, as if they had these values.
 PLACEMENT = ("train.batch_devices",)

@@ -61,7 +61,7 @@ def load_params(run: str | Path, step: int | None = None) -> Parameters:
     """Load the parameters of all replicas of a run.
 
     They load in any process, on any devices. The checkpoints of cells of a sweep that were trained
-    together are those of the pack.
+    together are those of the pack; replicas that a run shares with earlier ones are read there.
 
     Args:
         run: a run directory, such as runs/EXPERIMENT/pvr_majority-mlp-4c3645f3.
@@ -73,10 +73,37 @@ def load_params(run: str | Path, step: int | None = None) -> Parameters:
         CheckpointError: the checkpoint is damaged or from another run; the message lists others.
     """
     directory = Path(run).expanduser().resolve()
+    if (directory / run_log.PARTS).is_file():
+        parts = [_load_some(*part, step) for part in _parts(directory)]
+        if len({part.step for part in parts}) > 1:
+            there = ", ".join(str(part.step) for part in parts)
+            raise CheckpointError(f"{directory}: its parts have checkpoints of the steps {there}")
+        params = jax.tree.map(lambda *own: np.concatenate(own), *(part.params for part in parts))
+        return Parameters(sum((part.names for part in parts), ()), parts[0].step, params)
     if not (directory / "run.json").is_file():
         below = [*directory.glob("*/run.json"), *directory.glob("*/*/run.json")]
         instead = "".join(f", such as {path.parent}" for path in below[:1])
         raise Refusal(f"run: given {run}; allowed a directory that holds run.json{instead}")
+    return _load(directory, step)
+
+
+def _parts(directory: Path) -> list[tuple[Path, list[str]]]:
+    """Return the directories that have the replicas of a run, and the replicas' names there."""
+    path = directory / run_log.PARTS
+    with run_log.damage_named(path, "give the command that made the run again"):
+        document = run_log.read_json(path)
+        others = [(directory.parent / name, own) for name, own in document["others"].items()]
+        return [*others, (directory, document["own"])] if document["own"] else others
+
+
+def _load_some(directory: Path, names: list[str], step: int | None) -> Parameters:
+    found = _load(directory, step)
+    rows = np.array([found.names.index(name) for name in names])
+    return Parameters(tuple(names), found.step, jax.tree.map(lambda leaf: leaf[rows], found.params))
+
+
+def _load(directory: Path, step: int | None) -> Parameters:
+    """Load what is in the checkpoints of a run directory, or for a cell in those of its pack."""
     record = _record(directory)
     names = own = saved = record["replicas"]
     if "pack" in record:

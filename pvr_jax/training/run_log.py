@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-METRICS, RECORD = "metrics.jsonl", "run.json"
+METRICS, RECORD, PARTS = "metrics.jsonl", "run.json", "parts.json"
 # Errors raised by reading a file in an unexpected form.
 DAMAGES = (
     *(KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError),
