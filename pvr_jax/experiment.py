@@ -89,6 +89,8 @@ class Program:
         of_last: `of_last(outputs[r, ...]) -> {name: array[r, ...]}`, on the host, at the last step.
         at_the_end: `at_the_end(end) -> {name: array}`, measures of all replicas together, [R, ...]
             or [step, R, ...], or facts; a value of None is left out.
+        keep: `keep(outputs, drawn, **conditions) -> array`, what the file of outputs holds in place
+            of what `OutputsFile.of` makes of them; in float64.
         kept_beside: further arrays for the file of outputs.
         exact: facts about the target, by measure.
         measures: measures that depend on the configuration, besides the experiment's.
@@ -116,6 +118,7 @@ class Program:
     training_rows: Callable[[Replicas], dict[str, int] | None] = lambda replicas: None
     of_last: Callable[[Any], Arrays] = lambda outputs: {}
     at_the_end: Callable[[End], Arrays] = lambda end: {}
+    keep: Callable[..., jax.Array] | None = None
     kept_beside: Mapping[str, Any] = field(default_factory=dict)
     exact: Mapping[str, Any] = field(default_factory=dict)
     measures: Mapping[str, Measure] = field(default_factory=dict)

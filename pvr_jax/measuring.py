@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def write_measures(
         with ProgressDisplay(count_kept, speaks=hosts.is_primary()) as display:
             for step, params in display.follow(kept(), lambda item: f"step {item[0]}/{total}"):
                 is_last = step == total
-                keep = partial(append, step) if is_last or every else lambda *_: None
+                keep = partial(append, step) if append and (is_last or every) else None
                 measured[step] = measure(params, keep, is_last)
         finish()
         lost = run.diverged_steps(directory, measured[total].pop("finite"))
@@ -94,7 +95,7 @@ def write_measures(
 def _measures(built: Built, drawn: Arrays) -> Callable[..., Arrays]:
     """Return `measure(params, keep, is_last) -> {name: array[R, ...]}`, in float64.
 
-    It passes the outputs of each group of replicas to `keep(group, outputs)`.
+    It passes what is kept of each group of replicas to `keep(group, rows)`.
     """
     program, ensemble = built.programs[0], built.ensemble
     conditions = to_host(built.replicas.conditions, ensemble.count)
@@ -104,15 +105,20 @@ def _measures(built: Built, drawn: Arrays) -> Callable[..., Arrays]:
         ensemble,
         size,
     )
-    compiled = jax.jit(jax.vmap(lambda outputs, own, given: program.measure(outputs, own, **given)))
 
-    def measure(params: Any, keep: Callable[..., None], is_last: bool) -> Arrays:
+    def of_each(function: Callable[..., Any]) -> Callable[..., Any]:
+        return jax.jit(jax.vmap(lambda outputs, own, given: function(outputs, own, **given)))
+
+    compiled, rows_of = of_each(program.measure), of_each(program.keep or (lambda outputs, _: 0))
+
+    def measure(params: Any, keep: Callable[..., None] | None, is_last: bool) -> Arrays:
         found = []
         for group, outputs in groups(params, {"drawn": drawn, "conditions": conditions}):
-            keep(group, outputs)
             own, given = jax.tree.map(lambda leaf, group=group: leaf[group], (drawn, conditions))
             with float64.exact():
                 exact = jax.tree.map(_in_float64, outputs)
+                if keep:
+                    keep(group, outputs if program.keep is None else rows_of(exact, own, given))
                 values = dict(compiled(exact, own, given))
                 values["finite"] = _finite(outputs)
                 values = jax.tree.map(np.asarray, values)
@@ -136,12 +142,13 @@ def _finite(outputs: Any) -> np.ndarray:
 
 def _kept(
     experiment: Experiment, built: Built, outputs: Sequence[Path], held: contextlib.ExitStack
-) -> tuple[Callable[..., None], Callable[[], None]]:
-    """Return `append(step, group, outputs)` and `finish()` for the files of outputs."""
+) -> tuple[Callable[..., None] | None, Callable[[], None]]:
+    """Return `append(step, group, rows)`, None if nothing is kept, and `finish()`."""
     if experiment.kept is None:
-        return lambda *_: None, lambda: None
+        return None, lambda: None
+    kept = replace(experiment.kept, of=np.asarray) if built.programs[0].keep else experiment.kept
     files = [
-        held.enter_context(outputs_file.Writer(experiment.kept, *own))
+        held.enter_context(outputs_file.Writer(kept, *own))
         for own in zip(
             outputs,
             map(len, built.tables),

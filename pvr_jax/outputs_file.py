@@ -27,7 +27,8 @@ class OutputsFile:
 
     Args:
         name: name of the file, such as "spectra.npz".
-        array: name of its array [S, R, N] in float32; the file also has `step` [S].
+        array: name of its array [S, R, N] in float32, or [S, R, N, 2] of estimates with their
+            standard errors; the file also has `step` [S].
         of: maps the outputs [r, N] to the kept rows.
     """
 
@@ -58,7 +59,7 @@ class Writer:
     ) -> None:
         self._file, self._directory = file, directory
         self._replicas, self._beside = replicas, beside
-        self._size = 0
+        self._shape: tuple[int, ...] = ()
         self._steps: list[int] = []
         self._numbers: IO[bytes]
 
@@ -79,13 +80,13 @@ class Writer:
         if step not in self._steps:
             self._steps.append(step)
         rows = np.ascontiguousarray(self._file.of(outputs), np.float32)
-        self._size = rows.shape[1]
+        self._shape = rows.shape[1:]
         self._numbers.write(rows.data)
 
     def finish(self) -> None:
         """Write the file."""
         self._numbers.flush()
-        shape = (len(self._steps), self._replicas, self._size)
+        shape = (len(self._steps), self._replicas, *self._shape)
         rows = np.memmap(self._numbers, np.float32, "r", shape=shape)
         temporary = self._directory / f".{self._file.name}.{os.getpid()}.npz"
         arrays = {self._file.array: rows, "step": self._steps, **self._beside}

@@ -1,0 +1,277 @@
+"""The canonical holdout where the cube is too large to enumerate: everything from random pairs.
+
+A pair is a random input with the frozen bit at its training value and flipped. Every seed has its
+own pairs, the same for all its frozen bits, so the spread over seeds contains the sampling error.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jax import lax
+from ml_collections import ConfigDict
+from pvr_jax.boolean.facts import ExactFacts
+
+from pvr_jax import tasks
+from pvr_jax.analysis import sampled
+from pvr_jax.boolean import estimates, sampling
+from pvr_jax.checks import invalid
+from pvr_jax.experiment import Arrays
+from pvr_jax.models import Model
+from pvr_jax.refusal import Refusal
+
+# Choices of `evaluation.points`; "auto" enumerates the cube up to the first n, and nobody may
+# beyond the second: errors and spectra of every replica at every evaluation are over 2^n points.
+POINTS = ("auto", "enumerated", "sampled")
+LARGEST_AUTO, LARGEST_ENUMERATED = 20, 24
+# Pairs that are evaluated at once, and whose products estimate weights by degree.
+BLOCK = 1024
+MAX_DEGREE = 3  # of these weights
+MAX_SETS = 4096  # coefficients in a file of spectra
+MAX_TERMS = 1 << 16  # monomials of a target that are looked through for aliased pairs
+FACT_PAIRS = 1 << 20  # pairs of points for the facts of a target without a closed form
+
+
+def is_sampled(config: ConfigDict, n: int) -> bool:
+    """Return whether a run on n bits is measured at random points.
+
+    Raises:
+        Refusal: it asks for an enumeration of too large a cube.
+    """
+    points = config.evaluation.get("points", "auto")
+    if points == "enumerated" and n > LARGEST_ENUMERATED:
+        allowed = f"sampled, or auto, as the task has n = {n}; n up to {LARGEST_ENUMERATED}"
+        raise invalid("config.evaluation.points", points, allowed)
+    return points == "sampled" or (points == "auto" and n > LARGEST_AUTO)
+
+
+class Pairs:
+    """The random pairs of a run, and what is measured at them; of one replica, traceable.
+
+    Args:
+        model: the network.
+        target: the target, x[b, n] to y[b].
+        n: number of coordinates.
+        value: the value v of the frozen bit in training.
+        count: how many pairs.
+        sets: sets of coordinates bool [K, n] whose coefficients a file of spectra holds.
+    """
+
+    def __init__(
+        self, model: Model, target: Any, n: int, value: int, count: int, sets: np.ndarray
+    ) -> None:
+        self._apply, self._target, self._n, self._value = model.apply, target, n, value
+        self._block = min(BLOCK, count // sampling.FEWEST_BLOCKS)
+        self._blocks = -(-count // self._block)
+        self._sets = jnp.asarray(sets)
+
+    @property
+    def count(self) -> int:
+        """The number of pairs, a multiple of the block."""
+        return self._block * self._blocks
+
+    def draw(self, data_key: jax.Array, **conditions: jax.Array) -> Arrays:
+        """Return the key of a replica's pairs."""
+        key = jax.random.fold_in(data_key, estimates.STREAM)
+        return {"points": jax.random.key_data(key)}
+
+    def _points(self, drawn: Arrays, index: jax.Array, bit: jax.Array) -> tuple[Any, Any]:
+        """Return a block of points, seen and unseen; equal where no bit is frozen (bit = n)."""
+        key = jax.random.fold_in(jax.random.wrap_key_data(drawn["points"]), index)
+        x = estimates.uniform_points(key, (self._block, self._n))
+        return x.at[:, bit].set(self._value), x.at[:, bit].set(-self._value)
+
+    def outputs(self, params: Any, drawn: Arrays, bit: jax.Array, **conditions: Any) -> jax.Array:
+        """Return the learned values [blocks, 2, block] at all pairs."""
+
+        def of_block(index: jax.Array) -> jax.Array:
+            both = jnp.concatenate(self._points(drawn, index, bit))
+            return self._apply(params, both).reshape(2, -1)
+
+        return lax.map(of_block, jnp.arange(self._blocks))
+
+    def _moments(self, outputs: jax.Array, of_block: Any) -> Any:
+        """Return the moments of all blocks, merged."""
+
+        def of(index: jax.Array) -> dict[str, estimates.Moments]:
+            return of_block(index, outputs[index].astype(jnp.promote_types(outputs.dtype, "f4")))
+
+        shapes = jax.eval_shape(of, jnp.int32(0))
+        nothing = jax.tree.map(lambda each: jnp.zeros(each.shape, each.dtype), shapes)
+
+        def add(total: Any, index: jax.Array) -> tuple[Any, None]:
+            block = of(index)
+            return {name: estimates.merge(total[name], block[name]) for name in block}, None
+
+        return lax.scan(add, nothing, jnp.arange(self._blocks))[0]
+
+    def measure(
+        self, outputs: jax.Array, drawn: Arrays, bit: jax.Array, low: jax.Array
+    ) -> dict[str, jax.Array]:
+        """Return all measures with their sampling errors, those by degree padded with NaN."""
+
+        def of_block(index: jax.Array, learned: jax.Array) -> dict[str, estimates.Moments]:
+            x, flipped = self._points(drawn, index, bit)
+            target = [self._target(own.astype(learned.dtype)) for own in (x, flipped)]
+            values = sampled.PairValues(*learned, *(own.astype(learned.dtype) for own in target))
+            return {
+                "pairs": sampled.pair_moments(values),
+                "pairs_of_sets": sampled.coefficient_moments(x, *learned, self._value, low),
+                "degrees": sampled.degree_moments(x, *learned, MAX_DEGREE),
+            }
+
+        found = self._moments(outputs, of_block)
+        tracked = sampled.coefficient_measures(found["pairs_of_sets"])
+        is_none = ~low.any(axis=1) & (jnp.arange(len(low)) > 0)  # rows past the last pair
+        by_degree = {
+            name: jnp.pad(own, (0, self._n - MAX_DEGREE), constant_values=jnp.nan)
+            for name, own in sampled.degree_measures(found["degrees"]).items()
+        }
+        measured = sampled.pair_measures(found["pairs"]) | by_degree
+        measured |= {n: jnp.where(is_none[:, None], jnp.nan, own) for n, own in tracked.items()}
+        is_frozen = bit < self._n
+        whole = ("generalization_error", "in_distribution_error", "degree_profile")
+        return {
+            name: own if name.removesuffix("_se") in whole else jnp.where(is_frozen, own, jnp.nan)
+            for name, own in measured.items()
+        }
+
+    def coefficients(
+        self, outputs: jax.Array, drawn: Arrays, bit: jax.Array, low: jax.Array
+    ) -> jax.Array:
+        """Return the learned coefficients of the sets, and their standard errors, [K, 2]."""
+
+        def of_block(index: jax.Array, learned: jax.Array) -> dict[str, estimates.Moments]:
+            signs = (
+                sampling.characters(own, self._sets).astype(learned.dtype)
+                for own in self._points(drawn, index, bit)
+            )
+            products = [own * values[:, None] for own, values in zip(signs, learned, strict=True)]
+            return {"sets": estimates.summarize(sum(products) / 2)}
+
+        moments = self._moments(outputs, of_block)["sets"]
+        error = jnp.sqrt(moments.squares / (moments.count - 1) / moments.count)
+        return jnp.stack([moments.mean, error], axis=-1)
+
+
+def tracked_pairs(
+    terms: Mapping[tuple[int, ...], float], n: int, bit: int, value: int, count: int
+) -> list[dict[str, object]]:
+    """Choose the aliased pairs to track from the monomials of a target.
+
+    As `canonical.tracked_pairs` does from a spectrum, in the same order.
+    """
+    lows = {tuple(i for i in own if i != bit) for own in terms}
+    pairs = [(own, terms.get(own, 0.0), terms.get(tuple(sorted((*own, bit))), 0.0)) for own in lows]
+
+    def order(pair: tuple[tuple[int, ...], float, float]) -> tuple[Any, ...]:
+        own, low, high = pair
+        return -abs(high), -abs(low), len(own), -sum(1 << (n - 1 - i) for i in own)
+
+    return [
+        {
+            "low": list(own),
+            "high": sorted((*own, bit)),
+            "target_low": low,
+            "target_high": high,
+            "limit": low + value * high,
+        }
+        for own, low, high in sorted(pairs, key=order)[:count]
+    ]
+
+
+def terms_of(facts: ExactFacts | None) -> dict[tuple[int, ...], float]:
+    """Return the monomials of a target; none where they are unknown or too many."""
+    try:
+        return facts.monomials(MAX_TERMS) if facts else {}
+    except Refusal:
+        return {}
+
+
+def sets_to_keep(n: int, pairs: Sequence[Sequence[Mapping[str, Any]]]) -> np.ndarray:
+    """Return the sets whose coefficients are kept, bool [K, n].
+
+    All of degree 3 and less, or of 2 or 1 where these are more than 4,096, and the tracked ones.
+    """
+    degree = next(
+        d
+        for d in range(MAX_DEGREE, -1, -1)
+        if d < 2 or sum(math.comb(n, i) for i in range(d + 1)) <= MAX_SETS
+    )
+    sets = sampling.sets_up_to(n, degree)
+    tracked = [tuple(pair[name]) for own in pairs for pair in own for name in ("low", "high")]
+    return sampling.members([*dict.fromkeys([*sets, *tracked])], n)
+
+
+def facts_of(task: tasks.Task) -> ExactFacts | None:
+    """Return the exact facts of a target; None if it has no closed form."""
+    try:
+        return tasks.exact_facts(task)
+    except Refusal:
+        return None
+
+
+def facts(
+    task: tasks.Task, known: ExactFacts | None, bits: Sequence[int], value: int
+) -> dict[str, Any]:
+    """Return the facts about a target as `measures.facts` does, estimated where there is no other.
+
+    Estimated influences have an `influence_se`, which is 0 where they are exact.
+    """
+    if known is None:
+        return _estimated(task, bits, value)
+    variance = known.mean_square - known.mean**2
+    values: dict[str, Any] = {
+        "constant_error": variance / 2,
+        "mean_square": known.mean_square,
+        "target_degree_profile": known.degree_profile,
+    }
+    if not len(bits):
+        stability = {"target_noise_stability": known.noise_stability(0.5)}
+        return values | stability | {"seen_constant_error": variance / 2}
+    profiles = {bit: np.append(known.frozen(bit, value), 0.0) for bit in dict.fromkeys(bits)}
+    seen = {bit: (own[1:].sum() or own.sum()) / 2 for bit, own in profiles.items()}
+    return values | {
+        "influence": known.influences[np.asarray(bits)],
+        "influence_se": np.zeros(len(bits)),
+        "seen_constant_error": np.array([seen[bit] for bit in bits]),
+        "frozen_degree_profile": np.array([profiles[bit] for bit in bits]),
+    }
+
+
+def _estimated(task: tasks.Task, bits: Sequence[int], value: int) -> dict[str, Any]:
+    key, n = jax.random.key(0), task.n
+    of_target = partial(sampling.moments, n=n, key=key, points=FACT_PAIRS)
+    whole = of_target(task.target)
+    mean, square = (float(whole[name].value) for name in ("mean", "mean_square"))
+    variance = square - mean**2
+    values: dict[str, Any] = {"constant_error": variance / 2, "mean_square": square}
+    if not len(bits):
+        return values | {"seen_constant_error": variance / 2}
+    seen = {}
+    for bit in dict.fromkeys(bits):
+        own = of_target(lambda x, bit=bit: task.target(x.at[:, bit].set(value)))
+        mean, square = (float(own[name].value) for name in ("mean", "mean_square"))
+        seen[bit] = (square - mean**2 or square) / 2
+    found = sampling.influences(task.target, n, key, points=FACT_PAIRS)
+    return values | {
+        "influence": found.value[np.asarray(bits)],
+        "influence_se": found.standard_error[np.asarray(bits)],
+        "seen_constant_error": np.array([seen[bit] for bit in bits]),
+    }
+
+
+def low_sets(
+    table: pd.DataFrame, pairs: Sequence[Sequence[Mapping[str, Any]]], room: int, n: int
+) -> np.ndarray:
+    """Return the sets T of every replica's pairs, bool [R, room, n], the rest empty."""
+    sets = np.zeros((len(table), max(room, 1), n), bool)
+    for own, of_replica in zip(sets, pairs, strict=False):
+        for row, pair in zip(own, of_replica, strict=False):
+            row[pair["low"]] = True
+    return sets
