@@ -12,9 +12,9 @@ from jax.typing import ArrayLike
 
 from pvr_jax import checks
 from pvr_jax.boolean import float64
+from pvr_jax.boolean.krawtchouk import distances, kernel_of
 from pvr_jax.refusal import Refusal
 from pvr_jax.theory import closed_forms
-from pvr_jax.theory.krawtchouk import distances, kernel_of
 from pvr_jax.theory.symmetry import without_irrelevant_coordinates
 
 MAX_POINTS = 8192
