@@ -82,7 +82,7 @@ def merge(first: Moments, second: Moments) -> Moments:
 
 def estimates(moments: dict[str, Moments], confidence: float = CONFIDENCE) -> dict[str, Estimate]:
     """Return the estimates of means, with intervals that hold jointly."""
-    number = sum(np.size(each.mean) for each in moments.values())
+    number = max(1, sum(np.size(each.mean) for each in moments.values()))
     return {name: _estimate(each, (1 - confidence) / 2 / number) for name, each in moments.items()}
 
 
@@ -92,7 +92,7 @@ def _estimate(moments: Moments, tail: float) -> Estimate:
         mean = np.where(moments.count > 0, moments.mean, np.nan)
         error = np.sqrt(moments.squares / freedom / moments.count)
         half_width = -scipy.special.stdtrit(freedom, tail) * error
-    return Estimate(mean, error, mean - half_width, mean + half_width)
+    return Estimate(*map(np.asarray, (mean, error, mean - half_width, mean + half_width)))
 
 
 def uniform_points(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
