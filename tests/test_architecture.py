@@ -27,7 +27,7 @@ FOUNDATIONS = ("checks", "number_text", "own_function", "refusal")
 RESERVED = {
     "flax": {"models"},
     "orbax": {"training"},
-    "sklearn": {"tasks"},
+    "sklearn": {"analysis", "tasks"},
     "xarray": {"results"},
     "altair": {"reporting"},
     "tensorflow_datasets": {"builders", "tasks"},

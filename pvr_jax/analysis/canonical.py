@@ -46,8 +46,8 @@ def leak(learned: jax.Array, target: jax.Array, seen: jax.Array) -> dict[str, ja
     high_by_degree = jax.ops.segment_sum(high, degrees, n + 1)[:n]
     visible_by_degree = jax.ops.segment_sum(visible, degrees, n + 1)[:n]
     return {
-        "leak": _ratio(jnp.sum(high), jnp.sum(visible)),
-        "leak_by_degree": _ratio(high_by_degree, visible_by_degree),
+        "leak": quotient(jnp.sum(high), jnp.sum(visible)),
+        "leak_by_degree": quotient(high_by_degree, visible_by_degree),
     }
 
 
@@ -67,7 +67,9 @@ def extrapolation(learned: jax.Array, target: jax.Array, seen: jax.Array) -> dic
     bit, value = frozen_coordinate(seen)
     continuation = cube.frozen(target, bit, value)
     unseen = (~seen).astype(learned.dtype)
-    c = _ratio(jnp.sum(unseen * learned * continuation), jnp.sum(unseen * jnp.square(continuation)))
+    c = quotient(
+        jnp.sum(unseen * learned * continuation), jnp.sum(unseen * jnp.square(continuation))
+    )
     residual = jnp.sum(unseen * jnp.square(learned - c * continuation)) / jnp.sum(unseen)
     # At c <= -1 the ratio has no meaning or changes its sign; the nearest interpolant is zero.
     ratio = (1 - c) / jnp.where(c > -1, 1 + c, 1)
@@ -149,7 +151,7 @@ def tracked_pairs(
     ]
 
 
-def _ratio(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
+def quotient(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
     """Divide; NaN, without a warning, if the denominator is 0."""
     defined = denominator > 0
     return jnp.where(defined, numerator / jnp.where(defined, denominator, 1), jnp.nan)
