@@ -69,6 +69,14 @@ def above(low: float, high: float = math.inf) -> Rule:
     return Rule(lambda value: _is_finite(value) and low < value <= high, text)
 
 
+def strictly_between(low: float, high: float) -> Rule:
+    """Rule: a real number in (low, high)."""
+    return Rule(
+        lambda value: _is_finite(value) and low < value < high,
+        f"a number above {low:g} and below {high:g}",
+    )
+
+
 def nonnegative(high: float = math.inf) -> Rule:
     """Rule: a real number in [0, high]."""
     text = "a number from 0" + ("" if high == math.inf else f" to {high:g}")
@@ -99,6 +107,11 @@ def list_of(rule: Rule, example: str) -> Rule:
 def text(empty: bool = False) -> Rule:
     """Rule: a string, nonempty unless `empty`."""
     return Rule(lambda value: isinstance(value, str) and (empty or bool(value)), "a text")
+
+
+def optional(rule: Rule) -> Rule:
+    """Rule: a field that a configuration need not have."""
+    return rule._replace(allows=lambda value: value is None or rule.allows(value))
 
 
 def absent(source: str) -> Rule:

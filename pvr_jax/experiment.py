@@ -6,6 +6,7 @@
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,8 +18,8 @@ from pvr_jax import checks, models, tasks
 from pvr_jax.outputs_file import OutputsFile
 from pvr_jax.refusal import Refusal
 from pvr_jax.results import Measure
-from pvr_jax.tasks import seen_draws
-from pvr_jax.tasks.contents import Content, of_file, of_loss, of_problem
+from pvr_jax.tasks import datasets, label_noise, own_rows
+from pvr_jax.tasks.contents import Content, of_file, of_loss, of_problem, of_rows
 from pvr_jax.training import fields
 from pvr_jax.training.checkpoint import CheckpointError
 from pvr_jax.training.ensemble import Ensemble
@@ -36,7 +37,6 @@ Theory = Callable[[ConfigDict, pd.DataFrame, Learned], Arrays]
 # number; changing one would change every result.
 STREAMS = {"data": 0, "init": 1}
 SECTIONS = ("task", "model", "train", "evaluation", "checkpoint")
-LABELS_LOOKED_AT = 4096
 
 
 class End(NamedTuple):
@@ -144,10 +144,7 @@ def model_of(config: ConfigDict, n: int) -> models.Model:
 
 def _refuse_other_labels(loss: str, task: tasks.Task) -> None:
     """Refuse a loss of the labels -1 and +1 for a target that has others."""
-    points = seen_draws.signs(jax.random.key(0), (LABELS_LOOKED_AT, task.n))
-    labels = np.unique(np.asarray(task.target(points)))
-    if not set(labels) <= {-1, 1}:
-        other = next(label for label in labels if abs(label) != 1)
+    if (other := label_noise.other_label(task.target, task.n)) is not None:
         allowed = f"a loss of any numbers, as a label of {task.name} is {other:g}"
         raise checks.invalid("config.train.loss", loss, allowed)
 
@@ -167,12 +164,21 @@ def parameters_of(run_directory: str) -> Parameters:
 def is_plain_training(config: ConfigDict) -> tuple[bool, str]:
     """Return whether training is plain, and if not, why.
 
-    Plain: all parameters are trained, from random ones, on the squared error, without weight decay.
-    Theories of lazy training and of linear regression hold for plain training only.
+    Plain: all parameters are trained, from random ones, on the squared error, without weight decay,
+    on seen inputs with the target's labels. Theories of lazy training and of linear regression hold
+    for plain training only; a bias of drawn inputs changes nothing in their limit of many samples.
     """
-    plain = {"start": ("",), "freeze": ("",), "weight_decay": (0.0,), "loss": ("", "squared_error")}
-    for name, allowed in plain.items():
-        if (given := config.train.get(name, allowed[0])) not in allowed:
+    plain = {
+        "train.start": ("",),
+        "train.freeze": ("",),
+        "train.weight_decay": (0.0,),
+        "train.loss": ("", "squared_error"),
+        "data.label_noise": (0.0,),
+        "data.source": ("whole", "sampled", "fresh"),
+    }
+    for path, allowed in plain.items():
+        section, name = path.split(".")
+        if (given := config.get(section, {}).get(name, allowed[0])) not in allowed:
             return False, f"{name}: given {given!r}; allowed {' or '.join(map(repr, allowed))}"
     return True, ""
 
@@ -277,6 +283,11 @@ class Experiment:
     def contents(self, config: ConfigDict) -> dict[str, Content]:
         """Return the contents behind all names in a configuration, `train.start` included."""
         found = dict(self.named(config)) if "task" in config else {}
+        data = config.get("data", {})
+        if path := data.get("file"):
+            read = partial(own_rows.read_rows, path, task_of(config).n, data.get("encoding"))
+            rows = fields.prefix_errors("config.data.", read)
+            found["data.file"] = of_rows(path, rows, data.get("encoding"))
         if path := config.get("train", {}).get("start"):
             loaded = fields.prefix_errors("config.train.", lambda: parameters_of(path))
             found["train.start"] = of_file(path, *jax.tree.leaves(loaded.params))
@@ -286,7 +297,8 @@ class Experiment:
 
     def identity(self, config: ConfigDict) -> str:
         """Return the 8 hexadecimal digits that identify a configuration."""
-        return fields.identity(config.to_dict(), self.followed, self.defaults)
+        defaults = {**datasets.DEFAULTS, **self.defaults}
+        return fields.identity(config.to_dict(), self.followed, defaults)
 
     def run_name(self, config: ConfigDict) -> str:
         """Return the name of a run's directory: <task>-<model>-<8 hex of the configuration>."""

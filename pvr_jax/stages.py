@@ -47,6 +47,7 @@ def run_directory(settings: Settings, config: ConfigDict, workdir: Path) -> Path
 def what_is_named(config: ConfigDict) -> str:
     """Return the fields that name files and functions; where they are equal, contents are."""
     named = [config.get("train", {}).get(name) for name in ("start", "loss")]
+    named += [config.get("data", {}).get(name) for name in ("file", "encoding")]
     return str((config.experiment, config.get("task"), config.get("holdout"), *named))
 
 

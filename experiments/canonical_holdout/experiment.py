@@ -66,7 +66,8 @@ def training_set(config: ConfigDict, task: tasks.Task) -> datasets.TrainingSet:
         lambda: datasets.canonical_training_set(
             task.target,
             task.n,
-            frozen=bool(frozen_bits(config.holdout.bits, task.n)),
+            frozen=bool(bits := frozen_bits(config.holdout.bits, task.n)),
+            bits=bits,
             value=config.holdout.value,
             drop_remainder=config.data.drop_remainder,
             **datasets.arguments_of(config.data),
@@ -168,10 +169,9 @@ def build_program(config: ConfigDict, replicas: pd.DataFrame) -> Program:
     def batch(
         key: jax.Array, step: jax.Array, bit: jax.Array, pairs: Any, truth: Any = None
     ) -> Arrays:
-        rows = shown.batch(key, step, bit)
         if truth is None:
-            return rows
-        return rows | {"y": truth[binary_number(rows["x"])].astype(jnp.float32)}
+            return shown.batch(key, step, bit)
+        return shown.batch(key, step, bit, lambda x: truth[binary_number(x)])
 
     def measure(
         outputs: jax.Array, drawn: Arrays, bit: jax.Array, pairs: jax.Array, truth: Any = None

@@ -6,9 +6,12 @@ exact, with decimal numbers as fractions: 0.1*x0 + 0.2*x1 = 0.3 holds at (1, 1).
 
 import ast
 import itertools
+import math
 import operator
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from functools import reduce
 from typing import Any, NamedTuple, NoReturn
 
@@ -33,14 +36,19 @@ COMPARISONS = {
     ast.GtE: operator.ge,
 }
 JOINS = {ast.And: operator.and_, ast.Or: operator.or_}
+MAX_MONOMIALS = 2**16
 _SINGLE_EQUALS = re.compile(r"(?<![<>=!])=(?!=)")
 
 
 class Part(NamedTuple):
-    """A condition, x[..., n] -> bool[...], and the coordinates in it."""
+    """A condition, x[..., n] -> bool[...], and the coordinates in it.
+
+    `by_level` if it is known to depend only on how many of these are -1, as a parity or a ball.
+    """
 
     holds: Condition
     coordinates: frozenset[int]
+    by_level: bool = False
 
 
 def parse(text: str) -> list[Part]:
@@ -68,9 +76,11 @@ def parse(text: str) -> list[Part]:
 
 def joined(join: Callable[[Any, Any], Any], parts: Sequence[Part]) -> Part:
     """Combine parts into one condition."""
+    every = [part.coordinates for part in parts]
     return Part(
         lambda x: reduce(join, [part.holds(x) for part in parts]),
-        frozenset().union(*(part.coordinates for part in parts)),
+        frozenset().union(*every),
+        all(part.by_level for part in parts) and len(set(every)) == 1,
     )
 
 
@@ -110,8 +120,66 @@ def _comparison(
         sign = exact_sign.sign(difference)
     except Refusal as error:
         raise Refusal(f"condition: given {source!r} with {error}") from error
-    mentioned = {argument for operation, argument in difference if operation == "x"}
-    return Part(lambda x: compare(sign(x), 0), frozenset(mentioned))
+    mentioned = frozenset(argument for operation, argument in difference if operation == "x")
+    by_level = len(mentioned) > 1 and is_symmetric(difference, mentioned)
+    return Part(lambda x: compare(sign(x), 0), mentioned, by_level)
+
+
+def is_symmetric(program: polynomial.Program, coordinates: frozenset[int]) -> bool:
+    """Return whether a polynomial is the same under all permutations of these coordinates.
+
+    False also where its monomials are more than `MAX_MONOMIALS`.
+    """
+    one = Fraction(1)
+    try:
+        found = polynomial.execute(
+            program, lambda index: {frozenset([index]): one}, _apply_to_monomials
+        )
+    except _TooManyMonomialsError:
+        return False
+    sizes: dict[int, set[Fraction]] = {}
+    counts: Counter[int] = Counter()
+    for monomial, coefficient in _monomials(found).items():
+        if monomial and coefficient:
+            sizes.setdefault(len(monomial), set()).add(coefficient)
+            counts[len(monomial)] += 1
+    return all(
+        len(own) == 1 and counts[size] == math.comb(len(coordinates), size)
+        for size, own in sizes.items()
+    )
+
+
+class _TooManyMonomialsError(Exception):
+    """A polynomial has too many monomials to list."""
+
+
+def _monomials(value: Any) -> dict[frozenset[int], Fraction]:
+    return {frozenset(): value} if isinstance(value, Fraction) else value
+
+
+def _apply_to_monomials(operation: str, argument: Any, operands: list[Any]) -> Any:
+    """Apply an operation to polynomials, {monomial: coefficient}; numbers are fractions."""
+    if all(isinstance(operand, Fraction) for operand in operands):
+        return polynomial.apply_operation(operation, argument, operands)
+    first, last = _monomials(operands[0]), _monomials(operands[-1])
+    if operation == "**":
+        power: Any = Fraction(1)
+        for _ in range(argument):
+            power = _apply_to_monomials("*", None, [power, first])
+        return power
+    found: dict[frozenset[int], Fraction] = {}
+    if operation in ("*", "/"):
+        factor = {frozenset(): 1 / operands[1]} if operation == "/" else last
+        if len(first) * len(factor) > MAX_MONOMIALS:
+            raise _TooManyMonomialsError
+        for (one, a), (other, b) in itertools.product(first.items(), factor.items()):
+            found[one ^ other] = found.get(one ^ other, Fraction(0)) + a * b
+        return found
+    signs = {"+": (1, 1), "-": (1, -1), "negate": (-1,), "keep": (1,)}[operation]
+    for own, sign in zip((first, last), signs, strict=False):
+        for monomial, coefficient in own.items():
+            found[monomial] = found.get(monomial, Fraction(0)) + sign * coefficient
+    return found
 
 
 def _polynomial(source: str, node: ast.AST) -> polynomial.Program:

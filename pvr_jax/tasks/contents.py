@@ -17,6 +17,7 @@ import numpy as np
 
 from pvr_jax.boolean import float64
 from pvr_jax.boolean.cube import points_at
+from pvr_jax.tasks.own_rows import OwnRows
 from pvr_jax.tasks.seen_sets import SeenSet
 from pvr_jax.tasks.targets import LARGEST_TABLE_N, Task, exact_values
 
@@ -117,6 +118,13 @@ def of_file(name: str, *arrays: np.ndarray) -> Content:
     for array in arrays:
         digest.update(np.ascontiguousarray(array + array.dtype.type(0)))  # -0 becomes 0
     return Content(name, digest.hexdigest()[:16])
+
+
+def of_rows(path: str, rows: OwnRows, encoding: str | None) -> Content:
+    """Return the content of a file of training rows, read in an encoding of its labels."""
+    labels = () if rows.y is None else (rows.y,)
+    parameters = json.dumps([rows.x.shape[1], encoding or ""])
+    return of_file(path, rows.x, *labels)._replace(of=parameters)
 
 
 def of_function(name: str, values: np.ndarray, whole: bool) -> Content:

@@ -188,7 +188,7 @@ def from_file(
     values = np.array(values)  # the file may change later
     if not np.all(np.abs(values.astype(np.float64)) <= np.finfo(np.float32).max):
         raise checks.invalid("path", shown, "finite numbers that float32 can hold")
-    encoding = _encoding(values, encoding)
+    encoding = encoding_of(values, encoding)
     order = checks.one_of(*ORDERS).check("order", order)
     values = 2.0 * values - 1 if encoding == "bit" else values
     if order == "lsb_first":
@@ -200,8 +200,8 @@ def from_file(
     return n, target, {"path": str(path), "encoding": encoding, "order": order}
 
 
-def _encoding(values: np.ndarray, given: str | None) -> str:
-    """Return the encoding of a truth table: the given one, or by its values."""
+def encoding_of(values: np.ndarray, given: str | None) -> str:
+    """Return the encoding of values of a function: the given one, or by the values."""
     found = set(np.unique(values).tolist())
     if given is None and values.dtype != np.bool_:
         if 0 in found and found <= {0, 1}:

@@ -125,7 +125,7 @@ def test_rows_that_have_to_be_tried_are_seen_or_refused(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_few_coordinates_that_a_caller_knows_of_are_listed(tmp_path, monkeypatch):
     predicates(tmp_path, monkeypatch)
-    seen = replace(tasks.make_seen_set("my_draws:rare", 40), relevant=14)
+    seen = tasks.make_seen_set("my_draws:rare", 40)
     x = drawn(seen, 1000)
     assert (x[:, :14] == 1).all() and abs(x[:, 14:].mean()) < 0.05
     small = tasks.make_seen_set("my_draws:rare", 16)
