@@ -227,8 +227,8 @@ class Experiment:
         named: contents of files and user functions that the configuration names.
         alike: `alike(config)`, a document that is equal for configurations that can train in one
             program; seeds, learning rates and initial scales never count.
-        grows: its own fields that only add replicas, beside seeds, learning rates and initial
-            scales: a replica of one value is the same in a run of several.
+        grows: `grows(config)`, its own fields that only add replicas, beside seeds, learning rates
+            and initial scales: a replica of one value is the same in a run of several.
         followed: fields of the analysis alone, with their defaults. They are not part of a run's
             name; if they change, a run is analyzed again.
         defaults: fields added later, with their defaults; a configuration with these values keeps
@@ -255,7 +255,7 @@ class Experiment:
     prediction: Callable[[ConfigDict], tuple[int, ...]] = lambda config: ()
     named: Callable[[ConfigDict], dict[str, Content]] = lambda config: of_problem(task_of(config))
     alike: Callable[[ConfigDict], Any] = lambda config: config.to_dict()
-    grows: Collection[str] = ()
+    grows: Callable[[ConfigDict], tuple[str, ...]] = lambda config: ()
     followed: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=lambda: fields.DEFAULTS)
     naming: Callable[[ConfigDict, Collection[str]], None] = lambda config, given: None

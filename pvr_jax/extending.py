@@ -195,8 +195,8 @@ def _document(directory: Path) -> dict[str, Any] | None:
     return document if sections else None
 
 
-def _varying(experiment: Experiment) -> tuple[str, ...]:
-    return (*fields.OF_A_REPLICA, *experiment.grows)
+def _varying(experiment: Experiment, config: ConfigDict) -> tuple[str, ...]:
+    return (*fields.OF_A_REPLICA, *experiment.grows(config))
 
 
 def _like(
@@ -205,7 +205,7 @@ def _like(
     """Return a configuration with the replicas of another one and, if `lengths`, its length."""
     found = ConfigDict(config.to_dict())
     found.size = other.get("size", found.size)
-    for field in (*_varying(experiment), *(LENGTHS if lengths else ())):
+    for field in (*_varying(experiment, config), *(LENGTHS if lengths else ())):
         section, name = field.split(".")
         if section in found and name in found[section] and name in other.get(section, ()):
             value = other[section][name]
@@ -217,11 +217,11 @@ def _like(
 def _kind(experiment: Experiment, config: ConfigDict) -> str:
     """Return the identity of a configuration but for its replicas and its length."""
     document = config.to_dict() | {"size": ""}
-    for field in (*_varying(experiment), *LENGTHS):
+    for field in (*_varying(experiment, config), *LENGTHS):
         section, name = field.split(".")
         if name in document.get(section, ()):
             document[section] = {**document[section], name: None}
-    return fields.identity(document, experiment.followed, experiment.defaults)
+    return experiment.identity(ConfigDict(document))
 
 
 def _length(config: ConfigDict) -> int:

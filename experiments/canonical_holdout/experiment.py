@@ -17,14 +17,15 @@ import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
 
-from experiments.canonical_holdout import theories
+from experiments.canonical_holdout import sampled, theories
 from experiments.canonical_holdout.measures import MEASURES, facts, pair_facts
-from pvr_jax import tasks, theory
+from experiments.canonical_holdout.sampled import Measured, beside, frozen_condition
+from pvr_jax import models, tasks, theory
 from pvr_jax.analysis import canonical, learned
 from pvr_jax.analysis.measures import measure_one
 from pvr_jax.boolean import cube, float64, fourier
 from pvr_jax.building import Part, build
-from pvr_jax.checks import integer, invalid, one_of
+from pvr_jax.checks import integer, one_of, optional
 from pvr_jax.experiment import (
     Arrays,
     End,
@@ -39,12 +40,10 @@ from pvr_jax.outputs_file import OutputsFile
 from pvr_jax.refusal import Refusal
 from pvr_jax.tasks import datasets, holdouts
 from pvr_jax.tasks.pvr import binary_number
-from pvr_jax.training.fields import prefix_errors
+from pvr_jax.training.fields import DEFAULTS, prefix_errors
 from pvr_jax.training.replicas import Replicas
 from pvr_jax.training.shown_rows import count_rows
 
-# Errors and spectra are exact, over all 2^n points, for every replica at every evaluation.
-MAX_BITS = 24
 # Truth tables of different targets are conditions of their replicas; above, one target a program.
 LARGEST_SHARED_N = 16
 
@@ -52,9 +51,8 @@ LARGEST_SHARED_N = 16
 def check(config: ConfigDict) -> None:
     """Refuse what single rules cannot: a task, model, bits or data that do not go together."""
     task = task_of(config)
-    if task.n > MAX_BITS:
-        raise invalid("config.task", f"n = {task.n}", f"tasks of up to {MAX_BITS} bits")
     model_of(config, task.n)
+    sampled.is_sampled(config, task.n)
     prefix_errors("config.holdout.", lambda: frozen_bits(config.holdout.get("bits"), task.n))
     training_set(config, task)
 
@@ -103,7 +101,7 @@ def remarks(config: ConfigDict, given: Mapping[str, Any]) -> list[str]:
     """Return what a user should know who has given these fields, one line each."""
     if "holdout.bits" not in given or config.holdout.bits in ("all", "none"):
         return []
-    bits = frozen_bits(config.holdout.bits, MAX_BITS)
+    bits = frozen_bits(config.holdout.bits, task_of(config).n)
     if len(bits) < 2:
         return []
     listed, values = ",".join(map(str, bits)), ",".join([str(config.holdout.value)] * len(bits))
@@ -137,7 +135,7 @@ def alike(config: ConfigDict) -> dict[str, Any]:
     document, task = config.to_dict(), task_of(config)
     is_matched = not frozen_bits(config.holdout.bits, task.n)
     document["holdout"]["bits"] = "none" if is_matched else "some"
-    if task.n <= LARGEST_SHARED_N:
+    if task.n <= LARGEST_SHARED_N and not sampled.is_sampled(config, task.n):
         document["task"] = {"n": task.n}
     return document
 
@@ -146,32 +144,77 @@ def build_program(config: ConfigDict, replicas: pd.DataFrame) -> Program:
     """Return what one replica is: a network, its samples with a bit frozen, how it is measured."""
     task, value = task_of(config), config.holdout.value
     n, model = task.n, model_of(config, task.n)
-    truth, shown = tasks.exact_values(task), training_set(config, task)
-    coefficients = float64.exact_spectrum(truth)
+    shown = training_set(config, task)
+    bits = replicas["frozen_bit"].dropna().astype(int).tolist()
+
+    def batch(
+        key: jax.Array, step: jax.Array, bit: jax.Array, truth: Any = None, **others: Any
+    ) -> Arrays:
+        if truth is None:
+            return shown.batch(key, step, bit)
+        return shown.batch(key, step, bit, lambda x: truth[binary_number(x)])
+
+    def training_rows(replicas: Replicas) -> dict[str, int] | None:
+        def is_unseen(batch: Arrays, bit: jax.Array, **others: Any) -> jax.Array:
+            return jnp.take(batch["x"], bit, axis=-1) != value
+
+        if not bits:
+            return None
+        epochs = config.train.epochs if config.data.source == "fresh" else 1
+        return count_rows(batch, {"unseen": is_unseen}, replicas, epochs * shown.steps_per_epoch)
+
+    measured = sampled.of_pairs if sampled.is_sampled(config, n) else _on_the_cube
+    own = measured(config, task, model, replicas)
+    max_pairs = max(map(len, own.pairs), default=0)
+
+    def at_the_end(end: End) -> Arrays:
+        found = {**own.facts, **(pair_facts(own.pairs) if max_pairs else {})}
+        for name in ("tracked_coefficients", "tracked_coefficients_se"):
+            if (followed := end.values.get(name)) is not None:
+                found[name] = followed[:, :, :max_pairs] if max_pairs else None
+        return found
+
+    return Program(
+        init=partial(model.init, x=jnp.ones((1, n))),
+        apply=model.apply,
+        batch=batch,
+        training_rows=training_rows,
+        at_the_end=at_the_end,
+        coordinates={"member": ("T", "twin")} if max_pairs else {},
+        attributes={
+            "n": n,
+            "holdout": "canonical" if bits else "matched",
+            "frozen_value": value,
+            "steps_per_epoch": shown.steps_per_epoch,
+            **own.attributes,
+        },
+        steps_per_epoch=shown.steps_per_epoch,
+        title=f"{config.model.name} on {config.task.name}",
+        **own.program,
+    )
+
+
+def _on_the_cube(
+    config: ConfigDict, task: tasks.Task, model: models.Model, replicas: pd.DataFrame
+) -> Measured:
+    """Return what is measured on all points of the cube."""
+    n, value, own_truth = task.n, config.holdout.value, tasks.exact_values(task)
+    coefficients = float64.exact_spectrum(own_truth)
     bits = replicas["frozen_bit"].dropna().astype(int).tolist()
     tracked = {
         bit: canonical.tracked_pairs(coefficients, bit, value, config.evaluation.tracked_pairs)
         for bit in dict.fromkeys(bits)
     }
     pairs = [tracked[bit] for bit in bits]
-    max_pairs = max(map(len, pairs), default=0)
 
     def conditions(table: pd.DataFrame) -> Arrays:
-        """A bit past the last stands for none; of pairs there is room for all that are asked."""
+        """Of pairs there is room for all that are asked."""
         room = min(config.evaluation.tracked_pairs, 2 ** (n - 1))
         indices = np.full((len(table), room, 2), -1, np.int32)
         for row, own in zip(indices, pairs, strict=False):
             for place, pair in zip(row, own, strict=False):
                 place[:] = [cube.index(pair[twin], n) for twin in ("low", "high")]
-        frozen = table["frozen_bit"].fillna(n).astype(int)
-        return {"bit": jnp.asarray(frozen.to_numpy(), jnp.int32), "pairs": jnp.asarray(indices)}
-
-    def batch(
-        key: jax.Array, step: jax.Array, bit: jax.Array, pairs: Any, truth: Any = None
-    ) -> Arrays:
-        if truth is None:
-            return shown.batch(key, step, bit)
-        return shown.batch(key, step, bit, lambda x: truth[binary_number(x)])
+        return {"bit": frozen_condition(table, n), "pairs": jnp.asarray(indices)}
 
     def measure(
         outputs: jax.Array, drawn: Arrays, bit: jax.Array, pairs: jax.Array, truth: Any = None
@@ -184,54 +227,16 @@ def build_program(config: ConfigDict, replicas: pd.DataFrame) -> Program:
         followed = canonical.tracked_coefficients(outputs, pairs)
         return found | {"leak_by_degree": by_degree, "tracked_coefficients": followed}
 
-    def training_rows(replicas: Replicas) -> dict[str, int] | None:
-        def is_unseen(batch: Arrays, bit: jax.Array, **others: Any) -> jax.Array:
-            return jnp.take(batch["x"], bit, axis=-1) != value
-
-        if not bits:
-            return None
-        epochs = config.train.epochs if config.data.source == "fresh" else 1
-        return count_rows(batch, {"unseen": is_unseen}, replicas, epochs * shown.steps_per_epoch)
-
-    def at_the_end(end: End) -> Arrays:
-        followed = end.values["tracked_coefficients"][:, :, :max_pairs]
-        return {
-            **facts(own_truth, coefficients, bits, value),
-            **(pair_facts(pairs) if max_pairs else {}),
-            "tracked_coefficients": followed if max_pairs else None,
-        }
-
-    own_truth = truth
-    return Program(
-        init=partial(model.init, x=jnp.ones((1, n))),
-        apply=model.apply,
-        batch=batch,
-        outputs=lambda params, drawn, **own: learned.on_cube(model.apply, params, n),
-        measure=measure,
-        conditions=conditions,
-        packed=(
-            {"truth": np.broadcast_to(truth, (len(replicas), 2**n))}
-            if n <= LARGEST_SHARED_N
-            else {}
-        ),
-        training_rows=training_rows,
-        at_the_end=at_the_end,
-        kept_beside={
-            "target": coefficients,
-            "bit": replicas["frozen_bit"].fillna(-1).astype(int).to_numpy(),
-            "seed": replicas["seed"].to_numpy(),
-        },
-        coordinates={"member": ("T", "twin")} if max_pairs else {},
-        attributes={
-            "n": n,
-            "holdout": "canonical" if bits else "matched",
-            "frozen_value": value,
-            "steps_per_epoch": shown.steps_per_epoch,
-        },
-        steps_per_epoch=shown.steps_per_epoch,
-        title=f"{config.model.name} on {config.task.name}",
-        outputs_size=2**n,
-    )
+    truths = {"truth": np.broadcast_to(own_truth, (len(replicas), 2**n))}
+    program = {
+        "outputs": lambda params, drawn, **own: learned.on_cube(model.apply, params, n),
+        "measure": measure,
+        "conditions": conditions,
+        "packed": truths if n <= LARGEST_SHARED_N else {},
+        "kept_beside": {"target": coefficients, **beside(replicas)},
+        "outputs_size": 2**n,
+    }
+    return Measured(program, facts(own_truth, coefficients, bits, value), pairs)
 
 
 def linear_regression(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) -> Arrays:
@@ -239,13 +244,15 @@ def linear_regression(config: ConfigDict, replicas: pd.DataFrame, learned: Learn
 
     Nothing of other models, and of a target of a higher degree than 1.
     """
-    truth = tasks.exact_values(task_of(config))
-    coefficients = float64.exact_spectrum(truth)
+    task = task_of(config)
+    is_other = replicas["frozen_bit"].isna().any() or config.model.name != "linear_regression"
+    is_other |= not is_plain_training(config)[0] or sampled.is_sampled(config, task.n)
+    if is_other:
+        return {}
+    coefficients = float64.exact_spectrum(tasks.exact_values(task))
     with float64.exact():
         above_one = np.asarray(fourier.degree_profile(coefficients))[2:]
-    is_other = replicas["frozen_bit"].isna().any() or config.model.name != "linear_regression"
-    is_other |= not is_plain_training(config)[0]
-    if is_other or np.any(above_one > 1e-20):
+    if np.any(above_one > 1e-20):
         return {}
     built = build(EXPERIMENT, (config,), Part(tuple(replicas["name"])))
     outputs = jax.jit(jax.vmap(lambda params: built.programs[0].outputs(params, {})))
@@ -272,6 +279,8 @@ EXPERIMENT = Experiment(
         "data.drop_remainder": one_of(True, False),
         "evaluation.tracked_pairs": integer(0, 4096),
         "evaluation.spectra": one_of("last", "all"),
+        "evaluation.points": optional(one_of(*sampled.POINTS)),
+        "evaluation.samples": optional(integer(sampled.FEWEST, 2**24)),
     },
     # The data are the seed's alone, so all bits of one seed freeze the same draws; the
     # initialization also depends on the bit. Both as in the authors' code (data seed 1000 run,
@@ -287,7 +296,9 @@ EXPERIMENT = Experiment(
     kept=OutputsFile("spectra.npz", "coefficients", float64.spectrum),
     check=check,
     alike=alike,
-    grows=("holdout.bits",),
+    # An epoch of a file is as long as that of the bit with most rows.
+    grows=lambda config: () if config.data.source == "rows" else ("holdout.bits",),
+    defaults={**DEFAULTS, **sampled.DEFAULTS},
     followed={"evaluation.tracked_pairs": 16},
     remarks=remarks,
 )

@@ -148,6 +148,18 @@ MEASURES = {
         **_PAIR,
     ),
 }
+SAMPLED = ("influence", *[name for name, own in MEASURES.items() if own.kind == "measure"])
+MEASURES |= {
+    f"{name}_se": Measure(
+        f"sampling error of {MEASURES[name].long_name}",
+        "Its standard error over the random points at which it was measured, where the cube is too "
+        "large to enumerate; not the spread over seeds.",
+        kind=MEASURES[name].kind,
+        dims=MEASURES[name].dims,
+        bounds=POSITIVE,
+    )
+    for name in SAMPLED
+}
 
 
 def facts(

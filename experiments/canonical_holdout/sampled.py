@@ -7,7 +7,8 @@ own pairs, the same for all its frozen bits, so the spread over seeds contains t
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,11 +16,11 @@ import numpy as np
 import pandas as pd
 from jax import lax
 from ml_collections import ConfigDict
-from pvr_jax.boolean.facts import ExactFacts
 
 from pvr_jax import tasks
 from pvr_jax.analysis import sampled
 from pvr_jax.boolean import estimates, sampling
+from pvr_jax.boolean.facts import ExactFacts
 from pvr_jax.checks import invalid
 from pvr_jax.experiment import Arrays
 from pvr_jax.models import Model
@@ -35,6 +36,9 @@ MAX_DEGREE = 3  # of these weights
 MAX_SETS = 4096  # coefficients in a file of spectra
 MAX_TERMS = 1 << 16  # monomials of a target that are looked through for aliased pairs
 FACT_PAIRS = 1 << 20  # pairs of points for the facts of a target without a closed form
+FEWEST = 1 << 12  # pairs of a run
+DEFAULTS = {"evaluation.points": "auto", "evaluation.samples": 1 << 16}
+WEIGHT = 64  # of a pair, in values that are in memory while it is measured
 
 
 def is_sampled(config: ConfigDict, n: int) -> bool:
@@ -60,11 +64,20 @@ class Pairs:
         value: the value v of the frozen bit in training.
         count: how many pairs.
         sets: sets of coordinates bool [K, n] whose coefficients a file of spectra holds.
+        is_frozen: whether some bit is; if not, the points of a pair are the same.
     """
 
     def __init__(
-        self, model: Model, target: Any, n: int, value: int, count: int, sets: np.ndarray
+        self,
+        model: Model,
+        target: Any,
+        n: int,
+        value: int,
+        count: int,
+        sets: np.ndarray,
+        is_frozen: bool,
     ) -> None:
+        self._is_frozen = is_frozen
         self._apply, self._target, self._n, self._value = model.apply, target, n, value
         self._block = min(BLOCK, count // sampling.FEWEST_BLOCKS)
         self._blocks = -(-count // self._block)
@@ -111,7 +124,7 @@ class Pairs:
         return lax.scan(add, nothing, jnp.arange(self._blocks))[0]
 
     def measure(
-        self, outputs: jax.Array, drawn: Arrays, bit: jax.Array, low: jax.Array
+        self, outputs: jax.Array, drawn: Arrays, bit: jax.Array, low: jax.Array, known: jax.Array
     ) -> dict[str, jax.Array]:
         """Return all measures with their sampling errors, those by degree padded with NaN."""
 
@@ -119,30 +132,32 @@ class Pairs:
             x, flipped = self._points(drawn, index, bit)
             target = [self._target(own.astype(learned.dtype)) for own in (x, flipped)]
             values = sampled.PairValues(*learned, *(own.astype(learned.dtype) for own in target))
-            return {
-                "pairs": sampled.pair_moments(values),
-                "pairs_of_sets": sampled.coefficient_moments(x, *learned, self._value, low),
-                "degrees": sampled.degree_moments(x, *learned, MAX_DEGREE),
-            }
+            own = {"pairs": sampled.pair_moments(values)}
+            if self._is_frozen:
+                tracked = sampled.coefficient_moments(x, *learned, self._value, low)
+                by_degree = sampled.degree_moments(x, *learned, MAX_DEGREE)
+                return own | {"tracked": tracked, "degrees": by_degree}
+            weights = sampling.paired_weights(x, learned[0][:, None], MAX_DEGREE, free=self._n)
+            return own | {"degrees": estimates.summarize(weights.reshape(1, -1))}
 
         found = self._moments(outputs, of_block)
-        tracked = sampled.coefficient_measures(found["pairs_of_sets"])
-        is_none = ~low.any(axis=1) & (jnp.arange(len(low)) > 0)  # rows past the last pair
-        by_degree = {
-            name: jnp.pad(own, (0, self._n - MAX_DEGREE), constant_values=jnp.nan)
-            for name, own in sampled.degree_measures(found["degrees"]).items()
-        }
-        measured = sampled.pair_measures(found["pairs"]) | by_degree
-        measured |= {n: jnp.where(is_none[:, None], jnp.nan, own) for n, own in tracked.items()}
-        is_frozen = bit < self._n
-        whole = ("generalization_error", "in_distribution_error", "degree_profile")
-        return {
-            name: own if name.removesuffix("_se") in whole else jnp.where(is_frozen, own, jnp.nan)
-            for name, own in measured.items()
+        measured = sampled.pair_measures(found["pairs"])
+        if self._is_frozen:
+            by_degree = sampled.degree_measures(found["degrees"])
+            tracked = sampled.coefficient_measures(found["tracked"])
+            measured |= {n: jnp.where(known[:, None], own, jnp.nan) for n, own in tracked.items()}
+        else:
+            profile, error = _with_error(found["degrees"])
+            by_degree = {"degree_profile": profile, "degree_profile_se": error}
+            on_the_whole = ("generalization_error", "in_distribution_error")
+            measured = {f"{n}{e}": measured[f"{n}{e}"] for n in on_the_whole for e in ("", "_se")}
+        room = (0, self._n - MAX_DEGREE)
+        return measured | {
+            name: jnp.pad(own, room, constant_values=jnp.nan) for name, own in by_degree.items()
         }
 
     def coefficients(
-        self, outputs: jax.Array, drawn: Arrays, bit: jax.Array, low: jax.Array
+        self, outputs: jax.Array, drawn: Arrays, bit: jax.Array, **conditions: Any
     ) -> jax.Array:
         """Return the learned coefficients of the sets, and their standard errors, [K, 2]."""
 
@@ -154,9 +169,12 @@ class Pairs:
             products = [own * values[:, None] for own, values in zip(signs, learned, strict=True)]
             return {"sets": estimates.summarize(sum(products) / 2)}
 
-        moments = self._moments(outputs, of_block)["sets"]
-        error = jnp.sqrt(moments.squares / (moments.count - 1) / moments.count)
-        return jnp.stack([moments.mean, error], axis=-1)
+        return jnp.stack(_with_error(self._moments(outputs, of_block)["sets"]), axis=-1)
+
+
+def _with_error(moments: estimates.Moments) -> tuple[jax.Array, jax.Array]:
+    variance = moments.squares / (moments.count - 1) / moments.count
+    return moments.mean, jnp.sqrt(variance)
 
 
 def tracked_pairs(
@@ -258,20 +276,72 @@ def _estimated(task: tasks.Task, bits: Sequence[int], value: int) -> dict[str, A
         own = of_target(lambda x, bit=bit: task.target(x.at[:, bit].set(value)))
         mean, square = (float(own[name].value) for name in ("mean", "mean_square"))
         seen[bit] = (square - mean**2 or square) / 2
-    found = sampling.influences(task.target, n, key, points=FACT_PAIRS)
+    own = [*dict.fromkeys(bits)]
+    found = sampling.influences(task.target, n, key, bits=own, points=FACT_PAIRS)
+    rows = [own.index(bit) for bit in bits]
     return values | {
-        "influence": found.value[np.asarray(bits)],
-        "influence_se": found.standard_error[np.asarray(bits)],
+        "influence": found.value[rows],
+        "influence_se": found.standard_error[rows],
         "seen_constant_error": np.array([seen[bit] for bit in bits]),
     }
 
 
-def low_sets(
-    table: pd.DataFrame, pairs: Sequence[Sequence[Mapping[str, Any]]], room: int, n: int
-) -> np.ndarray:
-    """Return the sets T of every replica's pairs, bool [R, room, n], the rest empty."""
-    sets = np.zeros((len(table), max(room, 1), n), bool)
-    for own, of_replica in zip(sets, pairs, strict=False):
-        for row, pair in zip(own, of_replica, strict=False):
-            row[pair["low"]] = True
-    return sets
+class Measured(NamedTuple):
+    """How replicas are measured: functions of their program, facts, pairs, attributes."""
+
+    program: dict[str, Any]
+    facts: dict[str, Any]
+    pairs: list[list[dict[str, Any]]]
+    attributes: Mapping[str, Any] = MappingProxyType({})
+
+
+def of_pairs(
+    config: ConfigDict, task: tasks.Task, model: Model, replicas: pd.DataFrame
+) -> Measured:
+    """Return what is measured at random pairs of points."""
+    n, value, chosen = task.n, config.holdout.value, config.evaluation
+    known = facts_of(task)
+    terms = terms_of(known)
+    bits = replicas["frozen_bit"].dropna().astype(int).tolist()
+    tracked = {
+        bit: tracked_pairs(terms, n, bit, value, chosen.tracked_pairs)
+        for bit in dict.fromkeys(bits)
+    }
+    of_replicas = [tracked[bit] for bit in bits]
+    sets = sets_to_keep(n, list(tracked.values()))
+    count = chosen.get("samples", DEFAULTS["evaluation.samples"])
+    pairs = Pairs(model, task.target, n, value, count, sets, bool(bits))
+
+    def conditions(table: pd.DataFrame) -> Arrays:
+        """Of pairs there is room for all that are asked, and for one at least."""
+        low = np.zeros((len(table), max(chosen.tracked_pairs, 1), n), bool)
+        known = np.zeros(low.shape[:2], bool)
+        for place, of_replica in enumerate(of_replicas):
+            known[place, : len(of_replica)] = True
+            for row, pair in zip(low[place], of_replica, strict=False):
+                row[pair["low"]] = True
+        bit = frozen_condition(table, n)
+        return {"bit": bit, "low": jnp.asarray(low), "known": jnp.asarray(known)}
+
+    program = {
+        "draw": pairs.draw,
+        "outputs": pairs.outputs,
+        "measure": pairs.measure,
+        "keep": pairs.coefficients,
+        "conditions": conditions,
+        "kept_beside": {"sets": sets, "pairs_of_points": pairs.count, **beside(replicas)},
+        "outputs_size": WEIGHT * pairs.count,
+    }
+    attributes = {"points": "sampled", "pairs_of_points": pairs.count}
+    return Measured(program, facts(task, known, bits, value), of_replicas, attributes)
+
+
+def frozen_condition(table: pd.DataFrame, n: int) -> jax.Array:
+    """Return the frozen bit of every replica, int32 [R]; a bit past the last stands for none."""
+    return jnp.asarray(table["frozen_bit"].fillna(n).astype(int).to_numpy(), jnp.int32)
+
+
+def beside(replicas: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return what a file of spectra says of its replicas."""
+    bits = replicas["frozen_bit"].fillna(-1).astype(int).to_numpy()
+    return {"bit": bits, "seed": replicas["seed"].to_numpy()}

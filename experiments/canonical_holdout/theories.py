@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
 
+from experiments.canonical_holdout import sampled
 from pvr_jax import models, tasks, theory
 from pvr_jax.boolean import float64
+from pvr_jax.boolean.facts import ExactFacts
 from pvr_jax.experiment import Arrays, Learned, is_plain_training, task_of
 from pvr_jax.refusal import Refusal
 from pvr_jax.results import Measure, statistics
@@ -62,11 +64,13 @@ class Theory(NamedTuple):
     """A theory of the learned function.
 
     `without_one` are leave-one-out versions over initializations, if the theory has any; their
-    spread gives the standard error of `function`.
+    spread gives the standard error of `function`. `error` is the error of `function` from exact
+    facts about the target, for cubes that are too large to enumerate.
     """
 
     function: Function
     without_one: tuple[Function, ...] = ()
+    error: Callable[[ExactFacts, int, int], float] | None = None
 
 
 def compared(
@@ -90,6 +94,8 @@ def compared(
     if replicas["frozen_bit"].isna().any():
         raise Refusal("nothing is frozen: there is no unseen input")
     task, value = task_of(config), config.holdout.value
+    if sampled.is_sampled(config, task.n):
+        return _errors_alone(theory_of(config, task.n), task, replicas["frozen_bit"], value)
     found_by, truth = theory_of(config, task.n), tasks.exact_values(task)
 
     def error_of(values: np.ndarray) -> float:
@@ -110,9 +116,20 @@ def compared(
     return found
 
 
+def _errors_alone(found_by: Theory, task: tasks.Task, bits: pd.Series, value: int) -> Arrays:
+    """Return the predicted errors, from exact facts about the target."""
+    if found_by.error is None:
+        raise Refusal("points: given sampled; allowed enumerated")
+    facts = tasks.exact_facts(task)
+    errors = {bit: found_by.error(facts, int(bit), value) for bit in bits.unique()}
+    return {"predicted_generalization_error": bits.map(errors).to_numpy(float)}
+
+
 def influence(config: ConfigDict, n: int) -> Theory:
     """Return the min-degree interpolator, whose error is the influence."""
-    return Theory(theory.min_degree_interpolator)
+    return Theory(
+        theory.min_degree_interpolator, error=lambda facts, bit, value: float(facts.influences[bit])
+    )
 
 
 def wide_ntk(config: ConfigDict, n: int) -> Theory:
@@ -130,7 +147,12 @@ def wide_ntk(config: ConfigDict, n: int) -> Theory:
         n, model.widths, model.initialisation, model.alpha, model.get("biases", True)
     )
     eigenvalues = wide_networks.wide_eigenvalues(n, layers, wide_networks.RELU)
-    return Theory(partial(theory.kernel_interpolator, eigenvalues))
+    return Theory(
+        partial(theory.kernel_interpolator, eigenvalues),
+        error=lambda facts, bit, value: float(
+            theory.kernel_error(*facts.cross_sums(bit), eigenvalues, value)
+        ),
+    )
 
 
 def empirical_ntk(config: ConfigDict, n: int) -> Theory:

@@ -31,6 +31,7 @@ from pvr_jax.boolean.estimates import (
 )
 
 Measures = dict[str, jax.Array]
+CLEAR = 10  # standard errors above 0, from which a denominator is known well enough
 
 
 class PairValues(NamedTuple):
@@ -143,14 +144,17 @@ def degree_measures(moments: Moments) -> Measures:
     """Return `degree_profile` and `leak_by_degree` [max_degree + 1], with standard errors.
 
     As `analysis.measure` defines them, up to a degree. The weights are unbiased and may be
-    negative; leaks are NaN where the estimated mass on the seen inputs is not positive.
+    negative; leaks are NaN where the mass on the seen inputs is below ten standard errors, as the
+    error of a ratio is then not known either.
     """
+    variance = jnp.diagonal(moments.squares) / (moments.count - 1) / moments.count
+    noise = CLEAR * jnp.sqrt(variance).reshape(3, -1)[2]
 
     def of_means(means: jax.Array) -> Measures:
         without, having, visible = means.reshape(3, -1)
         return {
             "degree_profile": without + jnp.pad(having[:-1], (1, 0)),
-            "leak_by_degree": quotient(having, visible),
+            "leak_by_degree": jnp.where(visible > noise, quotient(having, visible), jnp.nan),
         }
 
     return _with_errors(of_means, moments)
