@@ -184,6 +184,7 @@ def build(
                 "every_epochs": 1 if size == "paper" else 5,  # on the whole cube; also at every
                 # kept checkpoint
                 "tracked_pairs": 16,  # aliased pairs of monomials to track, per frozen bit
+                "margin": 0.1,  # an error within this share of the influence is equal to it
                 "spectra": "last",  # full spectra to keep: last, or all (at every kept checkpoint)
             },
             "checkpoint": sections.checkpoint(11),

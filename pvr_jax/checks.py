@@ -69,6 +69,12 @@ def above(low: float, high: float = math.inf) -> Rule:
     return Rule(lambda value: _is_finite(value) and low < value <= high, text)
 
 
+def between(low: float, high: float) -> Rule:
+    """Rule: a real number in (low, high)."""
+    text = f"a number above {low:g} and below {high:g}"
+    return Rule(lambda value: _is_finite(value) and low < value < high, text)
+
+
 def nonnegative(high: float = math.inf) -> Rule:
     """Rule: a real number in [0, high]."""
     text = "a number from 0" + ("" if high == math.inf else f" to {high:g}")

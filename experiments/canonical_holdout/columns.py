@@ -9,30 +9,75 @@ from pvr_jax.reporting import columns
 from pvr_jax.reporting.columns import Cell, Column, Context, Group, Mark, values_by_cell
 from pvr_jax.reporting.numbers import MISSING, interval, number
 from pvr_jax.results import statistics
+from pvr_jax.results.verdicts import Decision
+
+SIGNS = {"below": "↓", "above": "↑", "undecided": "?", "unfinished": "†"}
+WORDS = {
+    "unfinished": "none, not finished",
+    "one": "none, one seed",
+    "groups": "none, two groups",
+    "constant": "none, equal seeds",
+}
 
 
-def verdict_of(group: Group, context: Context) -> str:
-    """Compare the error with the influence: "above", "below" or "inside" (in the interval).
+def verdict_of(group: Group, context: Context) -> Decision:
+    """Compare the error with the influence, in shares of the influence.
 
-    An influence of 0 is exceeded if the unseen inputs add to the error of the seen ones. Other
-    results are those of `columns.judged`.
+    An influence of 0 is exceeded if the unseen inputs add to the error of the seen ones.
     """
     if (group["influence"] == 0).all():
         return columns.judged(group, values_by_cell(group, "added", context))
-    return columns.judged(group, values_by_cell(group, ERROR, context, per="unit"), 1.0, "positive")
+    values, margin = values_by_cell(group, ERROR, context, per="unit"), group["margin"].min()
+    return columns.judged(group, values, 1.0, "positive", margin)
+
+
+def sign(decision: Decision) -> str:
+    """Return the sign of a verdict: = ↓ ↑ ? or, if the fit is not finished, †."""
+    if decision.verdict == "equal":
+        return "=" + SIGNS.get(decision.differs, "")
+    return SIGNS.get(decision.verdict, "")
+
+
+def words(decision: Decision) -> str:
+    """Return a verdict in words; of an equal mean, also the side on which it lies."""
+    found = WORDS.get(decision.verdict, decision.verdict)
+    return f"{found}, {decision.differs}" if found == "equal" and decision.differs else found
 
 
 def mark(group: Group, context: Context, cell: Cell) -> str:
-    """Mark an error: ↑ or ↓ by its verdict, † if the fit is not finished."""
-    found = verdict_of(group, context) if np.isfinite(cell.sort) else ""
-    return (columns.ARROWS | {"unfinished": " †"}).get(found, "")
+    """Mark an error by the sign of its verdict."""
+    found = sign(verdict_of(group, context)) if np.isfinite(cell.sort) else ""
+    return f" {found}" if found else ""
 
 
-def verdict(words: Mapping[str, str]) -> Column:
-    """The verdict in words."""
+def _verdict(group: Group, context: Context) -> Cell:
+    found = verdict_of(group, context)
+    looked = f" ({found.seeds} seeds)" if columns.looks_of(group) and found.seeds else ""
+    values = {"_seeds": found.seeds, "_low": found.low, "_high": found.high}
+    return Cell(words(found) + looked, {"": found.verdict, **values})
+
+
+verdict = Column(
+    "verdict",
+    _verdict,
+    about="Error against influence, by one interval that holds for all rows at once with 95 %.",
+)
+# What stands above a mean in a figure, and its words in the tooltip.
+signed = Column(
+    "verdict",
+    lambda group, context: Cell(
+        sign(found := verdict_of(group, context)), {"": f"{words(found)} ({found.seeds} seeds)"}
+    ),
+)
+
+
+def in_words(sentences: Mapping[str, str]) -> Column:
+    """The verdict as a sentence, by verdict."""
     return Column(
         "verdict",
-        lambda group, context: Cell(words.get(verdict_of(group, context), "no verdict")),
+        lambda group, context: Cell(
+            sentences.get(verdict_of(group, context).verdict, "no verdict")
+        ),
     )
 
 

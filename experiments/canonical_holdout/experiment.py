@@ -24,7 +24,7 @@ from pvr_jax.analysis import canonical, learned
 from pvr_jax.analysis.measures import measure_one
 from pvr_jax.boolean import cube, float64, fourier
 from pvr_jax.building import build
-from pvr_jax.checks import integer, invalid, one_of
+from pvr_jax.checks import between, integer, invalid, one_of
 from pvr_jax.experiment import (
     Arrays,
     End,
@@ -37,9 +37,10 @@ from pvr_jax.experiment import (
 )
 from pvr_jax.outputs_file import OutputsFile
 from pvr_jax.refusal import Refusal
+from pvr_jax.results.verdicts import MARGIN
 from pvr_jax.tasks import datasets, holdouts
 from pvr_jax.tasks.pvr import binary_number
-from pvr_jax.training.fields import prefix_errors
+from pvr_jax.training.fields import DEFAULTS, prefix_errors
 from pvr_jax.training.replicas import Replicas
 from pvr_jax.training.shown_rows import count_rows
 
@@ -271,6 +272,7 @@ EXPERIMENT = Experiment(
         **datasets.FIELDS,
         "data.drop_remainder": one_of(True, False),
         "evaluation.tracked_pairs": integer(0, 4096),
+        "evaluation.margin": between(0, 1),
         "evaluation.spectra": one_of("last", "all"),
     },
     # The data are the seed's alone, so all bits of one seed freeze the same draws; the
@@ -287,6 +289,7 @@ EXPERIMENT = Experiment(
     kept=OutputsFile("spectra.npz", "coefficients", float64.spectrum),
     check=check,
     alike=alike,
-    followed={"evaluation.tracked_pairs": 16},
+    followed={"evaluation.tracked_pairs": 16, "evaluation.margin": MARGIN},
+    defaults={**DEFAULTS, "evaluation.margin": MARGIN},  # as many have a name without it
     remarks=remarks,
 )

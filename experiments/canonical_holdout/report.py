@@ -3,13 +3,14 @@
 from collections import Counter
 
 from experiments.canonical_holdout import columns, frames
-from experiments.canonical_holdout.frames import ERROR, LEFT, SEEN, THEORIES
+from experiments.canonical_holdout.frames import ERROR, LEFT, NOISE, SEEN, THEORIES
 from pvr_jax.reporting.charts import Curve, Points
 from pvr_jax.reporting.columns import (
     Context,
     correlation,
     count,
     exact,
+    looks_of,
     mean,
     number,
     read,
@@ -18,6 +19,7 @@ from pvr_jax.reporting.columns import (
 from pvr_jax.reporting.exhibits import Finding, Pivot, Table, groups, needing, settings
 from pvr_jax.reporting.publish import Report
 from pvr_jax.results import Measure, Study, statistics
+from pvr_jax.results.verdicts import DECIDED, Decision
 
 POSITIVE = (0, float("inf"))
 LEVELS = {"influence": "influence"} | {f"predicted_{n}": words for n, words in THEORIES.items()}
@@ -25,38 +27,54 @@ LEVELS["predicted_linear_regression"] = "linear regression (mean)"
 OVER = ("task", "frozen_bit")
 
 
+def decisions(study: Study, context: Context) -> list[Decision]:
+    """Return the verdict of every cell: a network, a task and a frozen bit."""
+    if not frames.has_frozen(study):
+        return []
+    frame = frames.replicas(study)
+    rows = groups(frame, settings(frame, context, ["frozen_bit"], []))
+    return [columns.verdict_of(row, context) for row in rows]
+
+
 def verdict(study: Study, context: Context) -> str:
-    """Say in how many cells error and influence differ, or how the error goes with stability."""
+    """Say in how many cells the error is the influence, or how it goes with stability."""
     if not frames.has_frozen(study):
         found = correlation("target_noise_stability", ERROR)
         text = found.cell(frames.targets(study), context).text
         return f"Rank correlation of the error with the target's noise stability: {text}."
-    frame = frames.replicas(study)
-    rows = groups(frame, settings(frame, context, ["frozen_bit"], []))
-    of = Counter(columns.verdict_of(row, context) for row in rows)
-    judged = of["inside"] + of["below"] + of["above"]
-    others = len(rows) - judged - of["unfinished"]
-    rest = [f"in {of['unfinished']} the fit is not finished (†)"] if of["unfinished"] else []
-    rest = " and ".join([*rest, *([f"{others} cannot be judged"] if others else [])])
+    frame, found = frames.replicas(study), decisions(study, context)
+    of = Counter(decision.verdict for decision in found)
+    judged = sum(of[name] for name in (*DECIDED, "undecided"))
+    unfinished = of["unfinished"]
+    rest = {
+        "the fit is not finished (†)": unfinished,
+        "seeds are too few, all equal or two groups": len(found) - judged - unfinished,
+    }
+    rest = " and ".join(f"in {count} {why}" for why, count in rest.items() if count)
     if not judged:
-        return f"No verdict on the error and the influence: of {len(rows)} cells, {rest}."
-    rest = f" Of all {len(rows)}, {rest}." if rest else ""
+        return f"No verdict on the error and the influence: of {len(found)} cells, {rest}."
+    margins = frame["margin"].agg(["min", "max"]).unique()
+    margin = " to ".join(f"{100 * share:g}" for share in margins)
+    looks = looks_of(frame)
+    stop = f" Seeds were added until decided, at most {looks[-1]}." if looks else ""
+    stop += f" No verdict: {rest}." if rest else ""
     return (
-        f"Of {judged} cells (a task with a frozen bit) that can be judged, the error lies below "
-        f"the influence in {of['below']} and above it in {of['above']}, with 95 % for all at "
-        f"once; in {of['inside']} no difference is shown.{rest}"
+        f"Of {judged} cells (a network, a task and a frozen bit), the error equals the influence "
+        f"within {margin} % in {of['equal']}, is below it in {of['below']} and above it in "
+        f"{of['above']}; {of['undecided']} are undecided. All at once with 95 %.{stop}"
     )
 
 
 UNFINISHED = {"unfinished": "no verdict, as the fit is not finished in some cell"}
 AGAINST_INFLUENCE = UNFINISHED | {
+    "equal": "it equals the influence within the margin",
     "below": "it is below the influence",
     "above": "it is above the influence",
-    "inside": "no difference from the influence is shown",
+    "undecided": "undecided",
 }
 WITHOUT_INFLUENCE = UNFINISHED | {
     "above": "error = influence does not hold, the unseen inputs add to the error",
-    "inside": "no error beyond that on the seen inputs is shown",
+    "undecided": "no error beyond that on the seen inputs is shown",
 }
 DERIVED = {
     "network": Measure("model"),
@@ -74,7 +92,7 @@ DERIVED = {
     "panel": Measure("frozen"),
 } | {
     name: Measure(f"residual, {words}", "½ E(g − h)², h what the theory predicts.", bounds=POSITIVE)
-    for name, words in LEFT.items()
+    for name, words in (LEFT | NOISE).items()
 }
 DERIVED |= {
     f"predicted_{name}": Measure(words, "The generalization error that the theory predicts.")
@@ -82,10 +100,14 @@ DERIVED |= {
 }
 INTERVALS = (
     statistics.INTERVAL_NOTE,
-    "↓ and ↑: the interval that holds for all rows at once with 95 % lies below or above the "
-    "influence; where that is 0, ↑ says that the unseen inputs add to the error of the seen ones. "
-    f"{statistics.UNFINISHED_DESCRIPTION}.",
+    "Verdict, by one interval of the mean that holds for all rows (and all looks, if seeds were "
+    "added until decided) at once with 95 %, or 90 % where seeds are clearly skewed. Equal (=): it "
+    "lies within the margin around the influence, a tenth of it unless the configuration says "
+    "otherwise. Below (↓) and above (↑): it leaves the influence out; equal and below, say, if "
+    "both. Undecided (?): neither, so more seeds are needed. Where the influence is 0, above says "
+    f"that the unseen inputs add to the error. {statistics.UNFINISHED_DESCRIPTION}.",
 )
+SIGNS = "= the influence within the margin, ↓ below it, ↑ above it, ? undecided, † not finished."
 SUM = (
     "Exactly, error = influence − 2·overlap + learned influence + not fitted; the low-degree "
     "prediction is that all three are 0."
@@ -96,14 +118,22 @@ KINDS = (
     "come first."
 )
 NEAREST = (
-    "Nearest: what leaves the least in the cells that all theories explain, with all that a paired "
-    "interval over seeds does not tell apart from it."
+    "Nearest: what leaves the least in the cells that all theories explain, with all that paired "
+    "intervals over seeds do not tell apart from it; they hold for all rows at once with 95 %. "
+    "The noise kernel is compared apart: its ρ̂ is fitted to each replica, one free parameter, "
+    "and ρ̂ = 0 is the influence, so it never leaves more than the influence does."
 )
-_KIND = {"nearest": smallest(LEFT, per="unit"), "ratio": mean(ERROR, per="unit")}
+ALL = LEFT | NOISE
+_KIND = {
+    "nearest": smallest(LEFT, per="unit"),
+    "nearest_of_all": smallest(ALL, per="unit"),
+    "ratio": mean(ERROR, per="unit"),
+}
 _KINDS = {"data": frames.by_kind, "rows": ["model", "frozen"], "over": OVER}
 _OF_KIND = {
     "cells": columns.cells,
     "error / influence [95 %]": mean(ERROR, per="unit", mark=columns.mark),
+    "verdict": columns.verdict,
 }
 
 FROZEN = [
@@ -117,6 +147,7 @@ FROZEN = [
         levels=LEVELS,
         data=frames.scan,
         log_y=True,
+        mark=columns.signed,
         caption="Weights and biases start uniform in ±fan_in^−α, so networks start smaller to "
         "the right. Marks are predictions: the exact ends of the way are the influence and the "
         "mean error of linear regression.",
@@ -131,9 +162,10 @@ FROZEN = [
         levels=LEVELS,
         own=("y",),
         data=frames.charted,
-        caption="Every replica a dot, with the mean and its interval. Marks are predictions: "
-        "the influence (low-degree bias) and kernel regression (lazy training); those whose "
-        "standard error is above half of them are in the table only.",
+        mark=columns.signed,
+        caption="Every replica a dot, with the mean and its interval; above it the verdict: "
+        f"{SIGNS} Marks are predictions: the influence (low-degree bias) and kernel regression "
+        "(lazy training); those whose standard error is above half of them are in the table only.",
     ),
     Table(
         "table",
@@ -142,6 +174,7 @@ FROZEN = [
         rows=["frozen_bit"],
         columns={
             "error [95 %]": mean(ERROR, mark=columns.mark),
+            "verdict": columns.verdict,
             "influence": exact("influence"),
             "linear regression": columns.predicted("linear_regression"),
             "deviation": columns.deviation("linear_regression"),
@@ -152,20 +185,20 @@ FROZEN = [
             "replicas": count("counted"),
         },
         notes=INTERVALS,
-        brief=["error [95 %]", "influence", "wide NTK", "empirical NTK"],
+        brief=["error [95 %]", "verdict", "influence", "wide NTK"],
     ),
     Finding(
-        "{model}, {frozen}: the error is {error}, and the low-degree prediction is 0: "
-        "{shown}. Nearest of the theories: {nearest}.",
-        values=_KIND | {"error": mean(ERROR), "shown": columns.verdict(WITHOUT_INFLUENCE)},
+        "{model}, {frozen}: the error is {error}, and the low-degree prediction is 0: {shown}. "
+        "Nearest of the theories: {nearest}; with the noise kernel at ρ̂: {nearest_of_all}.",
+        values=_KIND | {"error": mean(ERROR), "shown": columns.in_words(WITHOUT_INFLUENCE)},
         rows=["model", "frozen"],
         over=OVER,
         data=frames.without_influence,
     ),
     Finding(
         "{model}, {frozen}: the error is {ratio} times the influence: {shown}. Nearest of "
-        "the theories: {nearest}.",
-        values=_KIND | {"shown": columns.verdict(AGAINST_INFLUENCE)},
+        "the theories: {nearest}; with the noise kernel at ρ̂: {nearest_of_all}.",
+        values=_KIND | {"shown": columns.in_words(AGAINST_INFLUENCE)},
         rows=["model", "frozen"],
         over=OVER,
         data=frames.with_influence,
@@ -208,9 +241,10 @@ FROZEN = [
             },
             **{
                 f"residual, {words} [95 %]": mean(name, per="unit", mark=columns.of_some(name))
-                for name, words in LEFT.items()
+                for name, words in ALL.items()
             },
             "nearest": smallest(LEFT, per="unit"),
+            "nearest, noise kernel too": smallest(ALL, per="unit", column="least_of_all"),
         },
         notes=[KINDS, NEAREST],
         needs=["residual"],
@@ -223,14 +257,16 @@ FROZEN = [
         rows=["frozen_bit"],
         columns={
             "degree temperature [95 %]": mean("degree_temperature"),
-            **{f"residual, {words} [95 %]": mean(name) for name, words in LEFT.items()},
+            **{f"residual, {words} [95 %]": mean(name) for name, words in ALL.items()},
             "nearest": smallest(LEFT),
+            "nearest, noise kernel too": smallest(ALL, column="least_of_all"),
         },
         notes=[
             "Residual of a theory: half the mean squared distance, over the whole cube, between "
             "the learned function and the one that the theory predicts. Influence: the "
             "min-degree interpolator, which does not use the frozen bit; NTK: regression with "
-            "the tangent kernel.",
+            "the tangent kernel; noise kernel: f on the seen half, and on the unseen half "
+            "(1 − ρ̂)/(1 + ρ̂) times f with the bit frozen, ρ̂ the degree temperature.",
             NEAREST,
         ],
         needs=["residual"],
@@ -383,6 +419,7 @@ REPORT = Report(
     question="Is the generalization error of a network that never saw one bit flip the Boolean "
     "influence of that bit, as low-degree bias predicts (Abbe et al. 2022)?",
     verdict=verdict,
+    decisions=decisions,
     measures=DERIVED,
     left_out=frames.not_defined,
     exhibits=[*needing(frames.has_frozen, FROZEN), *needing(frames.has_matched, MATCHED)],

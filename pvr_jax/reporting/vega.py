@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from pvr_jax.reporting.columns import Context
+from pvr_jax.reporting.columns import Column, Context
 from pvr_jax.reporting.exhibits import format_coordinate, sorted_values
 from pvr_jax.reporting.numbers import MISSING
 from pvr_jax.results import statistics
@@ -32,7 +32,8 @@ WIDTH, HEIGHT = 250, 190  # pixels, of one of several panels
 TITLED = ("task", "model", "setting", "training", "condition", "network", "of", "panel")
 ALONE = (520, 300)  # of the only panel
 DIGITS = 5  # of a number in a description
-TEXTS = ("panel", "color", "dash", "role", "level", "replica")
+TEXTS = ("panel", "color", "dash", "role", "level", "replica", "mark", "verdict")
+MARK = {"type": "text", "dy": -7, "fontSize": 11, "fontWeight": "bold"}  # above a mean
 # Widths for paper, in pixels of 1/72 inch: one of two columns, and both.
 PAPER_WIDTHS = {"": 486, "-column": 234}
 LETTER, SYMBOL = 5, 30  # pixels of a legend's text and of what is before it
@@ -129,6 +130,23 @@ def means(
     return found.assign(role="mean")[there]
 
 
+def marked(
+    found: pd.DataFrame,
+    frame: pd.DataFrame,
+    roles: Mapping[str, str],
+    column: Column,
+    context: Context,
+) -> pd.DataFrame:
+    """Return the `means` of a frame with the text of a column, to stand above their bands."""
+    grouped = frame.groupby(list(dict.fromkeys(roles.values())), dropna=False, sort=False)
+    cells = [column.cell(group, context) for _, group in grouped]
+    return found.assign(
+        mark=[cells[place].text for place in found.index],
+        verdict=[cells[place].sort for place in found.index],
+        top=found[["y", "high"]].max(axis="columns"),
+    )
+
+
 def replicas(frame: pd.DataFrame, roles: Mapping[str, str], y: str) -> pd.DataFrame:
     """Return the values of every replica."""
     found = pd.DataFrame({role: frame[name].to_numpy() for role, name in roles.items()})
@@ -169,7 +187,7 @@ def finished(parts: Sequence[pd.DataFrame], chart: Described, context: Context) 
         long = long[long["panel"].isin(panels)].reset_index(drop=True)
     if chart.floor is not None or chart.log_y:
         floor = chart.floor or 0.0
-        for name in ("y", "low", "high"):
+        for name in ("y", "low", "high", "top"):
             if name in long:
                 long[name] = long[name].clip(lower=floor)
                 long[name] = long[name].where(long[name] > 0) if chart.log_y else long[name]

@@ -265,7 +265,7 @@ def test_verdicts_are_of_the_declared_measures():
         assert measure.description, name
     study = Study((run({0: [0.2, 0.201, 0.202]}),))
     cell = frames.replicas(study)
-    assert columns.verdict_of(cell, context_of(study, REPORT.measures)) == "below"
+    assert columns.verdict_of(cell, context_of(study, REPORT.measures)).verdict == "below"
 
 
 def test_a_damaged_file_is_named_in_one_line(tmp_path):
