@@ -38,7 +38,7 @@ def sign(decision: Decision) -> str:
     return SIGNS.get(decision.verdict, "")
 
 
-def words(decision: Decision) -> str:
+def in_short(decision: Decision) -> str:
     """Return a verdict in words; of an equal mean, also the side on which it lies."""
     found = WORDS.get(decision.verdict, decision.verdict)
     return f"{found}, {decision.differs}" if found == "equal" and decision.differs else found
@@ -54,7 +54,7 @@ def _verdict(group: Group, context: Context) -> Cell:
     found = verdict_of(group, context)
     looked = f" ({found.seeds} seeds)" if columns.looks_of(group) and found.seeds else ""
     values = {"_seeds": found.seeds, "_low": found.low, "_high": found.high}
-    return Cell(words(found) + looked, {"": found.verdict, **values})
+    return Cell(in_short(found) + looked, {"": found.verdict, **values})
 
 
 verdict = Column(
@@ -62,23 +62,30 @@ verdict = Column(
     _verdict,
     about="Error against influence, by one interval that holds for all rows at once with 95 %.",
 )
+_IN_FIGURES = str.maketrans("↓↑", "▼▲")  # arrows are too thin there
+
+
+def _signed(group: Group, context: Context) -> Cell:
+    found = verdict_of(group, context)
+    words = f"{in_short(found)}, {found.seeds} seeds"
+    return Cell(sign(found).translate(_IN_FIGURES), {"": words})
+
+
 # What stands above a mean in a figure, and its words in the tooltip.
-signed = Column(
-    "verdict",
-    lambda group, context: Cell(
-        sign(found := verdict_of(group, context)), {"": f"{words(found)} ({found.seeds} seeds)"}
-    ),
-)
+signed = Column("verdict", _signed)
 
 
 def in_words(sentences: Mapping[str, str]) -> Column:
-    """The verdict as a sentence, by verdict."""
-    return Column(
-        "verdict",
-        lambda group, context: Cell(
-            sentences.get(verdict_of(group, context).verdict, "no verdict")
-        ),
-    )
+    """The verdict as a sentence, by verdict; of an equal mean, also the side on which it lies."""
+
+    def cell(group: Group, context: Context) -> Cell:
+        found = verdict_of(group, context)
+        though = (
+            f", and is {found.differs} it" if found.verdict == "equal" and found.differs else ""
+        )
+        return Cell(sentences.get(found.verdict, "no verdict") + though)
+
+    return Column("verdict", cell)
 
 
 def predicted(theory: str) -> Column:

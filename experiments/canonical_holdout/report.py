@@ -107,7 +107,10 @@ INTERVALS = (
     "both. Undecided (?): neither, so more seeds are needed. Where the influence is 0, above says "
     f"that the unseen inputs add to the error. {statistics.UNFINISHED_DESCRIPTION}.",
 )
-SIGNS = "= the influence within the margin, ↓ below it, ↑ above it, ? undecided, † not finished."
+SIGNS = (
+    "Above, the verdict: = the influence within the margin, ▼ below it, ▲ above it, ? undecided, "
+    "† fit not finished."
+)
 SUM = (
     "Exactly, error = influence − 2·overlap + learned influence + not fitted; the low-degree "
     "prediction is that all three are 0."
@@ -149,8 +152,8 @@ FROZEN = [
         log_y=True,
         mark=columns.signed,
         caption="Weights and biases start uniform in ±fan_in^−α, so networks start smaller to "
-        "the right. Marks are predictions: the exact ends of the way are the influence and the "
-        "mean error of linear regression.",
+        f"the right. {SIGNS} Marks are predictions: the exact ends of the way are the influence "
+        "and the mean error of linear regression.",
     ),
     Points(
         "error",
@@ -163,9 +166,9 @@ FROZEN = [
         own=("y",),
         data=frames.charted,
         mark=columns.signed,
-        caption="Every replica a dot, with the mean and its interval; above it the verdict: "
-        f"{SIGNS} Marks are predictions: the influence (low-degree bias) and kernel regression "
-        "(lazy training); those whose standard error is above half of them are in the table only.",
+        caption=f"Every replica a dot, with the mean and its interval. {SIGNS} Marks are "
+        "predictions: the influence (low-degree bias) and kernel regression (lazy training); those "
+        "whose standard error is above half of them are in the table only.",
     ),
     Table(
         "table",

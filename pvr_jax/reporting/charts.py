@@ -178,7 +178,7 @@ class Points(Chart):
     Args:
         diagonal: whether to draw the line y = x.
         continuous: whether the axis of `x` is continuous; else it has one position per value.
-        mark: a column whose text stands above every mean, with its value in the tooltip.
+        mark: a column whose text stands above the axis of every mean, its value in the tooltip.
         slider: see `Curve`; ignored if the data lack it.
     """
 
@@ -250,9 +250,9 @@ class Points(Chart):
             ),
         ]
         if self.mark:
-            above, text = {**y, "field": "top"}, {"field": "mark", "type": "nominal"}
             look = {"opacity": faint(1.0), **shared, **offset}
-            layers.insert(-1, vega.layer("mean", vega.MARK, x=x, y=above, text=text, **look))
+            text = {"field": "mark", "type": "nominal"}
+            layers.insert(-1, vega.layer("mean", vega.MARK, x=x, text=text, **look))
         return vega.assembled(self, context, long, layers, roles)
 
 

@@ -33,7 +33,8 @@ TITLED = ("task", "model", "setting", "training", "condition", "network", "of", 
 ALONE = (520, 300)  # of the only panel
 DIGITS = 5  # of a number in a description
 TEXTS = ("panel", "color", "dash", "role", "level", "replica", "mark", "verdict")
-MARK = {"type": "text", "dy": -7, "fontSize": 11, "fontWeight": "bold"}  # above a mean
+# In a row above a panel, where neither data nor predictions are.
+MARK = {"type": "text", "y": -6, "clip": False, "fontSize": 11, "fontWeight": "bold"}
 # Widths for paper, in pixels of 1/72 inch: one of two columns, and both.
 PAPER_WIDTHS = {"": 486, "-column": 234}
 LETTER, SYMBOL = 5, 30  # pixels of a legend's text and of what is before it
@@ -137,13 +138,12 @@ def marked(
     column: Column,
     context: Context,
 ) -> pd.DataFrame:
-    """Return the `means` of a frame with the text of a column, to stand above their bands."""
+    """Return the `means` of a frame with the text and value of a column."""
     grouped = frame.groupby(list(dict.fromkeys(roles.values())), dropna=False, sort=False)
     cells = [column.cell(group, context) for _, group in grouped]
     return found.assign(
         mark=[cells[place].text for place in found.index],
         verdict=[cells[place].sort for place in found.index],
-        top=found[["y", "high"]].max(axis="columns"),
     )
 
 
@@ -187,7 +187,7 @@ def finished(parts: Sequence[pd.DataFrame], chart: Described, context: Context) 
         long = long[long["panel"].isin(panels)].reset_index(drop=True)
     if chart.floor is not None or chart.log_y:
         floor = chart.floor or 0.0
-        for name in ("y", "low", "high", "top"):
+        for name in ("y", "low", "high"):
             if name in long:
                 long[name] = long[name].clip(lower=floor)
                 long[name] = long[name].where(long[name] > 0) if chart.log_y else long[name]
