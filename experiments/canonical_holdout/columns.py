@@ -1,6 +1,4 @@
-"""Columns specific to this report: verdicts and predictions."""
-
-from collections.abc import Mapping
+"""Columns specific to this report: predictions, differences, cells."""
 
 import numpy as np
 
@@ -9,83 +7,6 @@ from pvr_jax.reporting import columns
 from pvr_jax.reporting.columns import Cell, Column, Context, Group, Mark, values_by_cell
 from pvr_jax.reporting.numbers import MISSING, interval, number
 from pvr_jax.results import statistics
-from pvr_jax.results.verdicts import Decision
-
-SIGNS = {"below": "↓", "above": "↑", "undecided": "?", "unfinished": "†"}
-WORDS = {
-    "unfinished": "none, not finished",
-    "one": "none, one seed",
-    "groups": "none, two groups",
-    "constant": "none, equal seeds",
-}
-
-
-def verdict_of(group: Group, context: Context) -> Decision:
-    """Compare the error with the influence, in shares of the influence.
-
-    An influence of 0 is exceeded if the unseen inputs add to the error of the seen ones.
-    """
-    if (group["influence"] == 0).all():
-        return columns.judged(group, values_by_cell(group, "added", context))
-    values, margin = values_by_cell(group, ERROR, context, per="unit"), group["margin"].min()
-    return columns.judged(group, values, 1.0, "positive", margin)
-
-
-def sign(decision: Decision) -> str:
-    """Return the sign of a verdict: = ↓ ↑ ? or, if the fit is not finished, †."""
-    if decision.verdict == "equal":
-        return "=" + SIGNS.get(decision.differs, "")
-    return SIGNS.get(decision.verdict, "")
-
-
-def in_short(decision: Decision) -> str:
-    """Return a verdict in words; of an equal mean, also the side on which it lies."""
-    found = WORDS.get(decision.verdict, decision.verdict)
-    return f"{found}, {decision.differs}" if found == "equal" and decision.differs else found
-
-
-def mark(group: Group, context: Context, cell: Cell) -> str:
-    """Mark an error by the sign of its verdict."""
-    found = sign(verdict_of(group, context)) if np.isfinite(cell.sort) else ""
-    return f" {found}" if found else ""
-
-
-def _verdict(group: Group, context: Context) -> Cell:
-    found = verdict_of(group, context)
-    looked = f" ({found.seeds} seeds)" if columns.looks_of(group) and found.seeds else ""
-    values = {"_seeds": found.seeds, "_low": found.low, "_high": found.high}
-    return Cell(in_short(found) + looked, {"": found.verdict, **values})
-
-
-verdict = Column(
-    "verdict",
-    _verdict,
-    about="Error against influence, by one interval that holds for all rows at once with 95 %.",
-)
-_IN_FIGURES = str.maketrans("↓↑", "▼▲")  # arrows are too thin there
-
-
-def _signed(group: Group, context: Context) -> Cell:
-    found = verdict_of(group, context)
-    words = f"{in_short(found)}, {found.seeds} seeds"
-    return Cell(sign(found).translate(_IN_FIGURES), {"": words})
-
-
-# What stands above a mean in a figure, and its words in the tooltip.
-signed = Column("verdict", _signed)
-
-
-def in_words(sentences: Mapping[str, str]) -> Column:
-    """The verdict as a sentence, by verdict; of an equal mean, also the side on which it lies."""
-
-    def cell(group: Group, context: Context) -> Cell:
-        found = verdict_of(group, context)
-        though = (
-            f", and is {found.differs} it" if found.verdict == "equal" and found.differs else ""
-        )
-        return Cell(sentences.get(found.verdict, "no verdict") + though)
-
-    return Column("verdict", cell)
 
 
 def predicted(theory: str) -> Column:

@@ -19,7 +19,7 @@ LEFT = {
     f"residual_{name}": words for name, words in ({"influence": "influence"} | THEORIES).items()
 }
 # The noise kernel has one free parameter, ρ, fitted to every replica; the others have none.
-NOISE = {"residual_noise_kernel": "noise kernel at ρ̂"}
+NOISE = {"residual_noise_kernel": "noise kernel"}
 ERROR, SEEN = "generalization_error", "in_distribution_error"
 # Coordinates that become part of a model's label if they differ.
 SETTINGS = ("optimizer", "init_scale", "setting", "learning_rate")
@@ -107,7 +107,7 @@ def _left_by_noise_kernel(study: Study, found: pd.DataFrame) -> pd.Series | floa
     if "frozen_degree_profile" not in study or "degree_temperature" not in found:
         return np.nan
     profile = study.curve("frozen_degree_profile")
-    squares = profile.groupby(["run", "replica"])["frozen_degree_profile"].sum()
+    squares = profile.groupby(["run", "replica"])["frozen_degree_profile"].sum(min_count=1)
     squares = squares.reindex(pd.MultiIndex.from_frame(found[["run", "replica"]])).to_numpy()
     rho = found["degree_temperature"]
     apart = (found["projection"] - (1 - rho) / (1 + rho)) ** 2 * squares

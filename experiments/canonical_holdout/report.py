@@ -1,81 +1,17 @@
 """What is shown of the canonical holdout: the error per frozen bit beside what theories predict."""
 
-from collections import Counter
-
-from experiments.canonical_holdout import columns, frames
+from experiments.canonical_holdout import columns, frames, verdicts
 from experiments.canonical_holdout.frames import ERROR, LEFT, NOISE, SEEN, THEORIES
 from pvr_jax.reporting.charts import Curve, Points
-from pvr_jax.reporting.columns import (
-    Context,
-    correlation,
-    count,
-    exact,
-    looks_of,
-    mean,
-    number,
-    read,
-    smallest,
-)
-from pvr_jax.reporting.exhibits import Finding, Pivot, Table, groups, needing, settings
+from pvr_jax.reporting.columns import correlation, count, exact, mean, number, read, smallest
+from pvr_jax.reporting.exhibits import Finding, Pivot, Table, needing
 from pvr_jax.reporting.publish import Report
-from pvr_jax.results import Measure, Study, statistics
-from pvr_jax.results.verdicts import DECIDED, Decision
+from pvr_jax.results import Measure
 
 POSITIVE = (0, float("inf"))
 LEVELS = {"influence": "influence"} | {f"predicted_{n}": words for n, words in THEORIES.items()}
 LEVELS["predicted_linear_regression"] = "linear regression (mean)"
 OVER = ("task", "frozen_bit")
-
-
-def decisions(study: Study, context: Context) -> list[Decision]:
-    """Return the verdict of every cell: a network, a task and a frozen bit."""
-    if not frames.has_frozen(study):
-        return []
-    frame = frames.replicas(study)
-    rows = groups(frame, settings(frame, context, ["frozen_bit"], []))
-    return [columns.verdict_of(row, context) for row in rows]
-
-
-def verdict(study: Study, context: Context) -> str:
-    """Say in how many cells the error is the influence, or how it goes with stability."""
-    if not frames.has_frozen(study):
-        found = correlation("target_noise_stability", ERROR)
-        text = found.cell(frames.targets(study), context).text
-        return f"Rank correlation of the error with the target's noise stability: {text}."
-    frame, found = frames.replicas(study), decisions(study, context)
-    of = Counter(decision.verdict for decision in found)
-    judged = sum(of[name] for name in (*DECIDED, "undecided"))
-    unfinished = of["unfinished"]
-    rest = {
-        "the fit is not finished (†)": unfinished,
-        "seeds are too few, all equal or two groups": len(found) - judged - unfinished,
-    }
-    rest = " and ".join(f"in {count} {why}" for why, count in rest.items() if count)
-    if not judged:
-        return f"No verdict on the error and the influence: of {len(found)} cells, {rest}."
-    margins = frame["margin"].agg(["min", "max"]).unique()
-    margin = " to ".join(f"{100 * share:g}" for share in margins)
-    looks = looks_of(frame)
-    stop = f" Seeds were added until decided, at most {looks[-1]}." if looks else ""
-    stop += f" No verdict: {rest}." if rest else ""
-    return (
-        f"Of {judged} cells (a network, a task and a frozen bit), the error equals the influence "
-        f"within {margin} % in {of['equal']}, is below it in {of['below']} and above it in "
-        f"{of['above']}; {of['undecided']} are undecided. All at once with 95 %.{stop}"
-    )
-
-
-UNFINISHED = {"unfinished": "no verdict, as the fit is not finished in some cell"}
-AGAINST_INFLUENCE = UNFINISHED | {
-    "equal": "it equals the influence within the margin",
-    "below": "it is below the influence",
-    "above": "it is above the influence",
-    "undecided": "undecided",
-}
-WITHOUT_INFLUENCE = UNFINISHED | {
-    "above": "error = influence does not hold, the unseen inputs add to the error",
-    "undecided": "no error beyond that on the seen inputs is shown",
-}
 DERIVED = {
     "network": Measure("model"),
     "alpha": Measure("init exponent α"),
@@ -98,19 +34,6 @@ DERIVED |= {
     f"predicted_{name}": Measure(words, "The generalization error that the theory predicts.")
     for name, words in THEORIES.items()
 }
-INTERVALS = (
-    statistics.INTERVAL_NOTE,
-    "Verdict, by one interval of the mean that holds for all rows (and all looks, if seeds were "
-    "added until decided) at once with 95 %, or 90 % where seeds are clearly skewed. Equal (=): it "
-    "lies within the margin around the influence, a tenth of it unless the configuration says "
-    "otherwise. Below (↓) and above (↑): it leaves the influence out; equal and below, say, if "
-    "both. Undecided (?): neither, so more seeds are needed. Where the influence is 0, above says "
-    f"that the unseen inputs add to the error. {statistics.UNFINISHED_DESCRIPTION}.",
-)
-SIGNS = (
-    "Above, the verdict: = the influence within the margin, ▼ below it, ▲ above it, ? undecided, "
-    "† fit not finished."
-)
 SUM = (
     "Exactly, error = influence − 2·overlap + learned influence + not fitted; the low-degree "
     "prediction is that all three are 0."
@@ -135,8 +58,8 @@ _KIND = {
 _KINDS = {"data": frames.by_kind, "rows": ["model", "frozen"], "over": OVER}
 _OF_KIND = {
     "cells": columns.cells,
-    "error / influence [95 %]": mean(ERROR, per="unit", mark=columns.mark),
-    "verdict": columns.verdict,
+    "error / influence [95 %]": mean(ERROR, per="unit", mark=verdicts.mark),
+    "verdict": verdicts.verdict,
 }
 
 FROZEN = [
@@ -150,10 +73,10 @@ FROZEN = [
         levels=LEVELS,
         data=frames.scan,
         log_y=True,
-        mark=columns.signed,
+        mark=verdicts.signed,
         caption="Weights and biases start uniform in ±fan_in^−α, so networks start smaller to "
-        f"the right. {SIGNS} Marks are predictions: the exact ends of the way are the influence "
-        "and the mean error of linear regression.",
+        f"the right. {verdicts.IN_FIGURES} Marks are predictions: the exact ends of the way are "
+        "the influence and the mean error of linear regression.",
     ),
     Points(
         "error",
@@ -165,10 +88,10 @@ FROZEN = [
         levels=LEVELS,
         own=("y",),
         data=frames.charted,
-        mark=columns.signed,
-        caption=f"Every replica a dot, with the mean and its interval. {SIGNS} Marks are "
-        "predictions: the influence (low-degree bias) and kernel regression (lazy training); those "
-        "whose standard error is above half of them are in the table only.",
+        mark=verdicts.signed,
+        caption=f"Every replica a dot, with the mean and its interval. {verdicts.IN_FIGURES} "
+        "Marks are predictions: the influence (low-degree bias) and kernel regression (lazy "
+        "training); those whose standard error is above half of them are in the table only.",
     ),
     Table(
         "table",
@@ -176,8 +99,8 @@ FROZEN = [
         data=frames.replicas,
         rows=["frozen_bit"],
         columns={
-            "error [95 %]": mean(ERROR, mark=columns.mark),
-            "verdict": columns.verdict,
+            "error [95 %]": mean(ERROR, mark=verdicts.mark),
+            "verdict": verdicts.verdict,
             "influence": exact("influence"),
             "linear regression": columns.predicted("linear_regression"),
             "deviation": columns.deviation("linear_regression"),
@@ -187,21 +110,22 @@ FROZEN = [
             "in-distribution error": number(SEEN, digits=3),
             "replicas": count("counted"),
         },
-        notes=INTERVALS,
+        notes=verdicts.NOTES,
         brief=["error [95 %]", "verdict", "influence", "wide NTK"],
     ),
     Finding(
         "{model}, {frozen}: the error is {error}, and the low-degree prediction is 0: {shown}. "
-        "Nearest of the theories: {nearest}; with the noise kernel at ρ̂: {nearest_of_all}.",
-        values=_KIND | {"error": mean(ERROR), "shown": columns.in_words(WITHOUT_INFLUENCE)},
+        "Nearest of the theories: {nearest}; with the noise kernel, ρ fitted: {nearest_of_all}.",
+        values=_KIND
+        | {"error": mean(ERROR), "shown": verdicts.in_words(verdicts.WITHOUT_INFLUENCE)},
         rows=["model", "frozen"],
         over=OVER,
         data=frames.without_influence,
     ),
     Finding(
         "{model}, {frozen}: the error is {ratio} times the influence: {shown}. Nearest of "
-        "the theories: {nearest}; with the noise kernel at ρ̂: {nearest_of_all}.",
-        values=_KIND | {"shown": columns.in_words(AGAINST_INFLUENCE)},
+        "the theories: {nearest}; with the noise kernel, ρ fitted: {nearest_of_all}.",
+        values=_KIND | {"shown": verdicts.in_words(verdicts.AGAINST_INFLUENCE)},
         rows=["model", "frozen"],
         over=OVER,
         data=frames.with_influence,
@@ -210,12 +134,12 @@ FROZEN = [
         "models",
         "Generalization error by model",
         across="model",
-        cell=mean(ERROR, mark=columns.mark),
+        cell=mean(ERROR, mark=verdicts.mark),
         heading="{} [95 %]",
         columns={"influence": exact("influence")},
         rows=["frozen_bit"],
         data=frames.replicas,
-        notes=INTERVALS,
+        notes=verdicts.NOTES,
         needs=[frames.has_few_models],
     ),
     Table(
@@ -230,7 +154,7 @@ FROZEN = [
             "leak": number("leak", digits=3),
             "degree temperature [95 %]": mean("degree_temperature"),
         },
-        notes=[KINDS, SUM, *INTERVALS],
+        notes=[KINDS, SUM, *verdicts.NOTES],
         **_KINDS,
     ),
     Table(
@@ -294,7 +218,7 @@ FROZEN = [
         "initialization",
         "From linear regression to the influence",
         across="alpha",
-        cell=mean(ERROR, mark=columns.mark),
+        cell=mean(ERROR, mark=verdicts.mark),
         heading="α = {} [95 %]",
         columns={
             "influence": exact("influence"),
@@ -302,7 +226,7 @@ FROZEN = [
         },
         rows=["frozen_bit", "network"],
         data=frames.scan,
-        notes=INTERVALS,
+        notes=verdicts.NOTES,
     ),
     Table(
         "pairs",
@@ -394,7 +318,7 @@ MATCHED = [
             "the target; CP is of its orbit among functions of twice as many bits. The lower "
             "bound on the error of symmetric networks has a prefactor that is not verified "
             "here, so no value of it is claimed.",
-            INTERVALS[0],
+            verdicts.NOTES[0],
         ],
     ),
     Finding(
@@ -421,8 +345,8 @@ REPORT = Report(
     title="Canonical holdout: one bit frozen in training",
     question="Is the generalization error of a network that never saw one bit flip the Boolean "
     "influence of that bit, as low-degree bias predicts (Abbe et al. 2022)?",
-    verdict=verdict,
-    decisions=decisions,
+    verdict=verdicts.sentence,
+    decisions=verdicts.decisions,
     measures=DERIVED,
     left_out=frames.not_defined,
     exhibits=[*needing(frames.has_frozen, FROZEN), *needing(frames.has_matched, MATCHED)],

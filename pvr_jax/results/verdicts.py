@@ -1,8 +1,8 @@
 """Verdicts on means: what one simultaneous interval says, and after how many seeds it says it.
 
 The intervals of all cells of a study, at all looks, hold at once with 95 %, so every statement that
-is read off them does too. For clearly skewed seeds (log-normal with σ of .5 and more) simulations
-give 90 %.
+is read off them does too. In simulations of 11 cells, skewed seeds get less: log-normal ones of
+σ = .3 get 93 %, of σ = .5 90 %.
 """
 
 import math

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from configs import canonical_holdout
-from experiments.canonical_holdout import columns, frames
+from experiments.canonical_holdout import frames, verdicts
 from experiments.canonical_holdout.experiment import EXPERIMENT
 from experiments.canonical_holdout.measures import MEASURES
 from experiments.canonical_holdout.report import REPORT
@@ -159,7 +159,7 @@ def test_marks_are_verdicts_on_the_mean(errors, seen, mark):
     row = rows(tables(run({0: errors}, seen=seen))["table.md"])[0]
     assert row["error [95 %]"].rpartition("]")[2].rpartition(")")[2].strip() == mark
     words = {"↓": "below", "↑": "above", "?": "undecided", "=": "equal", "=↓": "equal, below"}
-    words |= {"†": "none, not finished", "": "none, two groups"}
+    words |= {"†": "unfinished", "": "two groups"}
     assert row["verdict"] == words[mark]
 
 
@@ -176,13 +176,14 @@ def test_the_verdict_is_the_first_sentence_and_counts_every_cell():
     said = tables(run(errors))["findings.md"].splitlines()[0]
     assert said == (
         "Of 4 cells (a network, a task and a frozen bit), the error equals the influence within "
-        "10 % in 1, is below it in 1 and above it in 0; 2 are undecided. All at once with 95 %."
+        "10 % in 1, is below it in 1 and above it in 0; in 2 this is undecided. All at once with "
+        "95 %."
     )
     page_of = Study((run({0: [0.2, 0.201]}, seen=0.1), run({0: [0.2, 0.201]}, model="mixer")))
     context = context_of(page_of, REPORT.measures)
     page = render_page(REPORT, page_of, context, {}, None)
     said = page[page.index('<p class="verdict">') :].partition("</p>")[0]
-    assert "Of 1 cells" in said and "No verdict: in 1 the fit is not finished (†)." in said
+    assert "Of 1 cell (" in said and "No verdict: in 1 the fit is not finished (†)." in said
     assert [d.verdict for d in REPORT.decisions(page_of, context)] == ["below", "unfinished"]
 
 
@@ -379,7 +380,7 @@ def test_verdicts_are_of_the_declared_measures():
         assert measure.description, name
     study = Study((run({0: [0.2, 0.201, 0.202]}),))
     cell = frames.replicas(study)
-    assert columns.verdict_of(cell, context_of(study, REPORT.measures)).verdict == "below"
+    assert verdicts.verdict_of(cell, context_of(study, REPORT.measures)).verdict == "below"
 
 
 def test_a_damaged_file_is_named_in_one_line(tmp_path):

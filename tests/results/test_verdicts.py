@@ -61,16 +61,16 @@ def rates(values, truth, **procedure):
 
 
 # Spread, log-normal, truth -> what was simulated apart from this code: wrong studies in percent,
-# shares of equal and of below or above, and seeds. The promise is 95 %; 90 % where seeds are
-# clearly skewed, σ = .5.
+# shares of equal and of below or above, and seeds. The promise is 95 %. Skewed seeds get less, as
+# 16,000 repetitions say: 93.4 % of σ = .3 and 90.2 % of σ = .5 (normal ones 95.1 %).
 EXPECTED = {
     (0.04, False, 1.0): (1.4, 1.0, 0.0, 10),  # this project's residuals; .1 by verdicts alone
     (0.04, False, 1.1): (1.2, 0.0, 1.0, 10),  # on the margin
-    (0.15, False, 1.0): (5.2, 0.6, 0.0, 39.5),
+    (0.15, False, 1.0): (4.9, 0.6, 0.0, 39.5),
     (0.15, False, 0.8): (0.0, 0.0, 1.0, 15),
     (0.15, False, 1.3): (0.0, 0.0, 1.0, 13),
-    (0.3, True, 1.0): (5.4, 0.0, 0.01, 40),
-    (0.5, True, 1.0): (9.4, 0.0, 0.02, 40),
+    (0.3, True, 1.0): (6.6, 0.0, 0.01, 40),
+    (0.5, True, 1.0): (9.8, 0.0, 0.02, 40),
 }
 
 
@@ -98,10 +98,11 @@ def test_simpler_procedures_break_the_promise(spread, log_normal, procedure, exp
 
 @pytest.mark.parametrize("seeds", [3, 5, 10, 20, 40])
 def test_verdicts_of_a_fixed_number_of_seeds_keep_the_promise(seeds):
-    for spread, log_normal, most in ((0.15, False, 5.0), (0.3, True, 6.0), (0.5, True, 9.0)):
+    # The most of 3 to 40 seeds, at 16,000 repetitions: 5.4, 6.4 and 9.4 %.
+    for spread, log_normal, most in ((0.15, False, 5.4), (0.3, True, 6.4), (0.5, True, 9.4)):
         values = drawn(spread, 1.0, log_normal)[..., :seeds]
         wrong = rates(values, 1.0, looks=(seeds,), shares=(1.0,))[0]
-        assert wrong < most + 1.5, (spread, wrong)
+        assert 3.5 < wrong < most + 1.5, (spread, wrong)
 
 
 @pytest.mark.parametrize(
