@@ -184,6 +184,7 @@ def build(
                 "every_epochs": 1 if size == "paper" else 5,  # on the whole cube; also at every
                 # kept checkpoint
                 "tracked_pairs": 16,  # aliased pairs of monomials to track, per frozen bit
+                "margin": 0.1,  # an error within this share of the influence is equal to it
                 "spectra": "last",  # spectra to keep: last, or all (at every kept checkpoint)
                 "points": "auto",  # where errors are measured: enumerated, on the whole cube (n up
                 # to 24); sampled, at random pairs of points; auto: enumerated up to n = 20

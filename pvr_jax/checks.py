@@ -71,10 +71,8 @@ def above(low: float, high: float = math.inf) -> Rule:
 
 def strictly_between(low: float, high: float) -> Rule:
     """Rule: a real number in (low, high)."""
-    return Rule(
-        lambda value: _is_finite(value) and low < value < high,
-        f"a number above {low:g} and below {high:g}",
-    )
+    text = f"a number above {low:g} and below {high:g}"
+    return Rule(lambda value: _is_finite(value) and low < value < high, text)
 
 
 def nonnegative(high: float = math.inf) -> Rule:

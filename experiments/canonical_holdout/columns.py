@@ -1,6 +1,4 @@
-"""Columns specific to this report: verdicts and predictions."""
-
-from collections.abc import Mapping
+"""Columns specific to this report: predictions, differences, cells."""
 
 import numpy as np
 
@@ -9,31 +7,6 @@ from pvr_jax.reporting import columns
 from pvr_jax.reporting.columns import Cell, Column, Context, Group, Mark, values_by_cell
 from pvr_jax.reporting.numbers import MISSING, interval, number
 from pvr_jax.results import statistics
-
-
-def verdict_of(group: Group, context: Context) -> str:
-    """Compare the error with the influence: "above", "below" or "inside" (in the interval).
-
-    An influence of 0 is exceeded if the unseen inputs add to the error of the seen ones. Other
-    results are those of `columns.judged`.
-    """
-    if (group["influence"] == 0).all():
-        return columns.judged(group, values_by_cell(group, "added", context))
-    return columns.judged(group, values_by_cell(group, ERROR, context, per="unit"), 1.0, "positive")
-
-
-def mark(group: Group, context: Context, cell: Cell) -> str:
-    """Mark an error: ↑ or ↓ by its verdict, † if the fit is not finished."""
-    found = verdict_of(group, context) if np.isfinite(cell.sort) else ""
-    return (columns.ARROWS | {"unfinished": " †"}).get(found, "")
-
-
-def verdict(words: Mapping[str, str]) -> Column:
-    """The verdict in words."""
-    return Column(
-        "verdict",
-        lambda group, context: Cell(words.get(verdict_of(group, context), "no verdict")),
-    )
 
 
 def predicted(theory: str) -> Column:

@@ -25,7 +25,7 @@ from pvr_jax.analysis import canonical, learned
 from pvr_jax.analysis.measures import measure_one
 from pvr_jax.boolean import cube, float64, fourier
 from pvr_jax.building import Part, build
-from pvr_jax.checks import integer, one_of, optional
+from pvr_jax.checks import integer, one_of, optional, strictly_between
 from pvr_jax.experiment import (
     Arrays,
     End,
@@ -38,6 +38,7 @@ from pvr_jax.experiment import (
 )
 from pvr_jax.outputs_file import OutputsFile
 from pvr_jax.refusal import Refusal
+from pvr_jax.results.verdicts import MARGIN
 from pvr_jax.tasks import datasets, holdouts
 from pvr_jax.tasks.pvr import binary_number
 from pvr_jax.training.fields import DEFAULTS, prefix_errors
@@ -278,6 +279,7 @@ EXPERIMENT = Experiment(
         **datasets.FIELDS,
         "data.drop_remainder": one_of(True, False),
         "evaluation.tracked_pairs": integer(0, 4096),
+        "evaluation.margin": strictly_between(0, 1),
         "evaluation.spectra": one_of("last", "all"),
         "evaluation.points": optional(one_of(*sampled.POINTS)),
         "evaluation.samples": optional(integer(sampled.FEWEST, 2**24)),
@@ -299,6 +301,7 @@ EXPERIMENT = Experiment(
     # An epoch of a file is as long as that of the bit with most rows.
     grows=lambda config: () if config.data.source == "rows" else ("holdout.bits",),
     defaults={**DEFAULTS, **sampled.DEFAULTS},
-    followed={"evaluation.tracked_pairs": 16},
+    followed={"evaluation.tracked_pairs": 16, "evaluation.margin": MARGIN},
+    defaults={**DEFAULTS, "evaluation.margin": MARGIN},  # as many have a name without it
     remarks=remarks,
 )

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,12 +11,15 @@ import pandas as pd
 from pvr_jax.reporting.rows import in_order, labels
 from pvr_jax.results import Study, statistics
 from pvr_jax.results.study import once
+from pvr_jax.results.verdicts import MARGIN
 
 THEORIES = {"linear_regression": "linear regression"}
 THEORIES |= {"wide_ntk": "wide NTK", "empirical_ntk": "empirical NTK"}
 LEFT = {
     f"residual_{name}": words for name, words in ({"influence": "influence"} | THEORIES).items()
 }
+# The noise kernel has one free parameter, ρ, fitted to every replica; the others have none.
+NOISE = {"residual_noise_kernel": "noise kernel"}
 ERROR, SEEN = "generalization_error", "in_distribution_error"
 # Coordinates that become part of a model's label if they differ.
 SETTINGS = ("optimizer", "init_scale", "setting", "learning_rate")
@@ -37,6 +42,7 @@ def replicas(study: Study) -> pd.DataFrame:
     found = found.merge(_theories(study), on=["run", "replica"], how="left")
     predicted = [name for name in found if name.startswith("predicted_")]
     found.loc[diverged.to_numpy(), predicted] = np.nan
+    tasks, margins = _settings(study)
     influence = found["influence"]
     dependence = found["learned_influence"] - 2 * found["influence_overlap"]
     cells = found.groupby(_CELL)
@@ -51,8 +57,11 @@ def replicas(study: Study) -> pd.DataFrame:
         # A fit that was not measured has no verdict either.
         unfinished=statistics.unfinished(seen, found["seen_constant_error"]) | seen.isna(),
         comparisons=int((cells[ERROR].count() > 1).sum()),
+        margin=found["run"].map(margins),
+        looks=found["run"].map({r.attrs["run"]: r.attrs.get("looks", "") for r in study.runs}),
+        residual_noise_kernel=_left_by_noise_kernel(study, found),
     )
-    found["frozen"] = _kinds(study, found)
+    found["frozen"] = _kinds(tasks, found)
     return in_order(found, *_CELL)
 
 
@@ -81,9 +90,32 @@ def _models(found: pd.DataFrame) -> pd.Series:
     return label + found["run"].str[-8:].radd(", ").where(same, "")
 
 
-def _kinds(study: Study, found: pd.DataFrame) -> pd.Series:
+def _settings(study: Study) -> tuple[dict[str, dict[str, Any]], dict[str, float]]:
+    """Return the task section of every run's configuration, and its margin of equality."""
+    configs = {run.attrs["run"]: json.loads(run.attrs["config"]) for run in study.runs}
+    margins = {r: c.get("evaluation", {}).get("margin", MARGIN) for r, c in configs.items()}
+    return {run: config.get("task", {}) for run, config in configs.items()}, margins
+
+
+def _left_by_noise_kernel(study: Study, found: pd.DataFrame) -> pd.Series | float:
+    """Return the residual ½ E(g − h)² of the noise kernel at each replica's own ρ̂.
+
+    Its interpolant h is f on the seen half and ĉ f₋ₖ on the unseen half, ĉ = (1 − ρ̂)/(1 + ρ̂).
+    There g is c f₋ₖ and a part orthogonal to it, so that E(g − h)² is the residual variance and
+    (c − ĉ)² E f₋ₖ².
+    """
+    if "frozen_degree_profile" not in study or "degree_temperature" not in found:
+        return np.nan
+    profile = study.curve("frozen_degree_profile")
+    squares = profile.groupby(["run", "replica"])["frozen_degree_profile"].sum(min_count=1)
+    squares = squares.reindex(pd.MultiIndex.from_frame(found[["run", "replica"]])).to_numpy()
+    rho = found["degree_temperature"]
+    apart = (found["projection"] - (1 - rho) / (1 + rho)) ** 2 * squares
+    return found[SEEN] / 2 + (found["residual_variance"] + apart) / 4
+
+
+def _kinds(tasks: Mapping[str, Mapping[str, Any]], found: pd.DataFrame) -> pd.Series:
     """Return the group of every frozen bit: without influence, pointer bit, or value bit."""
-    tasks = {r.attrs["run"]: json.loads(r.attrs["config"]).get("task", {}) for r in study.runs}
     known = {"pvr_majority": 3}
     pointers = {run: t.get("pointer_bits", known.get(t.get("name"))) for run, t in tasks.items()}
     count = found["run"].map(pointers).astype(float)

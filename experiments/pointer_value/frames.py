@@ -247,7 +247,7 @@ def gap_changes(study: Study) -> pd.DataFrame:
 
 def judged(rows: pd.DataFrame, name: str) -> str:
     """Compare the mean of a column with 0, jointly for all `comparisons`."""
-    return columns.judged(rows, rows[name].to_numpy(float)[None])
+    return columns.judged(rows, rows[name].to_numpy(float)[None]).verdict
 
 
 @once

@@ -31,8 +31,8 @@ UNFINISHED = against(math.nan, "unfinished")
 NO_VERDICT = {
     "one": "no verdict, one replica",
     "unfinished": "no verdict, the fit is not finished",
-    **dict.fromkeys(["groups", "equal"], "no verdict, two groups of seeds or all equal"),
-    "inside": "no significant difference",
+    **dict.fromkeys(["groups", "constant"], "no verdict, two groups of seeds or all equal"),
+    "undecided": "no significant difference",
 }
 HARDER = {"above": "withheld inputs are harder", "below": "withheld inputs are easier"}
 CHANGE = {"above": "rises", "below": "falls"}

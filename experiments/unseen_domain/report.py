@@ -37,11 +37,11 @@ def nearer(group: Group, context: Context) -> Cell:
 
     By the interval of the difference of both distances, jointly for all settings.
     """
-    found = judged(group, group["margin"].to_numpy(float)[None])
+    found = judged(group, group["margin"].to_numpy(float)[None]).verdict
     if found == "groups":
         return Cell("no verdict, since the seeds form two groups")
     words = {"below": "nearer to the MDI", "above": "nearer to the target"}
-    words["inside"] = "no significant difference"
+    words["undecided"] = "no significant difference"
     if found not in words:
         return Cell(NO_INTERVAL, {"": ""})
     confidence = statistics.simultaneous(int(group["comparisons"].iloc[0]))
@@ -77,7 +77,7 @@ def verdict(study: Study, context: Context) -> str:
             f"Of {_settings(len(where))} that fitted the training data, the networks end nearer to "
             "the min-degree interpolator (MDI) than to the target on the unseen inputs in "
             f"{where.count('below')} and nearer to the target in {where.count('above')}; in "
-            f"{where.count('inside')} there is no significant difference. Their distance to the "
+            f"{where.count('undecided')} there is no significant difference. Their distance to the "
             "MDI is below a tenth of its own error in "
             f"{sum(values.get('_close', False) for values in found)}."
         )

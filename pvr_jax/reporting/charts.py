@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pvr_jax.reporting import vega
-from pvr_jax.reporting.columns import Context
+from pvr_jax.reporting.columns import Column, Context
 from pvr_jax.reporting.exhibits import Data, Needs, context_of, final
 from pvr_jax.results import Measure, Study
 from pvr_jax.results.statistics import Scale
@@ -178,11 +178,13 @@ class Points(Chart):
     Args:
         diagonal: whether to draw the line y = x.
         continuous: whether the axis of `x` is continuous; else it has one position per value.
+        mark: a column whose text stands above the axis of every mean, its value in the tooltip.
         slider: see `Curve`; ignored if the data lack it.
     """
 
     diagonal: bool = False
     continuous: bool = False
+    mark: Column | None = None
     slider: str = ""
 
     def spec(self, study: Study, context: Context) -> vega.Spec:
@@ -192,6 +194,8 @@ class Points(Chart):
         roles = vega.roles_of(panel=self.panel, color=self.color, at=slider)
         scale = context.measure(self.y).scale
         parts = self._rows(frame, roles, {**roles, "x": self.x}, scale)
+        if self.mark:
+            parts[0] = vega.marked(parts[0], frame, {**roles, "x": self.x}, self.mark, context)
         x, y = self._axis("x", context), self._axis("y", context)
         if self.diagonal:
             x["scale"] = y["scale"]
@@ -211,6 +215,7 @@ class Points(Chart):
         replica_tips = [vega.tip("replica", "replica", True), vega.tip("seed", "seed", True)]
         replica_tips = [*tips, self._tip("y", "value"), *replica_tips]
         mean_tips = [*tips, *self._mean_tips()]
+        mean_tips += [vega.tip("verdict", "verdict", True)] if self.mark else []
         level_tips = [*tips, vega.tip("level", "theory", True), self._tip("y", "value")]
         shape = vega.known_shapes(long)
         faint = partial(vega.faint, color=self.color)
@@ -244,6 +249,10 @@ class Points(Chart):
                 "mean", large, **at, tooltip=mean_tips, opacity=faint(1.0), **shared, **offset
             ),
         ]
+        if self.mark:
+            look = {"opacity": faint(1.0), **shared, **offset}
+            text = {"field": "mark", "type": "nominal"}
+            layers.insert(-1, vega.layer("mean", vega.MARK, x=x, text=text, **look))
         return vega.assembled(self, context, long, layers, roles)
 
 

@@ -14,8 +14,9 @@ import pandas as pd
 import scipy  # loads scipy.stats, which takes long, where it is used
 
 from pvr_jax.reporting import numbers
-from pvr_jax.results import Measure, statistics
+from pvr_jax.results import Measure, statistics, verdicts
 from pvr_jax.results.statistics import Scale
+from pvr_jax.results.verdicts import Decision
 
 Group = pd.DataFrame
 
@@ -140,29 +141,35 @@ def mean(
 def values_by_cell(
     group: Group, name: str, context: Context, where: str = "", per: str = ""
 ) -> np.ndarray:
-    """Return the values of a group, [cells, seeds], NaN if missing or not counted."""
+    """Return the values of a group, [cells, seeds] by seed, NaN if missing or not counted."""
     values = group[name].astype(float)
     values = values / group[per].astype(float) if per else values
     values = values.where(group[where].eq(True)) if where else values
     cells = context.cells(group)
-    if not cells or "seed" not in group:
+    if "seed" not in group:
         return values.to_numpy()[None]
+    if not cells:
+        return values.to_numpy()[None, np.argsort(group["seed"].to_numpy(), kind="stable")]
     table = group[cells].assign(seed=group["seed"], value=values)
     codes = table.groupby(cells, dropna=False, sort=False).ngroup()
     return table.assign(cell=codes).pivot(index="cell", columns="seed", values="value").to_numpy()
 
 
-def smallest(names: Mapping[str, str], per: str = "") -> Column:
+def smallest(names: Mapping[str, str], per: str = "", column: str = "least") -> Column:
     """The smallest of several paired quantities, and those not significantly different from it.
+
+    For as many rows at once as the column `comparisons` says; one if there is none.
 
     Args:
         names: the name of every quantity, by column; columns that the data lack are left out.
         per: see `mean`.
+        column: its name in files.
     """
 
     def cell(group: Group, context: Context) -> Cell:
         grids = {n: values_by_cell(group, n, context, per=per) for n in names if n in group}
-        found, means = statistics.smallest(grids)
+        rows = int(group["comparisons"].iloc[0]) if "comparisons" in group else 1
+        found, means = verdicts.least(grids, rows, looks_of(group))
         if not found:
             return Cell(numbers.MISSING)
         if len(found) == len(means):
@@ -171,9 +178,9 @@ def smallest(names: Mapping[str, str], per: str = "") -> Column:
 
     about = (
         "The smallest mean, and all that do not differ significantly from it, by paired intervals "
-        "over seeds."
+        "over seeds that hold for all rows at once."
     )
-    return Column("least", cell, about=about)
+    return Column(column, cell, about=about)
 
 
 def _marked(cell: Cell, mark: Mark | None, group: Group, context: Context) -> Cell:
@@ -200,25 +207,29 @@ def against(level: str | float, unfitted: str = "") -> Mark:
 ARROWS = {"above": " ↑", "below": " ↓"}
 
 
-def judged(group: Group, values: np.ndarray, level: float = 0.0, scale: Scale = "real") -> str:
+def judged(
+    group: Group,
+    values: np.ndarray,
+    level: float = 0.0,
+    scale: Scale = "real",
+    margin: float = 0.0,
+) -> Decision:
     """Compare the mean of `values` [cells, seeds] of a group with a level.
 
     Returns:
-        "below", "above" or "inside" (the interval contains the level); "unfinished" (the fit is
-        not finished), "one" (fewer than two seeds), "groups" (two groups of seeds, whose mean is
-        meaningless) or "equal" (no interval). Intervals hold jointly for as many rows as the
-        column `comparisons` says.
+        The decision of `verdicts.decide`, for as many rows at once as the column `comparisons`
+        says; "unfinished" where the column of this name is true.
     """
     if group["unfinished"].eq(True).any():
-        return "unfinished"
-    seeds = statistics.seed_means(values) if np.isfinite(values).any() else np.array([])
-    if np.isfinite(seeds).sum() < 2:
-        return "one"
-    if not statistics.can_be_judged(seeds):
-        return "groups"
-    confidence = statistics.simultaneous(int(group["comparisons"].iloc[0]))
-    bounds = statistics.interval_over_seeds(values, scale, confidence)
-    return statistics.against(*bounds, level) or "equal"
+        return Decision("unfinished", values.shape[-1])
+    comparisons = int(group["comparisons"].iloc[0])
+    return verdicts.decide(values, level, margin, comparisons, looks_of(group), scale)
+
+
+def looks_of(group: Group) -> tuple[int, ...]:
+    """Return the planned looks of a group, from the column `looks`; none in a fixed design."""
+    planned = map(verdicts.looks_of, group["looks"].unique() if "looks" in group else ())
+    return max(planned, key=lambda looks: looks[-1:], default=())
 
 
 def read(name: str, otherwise: str, level: float = 0.0, **verdicts: str) -> Verdict:

@@ -30,6 +30,7 @@ from pvr_jax.reporting.exhibits import (
 )
 from pvr_jax.reporting.vega import PAPER_WIDTHS, paper
 from pvr_jax.results import Measure, Study
+from pvr_jax.results.verdicts import Decision
 
 Exhibit = Table | Chart | Finding | Text | Images
 RESOLUTION = 160  # pixels per inch of a PNG
@@ -49,6 +50,8 @@ class Report:
         exhibits: its exhibits, in order; the first chart and table come first on the page, after
             examples, if these are the first exhibit.
         measures: descriptions of derived columns.
+        decisions: maps a study to the verdict of every cell, for training until all are decided;
+            None: there is no such question.
         definitions: definitions of further terms.
         left_out: lines about replicas and theories that are left out, and why.
     """
@@ -58,6 +61,7 @@ class Report:
     verdict: Callable[[Study, Context], str]
     exhibits: Sequence[Exhibit]
     measures: Mapping[str, Measure] = field(default_factory=dict)
+    decisions: Callable[[Study, Context], Sequence[Decision]] | None = None
     definitions: Mapping[str, str] = field(default_factory=dict)
     left_out: Callable[[Study], Sequence[str]] = lambda study: ()
 

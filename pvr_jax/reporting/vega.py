@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from pvr_jax.reporting.columns import Context
+from pvr_jax.reporting.columns import Column, Context
 from pvr_jax.reporting.exhibits import format_coordinate, sorted_values
 from pvr_jax.reporting.numbers import MISSING
 from pvr_jax.results import statistics
@@ -32,7 +32,9 @@ WIDTH, HEIGHT = 250, 190  # pixels, of one of several panels
 TITLED = ("task", "model", "setting", "training", "condition", "network", "of", "panel")
 ALONE = (520, 300)  # of the only panel
 DIGITS = 5  # of a number in a description
-TEXTS = ("panel", "color", "dash", "role", "level", "replica")
+TEXTS = ("panel", "color", "dash", "role", "level", "replica", "mark", "verdict")
+# In a row above a panel, where neither data nor predictions are.
+MARK = {"type": "text", "y": -6, "clip": False, "fontSize": 11, "fontWeight": "bold"}
 # Widths for paper, in pixels of 1/72 inch: one of two columns, and both.
 PAPER_WIDTHS = {"": 486, "-column": 234}
 LETTER, SYMBOL = 5, 30  # pixels of a legend's text and of what is before it
@@ -127,6 +129,22 @@ def means(
             bounds = statistics.mean_interval(table, "positive" if positive else scale)
     found["low"], found["high"] = bounds
     return found.assign(role="mean")[there]
+
+
+def marked(
+    found: pd.DataFrame,
+    frame: pd.DataFrame,
+    roles: Mapping[str, str],
+    column: Column,
+    context: Context,
+) -> pd.DataFrame:
+    """Return the `means` of a frame with the text and value of a column."""
+    grouped = frame.groupby(list(dict.fromkeys(roles.values())), dropna=False, sort=False)
+    cells = [column.cell(group, context) for _, group in grouped]
+    return found.assign(
+        mark=[cells[place].text for place in found.index],
+        verdict=[cells[place].sort for place in found.index],
+    )
 
 
 def replicas(frame: pd.DataFrame, roles: Mapping[str, str], y: str) -> pd.DataFrame:

@@ -1,21 +1,28 @@
 """The report of the canonical holdout on small made-up results: numbers, marks, verdicts."""
 
+import io
 import math
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.canonical_holdout import columns, frames
+from configs import canonical_holdout
+from experiments.canonical_holdout import frames, verdicts
 from experiments.canonical_holdout.experiment import EXPERIMENT
 from experiments.canonical_holdout.measures import MEASURES
 from experiments.canonical_holdout.report import REPORT
-from pvr_jax import results
+from pvr_jax import results, theory
+from pvr_jax.analysis import canonical
+from pvr_jax.boolean import cube, fourier
 from pvr_jax.frame import labeled
 from pvr_jax.refusal import Refusal
 from pvr_jax.reporting.exhibits import context_of
 from pvr_jax.reporting.publish import render_page, tables_of
 from pvr_jax.results import Study
+from pvr_jax.tasks import holdouts
 
 STEPS = (0, 30)
 
@@ -32,6 +39,7 @@ def run(
     diverged=(),
     pairs=True,
     rate=0.001,
+    evaluation=None,
     **fields,
 ):
     """Return the dataset of a run; `errors` are those of the seeds, by frozen bit."""
@@ -63,7 +71,11 @@ def run(
         of_pair = {"low": "x1 x2", "high": "x0 x1 x2", "target_low": 0.0, "target_high": 1.0}
         of_pair["limit"] = 1.0
         values |= {f"pair_{name}": np.full((count, 1), own) for name, own in of_pair.items()}
-    config = {"model": {"name": model} | fields, "task": {"name": task, "pointer_bits": 1}}
+    config = {
+        "evaluation": evaluation or {},
+        "model": {"name": model} | fields,
+        "task": {"name": task, "pointer_bits": 1},
+    }
     found = results.dataset(
         replicas,
         values,
@@ -112,7 +124,7 @@ def test_the_error_stands_beside_influence_and_predictions():
     made = tables(run({0: [0.21, 0.22, 0.23]}, theories=theories))
     (row,) = rows(made["table.md"])
     assert row["error [95 %]"].startswith("0.2200 [0.1965, 0.2463] (0.210, 0.220, 0.230) ↓")
-    assert (row["influence"], row["wide NTK"]) == ("0.25", "0.2000")
+    assert (row["influence"], row["wide NTK"], row["verdict"]) == ("0.25", "0.2000", "below")
     assert row["error − influence [95 %]"] == "-0.0300 [-0.0535, -0.0037]"
     assert "empirical NTK" not in row and row["replicas"] == "3 of 3"
     (row,) = rows(made["residuals.md"])
@@ -135,15 +147,20 @@ def test_theories_whose_residuals_overlap_are_not_told_apart():
     [
         ([0.2, 0.201, 0.202, 0.203, 0.204], 1e-5, "↓"),
         ([0.3, 0.301, 0.302, 0.303, 0.304], 1e-5, "↑"),
-        ([0.2, 0.25, 0.3, 0.22, 0.28], 1e-5, ""),
+        ([0.2, 0.25, 0.3, 0.22, 0.28], 1e-5, "?"),
+        ([0.249, 0.251, 0.25, 0.252, 0.248], 1e-5, "="),
+        ([0.24, 0.241, 0.242, 0.239, 0.238], 1e-5, "=↓"),  # within the margin, and below
         ([0.2, 0.201, 0.202, 0.203, 0.204], 0.0051, "†"),  # above 1 % of ½ Var f = 0.5
         ([0.2, 0.201, 0.202, 0.203, 0.204], 0.0049, "↓"),
         ([0.1] * 9 + [0.2], 1e-5, ""),  # two groups of seeds have no mean to speak of
     ],
 )
 def test_marks_are_verdicts_on_the_mean(errors, seen, mark):
-    text = rows(tables(run({0: errors}, seen=seen))["table.md"])[0]["error [95 %]"]
-    assert (text[-1] if text[-1] in "↑↓†" else "") == mark
+    row = rows(tables(run({0: errors}, seen=seen))["table.md"])[0]
+    assert row["error [95 %]"].rpartition("]")[2].rpartition(")")[2].strip() == mark
+    words = {"↓": "below", "↑": "above", "?": "undecided", "=": "equal", "=↓": "equal, below"}
+    words |= {"†": "unfinished", "": "two groups"}
+    assert row["verdict"] == words[mark]
 
 
 def test_marks_hold_for_all_cells_at_once():
@@ -151,6 +168,104 @@ def test_marks_hold_for_all_cells_at_once():
     alone = tables(run({0: errors}))["table.md"]
     many = tables(run({bit: errors for bit in range(40)}))["table.md"]
     assert "↓" in alone and "↓" not in many
+    assert "below" in alone and "below" not in many
+
+
+def test_the_verdict_is_the_first_sentence_and_counts_every_cell():
+    errors = {0: [0.2, 0.201, 0.202], 1: [0.25, 0.251, 0.249], 2: [0.3, 0.2, 0.26], 3: [0.2, 0.9]}
+    said = tables(run(errors))["findings.md"].splitlines()[0]
+    assert said == (
+        "Of 4 cells (a network, a task and a frozen bit), the error equals the influence within "
+        "10 % in 1, is below it in 1 and above it in 0; in 2 this is undecided. All at once with "
+        "95 %."
+    )
+    page_of = Study((run({0: [0.2, 0.201]}, seen=0.1), run({0: [0.2, 0.201]}, model="mixer")))
+    context = context_of(page_of, REPORT.measures)
+    page = render_page(REPORT, page_of, context, {}, None)
+    said = page[page.index('<p class="verdict">') :].partition("</p>")[0]
+    assert "Of 1 cell (" in said and "No verdict: in 1 the fit is not finished (†)." in said
+    assert [d.verdict for d in REPORT.decisions(page_of, context)] == ["below", "unfinished"]
+
+
+def test_the_margin_is_that_of_the_configuration():
+    errors = {0: [0.24, 0.241, 0.242]}
+    (wide,), (narrow,) = (
+        rows(tables(run(errors, evaluation=given))["table.md"])
+        for given in ({"margin": 0.2}, {"margin": 0.01})
+    )
+    assert (wide["verdict"], narrow["verdict"]) == ("equal, below", "below")
+    said = tables(run(errors, evaluation={"margin": 0.2}))["findings.md"]
+    assert "within 20 % in 1" in said
+
+
+def test_seeds_that_were_added_until_decided_keep_their_first_verdict():
+    # Ten seeds, looked at after five; of bit 1, all ten at once would not decide.
+    errors = {0: [0.2, 0.21, 0.19, 0.2, 0.205, 0.2, 0.21, 0.19, 0.2, 0.205]}
+    errors[1] = [0.25, 0.251, 0.249, 0.2501, 0.2499, 0.15, 0.35, 0.2, 0.3, 0.25]
+    first, second = rows(tables(run(errors).assign_attrs(looks="5,10,20"))["table.md"])
+    assert (first["verdict"], second["verdict"]) == ("below (5 seeds)", "equal (5 seeds)")
+    assert rows(tables(run(errors))["table.md"])[1]["verdict"] == "undecided"
+    study = Study((run(errors).assign_attrs(looks="5,10,20"),))
+    context = context_of(study, REPORT.measures)
+    assert [d.seeds for d in REPORT.decisions(study, context)] == [5, 5]
+    assert "Seeds were added until decided, at most 20." in REPORT.verdict(study, context)
+    early = run({0: [0.2, 0.21]}).assign_attrs(looks="5,10")
+    assert rows(tables(early)["table.md"])[0]["verdict"] == "undecided"
+
+
+def test_verdicts_stand_above_the_means_of_the_figure():
+    study = Study((run({0: [0.2, 0.201, 0.202], 1: [0.2, 0.3, 0.25]}),))
+    spec = _specs(study)["error"]
+    marks = [layer for layer in spec["layer"] if layer["mark"]["type"] == "text"]
+    assert [layer["encoding"]["text"]["field"] for layer in marks] == ["mark"]
+    frame = pd.read_csv(io.StringIO(spec["data"]["values"]))
+    shown = frame[frame["role"] == "mean"].set_index("x")
+    assert shown["mark"].tolist() == ["▼", "?"]
+    assert shown["verdict"].tolist() == ["below, 3 seeds", "undecided, 3 seeds"]
+
+
+def test_the_residual_of_the_noise_kernel_is_that_of_its_interpolant():
+    # Learned functions that shrink, grow and turn the frozen target off the support, c in (0, 1),
+    # above 1, in (-1, 0) and below -1, with a part orthogonal to it and errors on the seen half.
+    generator, made = np.random.default_rng(0), {}
+    with jax.enable_x64():
+        for seed, scale in enumerate((0.7, 1.4, -0.5, -1.8)):
+            target = generator.normal(size=8)
+            seen = np.asarray(holdouts.canonical(3, 1, -1))
+            frozen = np.asarray(cube.frozen(jnp.asarray(target), 1, -1))
+            learned = np.where(seen, target, scale * frozen) + 0.2 * generator.normal(size=8)
+            found = canonical.extrapolation(*map(jnp.asarray, (learned, target, seen)))
+            found = {name: float(value) for name, value in found.items()}
+            found["in_distribution_error"] = np.square(learned - target)[seen].mean() / 2
+            rho = found["degree_temperature"]
+            interpolant = theory.noise_kernel_interpolator(target, seen, rho)
+            expected = np.square(learned - interpolant).mean() / 2
+            least = np.square(learned - theory.min_degree_interpolator(target, seen)).mean() / 2
+            assert expected <= least + 1e-12  # the influence is its ρ = 0
+            profile = fourier.degree_profile(fourier.walsh_hadamard(jnp.asarray(frozen)))
+            made[seed] = found | {"expected": expected, "profile": np.asarray(profile)}
+    data = run({0: [0.2] * 4})
+    for name in found:
+        data[name][-1] = [made[seed][name] for seed in range(4)]
+    data["frozen_degree_profile"][:] = [made[seed]["profile"] for seed in range(4)]
+    shown = frames.replicas(Study((data,)))["residual_noise_kernel"]
+    assert shown.to_numpy() == pytest.approx([made[seed]["expected"] for seed in range(4)])
+    assert len({round(own["degree_temperature"], 6) for own in made.values()}) == 3  # 0, 1, between
+
+
+def test_the_margin_is_no_part_of_a_runs_name_and_not_zero():
+    config = canonical_holdout.get_config("tiny").unlock()
+    name = EXPERIMENT.run_name(config)
+    config.evaluation.margin = 0.25
+    EXPERIMENT.validate(config)
+    assert EXPERIMENT.run_name(config) == name
+    for given in (0, 1, -0.1, 0.0, math.nan, "a tenth", None):
+        config.evaluation = {**config.evaluation, "margin": given}
+        with pytest.raises(Refusal, match=r"^config.evaluation.margin: given ") as error:
+            EXPERIMENT.validate(config)
+        assert str(error.value).endswith("; allowed a number above 0 and below 1")
+    del config.evaluation.margin
+    assert EXPERIMENT.run_name(config) == name  # as runs of before the field
 
 
 def test_bits_without_influence_come_first_in_absolute_numbers():
@@ -265,7 +380,7 @@ def test_verdicts_are_of_the_declared_measures():
         assert measure.description, name
     study = Study((run({0: [0.2, 0.201, 0.202]}),))
     cell = frames.replicas(study)
-    assert columns.verdict_of(cell, context_of(study, REPORT.measures)) == "below"
+    assert verdicts.verdict_of(cell, context_of(study, REPORT.measures)).verdict == "below"
 
 
 def test_a_damaged_file_is_named_in_one_line(tmp_path):

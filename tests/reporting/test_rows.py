@@ -49,23 +49,23 @@ def test_curves_stand_beside_what_is_known_of_a_replica():
     [
         ([1.0, 1.1, 1.2], False, "above"),
         ([-1.0, -1.1, -1.2], False, "below"),
-        ([-1.0, 1.1, 0.2], False, "inside"),
+        ([-1.0, 1.1, 0.2], False, "undecided"),
         ([1.0, 1.1, 1.2], True, "unfinished"),
         ([1.0, np.nan], False, "one"),
-        ([1.0, 1.0], False, "equal"),
+        ([1.0, 1.0], False, "constant"),
         ([0.0] * 5 + [1.0] * 5, False, "groups"),
     ],
 )
 def test_what_may_be_said_of_a_mean(values, unfinished, expected):
     group = pd.DataFrame({"unfinished": unfinished, "comparisons": 1}, index=range(len(values)))
-    assert columns.judged(group, np.array([values])) == expected
+    assert columns.judged(group, np.array([values])).verdict == expected
 
 
 def test_comparisons_widen_the_interval_of_each():
     values = np.array([[0.9, 1.0, 1.1, 0.2]])
     group = pd.DataFrame({"unfinished": False, "comparisons": 1}, index=range(4))
-    assert columns.judged(group, values) == "above"
-    assert columns.judged(group.assign(comparisons=100), values) == "inside"
+    assert columns.judged(group, values).verdict == "above"
+    assert columns.judged(group.assign(comparisons=100), values).verdict == "undecided"
 
 
 def test_an_interval_is_read_in_words():
