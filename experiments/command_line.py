@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 EXAMPLE = "configs/quickstart.py"
 EXAMPLE_OF_SWEEPS = "configs/canonical_holdout.py"
 FLAGS = ("config", "workdir", "stage", "sweep", "shard", "hosts", "check", "verbose", "log")
+FLAGS += ("until", "max_seeds")
+MAX_SEEDS = 40
 
 
 class SweepRequest(NamedTuple):
@@ -42,7 +44,8 @@ class SweepRequest(NamedTuple):
 class CommandLine(NamedTuple):
     """What the command line asks for; `config` is None where no --config was given.
 
-    `overrides` are the fields that flags have set, "train.seeds" to its value.
+    `overrides` are the fields that flags have set, "train.seeds" to its value; `max_seeds` is 0
+    unless seeds are added until all is decided.
     """
 
     config: ConfigDict | None
@@ -53,6 +56,7 @@ class CommandLine(NamedTuple):
     check: bool = False
     overrides: Mapping[str, Any] = {}
     log: tuple[str, ...] = ()
+    max_seeds: int = 0
 
 
 def define_flags(arguments: list[str]) -> flags.FlagValues:
@@ -84,6 +88,20 @@ def define_flags(arguments: list[str]) -> flags.FlagValues:
         "",
         "names of generators of the config file (functions sweep_NAME), separated by commas: "
         "every configuration of their product",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "until",
+        None,
+        ["decided"],
+        "decided: add seeds, 5, 10, 20, … in all, until every verdict is decided",
+        flag_values=values,
+    )
+    flags.DEFINE_integer(
+        "max_seeds",
+        MAX_SEEDS,
+        "with --until=decided: the largest number of seeds",
+        lower_bound=2,
         flag_values=values,
     )
     flags.DEFINE_string(
@@ -158,7 +176,7 @@ def parse(arguments: list[str]) -> CommandLine:
     sweep = _sweep(values)
     given = config_flags.get_override_values(values["config"]) if values["config"].present else {}
     chosen = (workdir(values), values.stage, values.hosts, sweep, values.check)
-    return CommandLine(config, *chosen, given, _log(values))
+    return CommandLine(config, *chosen, given, _log(values), _max_seeds(values))
 
 
 def speak_of_details(values: flags.FlagValues) -> None:
@@ -225,6 +243,19 @@ def _log(values: flags.FlagValues) -> tuple[str, ...]:
     from pvr_jax.training.fields import prefix_errors
 
     return prefix_errors("--", lambda: trackers.named(values.log, installed=not values.check))
+
+
+def _max_seeds(values: flags.FlagValues) -> int:
+    """Return up to how many seeds are added until all is decided; 0: none are."""
+    if not values.until:
+        if values["max_seeds"].present:
+            raise UsageError("--max_seeds: given without --until=decided; allowed with it alone")
+        return 0
+    for name, allowed in (("stage", "all"), ("hosts", "one"), ("sweep", "")):
+        if (given := values[name].value) != allowed:
+            wanted = allowed or "no sweep"
+            raise UsageError(f"--{name}: given {given}; allowed {wanted} with --until=decided")
+    return values.max_seeds
 
 
 def _sweep(values: flags.FlagValues) -> SweepRequest | None:

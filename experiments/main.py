@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import command_line, registry
-from experiments.command_line import CommandLine, SweepRequest, UsageError
+from experiments.command_line import EXAMPLE, CommandLine, SweepRequest, UsageError
 from pvr_jax.refusal import Refusal
 from pvr_jax.training.run_log import RunError
 
@@ -69,7 +69,7 @@ def prepared(line: CommandLine) -> Callable[[], None]:
     Raises:
         ValueError: a mistake in it, or in the configuration; one line.
     """
-    config, workdir, stage, processes, request, _, overrides, log = line
+    config, workdir, stage, processes, request, _, overrides, log, max_seeds = line
     nowhere = UsageError(f"--log: given {','.join(log)}; allowed where one run is trained")
     if request is not None and log:
         raise nowhere
@@ -86,6 +86,15 @@ def prepared(line: CommandLine) -> Callable[[], None]:
         names = (stage,)
     if log and "train" not in names:
         raise nowhere
+    if max_seeds:
+        from experiments import until
+
+        if config is None:
+            raise UsageError(
+                "--config: given nothing; allowed a file such as configs/quickstart.py"
+            )
+        until.check(config, overrides)
+        return partial(until.decided, config, workdir, max_seeds, log)
 
     def stages() -> None:
         for name in names:

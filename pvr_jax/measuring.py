@@ -17,7 +17,7 @@ from pvr_jax.boolean import float64
 from pvr_jax.building import ALL, Built, Part, build
 from pvr_jax.experiment import Arrays, Computed, End, Experiment, Program
 from pvr_jax.results import Measure
-from pvr_jax.training import hosts, run
+from pvr_jax.training import hosts, run, run_log
 from pvr_jax.training.checkpoint import CheckpointError, Checkpoints
 from pvr_jax.training.progress import ProgressDisplay
 from pvr_jax.training.replicas import to_host
@@ -73,6 +73,8 @@ def write_measures(
         lost = run.diverged_steps(directory, measured[total].pop("finite"))
         records = {record["step"]: record for record in run.evaluations(directory, built.schedule)}
         steps, values, last = along_training(experiment, measured, records)
+        looks = run_log.read_record(directory).get("looks")
+        planned = {"looks": looks} if looks else {}
         state = cache(lambda: to_host(last_state(checkpoints, built, directory), count))
         for own, *what in zip(
             built.slices, configs, built.programs, built.tables, outputs, strict=True
@@ -88,7 +90,8 @@ def write_measures(
                 steps=steps,
                 values={**{n: v[:, own] for n, v in values.items()}, **rows(last)},
             )
-            results.write(output / results.MEASURES_FILE, dataset(experiment, config, program, end))
+            found = dataset(experiment, config, program, end).assign_attrs(planned)
+            results.write(output / results.MEASURES_FILE, found)
     return [lost[own] for own in built.slices]
 
 

@@ -300,8 +300,8 @@ EXPERIMENT = Experiment(
     alike=alike,
     # An epoch of a file is as long as that of the bit with most rows.
     grows=lambda config: () if config.data.source == "rows" else ("holdout.bits",),
-    defaults={**DEFAULTS, **sampled.DEFAULTS},
     followed={"evaluation.tracked_pairs": 16, "evaluation.margin": MARGIN},
-    defaults={**DEFAULTS, "evaluation.margin": MARGIN},  # as many have a name without it
+    # As many runs have a name without these.
+    defaults={**DEFAULTS, **sampled.DEFAULTS, "evaluation.margin": MARGIN},
     remarks=remarks,
 )

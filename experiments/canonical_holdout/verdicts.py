@@ -112,13 +112,13 @@ def in_words(sentences: Mapping[str, str]) -> Column:
     return Column("verdict", cell)
 
 
-def decisions(study: Study, context: Context) -> list[Decision]:
-    """Return the verdict of every cell: a network, a task and a frozen bit."""
+def decisions(study: Study, context: Context) -> list[tuple[str, Decision]]:
+    """Return the frozen bit and the verdict of every cell: a network, a task and a frozen bit."""
     if not frames.has_frozen(study):
         return []
     frame = frames.replicas(study)
     rows = groups(frame, settings(frame, context, ["frozen_bit"], []))
-    return [verdict_of(row, context) for row in rows]
+    return [(str(row["frozen_bit"].iloc[0]), verdict_of(row, context)) for row in rows]
 
 
 def sentence(study: Study, context: Context) -> str:
@@ -128,7 +128,7 @@ def sentence(study: Study, context: Context) -> str:
         text = found.cell(frames.targets(study), context).text
         return f"Rank correlation of the error with the target's noise stability: {text}."
     frame, found = frames.replicas(study), decisions(study, context)
-    of = Counter(decision.verdict for decision in found)
+    of = Counter(decision.verdict for _, decision in found)
     judged = sum(of[name] for name in (*DECIDED, "undecided"))
     unfinished = of["unfinished"]
     rest = {

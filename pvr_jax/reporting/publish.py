@@ -50,8 +50,8 @@ class Report:
         exhibits: its exhibits, in order; the first chart and table come first on the page, after
             examples, if these are the first exhibit.
         measures: descriptions of derived columns.
-        decisions: maps a study to the verdict of every cell, for training until all are decided;
-            None: there is no such question.
+        decisions: maps a study to (frozen bit, verdict) of every cell, for training until all are
+            decided; None: there is no such question.
         definitions: definitions of further terms.
         left_out: lines about replicas and theories that are left out, and why.
     """
@@ -61,7 +61,7 @@ class Report:
     verdict: Callable[[Study, Context], str]
     exhibits: Sequence[Exhibit]
     measures: Mapping[str, Measure] = field(default_factory=dict)
-    decisions: Callable[[Study, Context], Sequence[Decision]] | None = None
+    decisions: Callable[[Study, Context], Sequence[tuple[str, Decision]]] | None = None
     definitions: Mapping[str, str] = field(default_factory=dict)
     left_out: Callable[[Study], Sequence[str]] = lambda study: ()
 
