@@ -34,7 +34,7 @@ class LowDegreeFit(NamedTuple):
         sets: the coordinates of every found set, the largest coefficients first.
         coefficients: [M], from points that the regression did not use.
         max_degree: the largest degree that was searched. Nothing is said of larger ones.
-        penalty: of the regression: coefficients below about twice this are not found.
+        penalty: of the regression, which finds no coefficient well below this.
         mean_square: E f².
         explained: E f² - E (f - h)², h the sum of the found coefficients times characters.
     """

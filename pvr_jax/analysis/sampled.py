@@ -121,7 +121,7 @@ def _of_means(means: jax.Array) -> Measures:
 def degree_moments(
     x: jax.Array, learned_seen: jax.Array, learned_unseen: jax.Array, max_degree: int
 ) -> Moments:
-    """Return the moments of `degree_measures` from one block; merge those of 32 blocks or more.
+    """Return the moments of `degree_measures` from one block; merge those of 128 blocks or more.
 
     Args:
         x: points [b, n], equal in the frozen coordinate; those of a block are paired with each

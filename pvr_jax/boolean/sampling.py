@@ -44,7 +44,7 @@ MOST_CHARACTERS = 2**24  # values of characters in memory at once
 # Degree weights: the points of a block are paired with each other, and the standard error is that
 # of the mean over blocks.
 PAIRED_BLOCK = 2**10
-FEWEST_BLOCKS = 32
+FEWEST_BLOCKS = 128
 
 
 def members(sets: Iterable[Sequence[int]], n: int) -> np.ndarray:
@@ -281,7 +281,7 @@ def degree_weights(
         n: number of coordinates.
         max_degree: the largest degree.
         key: of the random points.
-        points: how many, at least 64; rounded up to whole blocks.
+        points: how many, at least 256; rounded up to whole blocks.
         confidence: of the intervals, jointly.
 
     >>> import jax
