@@ -79,7 +79,10 @@ def low_degree_lasso(
     >>> import jax
     >>> from pvr_jax.analysis import low_degree
     >>> f = lambda x: x[:, 0] * x[:, 9] + x[:, 19] / 2
-    >>> low_degree.low_degree_lasso(f, 20, 2, jax.random.key(0), points=2048).sets
+    >>> found = low_degree.low_degree_lasso(
+    ...     f, 20, 2, jax.random.key(0), points=2048, refined_points=4096
+    ... )
+    >>> found.sets
     [(0, 9), (19,)]
     """
     checks.integer(2).check("points", points)

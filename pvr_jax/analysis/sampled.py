@@ -218,9 +218,9 @@ def measure_canonical(
 
     >>> import jax
     >>> from pvr_jax.analysis import sampled
-    >>> found = sampled.measure_canonical(
-    ...     lambda x: x[:, 1], lambda x: x[:, 0] * x[:, 1], 64, 0, 1, jax.random.key(0)
-    ... )
+    >>> learned, target = (lambda x: x[:, 1]), (lambda x: x[:, 0] * x[:, 1])
+    >>> key = jax.random.key(0)
+    >>> found = sampled.measure_canonical(learned, target, 64, 0, 1, key, points=4096)
     >>> float(found["generalization_error"]), float(found["projection"]), float(found["leak"])
     (1.0, 1.0, 0.0)
     """

@@ -117,9 +117,9 @@ def search(
 
     >>> import jax
     >>> from pvr_jax.boolean import sparse_spectrum
-    >>> f = lambda x: x[:, 0] * x[:, 9] + x[:, 19] / 2
-    >>> sparse_spectrum.search(f, 20, 0.4, jax.random.key(0)).sets
-    [(0, 9), (19,)]
+    >>> f = lambda x: x[:, 0] * x[:, 7] + x[:, 5] / 2
+    >>> sparse_spectrum.search(f, 8, 0.4, jax.random.key(0)).sets
+    [(0, 7), (5,)]
     """
     threshold = checks.above(0).check("threshold", threshold)
     pilot, searched, refining = jax.random.split(jax.random.fold_in(key, STREAM), 3)

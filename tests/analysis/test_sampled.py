@@ -26,6 +26,7 @@ SCALARS = (
 )
 BY_DEGREE = ("degree_profile", "leak_by_degree")
 MAX_DEGREE = 2
+measure_pairs = jax.jit(sampled.measure_pairs)
 LOW = [(), (0,), (2, 3), (0, 2, 3, 4)]
 
 
@@ -63,7 +64,7 @@ def test_all_pairs_give_what_enumeration_gives(bit, value, c):
     exact = enumerated(learned, target, bit, value)
     with jax.enable_x64(True):
         pairs = map(jnp.asarray, (*all_pairs(learned, bit, value), *all_pairs(target, bit, value)))
-        found = jax.device_get(sampled.measure_pairs(*pairs))
+        found = jax.device_get(measure_pairs(*pairs))
     assert set(found) == {*SCALARS, *(f"{name}_se" for name in SCALARS)}
     for name in SCALARS:
         assert found[name] == pytest.approx(exact[name], rel=1e-10, abs=1e-14), name
@@ -73,7 +74,7 @@ def test_all_pairs_give_what_enumeration_gives(bit, value, c):
 def test_a_residual_of_rounding_is_small_in_float32(c):
     target = TARGETS["pvr"](11)
     pairs = all_pairs(target, FROZEN, 1)
-    found = sampled.measure_pairs(
+    found = measure_pairs(
         jnp.asarray(pairs[0]), jnp.asarray(c * pairs[0], jnp.float32), *map(jnp.asarray, pairs)
     )
     assert found["residual_variance"] == pytest.approx(0, abs=1e-6)
@@ -85,9 +86,9 @@ def test_standard_errors_are_those_of_the_bootstrap():
     values = rng.normal(size=(4, 400))
     values[1] += 0.5 * values[2]
     values = jnp.asarray(values, jnp.float32)
-    found = sampled.measure_pairs(*values)
+    found = measure_pairs(*values)
     rows = jnp.asarray(rng.integers(0, 400, (2000, 400)))
-    again = jax.jit(jax.vmap(lambda row: sampled.measure_pairs(*values[:, row])))(rows)
+    again = jax.jit(jax.vmap(lambda row: measure_pairs(*values[:, row])))(rows)
     found, again = jax.device_get((found, again))
     for name in SCALARS:
         if name != "degree_temperature":  # held at an end of its range
@@ -109,7 +110,7 @@ def check_coverage(n, kind, points, repetitions, **more):
         sampled.measure_canonical, learned, target, n, FROZEN, 1, points=points, **more
     )
     keys = jax.random.split(jax.random.key(5), repetitions)
-    found = jax.jit(lambda keys: jax.lax.map(measured, keys, batch_size=8))(keys)
+    found = jax.jit(lambda keys: jax.lax.map(measured, keys, batch_size=250))(keys)
     found = jax.device_get(found)
     names = [name for name in found if f"{name}_se" in found]
     assert set(SCALARS) <= set(names)
@@ -125,7 +126,7 @@ def check_coverage(n, kind, points, repetitions, **more):
 
 
 def test_intervals_hold_what_is_enumerated():
-    check_coverage(11, "pvr", 256, 1000)
+    check_coverage(11, "pvr", 256, 500)
 
 
 @pytest.mark.slow
@@ -167,15 +168,16 @@ def test_replicas_are_vmapped_over_functions_and_frozen_bits():
     def target(x):
         return x[:, 0] * x[:, 7]
 
+    @jax.jit
     def one(weight, bit, value):
         key = jax.random.key(0)
         return sampled.measure_canonical(
             lambda x: jnp.tanh(x @ weight), target, 40, bit, value, key, points=2000, block=500
         )
 
-    together = jax.jit(jax.vmap(one))(weights, bits, values)
+    together = jax.vmap(one)(weights, bits, values)
     for row in range(3):
-        alone = one(weights[row], int(bits[row]), int(values[row]))
+        alone = one(weights[row], bits[row], values[row])
         for name, value in alone.items():
             np.testing.assert_allclose(together[name][row], value, rtol=2e-3, err_msg=name)
 
@@ -199,7 +201,7 @@ def test_blocks_are_merged_into_one_sample():
     unseen = np.concatenate([x for x in rows if (x[:, 0] == -1).all()])
     assert len(seen) == len(unseen) == 96
     assert len(np.unique(seen, axis=0)) == 96 and np.array_equal(seen[:, 1:], unseen[:, 1:])
-    whole = sampled.measure_pairs(
+    whole = measure_pairs(
         *(jnp.asarray(f(jnp.asarray(x))) for f in (learned, target) for x in (seen, unseen))
     )
     for name in whole:
@@ -208,7 +210,7 @@ def test_blocks_are_merged_into_one_sample():
 
 def test_what_is_undefined_is_nan():
     zero = jnp.zeros(10)
-    found = sampled.measure_pairs(zero, zero, zero, zero)
+    found = measure_pairs(zero, zero, zero, zero)
     for name in ("leak", "projection", "degree_temperature", "residual_variance"):
         assert np.isnan(found[name]) and np.isnan(found[f"{name}_se"]), name
     assert found["generalization_error"] == 0 and found["generalization_error_se"] == 0
