@@ -34,7 +34,7 @@ class LowDegreeFit(NamedTuple):
         sets: the coordinates of every found set, the largest coefficients first.
         coefficients: [M], from points that the regression did not use.
         max_degree: the largest degree that was searched. Nothing is said of larger ones.
-        penalty: of the regression: coefficients below about twice this are not found.
+        penalty: of the regression, which finds no coefficient well below this.
         mean_square: E f².
         explained: E f² - E (f - h)², h the sum of the found coefficients times characters.
     """
@@ -79,7 +79,10 @@ def low_degree_lasso(
     >>> import jax
     >>> from pvr_jax.analysis import low_degree
     >>> f = lambda x: x[:, 0] * x[:, 9] + x[:, 19] / 2
-    >>> low_degree.low_degree_lasso(f, 20, 2, jax.random.key(0), points=2048).sets
+    >>> found = low_degree.low_degree_lasso(
+    ...     f, 20, 2, jax.random.key(0), points=2048, refined_points=4096
+    ... )
+    >>> found.sets
     [(0, 9), (19,)]
     """
     checks.integer(2).check("points", points)

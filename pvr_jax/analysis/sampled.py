@@ -122,7 +122,7 @@ def _of_means(means: jax.Array) -> Measures:
 def degree_moments(
     x: jax.Array, learned_seen: jax.Array, learned_unseen: jax.Array, max_degree: int
 ) -> Moments:
-    """Return the moments of `degree_measures` from one block; merge those of 32 blocks or more.
+    """Return the moments of `degree_measures` from one block; merge those of 128 blocks or more.
 
     Args:
         x: points [b, n], equal in the frozen coordinate; those of a block are paired with each
@@ -222,9 +222,9 @@ def measure_canonical(
 
     >>> import jax
     >>> from pvr_jax.analysis import sampled
-    >>> found = sampled.measure_canonical(
-    ...     lambda x: x[:, 1], lambda x: x[:, 0] * x[:, 1], 64, 0, 1, jax.random.key(0)
-    ... )
+    >>> learned, target = (lambda x: x[:, 1]), (lambda x: x[:, 0] * x[:, 1])
+    >>> key = jax.random.key(0)
+    >>> found = sampled.measure_canonical(learned, target, 64, 0, 1, key, points=4096)
     >>> float(found["generalization_error"]), float(found["projection"]), float(found["leak"])
     (1.0, 1.0, 0.0)
     """

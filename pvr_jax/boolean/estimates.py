@@ -3,6 +3,7 @@
 Mechanism of `sampling` and `sparse_spectrum`.
 """
 
+import functools
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ Samples = dict[str, tuple[jax.Array, jax.Array | None]]
 
 CONFIDENCE = 0.95
 HIGHEST = lax.Precision.HIGHEST
+BLOCKS_AT_ONCE = 32  # in one call of the compiled program
 STREAM = 0x73616D70  # no small number: those are what other draws fold into their keys
 
 
@@ -119,29 +121,60 @@ def stream(
     points: int,
     sizes: tuple[int, ...],
     arguments: tuple[Any, ...],
-    confidence: float,
+    confidence: float = CONFIDENCE,
 ) -> dict[str, Estimate]:
-    """Return the estimates of `samples(key, sizes, *arguments)` over blocks of sizes[0] points."""
-    checks.integer(2).check("points", points)
-    checks.integer(1, checks.LARGEST_N).check("n", sizes[1])
-    sizes = (min(sizes[0], points), *sizes[1:])
-    key = jax.random.fold_in(key, STREAM)
-    total: dict[str, Moments] = {}
-    for index in range(-(-points // sizes[0])):
-        block = _block(samples, key, index, sizes, arguments)
-        # Blocks are summed up in float64 on the host, whatever the function computes in.
-        block = jax.tree.map(lambda array: np.asarray(array, np.float64), block)
-        total = {name: merge(total[name], block[name]) if total else block[name] for name in block}
-    return estimates(total, confidence)
+    """Return the estimates of the means of what `samples` returns; arguments as `streamed`."""
+    return estimates(streamed(samples, key, points, sizes, arguments), confidence)
 
 
-@partial(jax.jit, static_argnames=("samples", "sizes"))
-def _block(
+def streamed(
     samples: Callable[..., Samples],
     key: jax.Array,
-    index: int,
+    points: int,
     sizes: tuple[int, ...],
     arguments: tuple[Any, ...],
 ) -> dict[str, Moments]:
-    found = samples(jax.random.fold_in(key, index), sizes, *arguments)
-    return {name: summarize(*own) for name, own in found.items()}
+    """Return the moments of `samples(key, sizes, *arguments)` over many keys, float64.
+
+    Args:
+        samples: traceable, and compiled once for its `sizes`.
+        key: of the stream.
+        points: how many, rounded up to whole blocks, and those to whole groups.
+        sizes: the points of a block, n, and whatever else fixes shapes.
+        arguments: arrays and trees of arrays.
+    """
+    checks.integer(2).check("points", points)
+    checks.integer(1, checks.LARGEST_N).check("n", sizes[1])
+    sizes = (min(sizes[0], points), *sizes[1:])
+    blocks = -(-points // sizes[0])
+    groups = -(-blocks // BLOCKS_AT_ONCE)
+    total: dict[str, Moments] = {}
+    for group in range(groups):
+        found = _group(samples, key, np.int32(group), sizes, -(-blocks // groups), arguments)
+        # Blocks are summed up in float64 on the host, whatever the function computes in.
+        for name, own in jax.device_get(found).items():
+            parts = [
+                Moments(*each)
+                for each in zip(*(np.asarray(array, np.float64) for array in own), strict=True)
+            ]
+            total[name] = functools.reduce(merge, parts, *([total[name]] if group else []))
+    return total
+
+
+@partial(jax.jit, static_argnames=("samples", "sizes", "blocks"))
+def _group(
+    samples: Callable[..., Samples],
+    key: jax.Array,
+    group: jax.Array,
+    sizes: tuple[int, ...],
+    blocks: int,
+    arguments: tuple[Any, ...],
+) -> dict[str, Moments]:
+    """Return the moments of some blocks, one after the other in the memory of one."""
+    key = jax.random.fold_in(key, STREAM)
+
+    def of_block(index: jax.Array) -> dict[str, Moments]:
+        found = samples(jax.random.fold_in(key, index), sizes, *arguments)
+        return {name: summarize(*own) for name, own in found.items()}
+
+    return lax.map(of_block, group * blocks + jnp.arange(blocks, dtype=jnp.int32))

@@ -44,7 +44,7 @@ MOST_CHARACTERS = 2**24  # values of characters in memory at once
 # Degree weights: the points of a block are paired with each other, and the standard error is that
 # of the mean over blocks.
 PAIRED_BLOCK = 2**10
-FEWEST_BLOCKS = 32
+FEWEST_BLOCKS = 128
 
 
 def members(sets: Iterable[Sequence[int]], n: int) -> np.ndarray:
@@ -149,7 +149,7 @@ def coefficients(
     >>> import jax
     >>> from pvr_jax.boolean import sampling
     >>> parity = lambda x: x[:, 0] * x[:, 63]
-    >>> sampling.coefficients(parity, 64, [(0, 63)], jax.random.key(0)).value.tolist()
+    >>> sampling.coefficients(parity, 64, [(0, 63)], jax.random.key(0), points=4096).value.tolist()
     [1.0]
     """
     chosen = members(sets, n)
@@ -189,7 +189,8 @@ def influences(
     >>> import jax
     >>> from pvr_jax.boolean import sampling
     >>> parity = lambda x: x[:, 0] * x[:, 63]
-    >>> sampling.influences(parity, 64, jax.random.key(0), bits=[0, 1]).value.tolist()
+    >>> found = sampling.influences(parity, 64, jax.random.key(0), bits=[0, 1], points=4096)
+    >>> found.value.tolist()
     [1.0, 0.0]
     """
     chosen = range(n) if bits is None else [checks.bit_number(bit, n) for bit in bits]
@@ -234,8 +235,8 @@ def noise_stability(
 
     >>> import jax
     >>> from pvr_jax.boolean import sampling
-    >>> stability = sampling.noise_stability(lambda x: x[:, 0], 64, -1.0, jax.random.key(0))
-    >>> float(stability.value)
+    >>> key = jax.random.key(0)
+    >>> float(sampling.noise_stability(lambda x: x[:, 0], 64, -1.0, key, points=4096).value)
     -1.0
     """
     checks.in_range("rho", rho, -1, 1)
@@ -281,13 +282,14 @@ def degree_weights(
         n: number of coordinates.
         max_degree: the largest degree.
         key: of the random points.
-        points: how many, at least 64; rounded up to whole blocks.
+        points: how many, at least 256; rounded up to whole blocks.
         confidence: of the intervals, jointly.
 
     >>> import jax
     >>> from pvr_jax.boolean import sampling
-    >>> weights = sampling.degree_weights(lambda x: x[:, 0], 64, 2, jax.random.key(0))
-    >>> abs(weights.value - [0, 1, 0]).round(1).tolist()
+    >>> key = jax.random.key(0)
+    >>> found = sampling.degree_weights(lambda x: x[:, 0], 64, 2, key, points=2**14)
+    >>> abs(found.value - [0, 1, 0]).round(1).tolist()
     [0.0, 0.0, 0.0]
     """
     checks.integer(0, n).check("max_degree", max_degree)
@@ -362,6 +364,7 @@ def errors(
     ...     64,
     ...     jax.random.key(0),
     ...     seen=lambda x: x[:, 0] == 1,
+    ...     points=4096,
     ... )
     >>> float(found["in_distribution_error"].value), float(found["unseen_error"].value)
     (0.0, 2.0)

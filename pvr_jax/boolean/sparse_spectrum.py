@@ -5,7 +5,6 @@ one coordinate at a time, and a part of all sets is searched further while their
 """
 
 import math
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -24,9 +23,8 @@ from pvr_jax.boolean.estimates import (
     Function,
     Moments,
     Samples,
-    merge,
     stream,
-    summarize,
+    streamed,
     traceable,
     uniform_points,
     values_at,
@@ -119,9 +117,9 @@ def search(
 
     >>> import jax
     >>> from pvr_jax.boolean import sparse_spectrum
-    >>> f = lambda x: x[:, 0] * x[:, 9] + x[:, 19] / 2
-    >>> sparse_spectrum.search(f, 20, 0.4, jax.random.key(0)).sets
-    [(0, 9), (19,)]
+    >>> f = lambda x: x[:, 0] * x[:, 7] + x[:, 5] / 2
+    >>> sparse_spectrum.search(f, 8, 0.4, jax.random.key(0)).sets
+    [(0, 7), (5,)]
     """
     threshold = checks.above(0).check("threshold", threshold)
     pilot, searched, refining = jax.random.split(jax.random.fold_in(key, STREAM), 3)
@@ -143,14 +141,14 @@ def search(
         extended = alive.copy()
         extended[:, level - 1] = True
         alive = np.concatenate([alive, extended])
-        weights = _weights(
+        parts = weights(
             function, alive, level, jax.random.fold_in(searched, level), suffixes, prefixes
         )
-        upper = _upper(weights, tail)
-        keeps = weights.mean >= least
+        upper = _upper(parts, tail)
+        keeps = parts.mean >= least
         missed = max(missed, upper[~keeps].max(initial=0.0))
         alive = alive[keeps]
-        evaluations += int(weights.count) * prefixes
+        evaluations += int(parts.count) * prefixes
         if not len(alive):
             break
         if len(alive) > MOST_BUCKETS:
@@ -220,7 +218,7 @@ def _upper(weights: Moments, tail: float) -> np.ndarray:
     return weights.mean - scipy.special.stdtrit(freedom, tail / len(error)) * error
 
 
-def _weights(
+def weights(
     function: Partial,
     alive: np.ndarray,
     level: int,
@@ -232,28 +230,21 @@ def _weights(
     # Programs are compiled for powers of two; the rows that are added are dropped.
     count = 1 << max(3, (len(alive) - 1).bit_length())
     padded = jnp.asarray(np.pad(alive, ((0, count - len(alive)), (0, 0))))
-    size = max(1, min(suffixes, _block_size(count) // prefixes))
-    total = None
-    for index in range(-(-suffixes // size)):
-        block = _weight_block(
-            function, padded, level, jax.random.fold_in(key, index), size, prefixes
-        )
-        block = jax.tree.map(lambda array: np.asarray(array, np.float64), block)
-        total = block if total is None else merge(total, block)
+    sizes = (max(1, _block_size(count) // prefixes), alive.shape[1], prefixes)
+    arguments = (function, padded, np.int32(level))
+    (total,) = streamed(_weight_samples, key, suffixes, sizes, arguments).values()
     return Moments(total.count, total.mean[: len(alive)], total.squares[: len(alive)])
 
 
-@partial(jax.jit, static_argnames=("suffixes", "prefixes"))
-def _weight_block(
+def _weight_samples(
+    key: jax.Array,
+    sizes: tuple[int, int, int],
     function: Partial,
     alive: jax.Array,
-    level: int,
-    key: jax.Array,
-    suffixes: int,
-    prefixes: int,
-) -> Moments:
+    level: jax.Array,
+) -> Samples:
+    suffixes, n, prefixes = sizes
     of_suffix, of_prefix = jax.random.split(key)
-    n = alive.shape[1]
     suffix = uniform_points(of_suffix, (suffixes, 1, n))
     prefix = uniform_points(of_prefix, (suffixes, prefixes, n))
     is_prefix = (jnp.arange(n) < level)[None, None]
@@ -262,7 +253,7 @@ def _weight_block(
     signs = sampling.characters(x, alive).reshape(suffixes, prefixes, -1).astype(y.dtype)
     sums = jnp.einsum("zr,zrb->zb", y, signs, precision=HIGHEST)
     itself = jnp.square(y).sum(axis=1)[:, None]
-    return summarize((jnp.square(sums) - itself) / (prefixes * (prefixes - 1)))
+    return {"weights": ((jnp.square(sums) - itself) / (prefixes * (prefixes - 1)), None)}
 
 
 def _block_size(sets: int) -> int:
