@@ -28,7 +28,7 @@ def min_degree(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) -> 
     Raises:
         Refusal: the interpolator is too large a problem.
     """
-    reference = reference_of(config)
+    reference = _enumerated(config)
     if reference.not_computed:
         given = reference.not_computed.partition("given ")[2].replace("; allowed", ", and for now")
         raise Refusal(f"too large a problem: {given}")
@@ -51,9 +51,18 @@ def wide_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) -> Ar
             f"for the model {model}"
         )
     _check_lazy(config, "the limit of infinite width")
-    reference = reference_of(config)
     try:
-        limit = kernel_limit(config, n)[: reference.n + 1]
+        limit = kernel_limit(config, n)
+    except Refusal as error:
+        raise Refusal(_why_not(str(error), n)) from error
+    reference = _enumerated(config)
+    if reference.other_share < 1:
+        raise Refusal(
+            "regression is computed where target and seen set depend on few coordinates, all parts "
+            "of the seen set together"
+        )
+    try:
+        limit = limit[: reference.n + 1]
         predicted = theory.kernel_interpolator(limit, reference.truth, reference.seen)
     except (Refusal, np.linalg.LinAlgError) as error:
         raise Refusal(_why_not(str(error), n)) from error
@@ -93,6 +102,14 @@ def empirical_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) 
             kernel = theory.mean_empirical_kernel(*own, keys, symmetrize=True)
             predicted = theory.kernel_interpolator(kernel, reference.truth, reference.seen)
     return compared(config, reference, predicted, len(replicas), learned)
+
+
+def _enumerated(config: ConfigDict) -> Reference:
+    """Return the reference; refuse one without a seen set."""
+    reference = reference_of(config)
+    if reference.seen is None:
+        raise Refusal(reference.not_computed)
+    return reference
 
 
 def _check_lazy(config: ConfigDict, what: str) -> None:
@@ -141,10 +158,10 @@ def compared(
     points = points_of(config, reference)
     followed = tracked_monomials(reference, config.evaluation.monomials)
     halves = np.square(predicted - reference.truth) / 2
-    is_unseen, at_points = ~reference.seen[points.indices], predicted[points.indices]
+    is_unseen, at_points = ~points.seen, predicted[points.indices]
     return {
         "predicted_generalization_error": np.full(count, halves.mean()),
-        "predicted_unseen_error": np.full(count, _mean(halves[~reference.seen])),
+        "predicted_unseen_error": np.full(count, reference.mean_unseen(halves)),
         "predicted_coefficients": np.tile(
             float64.spectrum(predicted)[followed.indices], (count, 1)
         ),

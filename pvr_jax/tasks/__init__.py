@@ -1,5 +1,6 @@
 """Targets on {-1, +1}^n, seen sets, training sets, and classification tasks."""
 
+from pvr_jax.tasks.relevant_coordinates import relevant_coordinates
 from pvr_jax.tasks.seen_sets import SeenSet, make_seen_set
 from pvr_jax.tasks.targets import Task, exact_values, make, names, parameters, truth_table
 
@@ -11,5 +12,6 @@ __all__ = [
     "make_seen_set",
     "names",
     "parameters",
+    "relevant_coordinates",
     "truth_table",
 ]

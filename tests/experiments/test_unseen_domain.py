@@ -227,7 +227,15 @@ def test_replicas_differ_in_rate_and_share_their_start(tmp_path):
         ({"train__seeds": 0}, "config.train.seeds: given 0; allowed a whole number of at least 1"),
         ({"evaluation__relevant": 21}, "config.evaluation.relevant: given 21; allowed 0 to 20"),
         ({"evaluation__relevant": 7}, "config.evaluation.relevant: given 7; allowed 0 to 6"),
-        ({"task__n": 40}, "config.evaluation.relevant: given 0; allowed 1 to 20, how many first"),
+        ({"task__n": 40}, "config.data.source: given 'whole'; allowed sampled, fresh, rows (the"),
+        (
+            {"task__n": 40, "data__source": "sampled", "evaluation__points": "enumerated"},
+            "config.evaluation.points: given 'enumerated'; allowed auto or sampled with n = 40",
+        ),
+        (
+            {"evaluation__points": 256},
+            "config.evaluation.points: given 256; allowed auto, enumerated, sampled (how many is",
+        ),
         ({"model__name": "mlpp"}, "config.model.name: given 'mlpp'"),
         ({"data__order": "random"}, "config.data.order: given 'random'"),
         (
@@ -277,7 +285,7 @@ def subcube_of_forty(frozen, **overrides):
             "data__source": "sampled",
             "data__samples": 500,
             "evaluation__relevant": 14,
-            "evaluation__points": 2048,
+            "evaluation__samples": 2048,
         }
         | overrides,
     )
@@ -357,7 +365,7 @@ def test_rare_unseen_points_are_added_too():
         "setting=2parity40,model=mlp,tiny",
         holdout__condition=condition,
         evaluation__relevant=14,
-        evaluation__points=800,
+        evaluation__samples=800,
     )
     reference = reference_of(config)
     points = points_of(config, reference)
@@ -374,7 +382,7 @@ RARE = "x0*x1 + " + "*".join(f"(1 + x{i})/2" for i in range(20, 31))
     [
         # A term that one input in 2,048 has.
         (
-            {"task__expression": RARE, "evaluation__points": 2**14},
+            {"task__expression": RARE, "evaluation__samples": 2**14},
             "given 2; allowed all .* test points they .* some past x1",
         ),
         ({"holdout__condition": "x0 = 1 and x30 = 1"}, "given 2; allowed all"),

@@ -1,7 +1,6 @@
 """Draws from seen sets: always a seen input, each equally often, however few are seen."""
 
 import math
-from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
