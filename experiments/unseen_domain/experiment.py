@@ -204,8 +204,11 @@ def facts(
         "seen": plain(seen_set.description),
     }
     # Of the coordinates that matter, so of the whole cube, whatever is sampled or followed.
-    of_cube = points.truth[: points.uniform] if reference.truth is None else reference.truth
-    mean_square = float(np.mean(np.square(of_cube)))
+    if reference.facts is not None:
+        mean_square = reference.facts.mean_square
+    else:
+        of_cube = points.truth[: points.uniform] if reference.truth is None else reference.truth
+        mean_square = float(np.mean(np.square(of_cube)))
     if reference.seen is None:
         shown, share = points.truth[points.seen], seen_set.share
     else:
@@ -223,10 +226,13 @@ def evaluated(reference: Reference, points: Points) -> str:
     if points.inputs is None:
         return "every input"
     text = f"{len(points.truth):,} random inputs"
-    if reference.seen is None:
+    if np.isnan(points.interpolator).all():
         text += "; without the MDI, and what is compared with it"
-    if reference.truth is None:
-        text += "; E f² and Var f are estimates"
+    if reference.seen is None:
+        estimates = "E f² and Var f are estimates"
+        if reference.facts is not None or reference.truth is not None:
+            estimates = "Var f is an estimate"
+        text += f"; {estimates}"
     return text
 
 

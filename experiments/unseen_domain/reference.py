@@ -27,6 +27,7 @@ TEST_KEY = 2**31 - 1
 # At least this fraction of the test points is seen, and at least this fraction unseen: what random
 # points lack is drawn from the seen, or from the unseen, inputs alone.
 MIN_FRACTION = 1 / 8
+MAX_MONOMIALS = 2**20  # of a target, to find the largest
 NEGLIGIBLE = 1e-9  # of a coefficient, relative to the target's largest value
 ROUNDING = 1e-6  # of a value, relative to the target's largest, from reordered sums
 
@@ -50,6 +51,7 @@ class Reference:
         coordinates: the relevant coordinates, ascending.
         truth, seen, interpolator, not_computed: as above.
         other_share: the share of inputs for which the other parts of the seen set hold.
+        facts: facts about the target where it is not enumerated, if any are known.
     """
 
     coordinates: tuple[int, ...]
@@ -58,6 +60,7 @@ class Reference:
     interpolator: np.ndarray
     not_computed: str = ""
     other_share: float = 1.0
+    facts: tasks.ExactFacts | None = None
 
     @property
     def n(self) -> int:
@@ -142,6 +145,22 @@ def seen_set_of(config: ConfigDict, n: int) -> tasks.SeenSet:
     return seen
 
 
+def facts_of(task: tasks.Task) -> tasks.ExactFacts | None:
+    """Return exact facts about a task; None of one that is too large for them."""
+    try:
+        return tasks.exact_facts(task)
+    except Refusal:
+        return None
+
+
+def coordinates_of(task: tasks.Task) -> tuple[int, ...]:
+    """Return the coordinates that a task depends on, at least one; all where that is not known."""
+    facts = facts_of(task)
+    if facts is None:
+        return tuple(range(task.n))
+    return tuple(np.flatnonzero(facts.influences).tolist()) or (0,)
+
+
 class Split(NamedTuple):
     """The relevant coordinates, and the parts of the seen set on these and on others."""
 
@@ -159,7 +178,7 @@ def split_of(config: ConfigDict) -> Split:
     parts = seen_set_of(config, task.n).parts
     if config.evaluation.relevant or task.n <= MAX_BITS:
         return Split(tuple(range(config.evaluation.relevant or task.n)), parts, ())
-    target = frozenset(tasks.relevant_coordinates(task)) or {0}
+    target = frozenset(coordinates_of(task))
     every = target.union(*(part.coordinates for part in parts))
     if len(every) <= MAX_BITS:
         return Split(tuple(sorted(every)), parts, ())
@@ -200,9 +219,9 @@ def _target_alone(config: ConfigDict, count: int) -> Reference:
         f"too large a problem: {count} coordinates of the target and of the parts of the seen set "
         f"that share one with it, and for now at most {MAX_BITS} are enumerated"
     )
-    own = tasks.relevant_coordinates(task) or (0,)
+    own = coordinates_of(task)
     if len(own) > MAX_BITS:
-        return Reference((), None, None, np.full(1, np.nan), reason)
+        return Reference((), None, None, np.full(1, np.nan), reason, facts=facts_of(task))
     truth = _target_at(config, _points_on(own, task.n))
     return Reference(own, truth, None, np.full_like(truth, np.nan), reason)
 
@@ -305,12 +324,12 @@ def tracked_monomials(reference: Reference, count: int) -> Monomials:
     """Return up to `count` monomials in which target and interpolator differ most.
 
     Others of either follow. If the interpolator is not computed, those are the target's largest; if
-    the target is not enumerated, the constant and the first coordinates, of unknown coefficients.
+    the target's are not known, the constant and the first coordinates.
     """
     if reference.truth is None:
-        sets = [(), *((i,) for i in range(count - 1))]
-        unknown = np.full(count, np.nan)
-        return Monomials(sets, np.zeros(count, int), unknown, unknown)
+        known = _largest(reference.facts, count)
+        places, unknown = np.zeros(len(known), int), np.full(len(known), np.nan)
+        return Monomials(list(known), places, np.array(list(known.values())), unknown)
     target, interpolator, least = reference.spectra
     present = np.flatnonzero((np.abs(target) > least) | (np.abs(interpolator) > least))
     size = np.abs(target - np.nan_to_num(interpolator))[present]
@@ -321,3 +340,15 @@ def tracked_monomials(reference: Reference, count: int) -> Monomials:
     own = np.array(reference.coordinates)
     sets = [tuple(own[list(cube.coordinates(p, reference.n))].tolist()) for p in indices]
     return Monomials(sets, indices, *cleaned)
+
+
+def _largest(facts: tasks.ExactFacts | None, count: int) -> dict[tuple[int, ...], float]:
+    """Return the `count` largest coefficients of a target by their sets of coordinates."""
+    try:
+        found = facts.monomials(MAX_MONOMIALS) if facts else {}
+    except Refusal:
+        found = {}
+    if not found:
+        return dict.fromkeys([(), *((i,) for i in range(count - 1))], np.nan)
+    order = sorted(found, key=lambda own: (-round(abs(found[own]), 9), len(own), own))
+    return {own: found[own] for own in order[:count]}

@@ -47,6 +47,37 @@ def _influences(coefficients: jax.Array) -> jax.Array:
     return jnp.stack(result, axis=-1)
 
 
+def cross_sums(coefficients: ArrayLike, bit: ArrayLike) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Sums over the sets T without k = `bit`, by size: coefficients [..., 2^n] to three [..., n].
+
+    Entry d of the three is the sum of f^(T)^2, of f^(T) f^(T with k) and of f^(T with k)^2 over
+    the T of size d: all that the kernel limit needs of a target with k frozen.
+
+    `bit` is a scalar and may be traced, its range then unchecked.
+
+    >>> from pvr_jax.boolean import measures
+    >>> [sums.tolist() for sums in measures.cross_sums([3, 0, 1, 2], 0)]  # 3 + x0 + 2 x0 x1
+    [[9.0, 0.0], [3.0, 0.0], [1.0, 4.0]]
+    """
+    coefficients = checks.real_array("coefficients", coefficients)
+    n = cube.dimension(coefficients, "coefficients")
+    checks.is_scalar("bit", bit)
+    checks.in_range("bit", bit, 0, n - 1)
+    return _cross_sums(coefficients, jnp.asarray(bit))
+
+
+@jax.jit
+def _cross_sums(coefficients: jax.Array, bit: jax.Array) -> tuple[jax.Array, ...]:
+    numbers = jnp.arange(coefficients.shape[-1], dtype=jnp.int32)
+    lacks = numbers & cube.coordinate_mask(bit, cube.dimension(coefficients)) == 0
+    lacks = jnp.broadcast_to(lacks, coefficients.shape)
+    low = jnp.where(lacks, coefficients, 0)
+    high = jnp.where(lacks, fourier.aliased(coefficients, bit), 0)
+    pairs = ((low, low), (low, high), (high, high))
+    # No set of size n lacks the bit.
+    return tuple(fourier.sum_by_degree(one * other)[..., :-1] for one, other in pairs)
+
+
 def total_influence(coefficients: ArrayLike) -> jax.Array:
     """Sum of all influences, sum_S |S| f^(S)^2: coefficients [..., 2^n] to [...].
 
@@ -72,7 +103,7 @@ def noise_stability(coefficients: ArrayLike, rho: ArrayLike) -> jax.Array:
     """
     checks.in_range("rho", rho, -1, 1)
     profile = fourier.degree_profile(coefficients)
-    return _polynomial(profile, jnp.asarray(rho).astype(profile.dtype))
+    return stability_of(profile, jnp.asarray(rho).astype(profile.dtype))
 
 
 def noise_sensitivity(coefficients: ArrayLike, delta: ArrayLike) -> jax.Array:
@@ -97,13 +128,16 @@ def _noise_sensitivity(profile: jax.Array, delta: jax.Array) -> jax.Array:
     # 1 - rho^d = 2 delta (1 + rho + ... + rho^(d-1)) turns the difference, which would cancel for
     # small delta, into delta sum_j rho^j (weight above degree j).
     tails = jnp.flip(jnp.cumsum(jnp.flip(profile[..., 1:], -1), axis=-1), -1)
-    sums = _polynomial(tails, 1 - 2 * delta)
+    sums = stability_of(tails, 1 - 2 * delta)
     return jnp.broadcast_to(delta, sums.shape) * sums
 
 
 @jax.jit
-def _polynomial(weights: jax.Array, rho: jax.Array) -> jax.Array:
-    """sum_d weights[..., d] rho^d by Horner's rule, exact at rho = 0 and defined below it."""
+def stability_of(weights: jax.Array, rho: jax.Array) -> jax.Array:
+    """Stab_rho from weights by degree: sum_d weights[..., d] rho^d, of one dtype, to [...].
+
+    By Horner's rule, exact at rho = 0 and defined below it.
+    """
     shape = jnp.broadcast_shapes(rho.shape, weights.shape[:-1])
     rho = jnp.broadcast_to(rho, shape)
     result = jnp.zeros(shape, weights.dtype)

@@ -10,7 +10,8 @@ import math
 import operator
 import re
 import warnings
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple, NoReturn
@@ -29,6 +30,7 @@ GRAMMAR = (
 )
 LARGEST_POWER = 64
 LONGEST_EXPRESSION = 100_000
+MOST_PRODUCTS = 2**17  # of monomials, in one multiplication of two polynomials
 # Half of the largest float32: intermediate values must be finite.
 LARGEST_VALUE = float(np.finfo(np.float32).max) / 2
 SMALLEST_DIVISOR = float(np.finfo(np.float32).tiny)
@@ -239,6 +241,60 @@ def run(program: Program, x: jax.Array) -> jax.Array:
     """Value of a parsed polynomial at the points x[..., n] -> y[...], in the dtype of x."""
     value = execute(program, lambda index: x[..., index])
     return jnp.broadcast_to(jnp.asarray(value, x.dtype), x.shape[:-1])
+
+
+def expand(expression: str) -> dict[int, Fraction] | None:
+    """Coefficients of a polynomial that are not 0, exact, by sets of coordinates.
+
+    A set is the number whose bit i is 1 for i in it. None if there are too many products to form.
+    """
+
+    def apply(operation: str, argument: Any, operands: list[Any]) -> dict[int, Fraction]:
+        first, *others = map(_terms, operands)
+        if operation in ("keep", "negate"):
+            return {mask: apply_operation(operation, None, [c]) for mask, c in first.items()}
+        if operation == "**":
+            result = {0: Fraction(1)}
+            for _ in range(argument):
+                result = _product(result, first)
+            return result
+        (second,) = others
+        if operation == "/":
+            return {mask: value / second[0] for mask, value in first.items()}
+        if operation == "*":
+            return _product(first, second)
+        total = Counter(first)
+        for mask, value in second.items():
+            total[mask] = COMPUTE[operation](total[mask], value)
+        return _nonzero(total)
+
+    program, _ = parse(expression, exact=True)
+    try:
+        return _nonzero(_terms(execute(program, lambda index: {1 << index: Fraction(1)}, apply)))
+    except _TooManyProductsError:
+        return None
+
+
+class _TooManyProductsError(Exception):
+    """Two polynomials have more than MOST_PRODUCTS pairs of monomials."""
+
+
+def _terms(value: Fraction | dict[int, Fraction]) -> dict[int, Fraction]:
+    return value if isinstance(value, dict) else {0: value}
+
+
+def _nonzero(terms: Mapping[int, Fraction]) -> dict[int, Fraction]:
+    return {mask: value for mask, value in terms.items() if value}
+
+
+def _product(first: dict[int, Fraction], second: dict[int, Fraction]) -> dict[int, Fraction]:
+    if len(first) * len(second) > MOST_PRODUCTS:
+        raise _TooManyProductsError
+    total: Counter[int] = Counter()
+    for mask, value in first.items():
+        for other_mask, other in second.items():
+            total[mask ^ other_mask] += value * other  # x_i^2 = 1
+    return _nonzero(total)
 
 
 def polynomial(

@@ -14,6 +14,8 @@ AGGREGATIONS = ("parity", "majority", "min", "max")
 BOUNDARIES = ("cyclic", "truncated")
 TIES = (-1, 0, 1)
 MAX_POINTER_BITS = 10
+# The paper's f3.
+F3 = {"pointer_bits": 3, "window": 3, "aggregation": "majority", "boundary": "truncated"}
 
 
 def binary_number(x: jax.Array) -> jax.Array:
@@ -107,5 +109,5 @@ def pvr_majority(tie: int = 0) -> tuple[int, Callable[[jax.Array], jax.Array], d
 
     Source: Abbe et al. 2022, f3.
     """
-    n, target, chosen = pvr(3, 3, "majority", "truncated", tie)
+    n, target, chosen = pvr(**F3, tie=tie)
     return n, target, {"tie": chosen["tie"]}

@@ -5,6 +5,7 @@ from pvr_jax.theory.empirical_kernel import empirical_kernel, mean_empirical_ker
 from pvr_jax.theory.kernel_features import symmetric_interpolator, symmetric_kernel
 from pvr_jax.theory.kernel_limit import (
     feature_interpolator,
+    kernel_error,
     kernel_influences,
     kernel_interpolator,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "exact_min_degree_interpolator",
     "feature_interpolator",
     "hilbert_function",
+    "kernel_error",
     "kernel_influences",
     "kernel_interpolator",
     "linear_regression_error",

@@ -11,10 +11,10 @@ import scipy.linalg
 from jax.typing import ArrayLike
 
 from pvr_jax import checks
-from pvr_jax.boolean import float64
+from pvr_jax.boolean import float64, measures
+from pvr_jax.boolean.krawtchouk import distances, kernel_of
 from pvr_jax.refusal import Refusal
 from pvr_jax.theory import closed_forms
-from pvr_jax.theory.krawtchouk import distances, kernel_of
 from pvr_jax.theory.symmetry import without_irrelevant_coordinates
 
 MAX_POINTS = 8192
@@ -52,21 +52,55 @@ def kernel_influences(
     if coefficients.shape != (2**n,) or n < 1:
         raise Refusal(f"coefficients: given shape {coefficients.shape}; allowed [2^n]")
     eigenvalues = _eigenvalues(eigenvalues, n)
+    with float64.exact():
+        sums = [map(np.asarray, measures.cross_sums(coefficients, bit)) for bit in range(n)]
+        return np.array([kernel_error(*own, eigenvalues, value) for own in sums])
+
+
+def kernel_error(
+    low_squares: ArrayLike,
+    products: ArrayLike,
+    high_squares: ArrayLike,
+    eigenvalues: ArrayLike,
+    value: int = 1,
+) -> float:
+    """Return the generalization error of kernel regression with one bit frozen, at any n.
+
+    Σ_d (1 - π_d)² Σ f^(T)² - 2 v (1 - π_d) π_d Σ f^(T) f^(T∪k) + π_d² Σ f^(T∪k)², the inner sums
+    over the sets T of size d without the bit k: `kernel_influences`, from three sums by degree
+    instead of 2^n coefficients.
+
+    Args:
+        low_squares: Σ f^(T)² [n] by degree.
+        products: Σ f^(T) f^(T∪k) [n].
+        high_squares: Σ f^(T∪k)² [n]; the three are `tasks.exact_facts(task).cross_sums(k)`.
+        eigenvalues: nonnegative μ [n + 1] by degree; NaN: unknown.
+        value: the v to which the bit is frozen, -1 or +1.
+
+    Returns:
+        The error. NaN if the target needs a degree d for which the kernel has neither degree d nor
+        d + 1, or of which one of the two is unknown.
+
+    Raises ValueError for other shapes, negative eigenvalues or another value.
+
+    >>> from pvr_jax import theory
+    >>> theory.kernel_error([0, 0], [0, 0], [0, 1], [4, 3, 1])  # of x0 x1: (3/4)^2
+    0.5625
+    """
+    sums = [np.asarray(each, np.float64) for each in (low_squares, products, high_squares)]
+    if sums[0].ndim != 1 or not sums[0].size or len({each.shape for each in sums}) > 1:
+        shapes = ", ".join(str(each.shape) for each in sums)
+        raise Refusal(f"sums: given shapes {shapes}; allowed three of [n]")
     if value not in (-1, 1):
         raise Refusal(f"value: given {value!r}; allowed -1 or +1")
+    low, between, high = sums
+    mu = _eigenvalues(eigenvalues, len(low), may_be_unknown=True)
     with np.errstate(invalid="ignore"):
-        low_share = eigenvalues[:-1] / (eigenvalues[:-1] + eigenvalues[1:])
-    sets = np.arange(2**n)
-    errors = np.empty(n)
-    for bit in range(n):
-        mask = 1 << (n - 1 - bit)
-        without = sets[sets & mask == 0]
-        low, high = coefficients[without], value * coefficients[without | mask]
-        needed = low + high != 0
-        share = low_share[np.bitwise_count(without)]
-        parts = np.where(needed, (1 - share) * low - share * high, low)
-        errors[bit] = np.sum(np.square(parts))
-    return errors
+        kept, leaked = mu[:-1] / (mu[:-1] + mu[1:]), mu[1:] / (mu[:-1] + mu[1:])
+    parts = leaked**2 * low - 2 * value * leaked * kept * between + kept**2 * high
+    # Where the aliases cancel on the seen inputs, there is nothing of that degree to be learned.
+    cancel = low + 2 * value * between + high <= float64.ROUNDING * (low + high)
+    return float(np.where(np.isnan(kept) & cancel, low, parts).sum())
 
 
 def kernel_interpolator(kernel: ArrayLike, values: ArrayLike, seen: ArrayLike) -> np.ndarray:
@@ -201,16 +235,17 @@ def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
     return basis[:, kept] @ ((basis[:, kept].T @ right) / strengths[kept])
 
 
-def _eigenvalues(eigenvalues: ArrayLike, n: int) -> np.ndarray:
+def _eigenvalues(eigenvalues: ArrayLike, n: int, may_be_unknown: bool = False) -> np.ndarray:
     eigenvalues = np.asarray(eigenvalues, np.float64)
     if eigenvalues.shape != (n + 1,):
         raise Refusal(
             f"eigenvalues: given shape {eigenvalues.shape}; allowed [{n + 1}], one per degree from "
             f"0 to {n} (or, of an interpolator, the kernel's matrix [{2**n}, {2**n}])"
         )
-    if not (eigenvalues >= 0).all() or not np.isfinite(eigenvalues).all():
+    known = eigenvalues[~np.isnan(eigenvalues)] if may_be_unknown else eigenvalues
+    if not (known >= 0).all() or not np.isfinite(known).all():
         raise Refusal(f"eigenvalues: given {eigenvalues.tolist()}; allowed finite, none below 0")
-    if not eigenvalues.any():
+    if not eigenvalues.any():  # NaN is true
         raise Refusal("eigenvalues: given zeros only; allowed at least one above 0")
     return eigenvalues
 

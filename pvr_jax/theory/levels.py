@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
-from pvr_jax.theory.krawtchouk import distances, krawtchouk
+from pvr_jax.boolean.krawtchouk import distances, krawtchouk
 
 # Threshold for squared singular values of the characters of one degree, over C(n, d). On slices,
 # balls and random sets of up to 4,096 points, those of absent directions were at most 3e-15, those

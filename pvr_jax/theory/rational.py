@@ -11,8 +11,8 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from pvr_jax import checks
+from pvr_jax.boolean.krawtchouk import distances, krawtchouk
 from pvr_jax.refusal import Refusal
-from pvr_jax.theory.krawtchouk import distances, krawtchouk
 
 LARGEST_N = 7
 

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.special
 
+from pvr_jax.boolean.krawtchouk import eigenvalues_of, krawtchouk
 from pvr_jax.refusal import Refusal
 from pvr_jax.theory import digits, first_layer
-from pvr_jax.theory.krawtchouk import eigenvalues_of, krawtchouk
 
 KINDS = ("ntk", "nngp")
 PERTURBATION = 1e-14  # relative rounding of the moments of a non-Gaussian first layer
@@ -163,7 +163,7 @@ def wide_eigenvalues(
     Raises ValueError for another n, kind or distribution, or layers that are not finite or without
     weights.
     """
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or not 1 <= n <= 30:
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or not 1 <= n <= 300:
         raise Refusal(f"n: given {n!r}; allowed 1 to 30")
     with decimal.localcontext(prec=digits.DIGITS):
         normal = [layer._replace(distribution="normal") for layer in layers]

@@ -11,8 +11,8 @@ import pytest
 from slow_cases import slow_but
 
 from pvr_jax import models, tasks, theory
-from pvr_jax.boolean import cube, float64
-from pvr_jax.theory import krawtchouk, wide_networks
+from pvr_jax.boolean import cube, float64, krawtchouk
+from pvr_jax.theory import wide_networks
 from pvr_jax.theory.empirical_kernel import Outer, _features
 
 TINY_TRANSFORMER = {

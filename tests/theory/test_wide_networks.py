@@ -14,8 +14,8 @@ import scipy.stats
 from slow_cases import slow_but
 
 from pvr_jax import models, theory
-from pvr_jax.boolean import float64
-from pvr_jax.theory import digits, first_layer, krawtchouk, wide_networks
+from pvr_jax.boolean import float64, krawtchouk
+from pvr_jax.theory import digits, first_layer, wide_networks
 from pvr_jax.theory.wide_networks import ERF, POLYNOMIAL, RELU, Layer
 
 TRUNCATED = 0.87962566103423978  # the standard deviation of N(0, 1) cut off at ±2

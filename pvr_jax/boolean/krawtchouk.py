@@ -12,22 +12,29 @@ import numpy as np
 
 
 @functools.cache
-def krawtchouk(n: int) -> np.ndarray:
-    """The Krawtchouk numbers K_d(h), float64[n+1, n+1], degree d down and distance h across.
+def integer_krawtchouk(n: int) -> np.ndarray:
+    """The Krawtchouk numbers K_d(h), whole numbers [n+1, n+1], degree d down and distance h across.
 
     K_d(h) = Σ_j (-1)^j C(h, j) C(n-h, d-j) is the sum of χ_S(x) χ_S(y) over the sets S of size d,
-    for x and y that differ in h coordinates. Whole numbers, exact up to n = 56; read-only.
+    for x and y that differ in h coordinates. Python's integers, exact at any n; read-only.
 
     Source: O'Donnell 2014, "Analysis of Boolean Functions", section 5.3.
     """
-    rows = [
-        [
-            sum((-1) ** j * math.comb(h, j) * math.comb(n - h, d - j) for j in range(d + 1))
-            for h in range(n + 1)
-        ]
-        for d in range(n + 1)
-    ]
-    table = np.array(rows, np.float64)
+    table = np.empty((n + 1, n + 1), object)
+    table[:, 0] = [math.comb(n, d) for d in range(n + 1)]
+    table[0] = 1
+    # Of the generating functions (1 - z)^h (1 + z)^(n-h): one more h is a factor (1 - z) / (1 + z).
+    for h in range(n):
+        for d in range(n):
+            table[d + 1, h + 1] = table[d + 1, h] - table[d, h] - table[d, h + 1]
+    table.flags.writeable = False
+    return table
+
+
+@functools.cache
+def krawtchouk(n: int) -> np.ndarray:
+    """The same in float64, exact up to n = 56; read-only."""
+    table = integer_krawtchouk(n).astype(np.float64)
     table.flags.writeable = False
     return table
 
@@ -45,7 +52,7 @@ def eigenvalues_of(kernel_by_distance: np.ndarray) -> np.ndarray:
     """
     n = len(kernel_by_distance) - 1
     if kernel_by_distance.dtype == object:
-        return kernel_by_distance @ krawtchouk(n).astype(int).astype(object) / 2**n
+        return kernel_by_distance @ integer_krawtchouk(n) / 2**n
     return np.asarray(kernel_by_distance, np.float64) @ krawtchouk(n) / 2.0**n
 
 
