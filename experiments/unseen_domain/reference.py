@@ -268,7 +268,10 @@ def points_of(config: ConfigDict, reference: Reference) -> Points:
         indices = reference.indices(inputs) if reference.n else np.zeros(len(inputs), int)
     at_points = reference.interpolator[indices]
     if reference.truth is None:
-        return Points(inputs, uniform, indices, *_known_at(config, inputs), at_points, at_points)
+        if config.holdout.name == "subcube":
+            at_points = _target_at(config, restored(inputs, seen_set))
+        unknown = np.full(len(inputs), np.nan)
+        return Points(inputs, uniform, indices, *_known_at(config, inputs), at_points, unknown)
     truth, dropped = reference.truth[indices], reference.dropped[indices]
     if reference.seen is None or reference.other_share < 1:
         seen = _known_at(config, inputs)[1]
@@ -279,6 +282,17 @@ def points_of(config: ConfigDict, reference: Reference) -> Points:
         off = ~reference.is_close(values, truth) | (shown != seen)
         refuse_irrelevant(reference, int(off.sum()), len(off), "test points")
     return Points(inputs, uniform, indices, truth, seen, at_points, dropped)
+
+
+def restored(inputs: np.ndarray, subcube: tasks.SeenSet) -> np.ndarray:
+    """Return inputs [P, n] with the values that a subcube has at its coordinates.
+
+    The target there is the min-degree interpolator of a subcube: of the monomials that are the same
+    on it up to sign, it has the one without these coordinates.
+    """
+    changed = inputs.copy()
+    changed[:, list(subcube.params["coordinates"])] = subcube.params["values"]
+    return changed
 
 
 def _known_at(config: ConfigDict, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
