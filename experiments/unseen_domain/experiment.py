@@ -294,10 +294,12 @@ def as_first_named(document: dict[str, Any]) -> dict[str, Any]:
 
     There `evaluation.points` was the number of points, and whether they were sampled went by n.
     """
-    evaluation = dict(document["evaluation"])
-    how, evaluation["points"] = evaluation["points"], evaluation.pop("samples")
-    evaluation |= {} if how == "auto" else {"how": how}
-    return document | {"evaluation": evaluation}
+    own = document["evaluation"]
+    if "samples" not in own:
+        return document
+    how = {} if own["points"] == "auto" else {"how": own["points"]}
+    named = {name: value for name, value in own.items() if name != "samples"}
+    return document | {"evaluation": {**named, **how, "points": own["samples"]}}
 
 
 def contents(config: ConfigDict) -> dict[str, Content]:

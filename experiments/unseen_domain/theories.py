@@ -67,8 +67,12 @@ def wide_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) -> Ar
             "regression is computed where target and seen set depend on few coordinates, all parts "
             "of the seen set together"
         )
+    limit = limit[: reference.n + 1]
+    if np.isnan(limit).any():
+        raise Refusal(
+            f"its kernel is known at n = {n} for degrees below {np.isnan(limit).argmax()} alone"
+        )
     try:
-        limit = limit[: reference.n + 1]
         predicted = theory.kernel_interpolator(limit, reference.truth, reference.seen)
     except (Refusal, np.linalg.LinAlgError) as error:
         raise Refusal(_why_not(str(error), n)) from error
