@@ -165,14 +165,14 @@ def build(
                 # of its own; several at once are a subcube of configs/unseen_domain.py
                 "value": 1,  # x_k = value in training; the authors freeze to +1
             },
-            "data": {
-                "source": "sampled",  # sampled: with replacement, then frozen; whole: the seen
-                # half, each point once; fresh: new draws at every step
-                "samples": samples,  # rows of the training set (not for source=whole)
-                "batch_size": 64,
-                "order": "fixed",  # fixed: the authors' loader does not shuffle; or shuffled
-                "drop_remainder": False,  # drop the last, smaller batch of an epoch
-            },
+            "data": sections.data(
+                source="sampled",  # sampled: with replacement, then frozen; whole: the seen
+                # half, each point once; fresh: new draws at every step; rows: those of data.file
+                samples=samples,  # rows of the training set (not for source=whole and rows)
+                batch_size=64,
+                order="fixed",  # fixed: the authors' loader does not shuffle; or shuffled
+                drop_remainder=False,  # drop the last, smaller batch of an epoch
+            ),
             "train": sections.train(
                 # replicas = bits x learning rates x init scales x seeds, trained in one program
                 seeds=40 if size == "paper" else 4,

@@ -34,6 +34,24 @@ def train(**given: Any) -> dict[str, Any]:
     }
 
 
+def data(**given: Any) -> dict[str, Any]:
+    """Return the settings of training rows; `given` overrides defaults.
+
+    Studies give `source`, `samples`, `batch_size` and `order`.
+    """
+    return {
+        "file": "",  # of source=rows: a .npz file with x [N, n] (-1 and +1, or 0 and 1 for them)
+        # and y [N], or a .csv file with n columns and y; without y, the target labels the rows
+        "encoding": "",  # of y in the file: real, sign, or bit (0 and 1 for -1 and +1)
+        "unseen_rows": "refuse",  # rows of the file that are no seen inputs: refuse, or drop them
+        "label_noise": 0.0,  # probability that a training label, -1 or +1, is flipped: once per
+        # row; for source=fresh at every step
+        "bias": 0.5,  # probability of +1 of every coordinate of drawn rows. Errors and influences
+        # are those of uniform inputs all the same
+        **given,
+    }
+
+
 def checkpoint(count: int) -> dict[str, Any]:
     """Return the checkpoint settings: `count` are kept, at step 0 and log-spaced to the end."""
     return {

@@ -194,13 +194,14 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
             "task": task,
             "model": model_parameters(model, size, chosen["kind"], chosen["trained"] == "yes"),
             "holdout": seen_set(chosen.get("holdout"), n, holdout),
-            "data": {
-                "source": "sampled" if sampled else "whole",  # whole: every seen input once an
-                # epoch; sampled: drawn once, with replacement; fresh: new draws at every step
-                "samples": 2**15,  # not for source=whole
-                "batch_size": batch_size,
-                "order": "shuffled",  # or fixed
-            },
+            "data": sections.data(
+                source="sampled" if sampled else "whole",  # whole: every seen input once an
+                # epoch; sampled: drawn once, with replacement; fresh: new draws at every step;
+                # rows: those of data.file
+                samples=2**15,  # not for source=whole and rows
+                batch_size=batch_size,
+                order="shuffled",  # or fixed
+            ),
             "train": sections.train(
                 # replicas = learning rates x init scales x seeds, trained in one program
                 seeds=10 if size == "paper" else 3,
@@ -214,9 +215,11 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
             "evaluation": {
                 "every_epochs": max(1, epochs // (4 if size == "small" else 10)),
                 "monomials": 16,  # number of monomials whose coefficients are tracked
-                "relevant": relevant,  # number of first coordinates that matter to target and seen
-                # set, 0 for all; needed if n is above 20
-                "points": 2**15,  # test points if n is above 20
+                "relevant": relevant,  # number of first coordinates that matter to functions of
+                # your own; 0: those that expression and condition name, else all
+                "points": "auto",  # enumerated: on all 2^n inputs; sampled: at random ones; auto:
+                # sampled if n is above 20
+                "samples": 2**15,  # number of random test points
                 "chunk": 512 if model == "mean_field" else 4096,  # points evaluated at once
             },
             "checkpoint": sections.checkpoint(7 if size == "small" else 11),
@@ -255,7 +258,7 @@ def finished(config: ml_collections.ConfigDict, tiny: bool) -> ml_collections.Co
                 config.task.expression = CYCLIC[: CYCLIC.index(" + x4")]
         config.data.samples = 200
         config.train.update({"seeds": 2, "epochs": 3})
-        config.evaluation.update({"every_epochs": 1, "points": 256})
+        config.evaluation.update({"every_epochs": 1, "samples": 256})
         config.checkpoint.count = 3
         config.model.update(base.TINY_MODELS.get(config.model.name, {}))
     return config.lock()

@@ -234,6 +234,8 @@ class Experiment:
         defaults: fields added later, with their defaults; a configuration with these values keeps
             the name it had without the fields.
         naming: `naming(config, fields)`, may clear a published name if fields are set by hand.
+        document: maps a configuration to one with fields as they were when runs were first named,
+            so that runs keep their names if a field is renamed.
         remarks: `remarks(config, fields)`, lines for a user who set these fields.
     """
 
@@ -259,6 +261,7 @@ class Experiment:
     followed: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=lambda: fields.DEFAULTS)
     naming: Callable[[ConfigDict, Collection[str]], None] = lambda config, given: None
+    document: Callable[[dict[str, Any]], dict[str, Any]] = lambda document: document
     remarks: Callable[[ConfigDict, Mapping[str, Any]], list[str]] = lambda config, given: []
 
     def validate(self, config: ConfigDict) -> None:
@@ -298,7 +301,7 @@ class Experiment:
     def identity(self, config: ConfigDict) -> str:
         """Return the 8 hexadecimal digits that identify a configuration."""
         defaults = {**datasets.DEFAULTS, **self.defaults}
-        return fields.identity(config.to_dict(), self.followed, defaults)
+        return fields.identity(self.document(config.to_dict()), self.followed, defaults)
 
     def run_name(self, config: ConfigDict) -> str:
         """Return the name of a run's directory: <task>-<model>-<8 hex of the configuration>."""

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from experiments.unseen_domain.measures import MEASURES, PREDICTIONS
 from experiments.unseen_domain.reference import (
     MAX_BITS,
+    Points,
     Reference,
     points_of,
     reference_of,
@@ -76,12 +77,14 @@ def build(config: ConfigDict, replicas: pd.DataFrame) -> Program:
     followed = tracked_monomials(reference, config.evaluation.monomials)
     model = model_of(config, task.n)
     training_set = training_set_of(config, task, seen_set)
-    truth, seen, interpolator, dropped = (
-        values[points.indices]
-        for values in (reference.truth, reference.seen, reference.interpolator, reference.dropped)
-    )
-    characters = np.asarray(cube.character(followed.indices, reference.n))[:, points.indices]
+    truth, seen = points.truth, points.seen
     uniform, is_whole = points.uniform, points.inputs is None
+    if reference.truth is None:
+        inputs = points.inputs[:uniform]
+        characters = np.stack([inputs[:, list(own)].prod(axis=-1) for own in followed.sets])
+    else:
+        characters = np.asarray(cube.character(followed.indices, reference.n))
+        characters = characters[:, points.indices[:uniform]]
     masses = masses_of(reference, task.n) if is_whole else {}
     chunk = min(config.evaluation.chunk, learned.chunk_size())
 
@@ -91,17 +94,17 @@ def build(config: ConfigDict, replicas: pd.DataFrame) -> Program:
         return learned.at_points(model.apply, params, jnp.asarray(points.inputs), chunk)
 
     def measure(values: jax.Array, drawn: Arrays) -> Arrays:
-        own = (values, truth, seen, interpolator, dropped)
+        own = (values, truth, seen, points.interpolator, points.dropped)
         own = tuple(jnp.asarray(a, None if a.dtype == bool else values.dtype) for a in own)
         measured = unseen.against_interpolator(*own)
         if uniform < len(truth):
             of_parts = {name: measured[name] for name in OF_PARTS}
             measured = unseen.against_interpolator(*(array[:uniform] for array in own)) | of_parts
-        measured["coefficients"] = unseen.coefficients(
-            values[:uniform], jnp.asarray(characters[:, :uniform])
-        )
+        measured["coefficients"] = unseen.coefficients(values[:uniform], jnp.asarray(characters))
         if is_whole:
             measured["degree_profile"] = fourier.degree_profile(fourier.walsh_hadamard(values))
+        else:
+            measured |= unseen.sampling_errors(*own[:3], uniform)
         return measured
 
     def mass_above(end: End) -> Arrays:
@@ -122,15 +125,14 @@ def build(config: ConfigDict, replicas: pd.DataFrame) -> Program:
         },
         at_the_end=mass_above,
         exact={
-            **facts(task, seen_set, reference),
-            "evaluated": "every input" if is_whole else f"{len(truth):,} random inputs",
+            **facts(task, seen_set, reference, points),
+            "evaluated": evaluated(reference, points),
+            **({"training_rows": rows} if (rows := plain(training_set.description)) else {}),
             "training_samples": training_set.samples,
             "target_coefficients": followed.target,
             **masses,
         },
-        coordinates={
-            "monomial": [monomial_text(cube.coordinates(p, reference.n)) for p in followed.indices]
-        },
+        coordinates={"monomial": [*map(monomial_text, followed.sets)]},
         attributes={
             "task": config.setting or plain(task.params.get("expression") or task.name),
             "n": task.n,
@@ -161,13 +163,17 @@ def check_rows(
         return ~(seen_set.predicate(x) & jnp.all(jnp.abs(x) == 1, axis=-1))
 
     def is_off(batch: dict[str, jax.Array]) -> jax.Array:
-        numbers = reference.indices(batch["x"])
+        x = batch["x"]
+        numbers = reference.indices(x)
         truth = jnp.asarray(reference.truth, jnp.float32)[numbers]
-        return ~(reference.is_close(batch["y"], truth) & jnp.asarray(reference.seen)[numbers])
+        is_close = reference.is_close(task.target(x).astype(jnp.float32), truth)
+        return ~(is_close & jnp.asarray(reference.seen)[numbers])
 
-    kinds = {"unseen": is_unseen, "off": is_off}
+    task, kinds = task_of(config), {"unseen": is_unseen}
+    if config.evaluation.relevant:
+        kinds["off"] = is_off
     found = count_rows(training_set.batch, kinds, replicas, epochs * training_set.steps_per_epoch)
-    refuse_irrelevant(reference, found.pop("off"), found["checked"], "training rows")
+    refuse_irrelevant(reference, found.pop("off", 0), found["checked"], "training rows")
     return found
 
 
@@ -188,18 +194,46 @@ def degree_temperatures(
     return found
 
 
-def facts(task: tasks.Task, seen_set: tasks.SeenSet, reference: Reference) -> dict[str, Any]:
-    """Return what is known exactly of the target and the seen set."""
+def facts(
+    task: tasks.Task, seen_set: tasks.SeenSet, reference: Reference, points: Points
+) -> dict[str, Any]:
+    """Return what is known of the target and the seen set; estimated where nothing exact is."""
     parameters = ", ".join(f"{k} = {v}" for k, v in task.params.items() if v is not None)
-    # Of the coordinates that matter, so of the whole cube, whatever is sampled or followed.
-    mean_square = float(np.mean(np.square(reference.truth)))
-    return {
+    known = {
         "target": plain(task.params.get("expression") or f"{task.name} ({parameters})"),
         "seen": plain(seen_set.description),
-        "seen_fraction": float(reference.seen.mean()),
-        "target_mean_square": mean_square,
-        "seen_variance": float(np.var(reference.truth[reference.seen])) or mean_square,
     }
+    # Of the coordinates that matter, so of the whole cube, whatever is sampled or followed.
+    if reference.facts is not None:
+        mean_square = reference.facts.mean_square
+    else:
+        of_cube = points.truth[: points.uniform] if reference.truth is None else reference.truth
+        mean_square = float(np.mean(np.square(of_cube)))
+    if reference.seen is None:
+        shown, share = points.truth[points.seen], seen_set.share
+    else:
+        shown = reference.truth[reference.seen]
+        share = float(reference.seen.mean()) * reference.other_share
+    return known | {
+        "seen_fraction": share,
+        "target_mean_square": mean_square,
+        "seen_variance": float(np.var(shown)) or mean_square,
+    }
+
+
+def evaluated(reference: Reference, points: Points) -> str:
+    """Say at which inputs networks are measured, and what is not measured."""
+    if points.inputs is None:
+        return "every input"
+    text = f"{len(points.truth):,} random inputs"
+    if np.isnan(points.interpolator).all():
+        text += "; without the MDI, and what is compared with it"
+    if reference.seen is None:
+        estimates = "E f² and Var f are estimates"
+        if reference.facts is not None or reference.truth is not None:
+            estimates = "Var f is an estimate"
+        text += f"; {estimates}"
+    return text
 
 
 def masses_of(reference: Reference, n: int) -> dict[str, Any]:
@@ -246,16 +280,26 @@ def check(config: ConfigDict) -> None:
     task = task_of(config)
     model_of(config, task.n)
     seen = seen_set_of(config, task.n)
-    relevant = config.evaluation.relevant
-    if task.n > MAX_BITS and not relevant:
-        allowed = (
-            f"1 to {MAX_BITS}, how many first coordinates target and seen set depend on, as n = "
-            f"{task.n} is too many to enumerate"
-        )
-        raise checks.invalid("config.evaluation.relevant", relevant, allowed)
-    if relevant > task.n:
-        raise checks.invalid("config.evaluation.relevant", relevant, f"0 to {task.n}")
+    if config.evaluation.relevant > task.n:
+        given = config.evaluation.relevant
+        raise checks.invalid("config.evaluation.relevant", given, f"0 to {task.n}")
+    if config.evaluation.points == "enumerated" and task.n > MAX_BITS:
+        allowed = f"auto or sampled with n = {task.n}; enumerated for n up to {MAX_BITS}"
+        raise checks.invalid("config.evaluation.points", config.evaluation.points, allowed)
     training_set_of(config, task, seen)
+
+
+def as_first_named(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration with the fields of the first runs, which it is named by.
+
+    There `evaluation.points` was the number of points, and whether they were sampled went by n.
+    """
+    own = document["evaluation"]
+    if "samples" not in own:
+        return document
+    how = {} if own["points"] == "auto" else {"how": own["points"]}
+    named = {name: value for name, value in own.items() if name != "samples"}
+    return document | {"evaluation": {**named, **how, "points": own["samples"]}}
 
 
 def contents(config: ConfigDict) -> dict[str, Content]:
@@ -285,7 +329,10 @@ EXPERIMENT = Experiment(
         **datasets.FIELDS,
         "evaluation.monomials": checks.integer(1, 64),
         "evaluation.relevant": checks.integer(0, MAX_BITS),
-        "evaluation.points": checks.integer(1, 2**20),
+        "evaluation.points": checks.one_of("auto", "enumerated", "sampled")._replace(
+            allowed="auto, enumerated, sampled (how many is evaluation.samples)"
+        ),
+        "evaluation.samples": checks.integer(1, 2**20),
         "evaluation.chunk": checks.integer(1, 2**16),
     },
     predict={"min_degree": min_degree, "wide_ntk": wide_ntk, "empirical_ntk": empirical_ntk},
@@ -295,4 +342,5 @@ EXPERIMENT = Experiment(
     named=contents,
     defaults={"train.warmup_steps": 0, "train.decay": "constant"},
     naming=name_what_runs,
+    document=as_first_named,
 )

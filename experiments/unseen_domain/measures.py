@@ -20,6 +20,19 @@ MEASURES = {
     "unseen_error": Measure(
         "unseen error", "½E(g − f)² over the inputs held out.", domain="unseen inputs", **_ERROR
     ),
+    **{
+        f"{name}_sampling": Measure(
+            f"sampling error of the {words}",
+            "Standard error from the random choice of test points, which are the same for all "
+            "replicas; it does not include the spread between seeds.",
+            **_ERROR,
+        )
+        for name, words in (
+            ("generalization_error", "generalization error"),
+            ("in_distribution_error", "in-distribution error"),
+            ("unseen_error", "unseen error"),
+        )
+    },
     "distance": Measure(
         "distance to MDI, whole cube",
         "½E(g − m)², m the min-degree interpolator (MDI): half the squared distance of all "
@@ -69,6 +82,7 @@ MEASURES = {
     "seen": Measure("seen inputs", "Which inputs training shows.", **_EXACT),
     "seen_fraction": Measure("share seen", "Share of the inputs that are seen.", **_EXACT),
     "evaluated": Measure("evaluated on", "The inputs that measures average over.", **_EXACT),
+    "training_rows": Measure("training rows", "The file that training shows.", **_EXACT),
     "training_samples": Measure("training samples", "Rows of an epoch.", **_EXACT),
     "target_mean_square": Measure(
         "E f²", "Mean square of the target.", domain="whole cube", **_EXACT

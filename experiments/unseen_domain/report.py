@@ -207,7 +207,9 @@ REPORT = Report(
             columns={
                 "replicas": count("counted"),
                 "in-distribution error": number("in_distribution_error", 3, mark=unfinished),
+                "± by sampling": number("in_distribution_error_sampling", 2),
                 "unseen error [95 %]": mean("unseen_error"),
+                "unseen ± by sampling": number("unseen_error_sampling", 2),
                 "MDI's unseen error": exact(f"{ERROR}_{MDI}"),
                 "wide NTK's unseen error": number(f"{ERROR}_{NTK}"),
                 "empirical NTK's unseen error": number(f"{ERROR}_{EMPIRICAL}"),
@@ -360,6 +362,7 @@ REPORT = Report(
                 "seen inputs": exact("seen"),
                 "seen [%]": number("seen_percent", 3),
                 "training samples": exact("training_samples"),
+                "from": exact("training_rows"),
                 "evaluated on": exact("evaluated"),
             },
             **_TABLE

@@ -6,6 +6,7 @@ import pandas as pd
 from ml_collections import ConfigDict
 
 from experiments.unseen_domain.reference import (
+    Points,
     Reference,
     points_of,
     reference_of,
@@ -29,6 +30,11 @@ def min_degree(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) -> 
         Refusal: the interpolator is too large a problem.
     """
     reference = reference_of(config)
+    if reference.seen is None:
+        points = points_of(config, reference)
+        if np.isfinite(points.interpolator).all():
+            return _compared_at(points, len(replicas), learned)
+    reference = _enumerated(config)
     if reference.not_computed:
         given = reference.not_computed.partition("given ")[2].replace("; allowed", ", and for now")
         raise Refusal(f"too large a problem: {given}")
@@ -51,9 +57,22 @@ def wide_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) -> Ar
             f"for the model {model}"
         )
     _check_lazy(config, "the limit of infinite width")
-    reference = reference_of(config)
     try:
-        limit = kernel_limit(config, n)[: reference.n + 1]
+        limit = kernel_limit(config, n)
+    except Refusal as error:
+        raise Refusal(_why_not(str(error), n)) from error
+    reference = _enumerated(config)
+    if reference.other_share < 1:
+        raise Refusal(
+            "regression is computed where target and seen set depend on few coordinates, all parts "
+            "of the seen set together"
+        )
+    limit = limit[: reference.n + 1]
+    if np.isnan(limit).any():
+        raise Refusal(
+            f"its kernel is known at n = {n} for degrees below {np.isnan(limit).argmax()} alone"
+        )
+    try:
         predicted = theory.kernel_interpolator(limit, reference.truth, reference.seen)
     except (Refusal, np.linalg.LinAlgError) as error:
         raise Refusal(_why_not(str(error), n)) from error
@@ -93,6 +112,14 @@ def empirical_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) 
             kernel = theory.mean_empirical_kernel(*own, keys, symmetrize=True)
             predicted = theory.kernel_interpolator(kernel, reference.truth, reference.seen)
     return compared(config, reference, predicted, len(replicas), learned)
+
+
+def _enumerated(config: ConfigDict) -> Reference:
+    """Return the reference; refuse one without a seen set."""
+    reference = reference_of(config)
+    if reference.seen is None:
+        raise Refusal(reference.not_computed)
+    return reference
 
 
 def _check_lazy(config: ConfigDict, what: str) -> None:
@@ -141,16 +168,28 @@ def compared(
     points = points_of(config, reference)
     followed = tracked_monomials(reference, config.evaluation.monomials)
     halves = np.square(predicted - reference.truth) / 2
-    is_unseen, at_points = ~reference.seen[points.indices], predicted[points.indices]
+    is_unseen, at_points = ~points.seen, predicted[points.indices]
     return {
         "predicted_generalization_error": np.full(count, halves.mean()),
-        "predicted_unseen_error": np.full(count, _mean(halves[~reference.seen])),
+        "predicted_unseen_error": np.full(count, reference.mean_unseen(halves)),
         "predicted_coefficients": np.tile(
             float64.spectrum(predicted)[followed.indices], (count, 1)
         ),
         "residual": np.array(
             [_mean(np.square(values - at_points)[is_unseen]) / 2 for values in learned()]
         ),
+    }
+
+
+def _compared_at(points: Points, count: int, learned: Learned) -> Arrays:
+    """Return errors of the interpolator at sampled points, and residuals, as `compared`."""
+    halves = np.square(points.interpolator - points.truth) / 2
+    whole, unseen = halves[: points.uniform], ~points.seen
+    off = [np.square(values - points.interpolator)[unseen] for values in learned()]
+    return {
+        "predicted_generalization_error": np.full(count, whole.mean()),
+        "predicted_unseen_error": np.full(count, _mean(halves[unseen])),
+        "residual": np.array([_mean(own) / 2 for own in off]),
     }
 
 

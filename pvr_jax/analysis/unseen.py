@@ -37,6 +37,30 @@ def against_interpolator(
     }
 
 
+def sampling_errors(
+    learned: jax.Array, target: jax.Array, seen: jax.Array, uniform: int
+) -> dict[str, jax.Array]:
+    """Return the standard errors of the three half squared errors, of P random points.
+
+    The first `uniform` are those of the error on the whole cube. Every argument is [P]. NaN for a
+    part with fewer than two points.
+    """
+    halves = 0.5 * jnp.square(learned - target)
+
+    def standard_error(own: jax.Array, weight: jax.Array) -> jax.Array:
+        count = jnp.sum(weight)
+        mean = jnp.sum(own * weight) / count
+        variance = jnp.sum(jnp.square(own - mean) * weight) / jnp.where(count > 1, count - 1, 0)
+        return jnp.sqrt(variance / count)
+
+    everywhere = jnp.ones(uniform, bool)
+    return {
+        "generalization_error_sampling": standard_error(halves[:uniform], everywhere),
+        "in_distribution_error_sampling": standard_error(halves, seen),
+        "unseen_error_sampling": standard_error(halves, ~seen),
+    }
+
+
 def coefficients(learned: jax.Array, characters: jax.Array) -> jax.Array:
     """Return E g χ_S [M] of learned values [P] and the characters' values [M, P].
 

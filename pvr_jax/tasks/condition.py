@@ -9,7 +9,7 @@ import itertools
 import math
 import operator
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import reduce
@@ -36,7 +36,6 @@ COMPARISONS = {
     ast.GtE: operator.ge,
 }
 JOINS = {ast.And: operator.and_, ast.Or: operator.or_}
-MAX_MONOMIALS = 2**16
 _SINGLE_EQUALS = re.compile(r"(?<![<>=!])=(?!=)")
 
 
@@ -112,80 +111,46 @@ def _read(source: str, node: ast.AST) -> Part:
 def _comparison(
     source: str,
     compare: Callable[[Any, Any], Any],
-    left: polynomial.Program,
-    right: polynomial.Program,
+    left: tuple[polynomial.Program, str],
+    right: tuple[polynomial.Program, str],
 ) -> Part:
-    difference = (*left, *right, ("-", None))
+    difference = (*left[0], *right[0], ("-", None))
     try:
         sign = exact_sign.sign(difference)
     except Refusal as error:
         raise Refusal(f"condition: given {source!r} with {error}") from error
     mentioned = frozenset(argument for operation, argument in difference if operation == "x")
-    by_level = len(mentioned) > 1 and is_symmetric(difference, mentioned)
+    by_level = len(mentioned) > 1 and is_symmetric(f"{left[1]} - ({right[1]})")
     return Part(lambda x: compare(sign(x), 0), mentioned, by_level)
 
 
-def is_symmetric(program: polynomial.Program, coordinates: frozenset[int]) -> bool:
-    """Return whether a polynomial is the same under all permutations of these coordinates.
+def is_symmetric(expression: str) -> bool:
+    """Return whether a polynomial is the same under all permutations of its coordinates.
 
-    False also where its monomials are more than `MAX_MONOMIALS`.
+    False also where it has too many terms to list.
     """
-    one = Fraction(1)
     try:
-        found = polynomial.execute(
-            program, lambda index: {frozenset([index]): one}, _apply_to_monomials
-        )
-    except _TooManyMonomialsError:
+        terms = polynomial.expand(expression)
+    except Refusal:  # too long
         return False
-    sizes: dict[int, set[Fraction]] = {}
-    counts: Counter[int] = Counter()
-    for monomial, coefficient in _monomials(found).items():
-        if monomial and coefficient:
-            sizes.setdefault(len(monomial), set()).add(coefficient)
-            counts[len(monomial)] += 1
+    if terms is None:
+        return False
+    coefficients: dict[int, list[Fraction]] = defaultdict(list)
+    for mask, coefficient in terms.items():
+        coefficients[mask.bit_count()].append(coefficient)
+    program, _ = polynomial.parse(expression)
+    count = len({argument for operation, argument in program if operation == "x"})
     return all(
-        len(own) == 1 and counts[size] == math.comb(len(coordinates), size)
-        for size, own in sizes.items()
+        len(set(own)) == 1 and len(own) == math.comb(count, size)
+        for size, own in coefficients.items()
     )
 
 
-class _TooManyMonomialsError(Exception):
-    """A polynomial has too many monomials to list."""
-
-
-def _monomials(value: Any) -> dict[frozenset[int], Fraction]:
-    return {frozenset(): value} if isinstance(value, Fraction) else value
-
-
-def _apply_to_monomials(operation: str, argument: Any, operands: list[Any]) -> Any:
-    """Apply an operation to polynomials, {monomial: coefficient}; numbers are fractions."""
-    if all(isinstance(operand, Fraction) for operand in operands):
-        return polynomial.apply_operation(operation, argument, operands)
-    first, last = _monomials(operands[0]), _monomials(operands[-1])
-    if operation == "**":
-        power: Any = Fraction(1)
-        for _ in range(argument):
-            power = _apply_to_monomials("*", None, [power, first])
-        return power
-    found: dict[frozenset[int], Fraction] = {}
-    if operation in ("*", "/"):
-        factor = {frozenset(): 1 / operands[1]} if operation == "/" else last
-        if len(first) * len(factor) > MAX_MONOMIALS:
-            raise _TooManyMonomialsError
-        for (one, a), (other, b) in itertools.product(first.items(), factor.items()):
-            found[one ^ other] = found.get(one ^ other, Fraction(0)) + a * b
-        return found
-    signs = {"+": (1, 1), "-": (1, -1), "negate": (-1,), "keep": (1,)}[operation]
-    for own, sign in zip((first, last), signs, strict=False):
-        for monomial, coefficient in own.items():
-            found[monomial] = found.get(monomial, Fraction(0)) + sign * coefficient
-    return found
-
-
-def _polynomial(source: str, node: ast.AST) -> polynomial.Program:
+def _polynomial(source: str, node: ast.AST) -> tuple[polynomial.Program, str]:
+    """Return the program and the text of one side of a comparison."""
     part = ast.get_source_segment(source, node) or source
     try:
-        return polynomial.parse(part, exact=True)[0]
+        return polynomial.parse(part, exact=True)[0], part
     except Refusal as error:
         message = str(error).removeprefix("expression: ")
         raise Refusal(f"condition: {message}") from error

@@ -173,13 +173,12 @@ def _levels(part: Part, n: int) -> list[int]:
 
 def everything(n: int) -> Made:
     """The whole cube: nothing is held out."""
-    return Made(
-        lambda x: jnp.ones(x.shape[:-1], bool),
-        "everything",
-        {},
-        (),
-        partial(seen_draws.anywhere, n),
-    )
+
+    def predicate(x: jax.Array) -> jax.Array:
+        return jnp.ones(x.shape[:-1], bool)
+
+    parts = (Part(predicate, frozenset()),)
+    return Made(predicate, "everything", {}, parts, partial(seen_draws.anywhere, n))
 
 
 def where(n: int, condition: str | None = None) -> Made:

@@ -10,7 +10,9 @@ We know of no package for infinitely wide networks that does this; Neural Tangen
 weights only.
 """
 
+import math
 from collections.abc import Callable
+from fractions import Fraction
 from functools import cache
 
 import numpy as np
@@ -83,6 +85,51 @@ def moments(
     return (
         float((weights * function(u) * function(v)).sum()),
         float((weights * slope(u) * slope(v)).sum()),
+    )
+
+
+def exact_relu_moments(agreeing: int, differing: int) -> tuple[Fraction, Fraction]:
+    """Return `moments` of ReLU under weights uniform on [-1, 1], exact.
+
+    E[A² - B²; A > |B|] and P(A > |B|), by the density of a sum of m weights,
+    Σ_k (-1)^k C(m, k) (m - 2k - x)_+^(m-1) / (2^m (m-1)!), so that all integrals are of two powers.
+    """
+    if not agreeing:
+        return Fraction(0), Fraction(0)
+    ends = _alternating(agreeing)
+    if not differing:
+        squares = sum(sign * end ** (agreeing + 2) for end, sign in ends)
+        return Fraction(2 * squares, 2**agreeing * math.factorial(agreeing + 2)), Fraction(1, 2)
+    # Given B = y, P(A > y) is a sum of (f - y)^m / m!, and E[A² - y²; A > y] of
+    # 2 f (f - y)^(m+1) / (m+1)! - 2 (m+1) (f - y)^(m+2) / (m+2)!.
+    places = [(f, e, s * t) for f, s in ends for e, t in _alternating(differing)]
+    whole = math.lcm(*range(1, agreeing + differing + 3))  # makes every integral a whole number
+    zeroth, first, second = (
+        [
+            sign * _product_of_powers(f, agreeing + power, e, differing - 1, whole)
+            for f, e, sign in places
+        ]
+        for power in range(3)
+    )
+    weighted = sum(f * part for (f, _, _), part in zip(places, first, strict=True))
+    product = Fraction(2 * weighted, math.factorial(agreeing + 1))
+    product -= Fraction(2 * (agreeing + 1) * sum(second), math.factorial(agreeing + 2))
+    scale = Fraction(2, 2 ** (agreeing + differing) * math.factorial(differing - 1) * whole)
+    return scale * product, scale * Fraction(sum(zeroth), math.factorial(agreeing))
+
+
+def _alternating(count: int) -> list[tuple[int, int]]:
+    """Ends m - 2k above 0 of the truncated powers in a density of m weights, and their factors."""
+    return [(count - 2 * k, (-1) ** k * math.comb(count, k)) for k in range(count) if count > 2 * k]
+
+
+def _product_of_powers(f: int, p: int, e: int, q: int, whole: int) -> int:
+    """`whole` times the integral of (f - y)^p (e - y)^q from y = 0 to the smaller of f and e."""
+    if f > e:
+        f, p, e, q = e, q, f, p
+    return sum(
+        math.comb(q, j) * (e - f) ** (q - j) * f ** (p + j + 1) * (whole // (p + j + 1))
+        for j in range(q + 1)
     )
 
 

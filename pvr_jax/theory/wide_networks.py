@@ -12,6 +12,7 @@ import decimal
 import math
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,8 @@ from pvr_jax.theory import digits, first_layer
 
 KINDS = ("ntk", "nngp")
 PERTURBATION = 1e-14  # relative rounding of the moments of a non-Gaussian first layer
+LARGEST_N = 300  # eigenvalues of more coordinates fall below float64, and take minutes
+LARGEST_SUM = 128  # weights of a non-Gaussian first layer
 CLEAR = 100  # times its rounding: an eigenvalue that is known
 
 # Of the NTK parametrization, as in `models.initialization`.
@@ -65,7 +68,7 @@ def relu_kernel_eigenvalues(
     """Eigenvalues by degree of an infinitely wide ReLU network on {-1,+1}^n.
 
     Args:
-        n: coordinates, 1 to 30.
+        n: coordinates, 1 to 300.
         depth: hidden layers, 1 or more; the readout is linear.
         weight_variance: of a weight times its fan-in, in every layer.
         bias_variance: of a bias, in every layer.
@@ -157,22 +160,23 @@ def wide_eigenvalues(
     """Eigenvalues μ [n + 1] by degree of a wide network.
 
     `layers` from the input to the linear readout, with `activation` RELU, ERF or POLYNOMIAL between
-    them. Exactly 0 for degrees that the kernel lacks; NaN if unknown, because the moments of a
-    non-Gaussian first layer have the rounding of float64, or too small for float64.
+    them. Exactly 0 for degrees that the kernel lacks; NaN if too small for float64, or unknown,
+    because the moments of a non-Gaussian first layer, but those of ReLU under uniform weights, have
+    the rounding of float64.
 
-    Raises ValueError for another n, kind or distribution, or layers that are not finite or without
-    weights.
+    Raises ValueError for another n (up to 300; 128 where the first layer is not Gaussian), kind or
+    distribution, or layers that are not finite or without weights.
     """
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or not 1 <= n <= 300:
-        raise Refusal(f"n: given {n!r}; allowed 1 to 30")
+    largest = LARGEST_N if layers[0].distribution == "normal" else LARGEST_SUM
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or not 1 <= n <= largest:
+        raise Refusal(f"n: given {n!r}; allowed 1 to {largest}")
     with decimal.localcontext(prec=digits.DIGITS):
-        normal = [layer._replace(distribution="normal") for layer in layers]
-        eigenvalues = digits.rounded(eigenvalues_of(_kernel(n, normal, activation, kind)))
-        if layers[0].distribution == "normal":
-            return eigenvalues
+        if layers[0].distribution == "normal" or _has_exact_moments(layers[0], activation):
+            return digits.rounded(eigenvalues_of(_kernel(n, layers, activation, kind)))
         # μ_S is the mean of a squared coefficient, a function of the weights: if it is 0 for the
         # normal distribution, which has full support, it is 0 for every distribution.
-        lacking = eigenvalues == 0
+        normal = [layer._replace(distribution="normal") for layer in layers]
+        lacking = digits.rounded(eigenvalues_of(_kernel(n, normal, activation, kind))) == 0
         kernel = _kernel(n, layers, activation, kind)
         perturbed = _kernel(n, layers, activation, kind, PERTURBATION)
         eigenvalues = eigenvalues_of(kernel).astype(np.float64)
@@ -212,8 +216,8 @@ def _kernel(
     for position, layer in enumerate(layers):
         if position == 1 and layers[0].distribution != "normal":
             products, slopes = _first_moments(n, layers[0], activation)
-            products[1:] *= 1 + Decimal(perturbation)
-            slopes[1:] *= 1 + Decimal(perturbation)
+            moved = np.array([Decimal(1), *[1 + Decimal(perturbation)] * n])
+            products, slopes = products * moved, slopes * moved
         elif position:
             products, slopes = activation.moments(covariance, covariance[0])
         weight_variance, bias_variance, weight_gain, bias_gain = map(Decimal, map(float, layer[:4]))
@@ -222,12 +226,23 @@ def _kernel(
     return tangent if kind == "ntk" else covariance
 
 
+def _has_exact_moments(layer: Layer, activation: Activation) -> bool:
+    return layer.distribution == "uniform" and activation == RELU
+
+
+@lru_cache(maxsize=16)
 def _first_moments(n: int, layer: Layer, activation: Activation) -> tuple[np.ndarray, np.ndarray]:
     """Moments, decimals [n + 1] by distance, of a non-Gaussian first layer."""
     variance = layer.weight_variance / n
     if layer.bias_variance and not math.isclose(layer.bias_variance, variance):
         raise Refusal(f"bias_variance: given {layer.bias_variance}; allowed 0, {variance}")
     agreeing = n + bool(layer.bias_variance)
+    if _has_exact_moments(layer, activation):
+        exact = [first_layer.exact_relu_moments(agreeing - h, h) for h in range(n + 1)]
+        products, slopes = np.array(
+            [[Decimal(m.numerator) / m.denominator for m in pair] for pair in exact]
+        ).T
+        return products * 3 * Decimal(variance), slopes  # a weight's half-width is √(3 variance)
     pairs = [
         first_layer.moments(
             layer.distribution,

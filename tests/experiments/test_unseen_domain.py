@@ -227,7 +227,15 @@ def test_replicas_differ_in_rate_and_share_their_start(tmp_path):
         ({"train__seeds": 0}, "config.train.seeds: given 0; allowed a whole number of at least 1"),
         ({"evaluation__relevant": 21}, "config.evaluation.relevant: given 21; allowed 0 to 20"),
         ({"evaluation__relevant": 7}, "config.evaluation.relevant: given 7; allowed 0 to 6"),
-        ({"task__n": 40}, "config.evaluation.relevant: given 0; allowed 1 to 20, how many first"),
+        ({"task__n": 40}, "config.data.source: given 'whole'; allowed sampled, fresh, rows (the"),
+        (
+            {"task__n": 40, "data__source": "sampled", "evaluation__points": "enumerated"},
+            "config.evaluation.points: given 'enumerated'; allowed auto or sampled with n = 40",
+        ),
+        (
+            {"evaluation__points": "256"},
+            "config.evaluation.points: given '256'; allowed auto, enumerated, sampled (how many is",
+        ),
         ({"model__name": "mlpp"}, "config.model.name: given 'mlpp'"),
         ({"data__order": "random"}, "config.data.order: given 'random'"),
         (
@@ -277,7 +285,7 @@ def subcube_of_forty(frozen, **overrides):
             "data__source": "sampled",
             "data__samples": 500,
             "evaluation__relevant": 14,
-            "evaluation__points": 2048,
+            "evaluation__samples": 2048,
         }
         | overrides,
     )
@@ -357,7 +365,7 @@ def test_rare_unseen_points_are_added_too():
         "setting=2parity40,model=mlp,tiny",
         holdout__condition=condition,
         evaluation__relevant=14,
-        evaluation__points=800,
+        evaluation__samples=800,
     )
     reference = reference_of(config)
     points = points_of(config, reference)
@@ -374,7 +382,7 @@ RARE = "x0*x1 + " + "*".join(f"(1 + x{i})/2" for i in range(20, 31))
     [
         # A term that one input in 2,048 has.
         (
-            {"task__expression": RARE, "evaluation__points": 2**14},
+            {"task__expression": RARE, "evaluation__samples": 2**14},
             "given 2; allowed all .* test points they .* some past x1",
         ),
         ({"holdout__condition": "x0 = 1 and x30 = 1"}, "given 2; allowed all"),
@@ -459,7 +467,6 @@ def test_a_run_without_interpolator_goes_through_all_stages(tmp_path, monkeypatc
     ("choice", "words"),
     [
         ("setting=2parity,model=transformer", "not for the model transformer"),
-        ("setting=2parity40,model=mlp", "its kernel is not computed for n = 40"),
         ("setting=2parity,model=mlp", "an initialization that is not scaled"),
     ],
 )
@@ -470,6 +477,18 @@ def test_a_theory_that_says_nothing_says_why_in_words(choice, words):
     assert np.isfinite(theories.min_degree(*own)["predicted_unseen_error"]).all()
     with pytest.raises(Refusal, match=words):
         theories.wide_ntk(*own)
+
+
+def test_the_wide_network_of_forty_bits_is_that_of_all_coordinates_that_matter():
+    """Further coordinates that do not matter change nothing."""
+    found = []
+    for relevant in (2, 4):
+        config = changed("setting=2parity40,model=mlp,tiny", evaluation__relevant=relevant)
+        own = (config, replica_table(EXPERIMENT, config), lambda: iter(()))
+        found.append(theories.wide_ntk(*own))
+    np.testing.assert_allclose(*(own["predicted_unseen_error"] for own in found), rtol=1e-6)
+    # Between the interpolator, whose unseen error is 8, and a function that is 0 there.
+    assert 0.5 < found[0]["predicted_unseen_error"][0] < 8
 
 
 @pytest.mark.parametrize(

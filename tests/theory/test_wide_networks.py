@@ -92,6 +92,8 @@ def test_moments_of_uniform_weights_are_exact(count):
             "uniform", 3**-0.5, count - differing, differing, RELU.function, RELU.slope
         )
         np.testing.assert_allclose(measured, expected, rtol=2e-14, atol=1e-15)
+        exact = first_layer.exact_relu_moments(count - differing, differing)
+        np.testing.assert_allclose(np.array(exact, float), expected, rtol=1e-15)
 
 
 def test_two_uniform_weights_by_hand():
@@ -281,6 +283,57 @@ def test_eigenvalues_far_below_rounding(n, weight, bias):
     np.testing.assert_allclose(measured[held], expected[held], rtol=1e-10)
     assert measured[~held].tolist() == [0] * int((~held).sum())
     assert measured[n - 1 if n % 2 == 0 else n] < 1e-15
+
+
+@pytest.mark.parametrize("n", [37, 40, 50, 64, 264])
+def test_eigenvalues_of_a_relu_layer_at_any_n(n):
+    # (2/π)(√(1-m²) + m arcsin m + π m/2), m the inputs' mean product, as a power series: all terms
+    # are positive. m^k has the coefficients of `random_walk`; for k far above n log n they are
+    # 2^(1-n) at every degree of the parity of k, so the rest of the series is known too.
+    degree, walk = np.arange(n + 1), np.eye(1, n + 1)[0]
+    expected, term, rest = walk.copy(), 1 / 2, np.pi / 2 - 1
+    for power in range(1, 40 * n + 1):
+        below, above = np.append(0.0, walk[:-1]), np.append(walk[1:], 0.0)
+        walk = (degree * below + (n - degree) * above) / n
+        if power == 1:
+            expected += np.pi / 2 * walk
+        elif power % 2 == 0:
+            expected, rest = expected + term * walk, rest - term
+            term *= (power - 1) ** 2 / ((power + 1) * (power + 2))
+    expected[::2] += rest * 2.0 ** (1 - n)
+    expected *= 2 / np.pi
+    measured = theory.relu_kernel_eigenvalues(n, 1, 2.0, 0.0, kind="nngp")
+    even = (degree % 2 == 0) | (degree == 1)
+    np.testing.assert_allclose(measured[even], expected[even], rtol=1e-11)
+    assert not measured[~even].any()
+    assert not expected[~even].any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [37, 64])
+def test_exact_moments_are_those_of_the_quadrature(n):
+    for differing in (0, 1, 2, n // 3, n // 2, n - 3, n):
+        exact = first_layer.exact_relu_moments(n + 1 - differing, differing)
+        measured = first_layer.moments(
+            "uniform", 3**-0.5, n + 1 - differing, differing, RELU.function, RELU.slope
+        )
+        np.testing.assert_allclose(measured, np.array(exact, float), rtol=1e-13)
+
+
+@pytest.mark.parametrize("n", [16, pytest.param(50, marks=pytest.mark.slow)])
+def test_eigenvalues_agree_with_those_of_rounded_moments(n, monkeypatch):
+    layers = wide_networks.mlp_layers(n, (512, 64))
+    exact = wide_networks.wide_eigenvalues(n, layers, RELU)
+    assert (exact > 0).all()
+    monkeypatch.setattr(wide_networks, "_has_exact_moments", lambda layer, activation: False)
+    wide_networks._first_moments.cache_clear()
+    measured = wide_networks.wide_eigenvalues(n, layers, RELU)
+    wide_networks._first_moments.cache_clear()
+    known = ~np.isnan(measured)
+    assert known[: n - 2].all()
+    # An eigenvalue is known if it is CLEAR times above the rounding of the moments.
+    np.testing.assert_allclose(measured[known], exact[known], rtol=1 / wide_networks.CLEAR)
+    np.testing.assert_allclose(measured[:8], exact[:8], rtol=1e-9)
 
 
 def test_full_parity_under_a_steep_erf_kernel():
