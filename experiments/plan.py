@@ -7,6 +7,7 @@ Without --topology it rehearses the run on this machine, which takes about a min
 programs of the run are compiled for a TPU slice, on any Linux machine, with the TPU's own compiler.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -61,6 +62,7 @@ def main(arguments: list[str]) -> int:
             if not line.check:
                 registry.check_data(line.config)
                 if slice_name:
+                    os.environ["TPU_SKIP_MDS_QUERY"] = "1"  # JAX would ask for a TPU's metadata
                     import jax
 
                     jax.config.update("jax_platforms", "cpu")  # leaves the chips of a TPU alone

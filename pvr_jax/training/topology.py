@@ -42,8 +42,7 @@ def devices_of(name: str) -> list[jax.Device]:
             f"topology: given {name}, for which the TPU's compiler, libtpu, is missing; allowed "
             "with the extra tpu: ./launch.sh setup tpu"
         )
-    for variable, value in ENVIRONMENT.items():
-        os.environ.setdefault(variable, value)
+    os.environ |= ENVIRONMENT
     kind, _, layout = name.partition(":")
     sides = re.findall(r"\d+", layout)
     options = dict(OPTIONS.get(kind, {}))
