@@ -144,6 +144,39 @@ def peak_memory(started: float, **case: Any) -> dict[str, Any]:
     }
 
 
+def planned(started: float, tiny: bool) -> dict[str, Any]:
+    """Plan the quickstart; return what it says of the run, in seconds and bytes."""
+    from configs import quickstart
+    from experiments.canonical_holdout.experiment import EXPERIMENT
+    from pvr_jax import planning
+    from pvr_jax.building import build
+    from pvr_jax.training import hosts
+
+    hosts.use_all_cores()
+    config = quickstart.get_config("tiny" if tiny else None)
+    found = planning.rehearse(EXPERIMENT, config, build(EXPERIMENT, (config,)))
+    return {
+        "seconds": sum(filter(None, found.seconds.values())),
+        "process_bytes": found.process_bytes,
+        "took_seconds": time.time() - started,
+    }
+
+
+def whole_run(started: float, tiny: bool) -> dict[str, Any]:
+    """Run every stage of the quickstart; return the seconds since `started`, and peak memory."""
+    import contextlib
+    import tempfile
+
+    from experiments.main import main
+    from pvr_jax.training.environment import resident_bytes
+
+    config = f"--config=configs/quickstart.py{':tiny' if tiny else ''}"
+    with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(sys.stderr):
+        if main(["run", config, f"--workdir={place}"]):
+            raise RuntimeError("the quickstart failed")
+    return {"seconds": time.time() - started, "process_bytes": resident_bytes()[1]}
+
+
 def _study(case: dict[str, Any]) -> Any:
     from benchmarks import studies
     from pvr_jax.training import hosts
@@ -157,6 +190,8 @@ JOBS = {
     "per_replica": per_replica,
     "dimension": dimension,
     "peak_memory": peak_memory,
+    "planned": planned,
+    "whole_run": whole_run,
 }
 
 
