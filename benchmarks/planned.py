@@ -1,8 +1,8 @@
 """Does `./launch.sh plan` predict the time and the memory of the quickstart?
 
 The plan and the run each have a fresh process (`fresh.py`), one after the other, without a
-persistent compilation cache. Time is the whole run's, from the start of Python to the report; memory
-is the peak of its process.
+persistent compilation cache. Time is the whole run's, from the start of Python to the report;
+memory is the peak of its process.
 """
 
 from collections.abc import Iterator

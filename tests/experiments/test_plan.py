@@ -1,6 +1,7 @@
 """Plans: what a run takes, before it begins; and whether it fits a TPU slice."""
 
 import importlib
+import itertools
 import os
 import re
 import subprocess
@@ -70,7 +71,7 @@ def test_counts_are_those_of_the_run(capsys, tmp_path, monkeypatch):
     assert lines["replicas"] == str(len(built.tables[0]))
     assert lines["steps"].startswith(f"{built.schedule.total} steps, ")
     widths = (built.programs[0].attributes["n"], *config.model.widths, 1)
-    parameters = sum(a * b + b for a, b in zip(widths, widths[1:], strict=False))
+    parameters = sum(a * b + b for a, b in itertools.pairwise(widths))
     assert lines["parameters"].startswith(f"{parameters} of each replica")
     assert f"{len(built.schedule.kept)} kept steps" in lines["checkpoints"]
     assert list(tmp_path.iterdir()) == []
