@@ -22,6 +22,9 @@ usage: ./launch.sh COMMAND [ARGUMENTS]
   reproduce NAME [--size=paper|small] [--workdir=runs]
                              every run of an experiment of the paper, expected beside measured;
                              NAME is all, or a config with that name: ./launch.sh reproduce --help
+  plan [CONFIG] [FLAGS] [--topology=v5e:4x4]
+                             what a run takes before it begins: FLOPs, time, memory, disk; with --topology
+                             whether it fits a TPU slice, by the TPU's own compiler (setup tpu), without a TPU
   report WORKDIR             make the report again from the files in WORKDIR alone
   test [--all] [PYTEST …]    run the test suite: what ends in seconds, or with --all everything
   bench [NAME]               measure speed: every question in benchmarks/, or one
@@ -152,7 +155,9 @@ case "$command" in
   setup)
     setup "$@"
     ;;
-  run)
+  run | plan)
+    module=main
+    [ "$command" = run ] || module=plan
     config=configs/quickstart.py
     if [ $# -gt 1 ] && [ "$1" = --help ]; then set -- "$2" --help; fi
     if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then
@@ -164,7 +169,7 @@ case "$command" in
     done
     setup
     [ -z "$config" ] || config="--config=$(config_path "$config")"
-    exec "$VENV/bin/python" -m experiments.main ${config:+"$config"} "$@"
+    exec "$VENV/bin/python" -m "experiments.$module" ${config:+"$config"} "$@"
     ;;
   reproduce)
     setup
@@ -197,6 +202,6 @@ case "$command" in
     ;;
   *)
     usage >&2
-    fail "command: given $command; allowed setup, run, reproduce, report, test, bench, tpu, slurm"
+    fail "command: given $command; allowed setup, run, plan, reproduce, report, test, bench, tpu, slurm"
     ;;
 esac

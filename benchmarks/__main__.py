@@ -17,6 +17,7 @@ BENCHMARKS = (
     "transform",
     "scaling",
     "theory",
+    "planned",
 )
 
 

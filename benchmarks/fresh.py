@@ -6,7 +6,6 @@ last line; `ask` starts such a process and returns the result.
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -117,6 +116,7 @@ def peak_memory(started: float, **case: Any) -> dict[str, Any]:
     import jax
 
     from pvr_jax.analysis import learned
+    from pvr_jax.training.environment import resident_bytes
 
     study = _study(case)
     ensemble = study.ensemble
@@ -125,13 +125,13 @@ def peak_memory(started: float, **case: Any) -> dict[str, Any]:
     shapes = jax.eval_shape(ensemble.start)
     ensemble.advance_program.lower(shapes, ensemble.replicas, 0, 0).compile()
     ensemble.evaluate_program.lower(shapes.params, shapes.carry, ensemble.replicas).compile()
-    before = _resident_bytes()
+    before, _ = resident_bytes()
     study.start()
     study.advance(2)
     study.evaluate()
     device = jax.devices()[0]
     stats = device.memory_stats() or {}
-    peak = stats.get("peak_bytes_in_use", _peak_resident_bytes() - before)
+    peak = stats.get("peak_bytes_in_use", resident_bytes()[1] - before)
     return {
         "peak_bytes": peak,
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(shapes.params)) // study.count,
@@ -144,6 +144,39 @@ def peak_memory(started: float, **case: Any) -> dict[str, Any]:
     }
 
 
+def planned(started: float, tiny: bool) -> dict[str, Any]:
+    """Plan the quickstart; return what it says of the run, in seconds and bytes."""
+    from configs import quickstart
+    from experiments.canonical_holdout.experiment import EXPERIMENT
+    from pvr_jax import planning
+    from pvr_jax.building import build
+    from pvr_jax.training import hosts
+
+    hosts.use_all_cores()
+    config = quickstart.get_config("tiny" if tiny else None)
+    found = planning.rehearse(EXPERIMENT, config, build(EXPERIMENT, (config,)))
+    return {
+        "seconds": sum(filter(None, found.seconds.values())),
+        "process_bytes": found.process_bytes,
+        "took_seconds": time.time() - started,
+    }
+
+
+def whole_run(started: float, tiny: bool) -> dict[str, Any]:
+    """Run every stage of the quickstart; return the seconds since `started`, and peak memory."""
+    import contextlib
+    import tempfile
+
+    from experiments.main import main
+    from pvr_jax.training.environment import resident_bytes
+
+    config = f"--config=configs/quickstart.py{':tiny' if tiny else ''}"
+    with tempfile.TemporaryDirectory() as place, contextlib.redirect_stdout(sys.stderr):
+        if main(["run", config, f"--workdir={place}"]):
+            raise RuntimeError("the quickstart failed")
+    return {"seconds": time.time() - started, "process_bytes": resident_bytes()[1]}
+
+
 def _study(case: dict[str, Any]) -> Any:
     from benchmarks import studies
     from pvr_jax.training import hosts
@@ -152,33 +185,13 @@ def _study(case: dict[str, Any]) -> Any:
     return studies.Study(studies.configuration(**case))
 
 
-def _resident_bytes() -> int:
-    """Return the current resident memory or, if unavailable, its peak."""
-    return _status("VmRSS") or _peak_resident_bytes()
-
-
-def _peak_resident_bytes() -> int:
-    """Return the peak of the resident memory of this process alone.
-
-    getrusage would include the memory of the parent when it forked.
-    """
-    unit = 1 if sys.platform == "darwin" else 1024
-    return _status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _status(name: str) -> int | None:
-    path = Path("/proc/self/status")
-    for line in path.read_text().splitlines() if path.is_file() else ():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) * 1024
-    return None
-
-
 JOBS = {
     "first_step": first_step,
     "per_replica": per_replica,
     "dimension": dimension,
     "peak_memory": peak_memory,
+    "planned": planned,
+    "whole_run": whole_run,
 }
 
 

@@ -45,15 +45,14 @@ def write_measures(
     """
     built = build(experiment, configs, part)
     count, total = built.ensemble.count, built.schedule.total
-    draw = jax.jit(jax.vmap(lambda key, own: built.programs[0].draw(key, **own)))
-    drawn = to_host(draw(built.replicas.data_key, built.replicas.conditions), count)
+    drawn = draws(built)
     every = configs[0].evaluation.get("spectra") == "all"
     measured, params = {}, None
     with (
         Checkpoints(directory / "checkpoints", identity, read_only=True) as checkpoints,
         contextlib.ExitStack() as held,
     ):
-        measure = _measures(built, drawn)
+        measure = measure_of(built, drawn)
         append, finish = _kept(experiment, built, outputs, held)
         kept = partial(
             run.kept_parameters,
@@ -95,7 +94,15 @@ def write_measures(
     return [lost[own] for own in built.slices]
 
 
-def _measures(built: Built, drawn: Arrays) -> Callable[..., Arrays]:
+def draws(built: Built) -> Arrays:
+    """Return what each replica draws, [R, ...], on the host; see `Program.draw`."""
+    draw = jax.jit(jax.vmap(lambda key, own: built.programs[0].draw(key, **own)))
+    count = built.ensemble.count
+    own = jax.tree.map(lambda leaf: leaf[:count], built.replicas)
+    return to_host(draw(own.data_key, own.conditions), count)
+
+
+def measure_of(built: Built, drawn: Arrays) -> Callable[..., Arrays]:
     """Return `measure(params, keep, is_last) -> {name: array[R, ...]}`, in float64.
 
     It passes what is kept of each group of replicas to `keep(group, rows)`.

@@ -11,7 +11,7 @@ import pytest
 from documents import ROOT, TEXTS, blocks, prose
 from slow_cases import slow_but
 
-from experiments import command_line, main, reproduce
+from experiments import command_line, main, plan, reproduce
 
 BLOCKS = [
     (f"{name} line {line}", language, content)
@@ -138,6 +138,9 @@ def check(words):
     command, *rest = words
     if command == "run":
         check_run(rest)
+    elif command == "plan":
+        config, *flags = rest
+        assert plan.parse(["plan", f"--config={ROOT / config}", *flags])[0].config
     elif command == "reproduce":
         assert reproduce.parse(words).names
     elif command == "report":

@@ -1,6 +1,8 @@
 """The learned function of a network: its values on the whole cube."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -13,11 +15,22 @@ from pvr_jax.boolean import cube
 # stay in cache between layers (256 instead of 4096 halve the time of a small Mixer, take .6 of that
 # of a small Transformer, and do not change that of the MLP).
 CHUNK, CHUNK_ON_CPU = 4096, 256
+_PLATFORM: ContextVar[str] = ContextVar("platform", default="")
+
+
+@contextlib.contextmanager
+def for_platform(name: str) -> Iterator[None]:
+    """Build and trace within the context as on another platform, such as "tpu"."""
+    token = _PLATFORM.set(name)
+    try:
+        yield
+    finally:
+        _PLATFORM.reset(token)
 
 
 def chunk_size() -> int:
     """Return the number of inputs to evaluate at once on this machine."""
-    return CHUNK_ON_CPU if jax.default_backend() == "cpu" else CHUNK
+    return CHUNK_ON_CPU if (_PLATFORM.get() or jax.default_backend()) == "cpu" else CHUNK
 
 
 def on_cube(

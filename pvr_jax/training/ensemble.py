@@ -77,7 +77,7 @@ class Ensemble:
 
     def shapes(self, padded: bool = False) -> State:
         """Return shapes and dtypes of the states; if `padded`, with padding and shardings."""
-        shapes = jax.eval_shape(self.start)
+        shapes = jax.eval_shape(self.start_program, self.replicas)
         if padded:
             placed = partial(jax.ShapeDtypeStruct, sharding=on_devices(self.mesh))
             return jax.tree.map(lambda leaf: placed(leaf.shape, leaf.dtype), shapes)
@@ -90,6 +90,26 @@ class Ensemble:
         programs = _programs(self.member, self.mesh, mode)
         programs["start_program"] = self.start_program  # the same in every mode
         return replace(self, mode=mode, alternatives=(), **programs)
+
+    def of_first(self, count: int) -> "Ensemble":
+        """Return the ensemble of the first replicas alone, on the same devices."""
+        some = jax.tree.map(lambda leaf: leaf[:count], self.replicas)
+        return replace(self, count=count, replicas=pad(some, self.mesh))
+
+    def planned(self, mesh: Mesh, mode: Mode, count: int) -> "Ensemble":
+        """Return an ensemble of `count` replicas to compile and not to run.
+
+        Its replicas are shapes, so neither they nor the devices of the mesh need exist.
+        """
+        padded, sharding = padded_count(count, mesh), on_devices(mesh)
+        placed = partial(jax.ShapeDtypeStruct, sharding=sharding)
+        shapes = jax.tree.map(
+            lambda leaf: placed((padded, *leaf.shape[1:]), leaf.dtype), self.replicas
+        )
+        programs = _programs(self.member, mesh, mode)
+        return replace(
+            self, count=count, replicas=shapes, mesh=mesh, mode=mode, alternatives=(), **programs
+        )
 
     def start(self) -> State:
         """Return the initial states."""

@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+import resource
 import shlex
 import subprocess
 import sys
@@ -76,3 +77,22 @@ def git_commit(directory: Path) -> str | None:
         return git("rev-parse", "HEAD") + ("+changes" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def resident_bytes() -> tuple[int, int]:
+    """Return the memory that this process has, or its peak if that is not known, and its peak.
+
+    On Linux from its status, as `getrusage` would include the memory of the parent when it forked.
+    """
+    status, unit = Path("/proc/self/status"), 1 if sys.platform == "darwin" else 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    if not status.exists():
+        return peak, peak
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    now, most = (int(lines[name].split()[0]) * 2**10 for name in ("VmRSS", "VmHWM"))
+    return now, most
+
+
+def machine_bytes() -> int:
+    """Return the memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

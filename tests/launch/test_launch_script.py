@@ -224,6 +224,26 @@ def test_an_installation_is_made_once_for_every_extra(launch, tmp_path):
     assert arguments_in(tmp_path / "arguments")[-1] == f"{ROOT}[cuda,test]"
 
 
+@pytest.mark.parametrize(
+    ("words", "arguments"),
+    [
+        (["run"], ["-m", "experiments.main", f"--config={ROOT}/configs/quickstart.py"]),
+        (["plan"], ["-m", "experiments.plan", f"--config={ROOT}/configs/quickstart.py"]),
+        (
+            ["plan", "configs/staircase.py:model=mlp", "--topology=v5e:4x4"],
+            [
+                *("-m", "experiments.plan", f"--config={ROOT}/configs/staircase.py:model=mlp"),
+                "--topology=v5e:4x4",
+            ],
+        ),
+    ],
+)
+def test_a_plan_is_asked_for_as_a_run_is(words, arguments, launch, tmp_path):
+    done = launch(*words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert arguments_in(tmp_path / "arguments") == arguments
+
+
 def test_where_no_python_is_new_enough_uv_brings_one(launch, tmp_path, recording_environment):
     tools = tmp_path / "tools"
     tools.mkdir()
