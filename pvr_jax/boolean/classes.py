@@ -71,21 +71,21 @@ def point_maps(n: int, negations: Negations = "each") -> np.ndarray:
 
 def images(numbers: np.ndarray, n: int, negations: Negations = "each") -> np.ndarray:
     """Return the numbers of x -> f(t x) for every map t of `point_maps`: [...] -> [G, ...]."""
-    numbers = np.asarray(numbers, np.int64)
-    low, high = numbers & 0xFF, numbers >> 8
-    found = []
-    for order in point_maps(n, negations):
-        # Bit p of the image is bit order[p] of the number; a byte at a time, from tables.
-        to = np.argsort(order)
-        tables = [_bytes_moved(to[first : first + 8]) for first in range(0, 2**n, 8)]
-        found.append(tables[0][low] | (tables[1][high] if len(tables) > 1 else 0))
-    return np.array(found)
+    numbers = np.asarray(numbers, np.int32)
+    low, high = _byte_images(n, negations)
+    return low[:, numbers & 0xFF] | high[:, numbers >> 8]
 
 
-def _bytes_moved(to: np.ndarray) -> np.ndarray:
-    """Return the image of each byte [256] whose bit i moves to bit to[i]."""
-    bits = np.arange(256)[:, None] >> np.arange(len(to)) & 1
-    return bits @ np.left_shift(np.int64(1), to.astype(np.int64))
+@cache
+def _byte_images(n: int, negations: Negations) -> np.ndarray:
+    """Return where each map moves the low and the high byte of a number, [2, G, 256]."""
+    # Bit p of an image is bit map[p] of the number.
+    places = np.argsort(point_maps(n, negations), axis=1)
+    found = np.zeros((2, len(places), 256), np.int32)
+    for place in range(2**n):
+        has_bit = np.arange(256) >> place % 8 & 1
+        found[place // 8] |= (1 << places[:, place, None]).astype(np.int32) * has_bit
+    return found
 
 
 @cache
@@ -105,8 +105,12 @@ def classes(n: int, negations: Negations = "each") -> Classes:
     >>> [f"{number:04b}" for number in found.representatives], found.sizes.tolist()
     (['0000', '0001', '0011', '0110'], [2, 8, 4, 2])
     """
-    numbers = np.arange(2 ** (2**n), dtype=np.int64)
-    smallest = images(numbers, n, negations).min(axis=0)
+    low, high = _byte_images(n, negations)
+    numbers = np.arange(2 ** (2**n), dtype=np.int32)
+    smallest = numbers
+    for place in range(len(low)):  # one by one, as all images of all functions are 100 MB
+        image = low[place, numbers & 0xFF] | high[place, numbers >> 8]
+        smallest = np.minimum(smallest, image)
     smallest = np.minimum(smallest, smallest[::-1])  # number 2^2^n - 1 - f is that of -f
     found, of, sizes = np.unique(smallest, return_inverse=True, return_counts=True)
     return Classes(found, sizes, of)
