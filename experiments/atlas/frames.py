@@ -106,12 +106,9 @@ def overall(study: Study) -> pd.DataFrame:
         }
     )
     of_run = sums.groupby(found["run"], sort=False).sum()
-    per = study.final().groupby("run", sort=False)
-    first = per[["model", "n"]].first()
-    every = per.apply(lambda own: own.drop_duplicates("cell")["functions"].sum())
+    first = study.final().groupby("run", sort=False)[["model", "n"]].first()
     return of_run.assign(
         functions_of_all=first["n"].map(lambda n: float(2 ** (2**n))),
-        covered=every / first["n"].map(lambda n: 2 ** (2 ** (n - 1))),
         deviation=np.sqrt(of_run["square"] - of_run["mean_error"] ** 2),
         below_low=of_run["below_low"] / of_run["low"],
         below_high=of_run["below_high"] / of_run["high"],
@@ -173,7 +170,8 @@ def classes_to_explore(study: Study) -> pd.DataFrame:
     items = _items(found["monomials"])
     details = _details(found, dict(sources), items)
     key = found["network"] + " " + found["function_class"]
-    return pd.concat([found.assign(text=text, key=key), details], axis=1)
+    found = pd.concat([found.assign(text=text, key=key), details], axis=1)
+    return found.sort_values("leak", ascending=False, kind="stable")
 
 
 def _items(monomials: pd.Series) -> list[str]:
@@ -222,4 +220,5 @@ def functions_to_explore(study: Study) -> pd.DataFrame:
     sources = dict(zip(FUNCTION_SERIES, ("function_spectrum", "function_learned"), strict=True))
     details = _details(found, sources, _items(found["monomials"]))
     found = found.assign(text=text, verdict=verdict, influence=found["function_influence"])
-    return pd.concat([found, details], axis=1)
+    apart = (found["function_error"] - found["influence"]).abs()
+    return pd.concat([found, details], axis=1).loc[apart.sort_values(ascending=False).index]

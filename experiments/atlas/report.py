@@ -157,12 +157,8 @@ REPORT = Report(
                 "above ½": verdicts("share", "above"),
                 "below ½": verdicts("share", "below"),
                 "lowest [95 %]": lowest("share"),
-                **{
-                    name: number(f"predicted_share_{name}", digits=3)
-                    for name in ("wide NTK", "empirical NTK", "noise kernel")
-                },
-                "residual: interpolator": number("residual_interpolator", digits=2),
-                **{name + " ": number(f"residual_{name}", digits=2) for name in KERNELS},
+                **{name: number(f"predicted_share_{name}", digits=3) for name in KERNELS},
+                **{f"residual: {name}": number(f"residual_{name}", digits=2) for name in THEORIES},
                 "least residual": smallest({f"residual_{name}": name for name in THEORIES}),
             },
             data=replicas,
@@ -204,7 +200,7 @@ REPORT = Report(
             rows=["model", "n"],
             over=["task"],
             columns={
-                "functions": number("functions_of_all", digits=10),
+                "functions": number("functions_of_all", decimals=0),
                 "mean influence": number("mean_influence", digits=3),
                 "mean error": number("mean_error", digits=3),
                 "standard deviation": number("deviation", digits=2),
@@ -259,8 +255,7 @@ REPORT = Report(
                 "leak": number("leak", digits=3),
                 "share [95 %]": joint("share"),
                 **{name: number(f"predicted_share_{name}", digits=3) for name in KERNELS},
-                "residual: interpolator": number("residual_interpolator", digits=2),
-                **{name + " ": number(f"residual_{name}", digits=2) for name in KERNELS},
+                **{f"residual: {name}": number(f"residual_{name}", digits=2) for name in THEORIES},
             },
             data=exceptions,
             notes=[

@@ -88,14 +88,10 @@ def empirical_ntk(config: ConfigDict, projection: float) -> Function:
 @lru_cache(maxsize=2)
 def _mean_kernel(model: str, n: int) -> Function:
     network = models.build(n=n, **json.loads(model))
+    keys = [jax.random.fold_in(jax.random.key(0), i) for i in range(INITIALIZATIONS)]
     with jax.default_matmul_precision("highest"):
-        kernels = [
-            theory.symmetric_kernel(
-                network.init, network.apply, n, jax.random.fold_in(jax.random.key(0), i)
-            )
-            for i in range(INITIALIZATIONS)
-        ]
-    return partial(theory.symmetric_interpolator, kernels)
+        kernel = theory.mean_empirical_kernel(network.init, network.apply, n, keys, symmetrize=True)
+    return partial(theory.kernel_interpolator, kernel)
 
 
 def noise_kernel(config: ConfigDict, projection: float) -> Function:
