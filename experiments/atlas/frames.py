@@ -67,7 +67,7 @@ def error_lines(study: Study) -> pd.DataFrame:
     facts = study.curve("error_at_influence", "smallest_error", "largest_error")
     lines = {"all functions, mean": "error_at_influence"}
     lines |= {"smallest": "smallest_error", "largest": "largest_error"}
-    found = [facts.assign(curve=entry, error=facts[name]) for entry, name in lines.items()]
+    found = [facts.assign(of=entry, error=facts[name]) for entry, name in lines.items()]
     own = study.final().merge(
         study.by_theory("predicted_share", "predicted_error_without_influence"),
         on=["run", "replica"],
@@ -78,10 +78,10 @@ def error_lines(study: Study) -> pd.DataFrame:
         mean_of = weighted.div(own.groupby("run")["functions"].sum(), axis=0)
         share, first = (facts["run"].map(mean_of[name]) for name in names)
         line = first + (2 * share - 1) * facts["influence"]
-        found.append(facts.assign(curve=theory, error=line))
+        found.append(facts.assign(of=theory, error=line))
     named = pd.concat(found, ignore_index=True).dropna(subset=["error"])
     network = named["model"] + ", functions of " + named["n"].astype(str) + " bits"
-    return named.assign(network=network)[["run", "network", "influence", "curve", "error"]]
+    return named.assign(network=network)[["run", "network", "influence", "of", "error"]]
 
 
 def overall(study: Study) -> pd.DataFrame:
