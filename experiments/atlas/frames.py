@@ -1,5 +1,7 @@
 """The data of the report: replicas, classes and functions, beside what theories predict of them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import scipy  # loads scipy.special, which takes long, where it is used
@@ -19,10 +21,16 @@ FUNCTION_SERIES = ("f̂(S)", "ĝ(S)")
 @once
 def replicas(study: Study) -> pd.DataFrame:
     """Return a row per replica, with predictions, beside how many intervals hold jointly."""
-    found = study.final()
-    for name in ("predicted_share", "residual"):
-        found = found.merge(study.by_theory(name), on=["run", "replica"])
-    return _judgeable(found, 1)
+    names = ("predicted_share", "residual", "predicted_error_without_influence")
+    return _judgeable(_predicted(study.final(), study, names), 1)
+
+
+def _predicted(found: pd.DataFrame, study: Study, names: Sequence[str], *by: str) -> pd.DataFrame:
+    """Add the predictions that there are, a column per theory."""
+    for name in names:
+        if name in study:
+            found = found.merge(study.by_theory(name), on=["run", "replica", *by], how="left")
+    return found
 
 
 def _judgeable(found: pd.DataFrame, of_each: int) -> pd.DataFrame:
@@ -33,6 +41,7 @@ def _judgeable(found: pd.DataFrame, of_each: int) -> pd.DataFrame:
     cells = found.groupby("run")["cell"].transform("nunique")
     return found.assign(
         network=network,
+        fitted=~statistics.unfinished(found["in_distribution_error"], np.full(len(found), HALF)),
         unfinished=statistics.unfinished(error, np.full(len(found), HALF)),
         comparisons=cells * of_each,
     )
@@ -43,8 +52,7 @@ def by_degree(study: Study) -> pd.DataFrame:
     """Return a row per replica and degree of F, with the predicted shares."""
     shares = study.curve("share_by_degree")[["run", "replica", "degree", "share_by_degree"]]
     found = study.final().merge(shares.dropna(), on=["run", "replica"])
-    predicted = study.by_theory("predicted_share_by_degree")
-    found = found.merge(predicted, on=["run", "replica", "degree"])
+    found = _predicted(found, study, ["predicted_share_by_degree"], "degree")
     return _judgeable(found, 1).assign(
         comparisons=found.groupby("run")["cell"].transform("nunique")
         * found.groupby("run")["degree"].transform("nunique")
@@ -54,7 +62,7 @@ def by_degree(study: Study) -> pd.DataFrame:
 def points_by_degree(study: Study) -> pd.DataFrame:
     """Return a row per cell and degree, and the mean of every theory."""
     found = by_degree(study)
-    values = ["share_by_degree", *(f"predicted_share_by_degree_{name}" for name in THEORIES)]
+    values = [name for name in found if "share_by_degree" in name]
     keys = ["run", "network", "degree"]
     means = found.groupby([*keys, "cell"], sort=False)[values].mean().reset_index()
     for name in values[1:]:
@@ -68,11 +76,10 @@ def error_lines(study: Study) -> pd.DataFrame:
     lines = {"all functions, mean": "error_at_influence"}
     lines |= {"smallest": "smallest_error", "largest": "largest_error"}
     found = [facts.assign(of=entry, error=facts[name]) for entry, name in lines.items()]
-    own = study.final().merge(
-        study.by_theory("predicted_share", "predicted_error_without_influence"),
-        on=["run", "replica"],
-    )
+    own = replicas(study)
     for theory in ("interpolator", "wide NTK", "empirical NTK"):
+        if f"predicted_share_{theory}" not in own:
+            continue
         names = [f"predicted_share_{theory}", f"predicted_error_without_influence_{theory}"]
         weighted = own[names].mul(own["functions"], axis=0).groupby(own["run"]).sum(min_count=1)
         mean_of = weighted.div(own.groupby("run")["functions"].sum(), axis=0)

@@ -21,6 +21,7 @@ from pvr_jax.reporting.columns import (
     Column,
     Context,
     Group,
+    count,
     exact,
     judged,
     mean,
@@ -35,20 +36,20 @@ from pvr_jax.reporting.publish import Report
 from pvr_jax.results import Measure, Study, statistics
 
 
-def verdict_of(group: Group, name: str) -> str:
-    """Compare the mean share of one cell with ½; the intervals of a run hold jointly."""
-    return judged(group, group[name].to_numpy(float)[None], HALF)
+def verdict_of(group: Group, name: str, level: float = HALF) -> str:
+    """Compare the mean share of one cell with a level; the intervals of a run hold jointly."""
+    return judged(group, group[name].to_numpy(float)[None], level)
 
 
-def verdicts(name: str, verdict: str) -> Column:
+def verdicts(name: str, verdict: str, level: float = HALF) -> Column:
     """The number of cells with a verdict."""
 
     def cell(group: Group, context: Context) -> Cell:
-        found = [verdict_of(own, name) for _, own in group.groupby("cell", sort=False)]
+        found = [verdict_of(own, name, level) for _, own in group.groupby("cell", sort=False)]
         return Cell(f"{found.count(verdict)} of {len(found)}", {"": found.count(verdict)})
 
-    about = "Cells whose mean over replicas differs from ½; the intervals of a run hold jointly."
-    return Column(f"{name}_{verdict}", cell, (name,), about)
+    about = "Classes whose mean over replicas is on this side; a run's intervals hold jointly."
+    return Column(f"{name}_{verdict}_{level:g}", cell, (name,), about)
 
 
 def lowest(name: str) -> Column:
@@ -117,8 +118,9 @@ MEASURES = {
 KERNELS = THEORIES[1:]
 CELL = ("cell", "function_class", "functions")
 NOTES = (
-    "Above ½, below ½: classes whose mean over replicas differs from ½, by intervals that hold "
+    "Above ½, below ½, below 1: classes whose mean over replicas is, by intervals that hold "
     "jointly with 95 % for all classes of a row's network, and degrees where there are several.",
+    "Fitted: replicas whose error on the seen half is below 1 % of ½.",
     "A Transformer's replicas are of classes under permutations and the output's sign alone (3 "
     "bits), or of a function that each seed draws from a class (4 bits).",
     statistics.INTERVAL_NOTE,
@@ -153,9 +155,11 @@ REPORT = Report(
             over=OVER,
             columns={
                 "classes": cells,
+                "fitted": count("fitted"),
                 "share [95 %]": mean("share", digits=3, values=False),
                 "above ½": verdicts("share", "above"),
                 "below ½": verdicts("share", "below"),
+                "below 1": verdicts("share", "below", 1.0),
                 "lowest [95 %]": lowest("share"),
                 **{name: number(f"predicted_share_{name}", digits=3) for name in KERNELS},
                 **{f"residual: {name}": number(f"residual_{name}", digits=2) for name in THEORIES},
@@ -176,11 +180,12 @@ REPORT = Report(
                 "spread": spread("share_by_degree"),
                 "above ½": verdicts("share_by_degree", "above"),
                 "below ½": verdicts("share_by_degree", "below"),
+                "below 1": verdicts("share_by_degree", "below", 1.0),
                 "lowest [95 %]": lowest("share_by_degree"),
                 **{name: number(f"predicted_share_by_degree_{name}", digits=3) for name in KERNELS},
             },
             data=by_degree,
-            notes=NOTES[:2],
+            notes=NOTES[:1],
         ),
         Curve(
             "error_by_influence",
@@ -240,6 +245,7 @@ REPORT = Report(
             series=CLASS_SERIES,
             detail="coefficient",
             diagonal=True,
+            needs=["predicted_share"],
             caption="Click a point for the truth table of its representative, its spectrum, and "
             "the coefficients that are learned without and with the frozen bit.",
         ),

@@ -192,6 +192,16 @@ def test_the_report_counts_classes(study):
     }  # fmt: skip
 
 
+@pytest.mark.slow
+def test_the_report_does_without_predictions(study):
+    report = reports.report_of("atlas")
+    predicted = [name for name in study.runs[0] if "predicted" in name or name == "residual"]
+    alone = results.Study(tuple(run.drop_vars(predicted) for run in study.runs))
+    files = tables_of(report, alone, context := context_of(alone, report.measures))
+    assert "NTK" not in files["table.md"] and "Of 4 classes" in files["findings.md"]
+    assert "classes" not in report.specs(alone, context)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "complaint"),
     [
