@@ -18,6 +18,11 @@ CLASS_SERIES = ("F̂(T)", "ĝ(T)", "ĝ(T∪k)")
 FUNCTION_SERIES = ("f̂(S)", "ĝ(S)")
 
 
+def name_of(number: int, bits: int) -> str:
+    """Return the truth table of a function in hexadecimal, a digit per four points."""
+    return f"0x{number:0{max(2**bits // 4, 1)}x}"
+
+
 @once
 def replicas(study: Study) -> pd.DataFrame:
     """Return a row per replica, with predictions, beside how many intervals hold jointly."""
@@ -67,7 +72,7 @@ def points_by_degree(study: Study) -> pd.DataFrame:
     means = found.groupby([*keys, "cell"], sort=False)[values].mean().reset_index()
     for name in values[1:]:
         means[name] = means.groupby(keys)[name].transform("mean").round(6)
-    return means.rename(columns={"cell": "replica"})
+    return means.rename(columns={"cell": "replica"}).astype({"replica": str})
 
 
 def error_lines(study: Study) -> pd.DataFrame:
@@ -158,16 +163,22 @@ def exceptions(study: Study) -> pd.DataFrame:
             for name in ("class_spectrum", "learned_low", "learned_high")
         }
         rows.append({"run": row.run, "function_class": row.function_class, **spectra})
-    return pd.DataFrame(rows).merge(found, on=["run", "function_class"], how="left")
+    found = pd.DataFrame(rows).merge(found, on=["run", "function_class"], how="left")
+    return found.assign(function_class=_names(found["function_class"], found["n"] - 1))
+
+
+def _names(numbers: pd.Series, bits: pd.Series) -> list[str]:
+    return [name_of(*own) for own in zip(numbers, bits, strict=True)]
 
 
 def classes_to_explore(study: Study) -> pd.DataFrame:
     """Return a row per run and class: share, prediction and spectra."""
     own = replicas(study)
     means = ["share", "leak", *(f"predicted_share_{name}" for name in THEORIES)]
-    keys = ["run", "network", "function_class"]
+    keys = ["run", "network", "n", "function_class"]
     found = own.groupby(keys, sort=False)[means].mean().reset_index()
     found = found.merge(_of_classes(study), on=["run", "function_class"])
+    found["function_class"] = _names(found["function_class"], found["n"] - 1)
     text = [
         f"F = {row.function_class}: share {row.share:.3f},\nempirical NTK "
         f"{row.predicted:.3f}, leak {row.leak:.3f}"
@@ -213,6 +224,8 @@ def functions_to_explore(study: Study) -> pd.DataFrame:
     found["monomials"] = [own["set"].astype(str).tolist() for _, own in rows]
     for name in ("function_spectrum", "function_learned"):
         found[name] = [own[name].to_numpy() for _, own in rows]
+    for name in ("function", "function_class_of"):
+        found[name] = _names(found[name], found["n"])
     verdict = [
         statistics.against(row.function_error_low, row.function_error_high, row.function_influence)
         for row in found.itertuples()

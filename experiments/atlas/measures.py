@@ -49,9 +49,6 @@ MEASURES = {
         "error without influence", "The error of the function that does not use the frozen bit.",
         symbol="¼ E(g − F)² + ¼ E(u − F)²", domain="whole cube", **_ERROR,
     ),
-    "learned_unseen": Measure(
-        "learned unseen half", "The learned function where the frozen bit is −1.", dims=("point",)
-    ),
     "class_spectrum": Measure("F̂(T)", "Coefficients of a class's representative.", **_OF_CLASS),
     "learned_low": Measure(
         "ĝ(T)", "Learned coefficients without the frozen bit, a mean over replicas.", **_OF_CLASS
@@ -95,11 +92,6 @@ MEASURES = {
 }  # fmt: skip
 
 
-def name_of(number: int, bits: int) -> str:
-    """Return the truth table of a function in hexadecimal, a digit per four points."""
-    return f"0x{number:0{max(2**bits // 4, 1)}x}"
-
-
 def monomials(bits: int) -> list[str]:
     """Return the names of the monomials, such as "x0x2", in the order of `cube.index`."""
     sets = (cube.coordinates(index, bits) for index in range(2**bits))
@@ -117,7 +109,7 @@ def coordinates(replicas: pd.DataFrame, n: int) -> dict[str, Sequence[Any]]:
     }
     if n <= classes.MAX_BITS:
         seen, unseen, _ = classes.pairs(n - 1)
-        found["function"] = [name_of(number, n) for number in whole(seen, unseen, n)]
+        found["function"] = whole(seen, unseen, n)
     return found
 
 
@@ -138,18 +130,20 @@ def of_replicas(outputs: np.ndarray, numbers: np.ndarray, replicas: pd.DataFrame
     spectrum, learned = map(float64.spectrum, (half, (fitted + unseen) / 2))
     degrees = np.arange(n) == np.bitwise_count(np.arange(2 ** (n - 1)))[:, None]
     squares = spectrum**2 @ degrees
+    products = (spectrum * learned) @ degrees
     with np.errstate(invalid="ignore"):
-        by_degree = np.where(squares > 0, (spectrum * learned) @ degrees / squares, np.nan)
+        by_degree = np.where(squares > 0, products / squares, np.nan)
     known = np.isfinite(unseen).all(axis=1)
     weights = np.where(known, replicas["functions"], 0) / replicas["functions"][known].sum()
     given = (half[known], fitted[known], unseen[known])
     found, weights = analysis.errors_by_influence(*given), weights[known]
     mean = weights @ found.mean
     return {
+        "share": products.sum(axis=1) / squares.sum(axis=1),
         "share_by_degree": by_degree,
+        "leak": np.mean((fitted - unseen) ** 2, axis=1) / 4 / np.mean(fitted**2, axis=1),
         "projection": line.slope,
         "error_without_influence": line.at_zero,
-        "learned_unseen": unseen,
         "error_at_influence": mean,
         "error_deviation": np.sqrt(weights @ (found.variance + (found.mean - mean) ** 2)),
         "smallest_error": found.smallest.min(axis=0),
@@ -165,14 +159,10 @@ def class_facts(outputs: np.ndarray, numbers: np.ndarray, replicas: pd.DataFrame
     names = replicas["function_class"].drop_duplicates()
     fitted, unseen = means[:, 1::2], means[:, ::2]
     return {
-        "class_spectrum": float64.spectrum(_values(names, n - 1)),
+        "class_spectrum": float64.spectrum(classes.values_of(names, n - 1)),
         "learned_low": float64.spectrum((fitted + unseen) / 2),
         "learned_high": float64.spectrum((fitted - unseen) / 2),
     }
-
-
-def _values(names: pd.Series, bits: int) -> np.ndarray:
-    return classes.values_of([int(name, 16) for name in names], bits)
 
 
 def _class_means(
@@ -201,17 +191,16 @@ def function_facts(outputs: np.ndarray, replicas: pd.DataFrame) -> Arrays:
     seen, unseen, _ = classes.pairs(n - 1)
     numbers = whole(seen, unseen, n)
     targets = classes.values_of(numbers, n)
-    names = np.array([name_of(number, n - 1) for number in seen])
     errors, learned = [], []
-    for name, target in zip(names, targets, strict=True):
-        own = outputs[(replicas["cell"] == name).to_numpy()]
+    for half, target in zip(seen, targets, strict=True):
+        own = outputs[(replicas["cell"] == half).to_numpy()]
         errors.append(np.mean((own - target) ** 2, axis=1) / 2)
         learned.append(statistics.mean(own.T))
     confidence = statistics.simultaneous(len(numbers))
     low, high = statistics.mean_interval(np.array(errors), "positive", confidence)
     known = classes.classes(n)
     return {
-        "function_class_of": [name_of(c, n) for c in known.representatives[known.of[numbers]]],
+        "function_class_of": known.representatives[known.of[numbers]],
         "function_influence": np.mean(targets[:, ::2] != targets[:, 1::2], axis=1),
         "function_error": statistics.mean(np.array(errors)),
         "function_error_low": low,

@@ -142,5 +142,6 @@ def predicted(
         "predicted_share": shares["share"][of],
         "predicted_share_by_degree": shares["share_by_degree"][of],
         "predicted_error_without_influence": without[of],
-        "residual": np.mean((unseen - found[of, ::2]) ** 2, axis=1) / 2,
+        # Networks are float32, and so is what is kept of them.
+        "residual": (np.mean((unseen - found[of, ::2]) ** 2, axis=1) / 2).astype(np.float32),
     }
