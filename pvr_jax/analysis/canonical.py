@@ -51,6 +51,29 @@ def leak(learned: jax.Array, target: jax.Array, seen: jax.Array) -> dict[str, ja
     }
 
 
+def low_degree_share(
+    learned: jax.Array, target: jax.Array, seen: jax.Array
+) -> dict[str, jax.Array]:
+    """Return which share of the frozen target is learned by the low-degree monomials.
+
+    With F the target where x_k = v, `share` is Σ F^(T) g^(T) / Σ F^(T)² over all T without k, and
+    `share_by_degree` [n] the same over the T of size 0 to n-1. If the seen half is fitted, 1: F is
+    learned without x_k, as the low-degree bias predicts; ½: halved; 0: all on the high-degree
+    monomials. NaN if the denominator is 0, or if training saw the whole cube.
+    """
+    n = cube.dimension(learned, "learned")
+    bit, value = frozen_coordinate(seen)
+    frozen = jnp.where(jnp.any(~seen), fourier.walsh_hadamard(cube.frozen(target, bit, value)), 0)
+    products, degrees = frozen * fourier.walsh_hadamard(learned), cube.degrees(n)
+    by_degree, squares = (
+        jax.ops.segment_sum(values, degrees, n + 1)[:n] for values in (products, jnp.square(frozen))
+    )
+    return {
+        "share": _ratio(jnp.sum(by_degree), jnp.sum(squares)),
+        "share_by_degree": _ratio(by_degree, squares),
+    }
+
+
 def extrapolation(learned: jax.Array, target: jax.Array, seen: jax.Array) -> dict[str, jax.Array]:
     """Return how the learned function extrapolates the frozen target to the unseen half.
 

@@ -72,22 +72,27 @@ def paper(spec: Spec, width: int) -> Spec:
     """Return a description whose panels fill a width on paper, on white."""
     found = copy.deepcopy(spec)
     found["config"] = {**found["config"], "background": "white"}
-    inner = found.get("spec", found)
-    columns = found.get("columns", 1)
+    panels = found.get("hconcat") or [found.get("spec", found)]
+    columns = found.get("columns", len(panels))
     if width < 300:
         columns = 1
     if "columns" in found:
         found["columns"] = columns
-    inner["width"] = (width - 70) / columns - (20 if columns > 1 else 0)
-    inner["height"] = inner["width"] * (0.75 if columns > 1 else 0.6)
-    found["config"]["legend"] = {**found["config"]["legend"], **_legends(inner, width)}
+    if "hconcat" in found and columns == 1:
+        found["vconcat"] = found.pop("hconcat")
+    for inner in panels:
+        height = 1.25 if len(panels) > 1 else 0.75 if columns > 1 else 0.6
+        inner["width"] = (width - 70) / columns - (20 if columns > 1 else 0)
+        inner["height"] = inner["width"] * height
+    layers = [layer for inner in panels for layer in inner["layer"]]
+    found["config"]["legend"] = {**found["config"]["legend"], **_legends(layers, width)}
     return found
 
 
-def _legends(inner: Spec, width: int) -> Spec:
+def _legends(layers: Sequence[Spec], width: int) -> Spec:
     """Return how legends fit a width: in columns, and below each other if they must."""
     looks = ("color", "shape", "stroke", "strokeDash")
-    used = [part["encoding"].get(look, {}) for part in inner["layer"] for look in looks]
+    used = [layer["encoding"].get(look, {}) for layer in layers for look in looks]
     entries = {tuple(use["scale"]["domain"]) for use in used if use.get("type") == "nominal"}
     each = {labels: LETTER * max(map(len, labels)) + SYMBOL for labels in entries}
     columns = max(1, width // max(each.values(), default=width))

@@ -17,6 +17,7 @@ STUDIES = reproduce.names()
 # Per study, the runs that differ in kind; the others differ in numbers. The last run of a study
 # that a block of a document reproduces is missing: tests/launch carries it out.
 SMOKE = {
+    "atlas": ["model=mlp,bits=5", "model=transformer,bits=5"],
     "quadratic_chain": ["model=transformer"],
     "staircase": ["model=mlp"],
     "pvr_cyclic": ["aggregation=min,window=2,model=mlp"],
