@@ -464,15 +464,15 @@ def test_a_run_without_interpolator_goes_through_all_stages(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("choice", "words"),
+    ("choice", "overrides", "words"),
     [
-        ("setting=2parity,model=transformer", "not for the model transformer"),
-        ("setting=2parity,model=mlp", "an initialization that is not scaled"),
+        ("setting=2parity,model=transformer", {}, "not for the model transformer"),
+        ("setting=2parity40,model=mlp", {"task__n": 129}, "its kernel is not computed for n = 129"),
+        ("setting=2parity,model=mlp", {"train__init_scales": (0.5,)}, "that is not scaled"),
     ],
 )
-def test_a_theory_that_says_nothing_says_why_in_words(choice, words):
-    scales = (0.5,) if "scaled" in words else (1.0,)
-    config = changed(f"{choice},tiny", train__init_scales=scales)
+def test_a_theory_that_says_nothing_says_why_in_words(choice, overrides, words):
+    config = changed(f"{choice},tiny", **overrides)
     own = (config, replica_table(EXPERIMENT, config), lambda: iter(()))
     assert np.isfinite(theories.min_degree(*own)["predicted_unseen_error"]).all()
     with pytest.raises(Refusal, match=words):
