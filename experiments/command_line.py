@@ -12,7 +12,8 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from experiments.fields_help import description, fields_help
-from experiments.registry import STAGES, UsageError, experiment_of
+from experiments.flags import define_flags
+from experiments.registry import UsageError, experiment_of
 from pvr_jax import on_disk
 from pvr_jax.refusal import Refusal, did_you_mean
 
@@ -23,7 +24,6 @@ EXAMPLE = "configs/quickstart.py"
 EXAMPLE_OF_SWEEPS = "configs/canonical_holdout.py"
 FLAGS = ("config", "workdir", "stage", "sweep", "shard", "hosts", "check", "verbose", "log")
 FLAGS += ("until", "max_seeds")
-MAX_SEEDS = 40
 
 
 class SweepRequest(NamedTuple):
@@ -57,89 +57,6 @@ class CommandLine(NamedTuple):
     overrides: Mapping[str, Any] = {}
     log: tuple[str, ...] = ()
     max_seeds: int = 0
-
-
-def define_flags(arguments: list[str]) -> flags.FlagValues:
-    """Return the flags, not parsed yet; `arguments` tell which fields are overridden."""
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file(
-        "config",
-        None,
-        "the configuration: a file of configs/, its choices after a colon",
-        flag_values=values,
-        sys_argv=arguments,
-    )
-    flags.DEFINE_enum(
-        "stage",
-        "all",
-        ["all", *STAGES],
-        "which stage to run; all runs those that are not done",
-        flag_values=values,
-    )
-    define_common(values)
-    flags.DEFINE_string(
-        "log",
-        "",
-        "tensorboard, wandb, or both, separated by a comma: where evaluations are logged too",
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "sweep",
-        "",
-        "names of generators of the config file (functions sweep_NAME), separated by commas: "
-        "every configuration of their product",
-        flag_values=values,
-    )
-    flags.DEFINE_enum(
-        "until",
-        None,
-        ["decided"],
-        "decided: add seeds, 5, 10, 20, … in all, until every verdict is decided",
-        flag_values=values,
-    )
-    flags.DEFINE_integer(
-        "max_seeds",
-        MAX_SEEDS,
-        "with --until=decided: the largest number of seeds",
-        lower_bound=2,
-        flag_values=values,
-    )
-    flags.DEFINE_string(
-        "shard",
-        "",
-        "i/n, i from 0 to n - 1: of a sweep, the part of one of n processes",
-        flag_values=values,
-    )
-    return values
-
-
-def define_common(values: flags.FlagValues) -> None:
-    """Add the flags that runs and reproductions share."""
-    flags.DEFINE_string(
-        "workdir", "runs", "the directory under which all files go", flag_values=values
-    )
-    flags.DEFINE_bool(
-        "check",
-        False,
-        "name what is wrong with this command; run nothing, read no data and no other run",
-        flag_values=values,
-    )
-    flags.DEFINE_bool(
-        "verbose",
-        False,
-        "say more, such as how fast each way to run the replicas was found to be",
-        short_name="v",
-        flag_values=values,
-    )
-    flags.DEFINE_bool("help", False, "show the flags", flag_values=values)
-    flags.DEFINE_enum(
-        "hosts",
-        "one",
-        ["one", "all"],
-        "all: this process is one of several that train together, started by Slurm, on every "
-        "worker of a TPU slice, or by hand",
-        flag_values=values,
-    )
 
 
 def parse(arguments: list[str]) -> CommandLine:

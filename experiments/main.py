@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import command_line, registry
-from experiments.command_line import EXAMPLE, CommandLine, SweepRequest, UsageError
+from experiments.command_line import CommandLine, SweepRequest, UsageError
 from pvr_jax.refusal import Refusal
 from pvr_jax.training.run_log import RunError
 

@@ -20,6 +20,7 @@ from rich.console import Console
 import configs
 from experiments import command_line, registry, reports
 from experiments.command_line import UsageError
+from experiments.flags import define_common
 from experiments.main import as_process, exit_status, faults_noted, run_stage, start_devices
 from pvr_jax import results
 from pvr_jax.refusal import Refusal
@@ -62,7 +63,7 @@ def parse(arguments: list[str]) -> Request:
     """
     values = flags.FlagValues()
     flags.DEFINE_enum("size", "small", SIZES, "small or paper", flag_values=values)
-    command_line.define_common(values)
+    define_common(values)
     try:
         rest = values(arguments)[1:]
     except (flags.Error, OSError) as error:  # OSError: a --flagfile that cannot be read

@@ -6,7 +6,7 @@
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -174,15 +174,18 @@ def train(
     return directory
 
 
-def _follow_others(directory: Path, config: ConfigDict, fields: Collection[str]) -> None:
-    """Repeat the analysis of a run if these fields changed."""
+def _follow_others(directory: Path, config: ConfigDict, fields: Mapping[str, Any]) -> None:
+    """Repeat the analysis of a run if these fields changed; one that is missing has its default."""
     path = directory / "config.json"
     if not (fields and path.is_file()):
         return
     with run_log.damage_named(path, _start_over(directory)):
         kept = run_log.read_json(path)
-        places = [field.split(".") for field in fields]
-        is_other = any(kept[section].get(name) != config[section][name] for section, name in places)
+        places = [(*field.split("."), default) for field, default in fields.items()]
+        is_other = any(
+            kept[section].get(name, default) != config[section].get(name, default)
+            for section, name, default in places
+        )
     if is_other:
         for stage in ("analyse", "predict"):
             (directory / f"{stage}.done").unlink(missing_ok=True)

@@ -69,8 +69,8 @@ def low_degree_share(
         jax.ops.segment_sum(values, degrees, n + 1)[:n] for values in (products, jnp.square(frozen))
     )
     return {
-        "share": _ratio(jnp.sum(by_degree), jnp.sum(squares)),
-        "share_by_degree": _ratio(by_degree, squares),
+        "share": quotient(jnp.sum(by_degree), jnp.sum(squares)),
+        "share_by_degree": quotient(by_degree, squares),
     }
 
 
