@@ -40,9 +40,10 @@ def planted(n, count, seed, noise=0.1):
 
 
 def by_set(table):
-    """Return the exact coefficients of a table by set."""
-    n = int(np.log2(len(table)))
-    return {cube.coordinates(i, n): value for i, value in enumerate(float64.spectrum(table))}
+    """Return the exact coefficients of a table by set, without the smallest."""
+    n, spectrum = int(np.log2(len(table))), float64.spectrum(table)
+    places = np.flatnonzero(np.abs(spectrum) > 1e-3)
+    return {cube.coordinates(int(place), n): spectrum[place] for place in places}
 
 
 def is_near(estimate, exact):
