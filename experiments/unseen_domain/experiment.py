@@ -163,12 +163,12 @@ def check_rows(
         return ~(seen_set.predicate(x) & jnp.all(jnp.abs(x) == 1, axis=-1))
 
     def is_off(batch: dict[str, jax.Array]) -> jax.Array:
-        x = batch["x"]
-        numbers = reference.indices(x)
+        numbers = reference.indices(batch["x"])
         truth = jnp.asarray(reference.truth, jnp.float32)[numbers]
-        is_close = reference.is_close(task.target(x).astype(jnp.float32), truth)
-        return ~(is_close & jnp.asarray(reference.seen)[numbers])
+        y = task.target(batch["x"]) if has_own_labels else batch["y"]
+        return ~(reference.is_close(y, truth) & jnp.asarray(reference.seen)[numbers])
 
+    has_own_labels = config.data.source == "rows" or config.data.get("label_noise")
     task, kinds = task_of(config), {"unseen": is_unseen}
     if config.evaluation.relevant:
         kinds["off"] = is_off
