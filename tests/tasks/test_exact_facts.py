@@ -92,20 +92,21 @@ def by_definition(x, p, window, aggregation, boundary):
 
 def halves(x, bit, function):
     """f0 and f1 with f = f0 + x_bit f1, at the points x."""
-    x = x.copy()
+    own = x[:, bit].copy()
     x[:, bit] = 1
     plus = function(x)
     x[:, bit] = -1
     minus = function(x)
+    x[:, bit] = own
     return (plus + minus) / 2, (plus - minus) / 2
 
 
 def estimate(p, params, bits, rho, points, random):
-    """Means over pairs x, y of which bits agree with chance (1 + rho)/2, and standard errors."""
+    """Means over pairs x, y with bits of correlation rho (in tenths), and standard errors."""
     n, sums, squares = p + 2**p, 0, 0
     for _ in range(-(-points // 50_000)):
         x = random.integers(0, 2, (50_000, n), np.int8) * 2 - 1
-        y = np.where(random.random(x.shape, np.float32) < (1 - rho) / 2, -x, x)
+        y = np.where(random.integers(0, 10, x.shape, np.int8) < 5 * (1 - rho), -x, x)
         f, g = (by_definition(z, p, **params) for z in (x, y))
         rows = [f, f**2, f * g]
         for bit in bits:
@@ -129,7 +130,7 @@ MONTE_CARLO = [
 
 
 def within_four_errors(p, params, bits, points):
-    rho = 0.8
+    rho = 0.6
     mean, error = estimate(p, params, bits, rho, points, np.random.default_rng(p))
 
     def off(params):
