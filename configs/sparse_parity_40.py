@@ -33,6 +33,6 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.train.update({"seeds": 10 if small else 40, "epochs": 60, "learning_rates": (2e-4,)})
     if small:
         config.model.widths = (512, 64)
-    config.evaluation.every_epochs = 1
+    config.evaluation.update({"every_epochs": 2, "samples": 32768})
     config.checkpoint.count = 6
     return base.finished(config, chosen["tiny"])

@@ -34,6 +34,6 @@ def get_config(arg: str | None = None) -> ml_collections.ConfigDict:
     config.train.update({"seeds": 10 if small else 40, "epochs": 120, "learning_rates": (5e-4,)})
     if small:
         config.model.widths = (512, 64)
-    config.evaluation.every_epochs = 3
+    config.evaluation.update({"every_epochs": 6, "samples": 32768})
     config.checkpoint.count = 6
     return base.finished(config, chosen["tiny"])

@@ -126,7 +126,7 @@ def test_the_launcher_explains_itself():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["rum"], "error: command: given rum; allowed setup, run, reproduce, report, test"),
+        (["rum"], "error: command: given rum; allowed setup, run, plan, reproduce, report, test"),
         (
             ["setup", "gpu"],
             "error: extra: given gpu; allowed cuda, tpu, tfds, log, test, torch, bench",

@@ -184,7 +184,8 @@ def test_the_verdict_is_the_first_sentence_and_counts_every_cell():
     page = render_page(REPORT, page_of, context, {}, None)
     said = page[page.index('<p class="verdict">') :].partition("</p>")[0]
     assert "Of 1 cell (" in said and "No verdict: in 1 the fit is not finished (†)." in said
-    assert [d.verdict for d in REPORT.decisions(page_of, context)] == ["below", "unfinished"]
+    decisions = REPORT.decisions(page_of, context)
+    assert [(b, d.verdict) for b, d in decisions] == [("0", "below"), ("0", "unfinished")]
 
 
 def test_the_margin_is_that_of_the_configuration():
@@ -207,7 +208,7 @@ def test_seeds_that_were_added_until_decided_keep_their_first_verdict():
     assert rows(tables(run(errors))["table.md"])[1]["verdict"] == "undecided"
     study = Study((run(errors).assign_attrs(looks="5,10,20"),))
     context = context_of(study, REPORT.measures)
-    assert [d.seeds for d in REPORT.decisions(study, context)] == [5, 5]
+    assert [(b, d.seeds) for b, d in REPORT.decisions(study, context)] == [("0", 5), ("1", 5)]
     assert "Seeds were added until decided, at most 20." in REPORT.verdict(study, context)
     early = run({0: [0.2, 0.21]}).assign_attrs(looks="5,10")
     assert rows(tables(early)["table.md"])[0]["verdict"] == "undecided"
