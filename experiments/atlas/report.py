@@ -155,11 +155,10 @@ REPORT = Report(
             panel="network",
             levels={f"predicted_share_by_degree_{name}": name for name in THEORIES},
             data=points_by_degree,
-            caption="Every dot is a class of seen halves with at least a sixteenth of its squares in "
-            "the degree, a mean over its replicas; the large dot with its interval is the mean over "
-            "classes. 1: the monomial without the frozen bit is "
-            "learned alone, as the low-degree bias predicts; ½: no preference. Predictions are "
-            "means over classes.",
+            caption="Every dot is a class of seen halves with at least a sixteenth of its squares "
+            "in the degree, a mean over its replicas; the large dot with its interval is the mean "
+            "over classes. 1: the monomial without the frozen bit is learned alone, as the "
+            "low-degree bias predicts; ½: no preference. Predictions are means over classes.",
         ),
         Table(
             "table",
