@@ -218,7 +218,7 @@ def _details(frame: pd.DataFrame, sources: dict[str, str], items: list[str]) -> 
         ]
         for item in items:
             values = [row.get(item, np.nan) for row in rows]
-            found[column_of(series, item)] = np.round(values, 4)
+            found[column_of(series, item)] = np.round(values, 3)
     return pd.DataFrame(found, index=frame.index)
 
 
@@ -242,8 +242,8 @@ def functions_to_explore(study: Study) -> pd.DataFrame:
         for row in found.itertuples()
     ]
     text = [
-        f"f = {row.function}, of the class {row.function_class_of},\nx{row.n - 1} frozen: "
-        f"influence {row.function_influence:.4g}, error {row.function_error:.3f}"
+        f"f = {row.function}, class {row.function_class_of},\ninfluence "
+        f"{row.function_influence:.4g}, error {row.function_error:.3f}"
         for row in found.itertuples()
     ]
     words = {"below": "below the influence", "above": "above the influence"}
