@@ -83,7 +83,8 @@ def points_by_degree(study: Study) -> pd.DataFrame:
     means = found.groupby([*keys, "cell"], sort=False)[values].mean().reset_index()
     for name in values[1:]:
         means[name] = means.groupby(keys)[name].transform("mean").round(6)
-    return means.rename(columns={"cell": "replica"}).astype({"replica": str})
+    means["cell"] = [hex(cell) for cell in means["cell"]]
+    return means.drop(columns="run").rename(columns={"cell": "replica"})
 
 
 def error_lines(study: Study) -> pd.DataFrame:
