@@ -14,10 +14,11 @@ Choices:   model=mlp|transformer, bits=4|5 (the frozen one among them), size=sma
            seeds, and of 5 bits the Transformer on all classes of its own symmetries, for an
            accelerator.
 Numbers:   by flags, for example --config.train.seeds=4
-Time:      small: 20 to 30 minutes on two CPU cores, two thirds of them for the Transformer on 5
-           bits.
+Time:      small: 35 minutes on two CPU cores while other work ran on them; alone they should take
+           about half of that.
 Expect:    no class prefers the high-degree member of an aliased pair. The share of the low-degree
-           one is nearly a function of the degree alone, from 1 at degree 0 to .6 at degree 4.
+           one is nearly a function of the degree alone: for the MLP from 1 at degree 0 to .6 at
+           degree 4, for the Transformer to .75.
 """
 
 from typing import Any

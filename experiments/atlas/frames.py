@@ -11,11 +11,12 @@ from pvr_jax.results import Study, statistics
 from pvr_jax.results.study import once
 
 THEORIES = ("interpolator", "wide NTK", "empirical NTK", "noise kernel")
+LEAST = 1 / 16  # of E F² in a degree, for its share to be drawn
 HALF = 0.5  # the share without a preference for low degree
 WORST = 10
 SHOWN = 5  # terms of a spectrum in a table
-CLASS_SERIES = ("F̂(T)", "ĝ(T)", "ĝ(T∪k)")
-FUNCTION_SERIES = ("f̂(S)", "ĝ(S)")
+CLASS_SERIES = ("seen half", "learned without the frozen bit", "learned with it")
+FUNCTION_SERIES = ("function", "learned")
 
 
 def name_of(number: int, bits: int) -> str:
@@ -58,21 +59,32 @@ def by_degree(study: Study) -> pd.DataFrame:
     shares = study.curve("share_by_degree")[["run", "replica", "degree", "share_by_degree"]]
     found = study.final().merge(shares.dropna(), on=["run", "replica"])
     found = _predicted(found, study, ["predicted_share_by_degree"], "degree")
+    found = found.merge(_weights(study), on=["run", "function_class", "degree"])
     return _judgeable(found, 1).assign(
         comparisons=found.groupby("run")["cell"].transform("nunique")
         * found.groupby("run")["degree"].transform("nunique")
     )
 
 
+def _weights(study: Study) -> pd.DataFrame:
+    """Return the share of E F² that a class has in each degree, as `weight`."""
+    found = study.curve("class_spectrum").rename(columns={"class": "function_class"})
+    degree = found["monomial"].astype(str).str.count("x")
+    found = found.assign(degree=degree, weight=found["class_spectrum"].astype(float) ** 2)
+    return found.groupby(["run", "function_class", "degree"])["weight"].sum().reset_index()
+
+
 def points_by_degree(study: Study) -> pd.DataFrame:
     """Return a row per cell and degree, and the mean of every theory."""
     found = by_degree(study)
+    found = found[found["weight"] > LEAST * 0.999]
     values = [name for name in found if "share_by_degree" in name]
     keys = ["run", "network", "degree"]
     means = found.groupby([*keys, "cell"], sort=False)[values].mean().reset_index()
     for name in values[1:]:
         means[name] = means.groupby(keys)[name].transform("mean").round(6)
-    return means.rename(columns={"cell": "replica"}).astype({"replica": str})
+    means["cell"] = [hex(cell) for cell in means["cell"]]
+    return means.drop(columns="run").rename(columns={"cell": "replica"})
 
 
 def error_lines(study: Study) -> pd.DataFrame:
@@ -207,7 +219,7 @@ def _details(frame: pd.DataFrame, sources: dict[str, str], items: list[str]) -> 
         ]
         for item in items:
             values = [row.get(item, np.nan) for row in rows]
-            found[column_of(series, item)] = np.round(values, 4)
+            found[column_of(series, item)] = np.round(values, 3)
     return pd.DataFrame(found, index=frame.index)
 
 
@@ -231,8 +243,8 @@ def functions_to_explore(study: Study) -> pd.DataFrame:
         for row in found.itertuples()
     ]
     text = [
-        f"f = {row.function}, of the class {row.function_class_of},\nx{row.n - 1} frozen: "
-        f"influence {row.function_influence:.4g}, error {row.function_error:.3f}"
+        f"f = {row.function}, class {row.function_class_of},\ninfluence "
+        f"{row.function_influence:.4g}, error {row.function_error:.3f}"
         for row in found.itertuples()
     ]
     words = {"below": "below the influence", "above": "above the influence"}

@@ -26,11 +26,10 @@ MEASURES = {
         "share of the low degree",
         "Of F, the seen half, the share that is learned by the monomials without the frozen bit. "
         "1: the low-degree bias; ½: no preference; 0: all on the monomials with it.",
-        symbol="Σ F̂(T)·ĝ(T) / Σ F̂(T)²",
+        symbol="E[gF] / E[F²]",
     ),
     "share_by_degree": Measure(
-        "share of the low degree by degree", "The share over the T of one degree.",
-        symbol="Σ F̂(T)·ĝ(T) / Σ F̂(T)², |T| = d", dims=("degree",),
+        "share of the low degree", "Of the part of F of one degree.", dims=("degree",),
     ),
     "leak": Measure(
         "leak", "The squared coefficients of monomials with the frozen bit, over E F² as learned. "

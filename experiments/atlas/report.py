@@ -31,7 +31,7 @@ from pvr_jax.reporting.columns import (
 )
 from pvr_jax.reporting.exhibits import Finding, Table
 from pvr_jax.reporting.explorer import Explorer
-from pvr_jax.reporting.numbers import interval
+from pvr_jax.reporting.numbers import MISSING, interval
 from pvr_jax.reporting.publish import Report
 from pvr_jax.results import Measure, Study, statistics
 
@@ -84,6 +84,18 @@ def spread(name: str) -> Column:
         return Cell(f"{value:.3f}", {"": value})
 
     return Column(f"{name}_spread", cell, (name,), "Standard deviation of the means of cells.")
+
+
+def weighted(name: str) -> Column:
+    """The mean over replicas, each with the weight of the degree in its seen half."""
+
+    def cell(group: Group, context: Context) -> Cell:
+        known = group[group[name].notna()]
+        total = known["weight"].sum()
+        value = float((known["weight"] * known[name]).sum() / total) if total else float("nan")
+        return Cell(f"{value:.3f}" if total else MISSING, {"": value})
+
+    return Column(name, cell, (name,))
 
 
 cells = Column(
@@ -143,10 +155,10 @@ REPORT = Report(
             panel="network",
             levels={f"predicted_share_by_degree_{name}": name for name in THEORIES},
             data=points_by_degree,
-            caption="Every dot is a class of seen halves, a mean over its replicas; the large dot "
-            "with its interval is the mean over classes. 1: the monomial without the frozen bit is "
-            "learned alone, as the low-degree bias predicts; ½: no preference. Predictions are "
-            "means over classes.",
+            caption="Every dot is a class of seen halves with at least a sixteenth of its squares "
+            "in the degree, a mean over its replicas; the large dot with its interval is the mean "
+            "over classes. 1: the monomial without the frozen bit is learned alone, as the "
+            "low-degree bias predicts; ½: no preference. Predictions are means over classes.",
         ),
         Table(
             "table",
@@ -176,7 +188,7 @@ REPORT = Report(
             over=OVER,
             columns={
                 "classes": cells,
-                "share": number("share_by_degree", digits=3),
+                "share": weighted("share_by_degree"),
                 "spread": spread("share_by_degree"),
                 "above ½": verdicts("share_by_degree", "above"),
                 "below ½": verdicts("share_by_degree", "below"),
@@ -185,7 +197,7 @@ REPORT = Report(
                 **{name: number(f"predicted_share_by_degree_{name}", digits=3) for name in KERNELS},
             },
             data=by_degree,
-            notes=NOTES[:1],
+            notes=["Means over classes are weighted by the squares of F in the degree.", NOTES[0]],
         ),
         Curve(
             "error_by_influence",

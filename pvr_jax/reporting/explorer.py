@@ -45,7 +45,8 @@ class Explorer(Chart):
     def spec(self, study: Study, context: Context) -> vega.Spec:
         """Return its Vega-Lite description."""
         frame = self.data(study).reset_index(drop=True)
-        details = [name for name in frame if name.split(BESIDE)[0] in self.series]
+        starts = tuple(column_of(series, "") for series in self.series)
+        details = [name for name in frame if name.startswith(starts)]
         own = {"x": self.x, "y": self.y, "key": self.key, "text": self.text}
         own |= {"color": self.color} if self.color else {}
         long = frame[[*own.values(), *details]].set_axis([*own, *details], axis=1)

@@ -23,6 +23,7 @@ def points(study):
             "influence": [0.1, 0.5, 0.4],
             "error": [0.2, 0.3, 0.6],
             "kind": ["near", "near", "far"],
+            "learned": ["named", "like", "a series"],
             "text": ["the first,\nof all", "the second", "the third"],
             column_of("target", "x0"): [1.0, 0.0, 0.5],
             column_of("target", "x1"): [0.0, 1.0, None],
