@@ -78,9 +78,18 @@ MISTAKES = [
     ("--config.model.widths=0,3", ["config.model.widths: given (0, 3)"]),
     ("--config.model.initialisation=he", ["config.model.initialisation: given 'he'"]),
     ("--config.experiment=nothing", ["config.experiment: given 'nothing'"]),
-    ("--config.experiment=sweep", ["config.experiment: given 'sweep'; allowed atlas, canonical_hold"]),
-    ("--config.experiment=main", ["config.experiment: given 'main'; allowed atlas, canonical_holdout"]),
-    ("--config.experiment=canonical_holdout.report", ["; allowed atlas, canonical_holdout, degree"]),
+    (
+        "--config.experiment=sweep",
+        ["config.experiment: given 'sweep'; allowed atlas, canonical_hold"],
+    ),
+    (
+        "--config.experiment=main",
+        ["config.experiment: given 'main'; allowed atlas, canonical_holdout"],
+    ),
+    (
+        "--config.experiment=canonical_holdout.report",
+        ["; allowed atlas, canonical_holdout, degree"],
+    ),
     ("--config.experiment=", ["config.experiment: given ''; allowed atlas, canonical_holdout"]),
     # what no computer word holds
     ("--config.train.seeds=9223372036854775808", ["config.train.seeds: given 92233720368547"]),
@@ -377,7 +386,10 @@ def write_config(directory, *lines):
         ("del config.model['name']", "config.model.name: given None; allowed a text"),
         ("del config.holdout['bits']", "config.holdout.bits: given None; allowed all, none"),
         ("del config['task']", "config.task: given None; allowed a section"),
-        ("del config['experiment']", "config.experiment: given None; allowed atlas, canonical_holdout"),
+        (
+            "del config['experiment']",
+            "config.experiment: given None; allowed atlas, canonical_holdout",
+        ),
         ("config.model.n = 5", "config.model.n: given 5; allowed nothing: it follows from the ta"),
         ("exit()", "which raises SystemExit(None); allowed a file such as"),
         ("import sys; sys.exit(0)", "which raises SystemExit(0); allowed a file such as"),
