@@ -38,7 +38,7 @@ from pvr_jax.results import Measure, Study, statistics
 
 def verdict_of(group: Group, name: str, level: float = HALF) -> str:
     """Compare the mean share of one cell with a level; the intervals of a run hold jointly."""
-    return judged(group, group[name].to_numpy(float)[None], level)
+    return judged(group, group[name].to_numpy(float)[None], level).verdict
 
 
 def verdicts(name: str, verdict: str, level: float = HALF) -> Column:

@@ -59,7 +59,7 @@ def replicas(study: Study) -> pd.DataFrame:
         comparisons=int((cells[ERROR].count() > 1).sum()),
         margin=found["run"].map(margins),
         looks=found["run"].map({r.attrs["run"]: r.attrs.get("looks", "") for r in study.runs}),
-        residual_noise_kernel=_left_by_noise_kernel(study, found),
+        **_left_by_shrinking(study, found),
     )
     found["frozen"] = _kinds(tasks, found)
     return in_order(found, *_CELL)
@@ -97,21 +97,29 @@ def _settings(study: Study) -> tuple[dict[str, dict[str, Any]], dict[str, float]
     return {run: config.get("task", {}) for run, config in configs.items()}, margins
 
 
-def _left_by_noise_kernel(study: Study, found: pd.DataFrame) -> pd.Series | float:
-    """Return the residual ½ E(g − h)² of the noise kernel at each replica's own ρ̂.
+def _left_by_shrinking(study: Study, found: pd.DataFrame) -> dict[str, pd.Series]:
+    """Return the residuals ½ E(g − h)² of the theories that shrink f₋ₖ, from stored measures.
 
-    Its interpolant h is f on the seen half and ĉ f₋ₖ on the unseen half, ĉ = (1 − ρ̂)/(1 + ρ̂).
-    There g is c f₋ₖ and a part orthogonal to it, so that E(g − h)² is the residual variance and
-    (c − ĉ)² E f₋ₖ².
+    h is f on the seen half and ĉ f₋ₖ on the unseen half. There g is c f₋ₖ and a part orthogonal to
+    it, so that E(g − h)² is the residual variance and (c − ĉ)² E f₋ₖ². Noise kernel: at each
+    replica's own ρ̂, ĉ = (1 − ρ̂)/(1 + ρ̂). Influence, where no prediction has it: ĉ = 1.
     """
     if "frozen_degree_profile" not in study or "degree_temperature" not in found:
-        return np.nan
+        return {"residual_noise_kernel": np.nan}
     profile = study.curve("frozen_degree_profile")
     squares = profile.groupby(["run", "replica"])["frozen_degree_profile"].sum(min_count=1)
     squares = squares.reindex(pd.MultiIndex.from_frame(found[["run", "replica"]])).to_numpy()
+
+    def left(shrinking: pd.Series | float) -> pd.Series:
+        apart = (found["projection"] - shrinking) ** 2 * squares
+        return found[SEEN] / 2 + (found["residual_variance"] + apart) / 4
+
     rho = found["degree_temperature"]
-    apart = (found["projection"] - (1 - rho) / (1 + rho)) ** 2 * squares
-    return found[SEEN] / 2 + (found["residual_variance"] + apart) / 4
+    known = found.get("residual_influence", pd.Series(np.nan, found.index))
+    return {
+        "residual_noise_kernel": left((1 - rho) / (1 + rho)),
+        "residual_influence": known.fillna(left(1.0)),
+    }
 
 
 def _kinds(tasks: Mapping[str, Mapping[str, Any]], found: pd.DataFrame) -> pd.Series:
