@@ -108,6 +108,7 @@ FROZEN = [
             "empirical NTK": columns.predicted("empirical_ntk"),
             "error − influence [95 %]": columns.difference,
             "in-distribution error": number(SEEN, digits=3),
+            "sampling error": number(f"{ERROR}_se", digits=2),
             "replicas": count("counted"),
         },
         notes=verdicts.NOTES,
