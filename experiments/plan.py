@@ -158,7 +158,12 @@ def of_slice(config: ConfigDict, devices: list[Any]) -> Iterator[tuple[str, str]
         verdict += f": {_gib(max(found.memory))} of the {_gib(usable)} that programs may take"
     yield "verdict", verdict
     if found.largest is not None:
-        yield "", f"up to {found.largest:,} replicas would fit" if found.largest else "not one does"
+        yield (
+            "",
+            f"about {found.largest:,} replicas at most would fit"
+            if found.largest
+            else "not one does",
+        )
     yield "collectives", ", ".join(found.collectives) or "none: devices do not communicate"
     yield "time", "only the hardware shows it"
 

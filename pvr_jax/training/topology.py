@@ -89,40 +89,44 @@ class Fit(NamedTuple):
 def fit(planned: Ensemble, usable: int | None) -> Fit:
     """Compile the programs of an ensemble for a slice, and say whether they fit.
 
-    The compiler refuses a program that does not fit. Memory is affine in the replicas of a device,
-    which a second compilation tells.
+    The compiler refuses a program that does not fit. Memory is nearly affine in the replicas of a
+    device, which a compilation with half as many tells: from the largest number, halved until it
+    fits, and half of that.
 
     Args:
         planned: from `Ensemble.planned`.
-        usable: bytes of a device, from `usable_bytes`.
+        usable: bytes of a device, from `usable_bytes`; None: not known.
     """
     groups, share = planned.mesh.shape[AXIS], planned.share
+    known: dict[int, cost.Programs] = {}
 
-    def compiled(share: int) -> cost.Programs | None:
+    def holds(share: int) -> bool:
         own = planned.planned(planned.mesh, planned.mode, share * groups)
         try:
-            return cost.compiled(own)
+            known[share] = cost.compiled(own)
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-            return None
+            return False
+        return max(known[share].memory) <= (usable or math.inf)
 
-    asked = compiled(share)
-    shares = (share // 2 or 2,) if asked else range(1, min(share, 3))
-    points = {share: asked} | {other: compiled(other) for other in shares}
-    known = {at: programs for at, programs in sorted(points.items()) if programs}
-    if not known:
-        return Fit(False, None, 0, ())
-    memories = [programs.memory for programs in known.values()]
-    collectives = next(iter(known.values())).collectives
-    fits = asked is not None and max(asked.memory) <= (usable or math.inf)
-    if len(known) == 1 or usable is None:
-        largest = None if usable is None else max(known) * groups
-        return Fit(fits, asked.memory if asked else None, largest, collectives)
-    (low, high), (few, many) = known, memories
+    fits = found = holds(share)
+    at = share
+    while not found and at > 1:
+        at //= 2
+        found = holds(at)
+    if not found:
+        return Fit(False, known[share].memory if share in known else None, 0, ())
+    collectives = known[at].collectives
+    if len(known) == 1:
+        holds(at // 2 or 2)
+    if len(known) == 1:  # one replica on a device, and two are too many
+        return Fit(fits, known[at].memory, at * groups, collectives)
+    low, high = sorted(known)[:2]
+    few, many = known[low].memory, known[high].memory
     slopes = [max(1, (b - a) / (high - low)) for a, b in zip(few, many, strict=True)]
-    ends = [low + (usable - own) // slope for own, slope in zip(few, slopes, strict=True)]
-    needed = Memory(
-        *(round(own + slope * (share - low)) for own, slope in zip(few, slopes, strict=True))
-    )
-    return Fit(fits, asked.memory if asked else needed, int(min(ends)) * groups, collectives)
+    lines = list(zip(few, slopes, strict=True))
+    needed = Memory(*(round(own + slope * (share - low)) for own, slope in lines))
+    memory = known[share].memory if share in known else needed
+    largest = usable and int(min(low + (usable - own) // slope for own, slope in lines)) * groups
+    return Fit(fits, memory, largest, collectives)
