@@ -53,14 +53,15 @@ def trained(directory):
     return run_log.read_json(path)["replicas"] if path.is_file() else []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more, count",
     [
         pytest.param({"seeds": 3}, 2, id="seeds"),
-        pytest.param({"bits": "0,1,2"}, 2, id="bits", marks=pytest.mark.slow),
-        pytest.param({"learning_rates": (5e-5, 1e-4)}, 4, id="rates", marks=pytest.mark.slow),
-        pytest.param({"init_scales": (0.5, 1.0)}, 4, id="scales", marks=pytest.mark.slow),
-        pytest.param({"seeds": 3, "bits": "0,1"}, 4, id="both", marks=pytest.mark.slow),
+        pytest.param({"bits": "0,1,2"}, 2, id="bits"),
+        pytest.param({"learning_rates": (5e-5, 1e-4)}, 4, id="rates"),
+        pytest.param({"init_scales": (0.5, 1.0)}, 4, id="scales"),
+        pytest.param({"seeds": 3, "bits": "0,1"}, 4, id="both"),
     ],
 )
 def test_only_missing_replicas_are_trained_and_all_are_shown(tmp_path, more, count):
@@ -121,6 +122,7 @@ def test_parameters_are_those_of_all_replicas(tmp_path):
         assert all(map(np.array_equal, own, other))
 
 
+@pytest.mark.slow
 def test_a_longer_training_goes_on_from_the_last_state(tmp_path):
     short = run(tmp_path / "extended", epochs=2)
     directory = run(tmp_path / "extended", epochs=4)
@@ -195,6 +197,7 @@ def test_other_versions_are_refused_in_one_line(tmp_path):
         run(tmp_path, epochs=4)
 
 
+@pytest.mark.slow
 def test_a_run_whose_replicas_are_gone_is_refused_in_one_line(tmp_path):
     first = run(tmp_path)
     second = run(tmp_path, seeds=3)

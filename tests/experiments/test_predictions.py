@@ -292,4 +292,4 @@ def test_a_stage_that_an_experiment_lacks_is_skipped_or_named():
     assert str(error.value) == (
         "--stage: given predict; allowed stages of degree_curriculum: train, analyse, report"
     )
-    assert registry.stages_of(config_of("tiny")) == command_line.STAGES
+    assert registry.stages_of(config_of("tiny")) == registry.STAGES

@@ -22,6 +22,9 @@ SMOKE = {
     "staircase": ["model=mlp"],
     "pvr_cyclic": ["aggregation=min,window=2,model=mlp"],
     "pvr_20_bits": ["aggregation=parity,window=2,model=mlp"],
+    "pvr_37_bits": ["aggregation=parity,window=2,model=mlp"],
+    "sparse_parity_40": [""],
+    "staircase_50": [""],
     "linear_networks": ["model=linear_regression", "model=deep_linear,depth=4,alpha=1.5"],
     "optimizers": ["task=staircase,optimizer=sgd"],
     "noise_stability": ["aggregation=parity,window=2,boundary=truncated"],
@@ -231,7 +234,7 @@ def test_a_study_is_run_compared_and_then_skipped(tmp_path, tiny_study, capsys, 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ([], r"reproduce: given nothing; allowed all, conditional_pvr, control, .*"),
+        ([], r"reproduce: given nothing; allowed all, atlas, conditional_pvr, .*"),
         (["tables"], r"reproduce: given tables; allowed all, .*"),
         (["all", "pvr_majority"], r"reproduce: given all pvr_majority; allowed all, .*"),
         (["all", "--size=big"], r".*size.*big.*small.*paper.*"),

@@ -48,6 +48,7 @@ def measured(config):
         return jax.tree.map(np.asarray, found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task, bits", [("pvr_majority", "0,7"), ("quadratic_chain", "none")])
 def test_sampled_measures_are_the_enumerated_ones_within_their_errors(task, bits):
     whole, pairs = (measured(config_of(task, points, bits)) for points in ("enumerated", "sampled"))
