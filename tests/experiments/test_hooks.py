@@ -88,18 +88,18 @@ def test_the_toy_learns(expected):
     assert (expected.isel(step=-1) < expected.isel(step=0)).all()
 
 
-def test_more_seeds_and_more_epochs_go_on_with_what_is_there(expected, tmp_path):
+@pytest.mark.parametrize(("more", "trained"), [({"seeds": 3}, [1, 2]), ({"epochs": 9}, [2, 2])])
+def test_more_of_a_run_goes_on_with_what_is_there(more, trained, expected, tmp_path):
     """Of three seeds one is trained, of nine epochs three; the numbers are those of one run."""
     errors(toy(), config_of(), tmp_path)
-    for given in ({"seeds": 3}, {"epochs": 9}):
-        found = errors(toy(), config_of(**given), tmp_path).sortby("seed")
-        whole = errors(toy(), config_of(**given)).sortby("seed")
-        both = [step for step in whole["step"].values if step in found["step"].values]
-        # A checkpoint of one may have been only evaluated by the other, in float32.
-        np.testing.assert_allclose(found.sel(step=both), whole.sel(step=both), rtol=1e-6)
-        np.testing.assert_array_equal(found.isel(step=-1), whole.isel(step=-1))
+    found = errors(toy(), config_of(**more), tmp_path).sortby("seed")
+    whole = errors(toy(), config_of(**more)).sortby("seed")
+    both = [step for step in whole["step"].values if step in found["step"].values]
+    # A checkpoint of one may have been only evaluated by the other, in float32.
+    np.testing.assert_allclose(found.sel(step=both), whole.sel(step=both), rtol=1e-6)
+    np.testing.assert_array_equal(found.isel(step=-1), whole.isel(step=-1))
     records = [json.loads(path.read_text()) for path in tmp_path.glob("*/*/run.json")]
-    assert sorted(len(record["replicas"]) for record in records) == [1, 2, 2]
+    assert sorted(len(record["replicas"]) for record in records) == trained
 
 
 def test_an_objective_takes_the_place_of_a_network_and_its_loss(expected):
