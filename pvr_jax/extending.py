@@ -167,16 +167,15 @@ def _write(
 
 
 def _earlier(experiment: Experiment, config: ConfigDict, directory: Path) -> Iterator[Earlier]:
-    """Yield the runs beside `directory` that train the same replicas, or some of them, for less."""
-    kind = _kind(experiment, config)
+    """Yield the runs beside `directory` that differ in replicas and length alone.
+
+    Such a run has the name that this configuration has with its replicas and its length.
+    """
     for path in sorted(directory.parent.glob(f"*/{run_log.RECORD}")):
         document = _document(path.parent)
         if path.parent == directory or document is None:
             continue
         own = _like(experiment, config, document)
-        known = {**document, "experiment": config.experiment}
-        if _kind(experiment, ConfigDict(known)) != kind:
-            continue
         if experiment.run_name(own) != path.parent.name:
             continue
         if _length(own) != _length(config) and config.train.get("decay") == "cosine":
@@ -195,33 +194,20 @@ def _document(directory: Path) -> dict[str, Any] | None:
     return document if sections else None
 
 
-def _varying(experiment: Experiment, config: ConfigDict) -> tuple[str, ...]:
-    return (*fields.OF_A_REPLICA, *experiment.grows(config))
-
-
 def _like(
     experiment: Experiment, config: ConfigDict, other: Mapping[str, Any], lengths: bool = True
 ) -> ConfigDict:
     """Return a configuration with the replicas of another one and, if `lengths`, its length."""
     found = ConfigDict(config.to_dict())
     found.size = other.get("size", found.size)
-    for field in (*_varying(experiment, config), *(LENGTHS if lengths else ())):
+    own = (*fields.OF_A_REPLICA, *experiment.grows(config))
+    for field in (*own, *(LENGTHS if lengths else ())):
         section, name = field.split(".")
         if section in found and name in found[section] and name in other.get(section, ()):
             value = other[section][name]
             with found[section].ignore_type():
                 found[section][name] = tuple(value) if isinstance(value, list) else value
     return found
-
-
-def _kind(experiment: Experiment, config: ConfigDict) -> str:
-    """Return the identity of a configuration but for its replicas and its length."""
-    document = config.to_dict() | {"size": ""}
-    for field in (*_varying(experiment, config), *LENGTHS):
-        section, name = field.split(".")
-        if name in document.get(section, ()):
-            document[section] = {**document[section], name: None}
-    return experiment.identity(ConfigDict(document))
 
 
 def _length(config: ConfigDict) -> int:
