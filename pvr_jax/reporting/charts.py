@@ -251,7 +251,7 @@ class Points(Chart):
         ]
         if self.mark:
             look = {"opacity": faint(1.0), **shared, **offset}
-            text = {"field": "mark", "type": "nominal"}
+            text = {"field": "sign", "type": "nominal"}
             layers.insert(-1, vega.layer("mean", vega.MARK, x=x, text=text, **look))
         return vega.assembled(self, context, long, layers, roles)
 

@@ -32,7 +32,7 @@ WIDTH, HEIGHT = 250, 190  # pixels, of one of several panels
 TITLED = ("task", "model", "setting", "training", "condition", "network", "of", "panel")
 ALONE = (520, 300)  # of the only panel
 DIGITS = 5  # of a number in a description
-TEXTS = ("panel", "color", "dash", "role", "level", "replica", "mark", "verdict")
+TEXTS = ("panel", "color", "dash", "role", "level", "replica", "sign", "verdict")
 # In a row above a panel, where neither data nor predictions are.
 MARK = {"type": "text", "y": -6, "clip": False, "fontSize": 11, "fontWeight": "bold"}
 # Widths for paper, in pixels of 1/72 inch: one of two columns, and both.
@@ -147,7 +147,7 @@ def marked(
     grouped = frame.groupby(list(dict.fromkeys(roles.values())), dropna=False, sort=False)
     cells = [column.cell(group, context) for _, group in grouped]
     return found.assign(
-        mark=[cells[place].text for place in found.index],
+        sign=[cells[place].text for place in found.index],
         verdict=[cells[place].sort for place in found.index],
     )
 

@@ -21,11 +21,10 @@ N, SIZES = 12, {"suffixes": 1500, "prefixes": 8, "points": 2**13}
 def planted(n, count, seed, noise=0.1):
     """Return coefficients by set, of sizes from .1 to .4, and the function with noise."""
     rng = np.random.default_rng(seed)
-    sets = [
-        tuple(sorted(rng.choice(n, size, replace=False).tolist()))
-        for size in rng.integers(1, 7, count)
-    ]
-    assert len(set(sets)) == count
+    sets: list[tuple[int, ...]] = []
+    while len(sets) < count:
+        drawn = tuple(sorted(rng.choice(n, rng.integers(1, 7), replace=False).tolist()))
+        sets += [drawn] if drawn not in sets else []
     values = rng.choice([-1, 1], count) * rng.uniform(0.1, 0.4, count)
     members = jnp.asarray(sampling.members(sets, n))
     held, direction = jnp.asarray(values, jnp.float32), jnp.asarray(rng.normal(size=n), jnp.float32)

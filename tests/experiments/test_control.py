@@ -3,7 +3,7 @@
 import pytest
 
 from experiments import main, reproduce
-from experiments.canonical_holdout import columns, frames
+from experiments.canonical_holdout import frames, verdicts
 from experiments.canonical_holdout.report import REPORT
 from pvr_jax import results
 from pvr_jax.reporting.exhibits import context_of
@@ -41,7 +41,7 @@ def test_the_control_fails_on_cue(control):
     # A linear plus an even function that is x1 x2 x3 where x0 = 1 is its negative elsewhere.
     assert (found["generalization_error"] > 1 - 0.01).all()
     cell = found[found["frozen_bit"] == 0]
-    assert columns.verdict_of(cell, context_of(study, REPORT.measures)) == "above"
+    assert verdicts.verdict_of(cell, context_of(study, REPORT.measures)).verdict == "above"
     assert means["predicted_wide_ntk"].to_numpy() == pytest.approx([1, 1], abs=1e-9)
     # The kernel of a network of finite width obeys the same bound.
     empirical = means["predicted_empirical_ntk"].to_numpy()

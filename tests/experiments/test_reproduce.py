@@ -72,7 +72,7 @@ def on_few_bits(config):
         config.train.execution = "vmap"
         if "pointer_bits" in config.task:
             config.task.pointer_bits = 2
-        elif config.experiment == "canonical_holdout" and config.task.get("n", 0) > 8:
+        elif config.experiment == "canonical_holdout" and 8 < config.task.get("n", 0) <= 20:
             config.task.n = 8
     return config
 

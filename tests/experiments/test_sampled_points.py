@@ -126,7 +126,7 @@ def test_a_run_of_37_bits_is_measured_and_predicted(tmp_path):
     )
     facts = tasks.exact_facts(tasks.make(**config.task.to_dict()))
     layers = wide_networks.mlp_layers(
-        37, config.model.widths, config.model.initialisation, None, True
+        37, config.model.widths, config.model.initialisation, config.model.alpha, True
     )
     eigenvalues = wide_networks.wide_eigenvalues(37, layers, wide_networks.RELU)
     expected = [theory.kernel_error(*facts.cross_sums(bit), eigenvalues) for bit in (0, 7)]

@@ -218,10 +218,10 @@ def test_verdicts_stand_above_the_means_of_the_figure():
     study = Study((run({0: [0.2, 0.201, 0.202], 1: [0.2, 0.3, 0.25]}),))
     spec = _specs(study)["error"]
     marks = [layer for layer in spec["layer"] if layer["mark"]["type"] == "text"]
-    assert [layer["encoding"]["text"]["field"] for layer in marks] == ["mark"]
+    assert [layer["encoding"]["text"]["field"] for layer in marks] == ["sign"]
     frame = pd.read_csv(io.StringIO(spec["data"]["values"]))
     shown = frame[frame["role"] == "mean"].set_index("x")
-    assert shown["mark"].tolist() == ["▼", "?"]
+    assert shown["sign"].tolist() == ["▼", "?"]
     assert shown["verdict"].tolist() == ["below, 3 seeds", "undecided, 3 seeds"]
 
 
