@@ -120,9 +120,9 @@ def check_coverage(n, kind, points, repetitions, **more):
         if name == "leak_by_degree":  # where the denominator is known well enough for a ratio
             known = np.isfinite(value).all(axis=0) & np.isfinite(exact[name])
             value, error, exact[name] = value[:, known], error[:, known], exact[name][known]
+            assert known.any() == (kind != "parity")
         holds = covered(value, error, exact[name], freedom)
-        least = 0.93 - 2 * np.sqrt(0.93 * 0.07 / repetitions)  # what repetitions can tell
-        assert not holds.size or holds.mean() >= least, name
+        assert not holds.size or holds.mean() >= 0.93, name
 
 
 def test_intervals_hold_what_is_enumerated():
@@ -134,7 +134,7 @@ def test_intervals_hold_what_is_enumerated():
 @pytest.mark.parametrize("n", [11, 14, 20])
 def test_intervals_hold_what_is_enumerated_of_every_function(n, kind):
     low = jnp.asarray(sampling.members(LOW, n))
-    check_coverage(n, kind, 4096, 1000, block=32, low=low, max_degree=MAX_DEGREE)
+    check_coverage(n, kind, 4 * 4096, 1000, block=32, low=low, max_degree=MAX_DEGREE)
 
 
 def test_coefficients_and_weights_are_near_those_of_the_transform():

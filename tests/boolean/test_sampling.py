@@ -92,13 +92,12 @@ def check_coverage(estimator, n, kind, points, repetitions):
         exact = enumerated(n, kind)[name]
         own = estimates.Estimate(*map(np.stack, zip(*(run[name] for run in runs), strict=True)))
         freedom = {"degree_weights": 127, "unseen_error": points / 2}.get(name, points)
-        least = 0.93 - 2 * np.sqrt(0.93 * 0.07 / repetitions)  # what repetitions can tell
-        assert covered(own.value, own.standard_error, exact, freedom).mean() >= least, name
+        assert covered(own.value, own.standard_error, exact, freedom).mean() >= 0.93, name
         error = own.value.std(axis=0) / np.sqrt(repetitions)
         assert np.all(np.abs(own.value.mean(axis=0) - exact) <= 4.5 * error + 1e-5), name
         if points >= MANY:  # the intervals of all that one call returns
             together = within(own.value, own.value - own.low, exact)
-            assert together.reshape(repetitions, -1).all(axis=1).mean() >= least, name
+            assert together.reshape(repetitions, -1).all(axis=1).mean() >= 0.93, name
 
 
 @pytest.mark.parametrize("estimator", SAMPLED)
@@ -111,7 +110,8 @@ def test_intervals_hold_what_is_enumerated(estimator):
 @pytest.mark.parametrize("n", [11, 14, 20])
 @pytest.mark.parametrize("estimator", SAMPLED)
 def test_intervals_hold_what_is_enumerated_of_every_function(estimator, n, kind):
-    check_coverage(estimator, n, kind, MANY, 1000)
+    # Four times the points from which skewed quantities are near normal.
+    check_coverage(estimator, n, kind, 4 * MANY, 1000)
 
 
 def test_a_parity_of_64_bits_is_known_without_error():
