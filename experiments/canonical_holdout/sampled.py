@@ -79,7 +79,7 @@ class Pairs:
     ) -> None:
         self._is_frozen = is_frozen
         self._apply, self._target, self._n, self._value = model.apply, target, n, value
-        self._block = min(BLOCK, count // sampling.FEWEST_BLOCKS)
+        self._block = min(BLOCK, count // sampled.FEWEST_BLOCKS)
         self._blocks = -(-count // self._block)
         self._sets = jnp.asarray(sets)
 

@@ -31,6 +31,7 @@ from pvr_jax.boolean.estimates import (
 )
 
 Measures = dict[str, jax.Array]
+FEWEST_BLOCKS = 128  # from which the standard errors of weights by degree are known
 CLEAR = 10  # standard errors above 0, from which a denominator is known well enough
 
 
@@ -229,7 +230,7 @@ def measure_canonical(
     (1.0, 1.0, 0.0)
     """
     block = min(block, points)
-    least = 2 if max_degree is None else sampling.FEWEST_BLOCKS * block
+    least = 2 if max_degree is None else FEWEST_BLOCKS * block
     checks.integer(least).check("points", points)
     key = jax.random.fold_in(key, STREAM)
 

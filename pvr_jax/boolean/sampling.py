@@ -42,9 +42,10 @@ POINTS = 2**17
 BLOCK = 2**12
 MOST_CHARACTERS = 2**24  # values of characters in memory at once
 # Degree weights: the points of a block are paired with each other, and the standard error is that
-# of the mean over blocks.
+# of the mean over blocks. These are skewed: with 128 of them, joint intervals of three weights hold
+# 93 % of the time, with 256 94 to 95 %.
 PAIRED_BLOCK = 2**10
-FEWEST_BLOCKS = 128
+FEWEST_BLOCKS = 256
 
 
 def members(sets: Iterable[Sequence[int]], n: int) -> np.ndarray:
@@ -282,7 +283,7 @@ def degree_weights(
         n: number of coordinates.
         max_degree: the largest degree.
         key: of the random points.
-        points: how many, at least 256; rounded up to whole blocks.
+        points: how many, at least 512; rounded up to whole blocks.
         confidence: of the intervals, jointly.
 
     >>> import jax

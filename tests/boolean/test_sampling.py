@@ -91,7 +91,7 @@ def check_coverage(estimator, n, kind, points, repetitions):
     for name in runs[0]:
         exact = enumerated(n, kind)[name]
         own = estimates.Estimate(*map(np.stack, zip(*(run[name] for run in runs), strict=True)))
-        freedom = {"degree_weights": 127, "unseen_error": points / 2}.get(name, points)
+        freedom = {"degree_weights": 255, "unseen_error": points / 2}.get(name, points)
         assert covered(own.value, own.standard_error, exact, freedom).mean() >= 0.93, name
         error = own.value.std(axis=0) / np.sqrt(repetitions)
         assert np.all(np.abs(own.value.mean(axis=0) - exact) <= 4.5 * error + 1e-5), name
