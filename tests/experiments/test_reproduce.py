@@ -22,6 +22,7 @@ SMOKE = {
     "staircase": ["model=mlp"],
     "pvr_cyclic": ["aggregation=min,window=2,model=mlp"],
     "pvr_20_bits": ["aggregation=parity,window=2,model=mlp"],
+    "pvr_37_bits": ["aggregation=min"],
     "sparse_parity_40": [""],
     "staircase_50": [""],
     "linear_networks": ["model=linear_regression", "model=deep_linear,depth=4,alpha=1.5"],
