@@ -226,14 +226,6 @@ def sets_to_keep(n: int, pairs: Sequence[Sequence[Mapping[str, Any]]]) -> np.nda
     return sampling.members([*dict.fromkeys([*sets, *tracked])], n)
 
 
-def facts_of(task: tasks.Task) -> ExactFacts | None:
-    """Return the exact facts of a target; None if it has no closed form."""
-    try:
-        return tasks.exact_facts(task)
-    except Refusal:
-        return None
-
-
 def facts(
     task: tasks.Task, known: ExactFacts | None, bits: Sequence[int], value: int
 ) -> dict[str, Any]:
@@ -300,7 +292,7 @@ def of_pairs(
 ) -> Measured:
     """Return what is measured at random pairs of points."""
     n, value, chosen = task.n, config.holdout.value, config.evaluation
-    known = facts_of(task)
+    known = tasks.known_facts(task)
     terms = terms_of(known)
     bits = replicas["frozen_bit"].dropna().astype(int).tolist()
     tracked = {

@@ -145,17 +145,9 @@ def seen_set_of(config: ConfigDict, n: int) -> tasks.SeenSet:
     return seen
 
 
-def facts_of(task: tasks.Task) -> tasks.ExactFacts | None:
-    """Return exact facts about a task; None of one that is too large for them."""
-    try:
-        return tasks.exact_facts(task)
-    except Refusal:
-        return None
-
-
 def coordinates_of(task: tasks.Task) -> tuple[int, ...]:
     """Return the coordinates that a task depends on, at least one; all where that is not known."""
-    facts = facts_of(task)
+    facts = tasks.known_facts(task)
     if facts is None:
         return tuple(range(task.n))
     return tuple(np.flatnonzero(facts.influences).tolist()) or (0,)
@@ -221,7 +213,7 @@ def _target_alone(config: ConfigDict, count: int) -> Reference:
     )
     own = coordinates_of(task)
     if len(own) > MAX_BITS:
-        return Reference((), None, None, np.full(1, np.nan), reason, facts=facts_of(task))
+        return Reference((), None, None, np.full(1, np.nan), reason, facts=tasks.known_facts(task))
     truth = _target_at(config, _points_on(own, task.n))
     return Reference(own, truth, None, np.full_like(truth, np.nan), reason)
 

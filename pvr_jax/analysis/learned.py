@@ -11,10 +11,10 @@ from jax import lax
 
 from pvr_jax.boolean import cube
 
-# Inputs evaluated at once: enough to keep an accelerator busy, and few enough for its memory, as all
-# replicas of a device evaluate as many (28 of the paper's Transformer take 17.5 GiB with 2048, more
-# than a TPU v5e has); on a CPU few enough that activations stay in cache between layers (256 instead
-# of 4096 halve the time of a small Mixer, take .6 of that of a small Transformer, and do not change
+# Inputs evaluated at once: enough to keep an accelerator busy, and few enough for its memory, where
+# every replica evaluates as many (with 2048, 28 of the paper's Transformer took 17.5 GiB, more than
+# a TPU v5e has). On a CPU few enough that activations stay in cache between layers (256 instead of
+# 4096 halve the time of a small Mixer, take .6 of that of a small Transformer, and do not change
 # that of the MLP).
 CHUNK, CHUNK_ON_CPU = 1024, 256
 _PLATFORM: ContextVar[str] = ContextVar("platform", default="")

@@ -79,3 +79,11 @@ def exact_facts(task: Task) -> ExactFacts:
             f"{LARGEST_N}, or {', '.join((*_WINDOWS, *_MONOMIALS))}"
         )
     return DenseFacts(float64.exact_spectrum(exact_values(task)))
+
+
+def known_facts(task: Task) -> ExactFacts | None:
+    """Return `exact_facts` of a task, or None where it refuses."""
+    try:
+        return exact_facts(task)
+    except Refusal:
+        return None
