@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from experiments.canonical_holdout.frames import ERROR
+from experiments.canonical_holdout.frames import ERROR, LEFT, NOISE
 from pvr_jax.reporting import columns
 from pvr_jax.reporting.columns import Cell, Column, Context, Group, Mark, values_by_cell
 from pvr_jax.reporting.numbers import MISSING, interval, number
@@ -72,3 +72,20 @@ def of_some(name: str) -> Mark:
 def share_of_some(name: str) -> Column:
     """The mean over cells in shares of the influence, and the number of cells if not all."""
     return columns.number(name, digits=3, per="unit", mark=of_some(name))
+
+
+def _nearest(group: Group, context: Context) -> Cell:
+    texts = [
+        columns.smallest(names, per="unit").cell(group, context).text
+        for names in (LEFT, LEFT | NOISE)
+    ]
+    if texts[0] != MISSING:
+        return Cell(
+            "Nearest of the theories: {}; with the noise kernel, ρ fitted: {}.".format(*texts)
+        )
+    if texts[1] != MISSING:
+        return Cell(f"Nearest of influence and noise kernel, ρ fitted: {texts[1]}.")
+    return Cell("Theories are not compared.")
+
+
+nearest_in_words = Column("nearest_in_words", _nearest)

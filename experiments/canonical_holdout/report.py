@@ -50,11 +50,7 @@ NEAREST = (
     "and ρ̂ = 0 is the influence, so it never leaves more than the influence does."
 )
 ALL = LEFT | NOISE
-_KIND = {
-    "nearest": smallest(LEFT, per="unit"),
-    "nearest_of_all": smallest(ALL, per="unit"),
-    "ratio": mean(ERROR, per="unit"),
-}
+_KIND = {"nearest": columns.nearest_in_words, "ratio": mean(ERROR, per="unit")}
 _KINDS = {"data": frames.by_kind, "rows": ["model", "frozen"], "over": OVER}
 _OF_KIND = {
     "cells": columns.cells,
@@ -116,7 +112,7 @@ FROZEN = [
     ),
     Finding(
         "{model}, {frozen}: the error is {error}, and the low-degree prediction is 0: {shown}. "
-        "Nearest of the theories: {nearest}; with the noise kernel, ρ fitted: {nearest_of_all}.",
+        "{nearest}",
         values=_KIND
         | {"error": mean(ERROR), "shown": verdicts.in_words(verdicts.WITHOUT_INFLUENCE)},
         rows=["model", "frozen"],
@@ -124,8 +120,7 @@ FROZEN = [
         data=frames.without_influence,
     ),
     Finding(
-        "{model}, {frozen}: the error is {ratio} times the influence: {shown}. Nearest of "
-        "the theories: {nearest}; with the noise kernel, ρ fitted: {nearest_of_all}.",
+        "{model}, {frozen}: the error is {ratio} times the influence: {shown}. {nearest}",
         values=_KIND | {"shown": verdicts.in_words(verdicts.AGAINST_INFLUENCE)},
         rows=["model", "frozen"],
         over=OVER,

@@ -15,6 +15,9 @@ from pvr_jax.reporting.exhibits import Data, Needs, context_of, final
 from pvr_jax.results import Measure, Study
 from pvr_jax.results.statistics import Scale
 
+# Of a scale: its ends lie beyond the outermost points, which would be cut in half.
+WHOLE_POINTS = {"nice": False, "padding": 8}
+
 
 @dataclass(frozen=True)
 class Chart(abc.ABC):
@@ -84,7 +87,7 @@ class Chart(abc.ABC):
         found = {"field": side, "type": "quantitative", "title": title}
         if (self.log_x, self.log_y)[side == "y"]:
             short = {"axis": {"format": "~s"}} if side == "x" else {}
-            return found | {"scale": {"type": "log", "nice": False, "padding": 8}} | short
+            return found | {"scale": {"type": "log", **WHOLE_POINTS}} | short
         from_zero = side == "y" and not self.percent and bool(measure) and measure.bounds[0] == 0
         found["scale"] = {"zero": from_zero}
         return found | ({"axis": {"format": "~%"}} if self.percent and side == "y" else {})
@@ -209,6 +212,8 @@ class Points(Chart):
         shared = vega.colors(long, context, self.color)
         if is_discrete := not (self.diagonal or self.continuous):
             x = vega.discrete_axis(long, "x", frame[self.x], x["title"])
+        else:
+            x["scale"] = {**x["scale"], **WHOLE_POINTS}
         beside = {"field": "color", "sort": vega.order_of(long, "color")}
         offset = {"xOffset": beside} if is_discrete and self.color else {}
         tips = [*vega.tips(roles, context), vega.tip("x", x["title"], is_discrete)]
