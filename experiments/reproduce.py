@@ -122,11 +122,18 @@ def reproduce(name: str, size: str, workdir: Path) -> None:
         written = reports.report(place / experiment)
         print(written.text)
         print(f"report: {written.page}")
-        kept = EXPERIMENTS / experiment / "results" / name
+        kept = kept_results(experiment, name, size)
         if (kept / STUDY_FILE).is_file():
             print(agreement(results.open(place / experiment), results.open(kept)))
     minutes = (time.perf_counter() - begin) / 60
     print(f"reproduced {name}, size {size}: {len(choices)} runs, {minutes:.1f} min", flush=True)
+
+
+def kept_results(experiment: str, name: str, size: str) -> Path:
+    """Return where the kept results of a study are: those of size=paper, if any, have a folder."""
+    kept = EXPERIMENTS / experiment / "results"
+    of_paper = kept / f"{name}_paper"
+    return of_paper if size == "paper" and of_paper.is_dir() else kept / name
 
 
 def main(arguments: list[str]) -> int:

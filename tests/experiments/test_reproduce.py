@@ -231,6 +231,18 @@ def test_a_study_is_run_compared_and_then_skipped(tmp_path, tiny_study, capsys, 
     assert all(path.stat().st_mtime_ns == before for path, before in trained.items())
 
 
+def test_the_authors_sizes_are_compared_with_their_own_kept_results(tmp_path, monkeypatch):
+    monkeypatch.setattr(reproduce, "EXPERIMENTS", tmp_path)
+    kept = tmp_path / "canonical_holdout" / "results"
+    (kept / "staircase_paper").mkdir(parents=True)
+    names = [
+        reproduce.kept_results("canonical_holdout", name, size).relative_to(kept).name
+        for name in ("staircase", "pvr_cyclic")
+        for size in reproduce.SIZES
+    ]
+    assert names == ["staircase", "staircase_paper", "pvr_cyclic", "pvr_cyclic"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
