@@ -10,6 +10,7 @@ from pathlib import Path
 
 from experiments import registry
 from pvr_jax import results
+from pvr_jax.refusal import Refusal
 from pvr_jax.reporting.keep import fill, keep_study, write_kept
 from pvr_jax.reporting.publish import Published, Report, publish
 
@@ -56,4 +57,7 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except (Refusal, FileNotFoundError) as error:
+        raise SystemExit(f"error: {error}") from error
