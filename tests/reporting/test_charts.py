@@ -111,10 +111,11 @@ def test_an_empty_label_is_drawn():
     assert "line mark" in svg and "–" in svg
 
 
-def test_errors_are_drawn_from_0_and_on_equal_axes():
+def test_errors_are_drawn_from_0_and_points_at_the_ends_are_whole():
     _, spec = table("diagonal")
     axes = [layer["encoding"] for layer in spec["spec"]["layer"] if "x" in layer["encoding"]]
-    assert all(axis[side]["scale"] == {"zero": True} for axis in axes for side in "xy")
+    assert all(axis[side]["scale"]["zero"] for axis in axes for side in "xy")
+    assert all(axis["x"]["scale"]["padding"] > 0 for axis in axes)
 
 
 def test_diverged_replicas_are_no_points():
