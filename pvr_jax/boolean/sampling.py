@@ -289,7 +289,7 @@ def degree_weights(
     >>> import jax
     >>> from pvr_jax.boolean import sampling
     >>> key = jax.random.key(0)
-    >>> found = sampling.degree_weights(lambda x: x[:, 0], 64, 2, key, points=2**14)
+    >>> found = sampling.degree_weights(lambda x: x[:, 0], 64, 2, key, points=2**16)
     >>> abs(found.value - [0, 1, 0]).round(1).tolist()
     [0.0, 0.0, 0.0]
     """
