@@ -118,7 +118,7 @@ FAMILIES = [
     ("pvr_majority", "model=mlp,size=paper"),
     ("pvr_majority", "model=transformer,size=paper"),
     ("pvr_majority", "model=mixer,size=paper"),
-    ("token_pvr", "model=token_transformer,size=paper"),
+    ("token_pvr", "model=token_transformer,size=small"),
     ("visual_pvr", "model=resnet,size=small"),
     ("random_features", "kind=relu,trained=no,size=paper"),
 ]
