@@ -114,8 +114,9 @@ def test_an_empty_label_is_drawn():
 def test_errors_are_drawn_from_0_and_points_at_the_ends_are_whole():
     _, spec = table("diagonal")
     axes = [layer["encoding"] for layer in spec["spec"]["layer"] if "x" in layer["encoding"]]
-    assert all(axis[side]["scale"]["zero"] for axis in axes for side in "xy")
-    assert all(axis["x"]["scale"]["padding"] > 0 for axis in axes)
+    assert all(axis["y"]["scale"] == {"zero": True} for axis in axes)
+    whole = {"zero": True, "nice": False, "padding": 8}
+    assert all(axis["x"]["scale"] == whole for axis in axes)
 
 
 def test_diverged_replicas_are_no_points():
