@@ -3,7 +3,7 @@
 python -m experiments.plan --config=configs/quickstart.py
 python -m experiments.plan --config=configs/pvr_majority.py:model=mlp,size=paper --topology=v5e:4x4
 
-Without --topology it rehearses the run on this machine, which takes about a minute. With it, the
+Without --topology it rehearses the run on this machine, which takes a minute or two. With it, the
 programs of the run are compiled for a TPU slice, on any Linux machine, with the TPU's own compiler.
 """
 
@@ -121,7 +121,7 @@ def of_machine(config: ConfigDict) -> Iterator[tuple[str, str]]:
     parts = [f"{name} {describe_duration(seconds)}" for name, seconds in known.items()]
     yield from _wrapped("", parts)
     for name in found.seconds.keys() - known.keys():
-        yield "", f"and {name}, which is not timed for as large a cube"
+        yield "", f"and {name}, not timed: that alone would take longer than a plan"
     yield "memory", _memory(found.memory)
     if platform == "cpu":
         total = environment.machine_bytes()

@@ -4,10 +4,14 @@ A rehearsal trains some of the replicas for seconds, evaluates, saves, measures 
 in the run's own programs, and counts how often a run does each.
 """
 
+import contextlib
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +28,7 @@ from pvr_jax.training.checkpoint import Checkpoints
 from pvr_jax.training.cost import Memory
 from pvr_jax.training.ensemble import Ensemble
 from pvr_jax.training.environment import resident_bytes
+from pvr_jax.training.loop import DISPATCH_SECONDS
 from pvr_jax.training.replicas import AXIS, Mode, to_host
 from pvr_jax.training.state import State
 
@@ -31,8 +36,9 @@ from pvr_jax.training.state import State
 REHEARSED_BYTES = 1 << 28
 TIMED_SECONDS = 1.0  # of training steps, in each of two turns
 # Theories solve systems of as many equations as a function has values: of more than this, a single
-# one takes longer than a plan may.
+# one takes longer than a plan may, and so do the kernels of large networks.
 LARGEST_THEORY = 1 << 12
+LONGEST_THEORY_SECONDS = 60.0
 REPORT_SECONDS = 10.0  # for tables, figures and page: hardly depends on the run
 
 
@@ -70,7 +76,7 @@ def rehearse(experiment: Experiment, config: ConfigDict, built: Built) -> Rehear
     state = jax.block_until_ready(programs.start(some.replicas))
     seconds["compile"] = checked + tried + time.perf_counter() - begin
     scale = full.share / some.share
-    state, step, evaluation = _training(some, state)
+    state, step, evaluation = _training(some, state, scale)
     seconds["train"] = schedule.total * step * scale
     seconds["evaluate"] = len(schedule.evaluations | {0, schedule.total}) * evaluation * scale
     saving, loading = _saving(some, state)
@@ -109,11 +115,15 @@ def _timed(*work: Callable[[], Any]) -> list[float]:
     return seconds
 
 
-def _training(some: Ensemble, state: State) -> tuple[State, float, float]:
-    """Train; return the state, the seconds of a step, and those of an evaluation."""
+def _training(some: Ensemble, state: State, scale: float) -> tuple[State, float, float]:
+    """Train; return the state, the seconds of a step, and those of an evaluation.
+
+    A replica is in cache from its second step in a dispatch on. So no dispatch takes more steps
+    than those of the run, which has `scale` times as many replicas.
+    """
     state, at, _ = probe.advance_timed(some, state, 0, 1)
     state, at, one = probe.advance_timed(some, state, at, 1)
-    steps = max(1, int(TIMED_SECONDS / one))
+    steps = max(1, int(min(TIMED_SECONDS, DISPATCH_SECONDS / scale) / one))
     turns = []
     for _ in range(probe.ROUNDS):
         state, at, seconds = probe.advance_timed(some, state, at, steps)
@@ -161,7 +171,7 @@ def _measuring(built: Built, state: State) -> tuple[float, float, np.ndarray]:
 def _predicting(
     experiment: Experiment, config: ConfigDict, built: Built, outputs: Any
 ) -> float | None:
-    """Return the seconds of all theories, from those of one replica, if that is soon known."""
+    """Return the seconds of all theories, from those of one replica, if those are soon known."""
     if built.programs[0].outputs_size > LARGEST_THEORY:
         return None
     table = built.tables[0].head(1)
@@ -177,7 +187,31 @@ def _predicting(
             return
 
     total, conditions = 0.0, len(rows_of_axes(experiment, config))
-    for theory in experiment.predict.values():
-        first, again = _timed(lambda own=theory: of_one(own), lambda own=theory: of_one(own))
-        total += first + (conditions - 1) * again
+    try:
+        with _at_most(LONGEST_THEORY_SECONDS):
+            for theory in experiment.predict.values():
+                work = partial(of_one, theory)
+                first, again = _timed(work, work)
+                total += first + (conditions - 1) * again
+    except TimeoutError:
+        return None
     return total
+
+
+@contextlib.contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in the body after so many seconds; in other threads this has no effect."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        raise TimeoutError
+
+    handler = signal.signal(signal.SIGALRM, stop)
+    timer = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *timer)
+        signal.signal(signal.SIGALRM, handler)

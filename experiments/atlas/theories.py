@@ -1,27 +1,21 @@
 """Theories of the learned unseen half: functions from seen values to learned functions."""
 
-import json
 import math
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 
 import jax
 import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
 
-from pvr_jax import models, theory
+from pvr_jax import lazy_training, theory
 from pvr_jax.analysis import canonical
 from pvr_jax.boolean import classes, float64
-from pvr_jax.experiment import Arrays, Learned, is_plain_training
+from pvr_jax.experiment import Arrays, Learned
+from pvr_jax.lazy_training import Function
 from pvr_jax.refusal import Refusal
 from pvr_jax.results import Measure
-from pvr_jax.theory import wide_networks
-
-INITIALIZATIONS = 4  # over which the empirical kernel is averaged
-
-# Maps values [2^n], read where seen bool [2^n], to predicted values [2^n].
-Function = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 _OF_THEORY = {"kind": "prediction", "dims": ("theory",)}
 PREDICTIONS = {
@@ -30,9 +24,9 @@ PREDICTIONS = {
         "The share that a theory predicts. Interpolator: the min-degree interpolator, which does "
         "not use the frozen bit. Wide NTK: regression with the tangent kernel of the network at "
         "infinite width. Empirical NTK: the same with the network's own tangent kernel at "
-        f"initialization, a mean over {INITIALIZATIONS} initializations, permutations of the bits "
-        "and x → −x. Noise kernel: regression with Π(1 + ρ xᵢxᵢ'), ρ fitted to all replicas of the "
-        "run.",
+        f"initialization, a mean over {lazy_training.INITIALIZATIONS} initializations, "
+        "permutations of the bits and x → −x. Noise kernel: regression with Π(1 + ρ xᵢxᵢ'), ρ "
+        "fitted to all replicas of the run.",
         **_OF_THEORY,
     ),
     "predicted_share_by_degree": Measure(
@@ -70,28 +64,17 @@ def wide_ntk(config: ConfigDict, projection: float) -> Function:
     Raises:
         Refusal: the network is not an MLP.
     """
-    _check_lazy(config)
+    lazy_training.check(config)
     if config.model.name != "mlp":
         raise Refusal(f"model: given {config.model.name}; allowed mlp")
-    parameters = {name: value for name, value in config.model.items() if name != "name"}
-    layers = wide_networks.mlp_layers(config.task.n, **parameters)
-    eigenvalues = wide_networks.wide_eigenvalues(config.task.n, layers, wide_networks.RELU)
+    eigenvalues = lazy_training.wide_eigenvalues(config, config.task.n)
     return partial(theory.kernel_interpolator, eigenvalues)
 
 
 def empirical_ntk(config: ConfigDict, projection: float) -> Function:
     """Return regression with the mean tangent kernel of a run's network at initialization."""
-    _check_lazy(config)
-    return _mean_kernel(json.dumps(config.model.to_dict(), sort_keys=True), config.task.n)
-
-
-@lru_cache(maxsize=2)
-def _mean_kernel(model: str, n: int) -> Function:
-    network = models.build(n=n, **json.loads(model))
-    keys = [jax.random.fold_in(jax.random.key(0), i) for i in range(INITIALIZATIONS)]
-    with jax.default_matmul_precision("highest"):
-        kernel = theory.mean_empirical_kernel(network.init, network.apply, n, keys, symmetrize=True)
-    return partial(theory.kernel_interpolator, kernel)
+    lazy_training.check(config)
+    return lazy_training.regression(config, config.task.n).function
 
 
 def noise_kernel(config: ConfigDict, projection: float) -> Function:
@@ -106,15 +89,6 @@ THEORIES = {
     "empirical NTK": empirical_ntk,
     "noise kernel": noise_kernel,
 }
-
-
-def _check_lazy(config: ConfigDict) -> None:
-    """Refuse training that kernels do not describe, scaled initializations among it."""
-    is_plain, why = is_plain_training(config)
-    if not is_plain:
-        raise Refusal(why)
-    if any(scale != 1 for scale in config.train.init_scales):
-        raise Refusal(f"init_scales: given {tuple(config.train.init_scales)}; allowed 1")
 
 
 def predicted(

@@ -1,34 +1,24 @@
 """Theories of a run's errors: functions from seen values to learned functions."""
 
-import json
 import math
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from typing import NamedTuple
 
-import jax
 import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
 
 from experiments.canonical_holdout import sampled
-from pvr_jax import models, tasks, theory
+from pvr_jax import lazy_training, tasks, theory
 from pvr_jax.boolean import float64
 from pvr_jax.boolean.facts import ExactFacts
-from pvr_jax.experiment import Arrays, Learned, is_plain_training, task_of
+from pvr_jax.experiment import Arrays, Learned, task_of
+from pvr_jax.lazy_training import Function
 from pvr_jax.refusal import Refusal
 from pvr_jax.results import Measure, statistics
 from pvr_jax.tasks import holdouts
-from pvr_jax.theory import kernel_features, wide_networks
 from pvr_jax.theory.empirical_kernel import LARGEST_N
-
-INITIALIZATIONS = 4  # over which the empirical kernel is averaged
-# Cached kernels of different networks, shared by the tasks of a study.
-MAX_KERNELS = 4
-
-# Maps the target's values [2^n] and the seen set bool [2^n] to predicted values [2^n].
-Function = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
 
 _OF_THEORY = {"dims": ("theory",), "kind": "prediction"}
 PREDICTIONS = {
@@ -139,14 +129,10 @@ def wide_ntk(config: ConfigDict, n: int) -> Theory:
         Refusal: the network is not an MLP, or an MLP under maximal update, which is not lazy at any
             width.
     """
-    _check_lazy(config)
-    model = config.model
-    if model.name != "mlp":
-        raise Refusal(f"model: given {model.name}; allowed mlp")
-    layers = wide_networks.mlp_layers(
-        n, model.widths, model.initialisation, model.alpha, model.get("biases", True)
-    )
-    eigenvalues = wide_networks.wide_eigenvalues(n, layers, wide_networks.RELU)
+    lazy_training.check(config)
+    if config.model.name != "mlp":
+        raise Refusal(f"model: given {config.model.name}; allowed mlp")
+    eigenvalues = lazy_training.wide_eigenvalues(config, n)
     return Theory(
         partial(theory.kernel_interpolator, eigenvalues),
         error=lambda facts, bit, value: float(
@@ -161,51 +147,7 @@ def empirical_ntk(config: ConfigDict, n: int) -> Theory:
     Raises:
         Refusal: the cube is too large.
     """
-    _check_lazy(config)
+    lazy_training.check(config)
     if n > LARGEST_N:
         raise Refusal(f"n = {n}: allowed up to {LARGEST_N}")
-    model = json.dumps(config.model.to_dict(), sort_keys=True)
-    return _mean_kernel(model, n, config.train.dtype)
-
-
-@lru_cache(maxsize=MAX_KERNELS)
-def _mean_kernel(model: str, n: int, dtype: str) -> Theory:
-    """Return regression with the mean of symmetrized kernels, one per initialization.
-
-    `model` has its parameters as JSON; `dtype` is the current one of JAX, for the cache. Kernels of
-    small networks are factorized, since those of Transformers fall below rounding otherwise; the
-    gradients of large networks do not fit into memory.
-    """
-    network = models.build(n=n, **json.loads(model))
-    keys = [jax.random.fold_in(jax.random.key(0), i) for i in range(INITIALIZATIONS)]
-    of_network = network.init, network.apply, n
-    fits = kernel_features.fits(network.init, n)
-    with jax.default_matmul_precision("highest"):
-        if fits:
-            kernels = [theory.symmetric_kernel(*of_network, key) for key in keys]
-            regress = theory.symmetric_interpolator
-            # Rounding, checked for all of them, is far below the differences between
-            # initializations.
-            regress_with_fewer = partial(regress, check_rounding=False)
-        else:
-            kernels = [
-                theory.mean_empirical_kernel(*of_network, [key], symmetrize=True) for key in keys
-            ]
-            regress = regress_with_fewer = theory.kernel_interpolator
-    fewer = [kernels[:i] + kernels[i + 1 :] for i in range(len(kernels))]
-    if not fits:
-        kernels, *fewer = (np.mean(some, axis=0) for some in (kernels, *fewer))
-    return Theory(
-        partial(regress, kernels), tuple(partial(regress_with_fewer, some) for some in fewer)
-    )
-
-
-def _check_lazy(config: ConfigDict) -> None:
-    """Refuse training that kernels do not describe, scaled initializations among it."""
-    is_plain, why = is_plain_training(config)
-    if not is_plain:
-        raise Refusal(why)
-    if any(scale != 1 for scale in config.train.init_scales):
-        raise Refusal(
-            f"init_scales: given {', '.join(f'{s:g}' for s in config.train.init_scales)}; allowed 1"
-        )
+    return Theory(*lazy_training.regression(config, n))

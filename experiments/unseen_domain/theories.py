@@ -1,6 +1,5 @@
 """Predictions of theories off the seen set, and distances of learned functions to them."""
 
-import jax
 import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
@@ -12,15 +11,11 @@ from experiments.unseen_domain.reference import (
     reference_of,
     tracked_monomials,
 )
-from pvr_jax import theory
+from pvr_jax import lazy_training, theory
 from pvr_jax.boolean import float64
-from pvr_jax.experiment import Arrays, Learned, is_plain_training, model_of, task_of
+from pvr_jax.experiment import Arrays, Learned, task_of
 from pvr_jax.refusal import Refusal
-from pvr_jax.theory import kernel_features, wide_networks
 from pvr_jax.theory.empirical_kernel import LARGEST_N
-
-INITIALIZATIONS = 4  # over which the empirical kernel is averaged
-ACTIVATIONS = {"relu": wide_networks.RELU, "polynomial": wide_networks.POLYNOMIAL}
 
 
 def min_degree(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) -> Arrays:
@@ -58,7 +53,7 @@ def wide_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) -> Ar
         )
     _check_lazy(config, "the limit of infinite width")
     try:
-        limit = kernel_limit(config, n)
+        limit = lazy_training.wide_eigenvalues(config, n)
     except Refusal as error:
         raise Refusal(_why_not(str(error), n)) from error
     reference = _enumerated(config)
@@ -101,16 +96,7 @@ def empirical_ntk(config: ConfigDict, replicas: pd.DataFrame, learned: Learned) 
             "the kernel of the network itself is computed where evaluation.relevant is 0, all "
             "coordinates"
         )
-    network = model_of(config, n)
-    own = (network.init, network.apply, n)
-    keys = [jax.random.fold_in(jax.random.key(0), i) for i in range(INITIALIZATIONS)]
-    with jax.default_matmul_precision("highest"):
-        if kernel_features.fits(network.init, n):
-            roots = [theory.symmetric_kernel(*own, key) for key in keys]
-            predicted = theory.symmetric_interpolator(roots, reference.truth, reference.seen)
-        else:
-            kernel = theory.mean_empirical_kernel(*own, keys, symmetrize=True)
-            predicted = theory.kernel_interpolator(kernel, reference.truth, reference.seen)
+    predicted = lazy_training.regression(config, n).function(reference.truth, reference.seen)
     return compared(config, reference, predicted, len(replicas), learned)
 
 
@@ -123,11 +109,10 @@ def _enumerated(config: ConfigDict) -> Reference:
 
 
 def _check_lazy(config: ConfigDict, what: str) -> None:
-    is_plain, why = is_plain_training(config)
-    if not is_plain:
-        raise Refusal(f"{what} does not describe this training: {why}")
-    if any(scale != 1 for scale in config.train.init_scales):
-        raise Refusal(f"{what} is that of an initialization that is not scaled")
+    try:
+        lazy_training.check(config)
+    except Refusal as error:
+        raise Refusal(f"{what} does not describe this training: {error}") from error
 
 
 def _why_not(refusal: str, n: int) -> str:
@@ -140,22 +125,6 @@ def _why_not(refusal: str, n: int) -> str:
     if field == "seen":
         return f"its regression is too large: {rest.replace('; allowed', ', and at most')} can be"
     return "no function of its kernel takes the values of the target on the seen inputs"
-
-
-def kernel_limit(config: ConfigDict, n: int) -> np.ndarray:
-    """Return the eigenvalues [n + 1] of the infinite-width kernel of a network.
-
-    The tangent kernel of the MLP; for random features the kernel of the readout, which moves first,
-    since it starts at 0.
-    """
-    model = config.model
-    if model.name == "mlp":
-        layers = wide_networks.mlp_layers(
-            n, model.widths, model.initialisation, model.alpha, model.get("biases", True)
-        )
-        return wide_networks.wide_eigenvalues(n, layers, wide_networks.RELU)
-    layers = wide_networks.random_features_layers(n)
-    return wide_networks.wide_eigenvalues(n, layers, ACTIVATIONS[model.kind], kind="nngp")
 
 
 def compared(

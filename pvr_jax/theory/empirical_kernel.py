@@ -46,7 +46,12 @@ Features = list[jax.Array | Outer]
 
 
 def mean_empirical_kernel(
-    init: Init, apply: Apply, n: int, keys: jax.Array, symmetrize: bool = False
+    init: Init,
+    apply: Apply,
+    n: int,
+    keys: jax.Array,
+    symmetrize: bool = False,
+    block_bytes: int = BLOCK_BYTES,
 ) -> np.ndarray:
     """Return the empirical tangent kernel at initialization, averaged over keys [s].
 
@@ -59,7 +64,7 @@ def mean_empirical_kernel(
     init = jax.jit(init)
     total = np.zeros((2**n, 2**n))
     for key in keys:
-        total += empirical_kernel(apply, init(key, example), n)
+        total += empirical_kernel(apply, init(key, example), n, block_bytes=block_bytes)
     mean = total / len(keys)
     return symmetrized(mean) if symmetrize else mean
 
@@ -82,7 +87,13 @@ def symmetrized(kernel: np.ndarray) -> np.ndarray:
     return ((means + means[::-1, ::-1]) / 2).ravel()[kind]
 
 
-def empirical_kernel(apply: Apply, params: Any, n: int, block: int | None = None) -> np.ndarray:
+def empirical_kernel(
+    apply: Apply,
+    params: Any,
+    n: int,
+    block: int | None = None,
+    block_bytes: int = BLOCK_BYTES,
+) -> np.ndarray:
     """Return the empirical tangent kernel of a network between all points of the cube.
 
     Args:
@@ -90,7 +101,8 @@ def empirical_kernel(apply: Apply, params: Any, n: int, block: int | None = None
         params: the parameters, any tree of float arrays; all count as trained.
         n: coordinates, up to 12: the matrix has 4^n entries.
         block: points whose gradients, or their outer factors, are in memory, twice; None: as many
-            as take a gigabyte each, at most 512.
+            as take `block_bytes`, at most 512.
+        block_bytes: a gigabyte unless given. The more, the fewer gradients are computed again.
 
     Returns:
         float64 [2^n, 2^n], symmetric, computed in float64: eigenvalues of high degree, a millionth
@@ -107,7 +119,7 @@ def empirical_kernel(apply: Apply, params: Any, n: int, block: int | None = None
     if not 1 <= n <= LARGEST_N:
         raise Refusal(f"n: given {n}; allowed 1 to {LARGEST_N} for an empirical kernel")
     with float64.exact():
-        return _kernel(apply, _in_float64(params), n, block)
+        return _kernel(apply, _in_float64(params), n, block, block_bytes)
 
 
 def jacobian_on_cube(apply: Apply, params: Any, n: int) -> np.ndarray:
@@ -131,13 +143,13 @@ def _in_float64(params: Any) -> Any:
     return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf, np.float64)), params)
 
 
-def _kernel(apply: Apply, params: Any, n: int, block: int | None) -> np.ndarray:
+def _kernel(apply: Apply, params: Any, n: int, block: int | None, block_bytes: int) -> np.ndarray:
     size = 2**n
     held = jax.eval_shape(
         partial(_features, apply, params), cube.points_at(np.zeros(1, np.int32), n)
     )
     held_bytes = max(1, sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(held)))
-    block = block or max(1, min(BLOCK_BYTES // held_bytes, BLOCK_POINTS))
+    block = block or max(1, min(block_bytes // held_bytes, BLOCK_POINTS))
     block = min(size, 1 << (block.bit_length() - 1))
     chunk = min(block, 1 << (max(1, CHUNK_BYTES // held_bytes).bit_length() - 1))
 
@@ -146,7 +158,7 @@ def _kernel(apply: Apply, params: Any, n: int, block: int | None) -> np.ndarray:
         return _features_in_chunks(apply, params, points, chunk)
 
     starts = range(0, size, block)
-    if held_bytes * size <= 2 * BLOCK_BYTES:
+    if held_bytes * size <= 2 * block_bytes:
         features = cache(features)
     kernel = np.empty((size, size))
     for i, row in enumerate(starts):

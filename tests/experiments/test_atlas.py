@@ -201,7 +201,7 @@ def test_theories_that_do_not_apply_say_why():
     config = atlas.get_config("tiny")
     with config.unlocked():
         config.train.init_scales = (0.5,)
-    with pytest.raises(ValueError, match=r"init_scales: given \(0.5,\); allowed 1"):
+    with pytest.raises(ValueError, match=r"init_scales: given 0\.5; allowed 1"):
         theories.empirical_ntk(config, 0.5)
 
 

@@ -4,15 +4,21 @@ import importlib
 import itertools
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 from experiments import plan, registry
+from experiments.canonical_holdout.experiment import EXPERIMENT
+from pvr_jax import planning
 from pvr_jax.analysis import learned
 from pvr_jax.building import build
 from pvr_jax.training import cost, topology
@@ -82,6 +88,35 @@ def test_trained_as_if_on_another_platform():
     with learned.for_platform("tpu"):
         assert learned.chunk_size() == learned.CHUNK
     assert learned.chunk_size() == learned.CHUNK_ON_CPU
+
+
+def test_theories_that_take_long_are_not_timed(monkeypatch):
+    config = importlib.import_module("configs.quickstart").get_config("tiny")
+    slow = replace(EXPERIMENT, predict={"slow": lambda config, table, learned: time.sleep(60)})
+    built = build(EXPERIMENT, (config,))
+    monkeypatch.setattr(planning, "LONGEST_THEORY_SECONDS", 0.1)
+    before = signal.getsignal(signal.SIGALRM)
+    assert planning._predicting(slow, config, built, np.zeros(1)) is None
+    assert signal.getsignal(signal.SIGALRM) == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    fast = replace(EXPERIMENT, predict={"fast": lambda config, table, learned: None})
+    assert planning._predicting(fast, config, built, np.zeros(1)) < 0.1
+
+
+@pytest.mark.parametrize(("scale", "longest"), [(1, 1.0), (50, 0.2), (1000, 0)])
+def test_a_rehearsed_dispatch_is_no_longer_than_that_of_the_run(scale, longest, monkeypatch):
+    config = importlib.import_module("configs.quickstart").get_config("tiny")
+    ensemble = build(EXPERIMENT, (config,)).ensemble
+    taken = []
+
+    def advance_timed(some, state, first, steps):
+        taken.append(steps)
+        return state, first + steps, steps * 0.01
+
+    monkeypatch.setattr(planning.probe, "advance_timed", advance_timed)
+    _, step, _ = planning._training(ensemble, ensemble.start(), scale)
+    assert step == pytest.approx(0.01)
+    assert set(taken[2:]) == {max(1, round(longest / 0.01))}
 
 
 def words(text, name):

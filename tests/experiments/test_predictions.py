@@ -13,7 +13,7 @@ import xarray as xr
 from experiments import command_line, main, registry, reproduce
 from experiments.canonical_holdout import theories
 from experiments.canonical_holdout.experiment import EXPERIMENT
-from pvr_jax import frame, models, results, tasks, theory
+from pvr_jax import frame, lazy_training, models, results, tasks, theory
 from pvr_jax.boolean import float64
 from pvr_jax.experiment import task_of
 from pvr_jax.outputs_file import Writer
@@ -114,9 +114,9 @@ def test_a_network_too_large_for_roots_goes_through_its_matrix(monkeypatch):
     values = []
     for most_bytes in (kernel_features.MAX_BYTES, 0):
         monkeypatch.setattr(kernel_features, "MAX_BYTES", most_bytes)
-        theories._mean_kernel.cache_clear()
+        lazy_training._regression.cache_clear()
         values.append(theories.empirical_ntk(config, N).function(truth_of(config), seen))
-    theories._mean_kernel.cache_clear()
+    lazy_training._regression.cache_clear()
     np.testing.assert_allclose(values[0], values[1], atol=1e-6)
 
 
@@ -260,7 +260,9 @@ def test_only_the_last_step_counts(tmp_path):
     ],
 )
 def test_a_theory_that_is_not_defined_says_why(monkeypatch, choice, fields, reasons):
-    monkeypatch.setattr(theories, "_mean_kernel", lambda model, n, dtype: theories.Theory(max))
+    monkeypatch.setattr(
+        lazy_training, "_regression", lambda *key: lazy_training.Regression(max, ())
+    )
     config = config_of(choice, **fields)
     found = {}
     for theory_of in (theories.influence, theories.wide_ntk, theories.empirical_ntk):

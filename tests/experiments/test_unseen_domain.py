@@ -468,7 +468,11 @@ def test_a_run_without_interpolator_goes_through_all_stages(tmp_path, monkeypatc
     [
         ("setting=2parity,model=transformer", {}, "not for the model transformer"),
         ("setting=2parity40,model=mlp", {"task__n": 129}, "its kernel is not computed for n = 129"),
-        ("setting=2parity,model=mlp", {"train__init_scales": (0.5,)}, "that is not scaled"),
+        (
+            "setting=2parity,model=mlp",
+            {"train__init_scales": (0.5,)},
+            "training: init_scales: given 0.5; allowed 1",
+        ),
     ],
 )
 def test_a_theory_that_says_nothing_says_why_in_words(choice, overrides, words):
@@ -496,7 +500,11 @@ def test_the_wide_network_of_forty_bits_is_that_of_all_coordinates_that_matter()
     [
         ("setting=2parity40,model=mlp", {}, "n = 40; it is for n up to 12"),
         ("setting=2parity,model=mlp", {"evaluation__relevant": 2}, "evaluation.relevant is 0"),
-        ("setting=2parity,model=mlp", {"train__init_scales": (0.5,)}, "that is not scaled"),
+        (
+            "setting=2parity,model=mlp",
+            {"train__init_scales": (0.5,)},
+            "training: init_scales: given 0.5; allowed 1",
+        ),
     ],
 )
 def test_the_kernel_of_the_network_itself_is_of_small_cubes(choice, overrides, words):
