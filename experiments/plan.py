@@ -121,7 +121,7 @@ def of_machine(config: ConfigDict) -> Iterator[tuple[str, str]]:
     parts = [f"{name} {describe_duration(seconds)}" for name, seconds in known.items()]
     yield from _wrapped("", parts)
     for name in found.seconds.keys() - known.keys():
-        yield "", f"and {name}, not timed: that alone would take longer than a plan"
+        yield "", f"and {name}, which is not timed: it would take longer than a plan may"
     yield "memory", _memory(found.memory)
     if platform == "cpu":
         total = environment.machine_bytes()

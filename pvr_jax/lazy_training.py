@@ -22,7 +22,8 @@ from pvr_jax.training.environment import machine_bytes
 INITIALIZATIONS = 4  # over which the kernel of a network is averaged
 # Kernels of different networks that stay in memory, shared by the targets of a study.
 MAX_KERNELS = 4
-# The gradients of a large network at two blocks of points take this share of the memory each.
+# The gradients of a large network at two blocks of points take this share each of the memory of the
+# device that computes them.
 MEMORY_SHARE = 1 / 6
 ACTIVATIONS = {"relu": wide_networks.RELU, "polynomial": wide_networks.POLYNOMIAL}
 
@@ -107,7 +108,7 @@ def _regression(model: str, n: int, dtype: str) -> Regression:
                 theory.mean_empirical_kernel,
                 *own,
                 symmetrize=True,
-                block_bytes=int(MEMORY_SHARE * machine_bytes()),
+                block_bytes=_block_bytes(),
             )
             kernels = [kernel_of(keys=[key]) for key in keys]
             regress = regress_with_fewer = theory.kernel_interpolator
@@ -117,3 +118,9 @@ def _regression(model: str, n: int, dtype: str) -> Regression:
     return Regression(
         partial(regress, kernels), tuple(partial(regress_with_fewer, some) for some in fewer)
     )
+
+
+def _block_bytes() -> int:
+    """Return how many bytes the gradients at a block of points may take."""
+    of_device = jax.local_devices()[0].memory_stats() or {}  # a CPU has none
+    return int(MEMORY_SHARE * of_device.get("bytes_limit", machine_bytes()))

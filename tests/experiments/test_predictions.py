@@ -4,6 +4,7 @@ import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -118,6 +119,16 @@ def test_a_network_too_large_for_roots_goes_through_its_matrix(monkeypatch):
         values.append(theories.empirical_ntk(config, N).function(truth_of(config), seen))
     lazy_training._regression.cache_clear()
     np.testing.assert_allclose(values[0], values[1], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("of_device", "expected"), [(None, 10**9), ({}, 10**9), ({"bytes_limit": 6 * 10**6}, 10**6)]
+)
+def test_blocks_of_a_kernel_fit_the_device_that_computes_them(monkeypatch, of_device, expected):
+    device = SimpleNamespace(memory_stats=lambda: of_device)
+    monkeypatch.setattr(lazy_training.jax, "local_devices", lambda: [device])
+    monkeypatch.setattr(lazy_training, "machine_bytes", lambda: 6 * 10**9)
+    assert lazy_training._block_bytes() == expected
 
 
 @pytest.mark.slow
