@@ -41,7 +41,7 @@ def csv(table: Made) -> str:
 
 
 def latex(table: Made, name: str) -> str:
-    """Return a LaTeX table with caption and label; needs booktabs."""
+    """Return a LaTeX table with caption, label and, below it, its notes; needs booktabs."""
     alignment = "".join("r" if right else "l" for right in numeric(table))
     rows = [" & ".join(_in_latex(cell.text) for cell in row) + r" \\" for row in table.rows]
     return "\n".join(
@@ -57,6 +57,7 @@ def latex(table: Made, name: str) -> str:
             *rows,
             r"\bottomrule",
             r"\end{tabular}",
+            *(rf"\par\medskip{{\footnotesize {_in_latex(note)}\par}}" for note in table.notes),
             r"\end{table}",
             "",
         ]
@@ -106,20 +107,16 @@ def _in_markdown(text: str) -> str:
 
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _LATEX |= {character: f"\\{character}" for character in "&%$#_{}"}
-_LATEX |= {"−": "$-$", "–": "--", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "†": r"$\dagger$"}
-_LATEX |= {
-    "±": r"$\pm$",
-    "·": r"$\cdot$",
-    "×": r"$\times$",
-    "∪": r"$\cup$",
-    "²": "$^2$",
-    "½": r"$\frac12$",
-    "ρ": r"$\rho$",
-}
-_LATEX |= {"α": r"$\alpha$", "≥": r"$\ge$", "≤": r"$\le$", "◇": r"$\diamond$", "σ": r"$\sigma$"}
+_LATEX |= {character: f"${character}$" for character in "<>|"}
+_LATEX |= {"−": "$-$", "–": "--", "…": r"\dots{}", "\u2009": r"\,", "²": "$^2$", "½": r"$\frac12$"}
+_LATEX |= {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "†": r"$\dagger$", "◇": r"$\diamond$"}
+_LATEX |= {"±": r"$\pm$", "·": r"$\cdot$", "×": r"$\times$", "≥": r"$\ge$", "≤": r"$\le$"}
+_LATEX |= {"∪": r"$\cup$", "α": r"$\alpha$", "δ": r"$\delta$", "σ": r"$\sigma$"}
+_LATEX |= {"ρ̂": r"$\hat\rho$", "ρ": r"$\rho$"}
 _LATEX |= {digit: f"$_{i}$" for i, digit in enumerate("₀₁₂₃₄₅₆₇₈₉")}
+_SPECIAL = re.compile("|".join(map(re.escape, _LATEX)))
 
 
 def _in_latex(text: str) -> str:
-    escaped = "".join(_LATEX.get(character, character) for character in text.strip())
+    escaped = _SPECIAL.sub(lambda found: _LATEX[found[0]], text.strip())
     return re.sub(r"(?<![\w-])-(?=[\d.])", "$-$", escaped)

@@ -1,6 +1,9 @@
 """Tables, findings and their files: what is a row, what is never merged, and how it is written."""
 
+import dataclasses
+import html
 import re
+from pathlib import Path
 
 import pandas as pd
 import toy_study
@@ -10,6 +13,7 @@ from pvr_jax.reporting.columns import Cell, count, exact, mean
 from pvr_jax.reporting.exhibits import Finding, Pivot, Table, beside, context_of
 from pvr_jax.results import statistics
 
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 ERROR = mean("generalization_error")
 
 
@@ -132,7 +136,20 @@ def test_texts_of_users_are_escaped():
     found = Table("t", "T", {"x": Column}, rows=["task"], data=lambda study: frame)
     cells = found.make(toy_study.study(), context_of(toy_study.study()))
     assert "a\\|b" in render.markdown(cells)
-    assert r"b\_\{c\} \& <d>" in render.latex(cells, "t")
+    assert r"a$|$b\_\{c\} \& $<$d$>$" in render.latex(cells, "t")
+
+
+def test_latex_has_the_notes_and_knows_every_character_of_the_kept_tables():
+    found = dataclasses.replace(made(TABLE), notes=["†: not finished, ρ̂ > ½", "And more"])
+    below = render.latex(found, "t").split(r"\end{tabular}")[1]
+    assert r"$\dagger$: not finished, $\hat\rho$ $>$ $\frac12$\par" in below
+    assert below.count(r"\footnotesize") == 2 and r"\end{table}" in below
+    pages = [page.read_text() for page in EXPERIMENTS.glob("*/results/*/report.html")]
+    texts = [text for page in pages for text in re.findall(r"<(?:li|t[hd])\b[^>]*>(.*?)<", page)]
+    notes = [html.unescape(text) for text in texts]
+    assert len(notes) > 1000, "tables, and notes on how to read them"
+    text = render.latex(dataclasses.replace(found, notes=sorted(set(notes))), "t")
+    assert text.isascii(), "LaTeX has no sign for it"
 
 
 class Column:
