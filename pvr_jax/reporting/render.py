@@ -41,7 +41,10 @@ def csv(table: Made) -> str:
 
 
 def latex(table: Made, name: str) -> str:
-    """Return a LaTeX table with caption, label and, below it, its notes; needs booktabs."""
+    """Return a LaTeX table with its caption, label and notes, at most as wide as the text.
+
+    A document needs the packages booktabs and graphicx.
+    """
     alignment = "".join("r" if right else "l" for right in numeric(table))
     rows = [" & ".join(_in_latex(cell.text) for cell in row) + r" \\" for row in table.rows]
     return "\n".join(
@@ -50,14 +53,17 @@ def latex(table: Made, name: str) -> str:
             r"\centering",
             rf"\caption{{{_in_latex(table.title)}}}",
             rf"\label{{tab:{name}}}",
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
             rf"\begin{{tabular}}{{{alignment}}}",
             r"\toprule",
             " & ".join(map(_in_latex, table.headings)) + r" \\",
             r"\midrule",
             *rows,
             r"\bottomrule",
-            r"\end{tabular}",
-            *(rf"\par\medskip{{\footnotesize {_in_latex(note)}\par}}" for note in table.notes),
+            r"\end{tabular}}",
+            r"\begin{flushleft}\footnotesize",
+            *(rf"{_in_latex(note)}\par" for note in table.notes),
+            r"\end{flushleft}",
             r"\end{table}",
             "",
         ]

@@ -143,7 +143,7 @@ def test_latex_has_the_notes_and_knows_every_character_of_the_kept_tables():
     found = dataclasses.replace(made(TABLE), notes=["†: not finished, ρ̂ > ½", "And more"])
     below = render.latex(found, "t").split(r"\end{tabular}")[1]
     assert r"$\dagger$: not finished, $\hat\rho$ $>$ $\frac12$\par" in below
-    assert below.count(r"\footnotesize") == 2 and r"\end{table}" in below
+    assert below.count(r"\par") == 2 and r"\end{table}" in below
     pages = [page.read_text() for page in EXPERIMENTS.glob("*/results/*/report.html")]
     texts = [text for page in pages for text in re.findall(r"<(?:li|t[hd])\b[^>]*>(.*?)<", page)]
     notes = [html.unescape(text) for text in texts]
